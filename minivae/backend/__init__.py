@@ -1,0 +1,16 @@
+"""The array library, its random numbers, its buffers and its element-wise work, for the whole of minivae.
+
+Every layer takes its library as `self.xp` and is otherwise the same on NumPy and CuPy; where the two
+differ, the difference is in here, beside its reason.
+"""
+
+from minivae.backend.library import (
+    NAMES, available, current, default_dtype, from_numpy, library, name_of, require,
+    set_default_dtype, to_numpy, use,
+)
+from minivae.backend.random import (
+    fill_uniform, get_random_state, host_generator, manual_seed, seeded, set_random_state, standard_normal, uniform,
+)
+from minivae.backend.buffers import address, empty, resize
+from minivae.backend.elementwise import elementwise, outside, total
+from minivae.backend import workers

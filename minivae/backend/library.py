@@ -1,0 +1,106 @@
+"""Which array library, which dtype, and the two doors between host and device.
+
+The only file that imports cupy.
+"""
+
+import os
+
+import numpy as np
+
+from minivae.errors import BackendError, DTypeError, OptionError
+
+NAMES = ("numpy", "cupy")
+
+_libraries = {"numpy": np}
+_settings = {"backend": None, "dtype": np.dtype(np.float32)}
+
+
+def use(name):
+    """Make `name` ("numpy", "cupy" or "auto") the library of modules and data made from now on.
+
+    "auto" takes CuPy where it can run and says in one line why it does not; "cupy" that cannot run raises.
+    """
+    if name == "auto":
+        works, reason = available("cupy")
+        if not works:
+            print(f"minivae: running on NumPy, because {reason}")
+        name = "cupy" if works else "numpy"
+    require(name)
+    _settings["backend"] = name
+    return name
+
+
+def require(name):
+    """Raise, with the reason, if that library cannot run here."""
+    works, reason = available(name)
+    if not works:
+        raise BackendError(f"the {name} backend cannot run here: {reason}\n`minivae doctor` shows what is "
+                           "installed; --backend numpy runs everything on the CPU")
+
+
+def current():
+    """Name of the library of modules and data made now; `MINIVAE_BACKEND` sets it from outside."""
+    if _settings["backend"] is None:
+        use(os.environ.get("MINIVAE_BACKEND") or "numpy")
+    return _settings["backend"]
+
+
+def available(name):
+    """(True, "") if the library can do its work here, else (False, why not).  Finds out by doing."""
+    if name not in NAMES:
+        raise OptionError(f"unknown backend {name!r}; choose one of numpy, cupy, auto")
+    try:
+        xp = library(name)
+        if name == "cupy":  # missing libraries show at their first use, not at import
+            if xp.cuda.runtime.getDeviceCount() == 0:
+                return False, "CuPy is installed but sees no CUDA device"
+            ones = xp.ones((2, 2), dtype=np.float32)
+            float(xp.matmul(ones, ones).sum())
+            xp.random.Generator(xp.random.XORWOW(0, size=4)).random(size=4, dtype=np.float32)
+    except ImportError as error:
+        return False, f"CuPy is not installed ({error}); pip install \"minivae[cuda12]\" or \"[cuda13]\""
+    except Exception as error:  # whatever it is, it is the reason
+        return False, f"CuPy is installed but does not work: {type(error).__name__}: {error}"
+    return True, ""
+
+
+def library(name):
+    """The module of that name, imported at its first use."""
+    if name not in _libraries:
+        import cupy
+
+        _libraries["cupy"] = cupy
+    return _libraries[name]
+
+
+def name_of(array):
+    """"numpy" or "cupy": whose array this is.  Anything else raises."""
+    for name, xp in _libraries.items():
+        if isinstance(array, xp.ndarray):
+            return name
+    raise DTypeError(f"expected an array, got {type(array).__name__}; numpy.asarray(..., dtype='float32') "
+                     "makes one")
+
+
+def default_dtype():
+    """dtype of the parameters and buffers of modules made now: float32 unless set otherwise."""
+    return _settings["dtype"]
+
+
+def set_default_dtype(dtype):
+    """float32 or float64 for the modules made from now on."""
+    dtype = np.dtype(dtype)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise OptionError(f"default dtype {dtype}; choose float32 or float64")
+    _settings["dtype"] = dtype
+
+
+def to_numpy(array):
+    """The array on the host: NumPy's own array as it is, a device array copied."""
+    return array if isinstance(array, np.ndarray) else np.asarray(library(name_of(array)).asnumpy(array))
+
+
+def from_numpy(array, like=None):
+    """A host array in the library, and on the device, of `like` (an array or a name; else the default)."""
+    name = current() if like is None else like if isinstance(like, str) else name_of(like)
+    return array if name == "numpy" else library(name).asarray(array)

@@ -1,0 +1,100 @@
+"""Random numbers: a seed, a state and a pair of generators for each thread."""
+
+import contextlib
+import threading
+
+import numpy as np
+
+from minivae.backend.library import from_numpy, library, name_of
+from minivae.errors import OptionError
+
+
+class _Streams(threading.local):
+    """One set of generators a thread: what one thread draws never depends on another."""
+
+    def __init__(self):
+        self.start(None)
+
+    def start(self, seed):
+        self.host = np.random.default_rng(seed)
+        self.device = None  # made when first drawn from
+        self.device_key = np.random.SeedSequence(seed).generate_state(1).item()
+        self.device_draws = 0
+
+
+_streams = _Streams()
+
+
+def manual_seed(seed):
+    """Seed the calling thread's generators, host and device (torch.manualSeed)."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise OptionError(f"seed {seed!r}; a seed is an integer that is not negative")
+    _streams.start(int(seed))
+
+
+def get_random_state():
+    """The calling thread's random state, as plain values that JSON can hold."""
+    return {"host": _streams.host.bit_generator.state, "device": [_streams.device_key, _streams.device_draws]}
+
+
+def set_random_state(state):
+    """Continue from a state of `get_random_state`: exactly on the host.
+
+    A device generator's state cannot be read, so the device continues with a fresh stream that depends on
+    the seed and on how much had been drawn.
+    """
+    _streams.host.bit_generator.state = state["host"]
+    _streams.device, (_streams.device_key, _streams.device_draws) = None, state["device"]
+
+
+@contextlib.contextmanager
+
+def seeded(seed):
+    """Draw from `seed` inside the block and leave the thread's stream as it was."""
+    kept = dict(vars(_streams))
+    manual_seed(seed)
+    try:
+        yield
+    finally:
+        vars(_streams).update(kept)
+
+
+def host_generator():
+    """The calling thread's NumPy generator: weights and batches come from it on either backend."""
+    return _streams.host
+
+
+def _device_generator(xp, seed):
+    # XORWOW with 2¹⁶ states rather than CuPy's default, whose set-up alone takes longer than an epoch
+    return xp.random.Generator(xp.random.XORWOW(seed, size=2**16))
+
+
+def _draw(kind, out):
+    """Fill `out`, on the library and device it lives on, with `kind` of its generator."""
+    if isinstance(out, np.ndarray):
+        getattr(_streams.host, kind)(out=out, dtype=out.dtype)
+        return out
+    if _streams.device is None:
+        seed = np.random.SeedSequence([_streams.device_key, _streams.device_draws]).generate_state(1).item()
+        _streams.device = _device_generator(library(name_of(out)), seed)
+    _streams.device_draws += 1
+    # CuPy needs size= beside out=, else it broadcasts one number
+    getattr(_streams.device, kind)(size=out.shape, dtype=out.dtype, out=out)
+    return out
+
+
+def standard_normal(out):
+    """Fill `out` with draws from N(0, 1)."""
+    return _draw("standard_normal", out)
+
+
+def uniform(out):
+    """Fill `out` with draws from the uniform distribution on [0, 1)."""
+    return _draw("random", out)
+
+
+def fill_uniform(out, low, high):
+    """Fill `out` with draws from [low, high) made on the host, so that weights are equal on either library."""
+    host = _streams.host.uniform(low, high, out.shape).astype(out.dtype)
+    out[...] = from_numpy(host, like=out)
+    return out

@@ -1,0 +1,60 @@
+"""The worker threads that share out element-wise work on NumPy arrays.
+
+NumPy lets go of the interpreter's lock inside a loop over a large array, so two threads that each take
+half of the blocks finish in little more than half the time.  Workers only compute: they never draw random
+numbers, and the blocks are cut the same way however many workers there are, so results do not depend on it.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+_MAX = 8  # element-wise work is bound by memory traffic, which more threads do not add to
+
+_count = None
+_pool = None
+
+
+def count():
+    """Threads that share element-wise work, the calling one included (`MINIVAE_THREADS`, or the cores)."""
+    global _count
+    if _count is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        asked = os.environ.get("MINIVAE_THREADS", "")
+        _count = max(1, int(asked)) if asked.isdigit() else min(cores, _MAX)
+    return _count
+
+
+def set_count(threads):
+    """Use this many threads from now on; 1 means none but the caller's own."""
+    global _count
+    _forget_pool()
+    _count = max(1, int(threads))
+
+
+def run(task, blocks):
+    """Call `task(first, last)` so that the calls together cover range(blocks), in parallel."""
+    shares = min(count(), blocks)
+    bounds = [blocks * i // shares for i in range(shares + 1)]
+    waiting = [_workers().submit(task, bounds[i], bounds[i + 1]) for i in range(1, shares)]
+    try:
+        task(bounds[0], bounds[1])
+    finally:
+        for future in waiting:  # even when this share failed: nobody may still write to the arrays
+            future.result()
+
+
+def _workers():
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(count() - 1, thread_name_prefix="minivae")
+    return _pool
+
+
+def _forget_pool():
+    """Threads do not survive a fork: the child starts its own."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

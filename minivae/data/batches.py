@@ -1,0 +1,72 @@
+"""Minibatches from images kept as bytes."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.errors import OptionError
+
+
+class Batches:
+    """Batches of `pixels` (n, ...), scaled, in a buffer that the next batch overwrites.
+
+        pixels      uint8 (or float) images; a copy goes to the device when the backend is CuPy
+        scale       what each pixel is multiplied by: 1/255 for grey images, 1 for 0 and 1
+        by_epoch    False: every batch is drawn at random with replacement, as in the articles
+                    True: each image once an epoch, in random order, the last batch short if need be
+
+    `len(batches)` is the number of batches an epoch; `next()` gives one, without end.
+    """
+
+    def __init__(self, pixels, batch_size, scale=1, by_epoch=False):
+        if not isinstance(batch_size, int) or not 1 <= batch_size <= len(pixels):
+            raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
+        self.backend = backend.current()
+        self.dtype = backend.default_dtype()
+        self.pixels = backend.from_numpy(pixels)
+        self.batch_size, self.scale, self.by_epoch = batch_size, float(scale), by_epoch
+        self.order = None  # the permutation of this epoch
+        self.position = 0  # how many images of it have been used
+        self._buffers = {}
+
+    def __len__(self):
+        n = len(self.pixels)
+        return -(-n // self.batch_size) if self.by_epoch else n // self.batch_size
+
+    def next(self):
+        """The next batch, (N, ...) in the default dtype."""
+        xp = backend.library(self.backend)
+        indices = backend.from_numpy(self._indices(), like=self.backend)
+        shape = (len(indices), *self.pixels.shape[1:])
+        gathered = self._buffer("gathered", shape, self.pixels.dtype)
+        xp.take(self.pixels, indices, axis=0, out=gathered)
+        batch = self._buffer("batch", shape, self.dtype)
+        batch[...] = gathered
+        if self.scale != 1:
+            batch *= self.scale
+        return batch
+
+    def _indices(self):
+        n, random = len(self.pixels), backend.host_generator()
+        if not self.by_epoch:
+            return random.integers(0, n, self.batch_size)
+        if self.order is None or self.position >= n:
+            self.order, self.position = random.permutation(n), 0
+        indices = self.order[self.position:self.position + self.batch_size]
+        self.position += len(indices)
+        return indices
+
+    def get_state(self):
+        """Where in the data it stands, for a checkpoint: {"order": int array, "position": int array ()}."""
+        order = np.zeros(0, np.int64) if self.order is None else self.order
+        return {"order": order, "position": np.array(self.position)}
+
+    def set_state(self, state):
+        """Continue from a state of `get_state`."""
+        if state["order"].size not in (0, len(self.pixels)):
+            raise OptionError(f"this state is of {state['order'].size} images, the data has {len(self.pixels)}")
+        self.order = np.array(state["order"]) if state["order"].size else None
+        self.position = int(state["position"])
+
+    def _buffer(self, name, shape, dtype):
+        self._buffers[name] = backend.resize(self._buffers.get(name), shape, dtype, self.backend)
+        return self._buffers[name]

@@ -1,0 +1,3 @@
+"""What a student looks with."""
+
+from minivae.debug.gradient_check import gradcheck, gradcheck_criterion, jacobian_backward, jacobian_forward

@@ -1,0 +1,105 @@
+"""The variational auto-encoder, and the article's vanilla one on rectangles."""
+
+from math import prod
+
+from minivae import nn
+from minivae.errors import OptionError
+from minivae.nn.sigmoid import sigmoid
+
+SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}
+
+
+class VAE(nn.Sequential):
+    """encoder -> kl -> sampler -> decoder, trained by its criterion plus the kl layer's loss.
+
+        x  input   (N, ...)          images, flat or not: the encoder begins with a View
+        output     (N·L, ...)        what the criterion takes: logits, a mean, or (mean, log_var)
+
+    Maximises the evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)),  with L = sampler.samples draws of z
+    for the expectation (Kingma and Welling 2013, equation 7, and their estimator B).
+
+        likelihood  "bernoulli": the decoder gives logits
+                    "gaussian": mean and log-variance        "identity_gaussian": the mean
+    """
+
+    def __init__(self, encoder, kl, sampler, decoder, code, likelihood="bernoulli"):
+        super().__init__()
+        if likelihood not in CRITERIONS:
+            raise OptionError(f"unknown likelihood {likelihood!r}; choose one of {', '.join(CRITERIONS)}")
+        for name, module in (("encoder", encoder), ("kl", kl), ("sampler", sampler), ("decoder", decoder)):
+            self.add(module, name)
+        self.encoder, self.kl, self.sampler, self.decoder = encoder, kl, sampler, decoder
+        self.code, self.likelihood = code, likelihood
+        self._criterion = CRITERIONS[likelihood](samples=self.samples)
+
+    @property
+    def samples(self):
+        """L, the draws of z for each image."""
+        return self.find_modules(nn.Sampler)[0].samples
+
+    def criterion(self):
+        """The matching negative log-likelihood, −log p(x|z): the same object each time."""
+        if (self._criterion.backend, self._criterion.dtype) != (self.backend, self.dtype):
+            self._criterion.backend, self._criterion.dtype = self.backend, self.dtype
+            self._criterion.clear_state()
+        return self._criterion
+
+    def encode(self, x):
+        """The parameters of q(z|x) as the kl layer takes them, in arrays of their own."""
+        parameters = self.encoder.forward(x)
+        return tuple(each.copy() for each in parameters) if isinstance(parameters, tuple) else parameters.copy()
+
+    def decode(self, z):
+        """The mean of p(x|z) for codes z (n, code): probabilities, or a Gaussian's mean; a new array."""
+        output = self.decoder.forward(z)
+        if self.likelihood == "bernoulli":
+            return sigmoid(self.xp, output)
+        return (output[0] if isinstance(output, tuple) else output).copy()
+
+    def reconstruct(self, x, sample=False):
+        """The mean of p(x|z) for z the most likely code of each image, or one drawn from q(z|x).
+
+        Noise layers are off and binary codes are hard, as in evaluation.
+        """
+        train, self_samples = self.train, self.samples
+        self.evaluate()
+        try:
+            parameters = self.encoder.forward(x)
+            if not sample:
+                return self.decode(self.kl.most_likely(parameters))
+            return self.decode(self.sampler.forward(parameters)[::self_samples])
+        finally:
+            self.apply(lambda module: setattr(module, "train", train))
+
+    def sample(self, n):
+        """The mean of p(x|z) for n codes from the prior; a new array (n, ...)."""
+        return self.decode(self.kl.sample_prior(n, self.code))
+
+
+CRITERIONS = {
+    "bernoulli": nn.BCEWithLogitsCriterion,
+    "gaussian": nn.GaussianNLLCriterion,
+    "identity_gaussian": nn.GaussianNLLCriterion,
+}
+
+
+def vae(image=(1, 24, 24), hidden=1152, code=2, samples=1, beta=1):
+    """The article's VAE on rectangles: 576-1152-1152-(2, 2), 2-1152-1152-576, ReLU between, Bernoulli pixels."""
+    return VAE(gaussian_encoder(image, hidden, code), nn.GaussianKL(beta), nn.GaussianSampler(samples),
+               mlp_decoder(image, hidden, code), code)
+
+
+def gaussian_encoder(image, hidden, code, *first):
+    """Images -> (mean, log_var); layers `first` come right after the View."""
+    encoder = nn.Sequential(nn.View(prod(image)), *first)
+    encoder.add(nn.Linear(prod(image), hidden)).add(nn.ReLU())
+    encoder.add(nn.Linear(hidden, hidden)).add(nn.ReLU())
+    return encoder.add(nn.ConcatTable(nn.Linear(hidden, code), nn.Linear(hidden, code)))
+
+
+def mlp_decoder(image, hidden, code):
+    """Codes -> logits of the pixels."""
+    return nn.Sequential(
+        nn.Linear(code, hidden), nn.ReLU(),
+        nn.Linear(hidden, hidden), nn.ReLU(),
+        nn.Linear(hidden, prod(image)), nn.View(*image))

@@ -1,0 +1,34 @@
+"""The layers, in the order to read them: the contract, containers, plain layers, random layers, losses."""
+
+from minivae.nn.module import Module
+from minivae.nn.container import Container
+from minivae.nn.sequential import Sequential
+from minivae.nn.concat_table import ConcatTable
+from minivae.nn.parallel_table import ParallelTable
+
+from minivae.nn.identity import Identity
+from minivae.nn.view import View
+from minivae.nn.linear import Linear
+from minivae.nn.relu import ReLU
+from minivae.nn.sigmoid import Sigmoid
+from minivae.nn.tanh import Tanh
+from minivae.nn.soft_plus import SoftPlus
+from minivae.nn.clamp import Clamp
+
+from minivae.nn.random_layer import RandomLayer
+from minivae.nn.bernoulli_noise import BernoulliNoise
+from minivae.nn.gaussian_noise import GaussianNoise
+
+from minivae.nn.divergence import Divergence, side_loss
+from minivae.nn.gaussian_kl import GaussianKL
+from minivae.nn.bernoulli_kl import BernoulliKL
+
+from minivae.nn.sampler import Sampler
+from minivae.nn.gaussian_sampler import GaussianSampler
+from minivae.nn.bernoulli_sampler import BernoulliSampler
+from minivae.nn.hard_bits import HardBits
+
+from minivae.nn.criterion import Criterion
+from minivae.nn.bce_criterion import BCECriterion
+from minivae.nn.bce_with_logits_criterion import BCEWithLogitsCriterion
+from minivae.nn.gaussian_nll_criterion import GaussianNLLCriterion

@@ -1,0 +1,45 @@
+"""Binary cross entropy of probabilities (torch/nn BCECriterion)."""
+
+from minivae import backend
+from minivae.nn.criterion import Criterion
+
+
+class BCECriterion(Criterion):
+    """−log Ber(x; p) = −[x ln p + (1 − x) ln(1 − p)], summed.
+
+        p  prediction  (N·L, ...), probabilities      x  target  (N, ...), in [0, 1]
+
+        ∂/∂p = (1/L) (p − x) / (p (1 − p))
+
+    Each logarithm is at least −100, as in PyTorch, so a certain mistake costs 100 nats and not infinity.
+    BCEWithLogitsCriterion is exact for every logit, and faster: prefer it.
+    """
+
+    def update_output(self, input, target):
+        p, x = self.grouped("prediction", input, target)
+        self.expect_probabilities(target)
+        self.output = backend.total(_loss, p, x) * self.weight(target)
+        return self.output
+
+    def update_grad_input(self, input, target):
+        p, x = self.grouped("prediction", input, target)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        backend.elementwise(_derivative, p, x, self.weight(target), out=self.grad_input.reshape(p.shape))
+        return self.grad_input
+
+    def rows(self, input, target):
+        p, x = self.grouped("prediction", input, target)
+        self.expect_probabilities(target)
+        return _loss(self.xp, p, x).sum(axis=2).reshape(-1)
+
+
+def _loss(xp, p, x):
+    # 1e-44 stands for 0, whose logarithm is −∞: its own, −101, is cut off at −100 all the same
+    log_p = xp.maximum(xp.log(xp.maximum(p, 1e-44)), -100)
+    log_q = xp.maximum(xp.log(xp.maximum(1 - p, 1e-44)), -100)
+    return -(x * log_p + (1 - x) * log_q)
+
+
+def _derivative(xp, p, x, weight):
+    # p (1 − p) is below 1e-12 only where the dtype cannot tell p from 0 or 1; there the quotient stays finite
+    return weight * (p - x) / xp.maximum(p * (1 - p), 1e-12)

@@ -1,0 +1,77 @@
+"""Kullback-Leibler divergence of a binary code from independent coins."""
+
+from math import log
+
+from minivae import backend
+from minivae.errors import OptionError
+from minivae.nn.divergence import Divergence
+
+
+class BernoulliKL(Divergence):
+    """Logits a -> the same, with KL(Ber(θ) ‖ Ber(prior)), θ = σ(a), kept in `divergence`.
+
+        a  input and output  (N, Q)
+
+        KL = Σ θ ln(θ / prior) + (1 − θ) ln((1 − θ) / (1 − prior))
+
+    With G = ∂L/∂a:
+
+        ∂/∂a = G + beta · θ (1 − θ) (a − ln(prior / (1 − prior)))
+
+    It takes logits because in probabilities the derivative divides by 1 − θ, which float32 rounds to zero at
+    a ≈ 17.  Bernoulli VAE article, equation (2) with the weights θ and 1 − θ that are missing there.
+    """
+
+    def __init__(self, beta=1, prior=0.5):
+        super().__init__(beta)
+        if not 0 < prior < 1:
+            raise OptionError(f"BernoulliKL(prior={prior}): the prior is a probability between 0 and 1")
+        self.prior = prior
+
+    def update_output(self, input):
+        self.expect("input", input)
+        self.divergence = backend.total(_divergence, input, log(self.prior), log(1 - self.prior))
+        self.output = input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        prior_logit = log(self.prior) - log(1 - self.prior)
+        return backend.elementwise(_derivative, input, grad_output, prior_logit, float(self.beta),
+                                   out=self.grad_input)
+
+    def rows(self, input):
+        return _divergence(self.xp, input, log(self.prior), log(1 - self.prior)).sum(axis=1)
+
+    def most_likely(self, input):
+        """The code z (N, Q) of highest probability under q: bits, 1 where θ > ½."""
+        return (input > 0).astype(self.dtype)
+
+    def sample_prior(self, n, code):
+        """n draws (n, code) of bits from p(z) = Π Ber(prior)."""
+        u = backend.uniform(backend.empty((n, code), self.dtype, self.backend))
+        return (u < self.prior).astype(self.dtype)
+
+    def statistics(self, input):
+        """{name: mean over the batch}: of θ, of |a|, and the share of bits not yet decided, θ in (.1, .9)."""
+        undecided = self.xp.abs(input) < log(9)
+        return {"probability": (0.5 + 0.5 * self.xp.tanh(0.5 * input)).mean(),
+                "absolute_logit": self.xp.abs(input).mean(), "undecided": undecided.mean()}
+
+    def extra_repr(self):
+        prior = "" if self.prior == 0.5 else f"prior={self.prior:g}"
+        return ", ".join(filter(None, (super().extra_repr(), prior)))
+
+
+def _divergence(xp, a, log_prior, log_other):
+    # −entropy − θ ln prior − (1 − θ) ln(1 − prior), everything from e^−|a|, which cannot overflow
+    e = xp.exp(-xp.abs(a))
+    entropy = xp.log1p(e) + xp.abs(a) * e / (1 + e)
+    probability = xp.where(a >= 0, 1, e) / (1 + e)
+    return -entropy - probability * log_prior - (1 - probability) * log_other
+
+
+def _derivative(xp, a, grad, prior_logit, beta):
+    e = xp.exp(-xp.abs(a))
+    return grad + beta * e / ((1 + e) * (1 + e)) * (a - prior_logit)  # θ (1 − θ) = e / (1 + e)²

@@ -1,0 +1,52 @@
+"""Reparameterized, relaxed draws of bits."""
+
+from minivae import backend
+from minivae.errors import OptionError
+from minivae.nn.sampler import Sampler
+
+SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24  # a generator may return 0, whose logarithm has no place here
+
+
+class BernoulliSampler(Sampler):
+    """y = (a + ln u − ln(1 − u)) / T with u uniform in (0, 1), L times for each row; a Sigmoid follows.
+
+        a  logits, input  (N, Q)      y  output  (N·L, Q)      u  noise  (N·L, Q)
+
+    Row n·L + l of y is draw l for row n.  z = σ(y) is a binary Concrete variable: z > ½ with probability σ(a)
+    at any temperature T, and the lower T, the nearer z is to 0 or 1.  With G = ∂L/∂y:
+
+        ∂/∂a = Σₗ G / T
+
+    Maddison et al. 2016, appendix B; Bernoulli VAE article, equation (1).  Its listing adds one Gumbel variable
+    instead of this logistic one, and then P(z > ½) = 1 − e^−p.
+    """
+
+    def __init__(self, temperature=1, samples=1):
+        super().__init__(samples)
+        if not temperature > 0:
+            raise OptionError(f"BernoulliSampler(temperature={temperature}): a temperature is positive")
+        self.temperature = temperature
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", "Q"))
+        n, q = input.shape
+        noise = self.draw(backend.uniform, (n * self.samples, q))
+        self.output = self.buffer("output", noise.shape)
+        backend.elementwise(_relax, input[:, None], self.grouped(noise), float(self.temperature),
+                            out=self.grouped(self.output))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        self.xp.sum(self.grouped(grad_output), axis=1, out=self.grad_input)  # Σₗ G
+        self.grad_input *= 1 / self.temperature
+        return self.grad_input
+
+    def extra_repr(self):
+        return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))
+
+
+def _relax(xp, a, u, temperature):
+    u = xp.minimum(xp.maximum(u, SMALLEST), LARGEST)
+    return (a + xp.log(u) - xp.log(1 - u)) / temperature

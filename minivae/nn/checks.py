@@ -1,0 +1,74 @@
+"""Checks of what is given to a module, with errors that say what came, what was wanted and what to do."""
+
+from minivae import backend
+from minivae.errors import DTypeError, ShapeError
+
+
+def expect_array(module, what, array, shape):
+    if not isinstance(array, module.xp.ndarray):
+        raise DTypeError(f"{module.title}: {what} is {describe(array)}, expected an array of {module.backend}; "
+                         f"{_conversion(array)}")
+    if array.dtype != module.dtype:
+        raise DTypeError(f"{module.title}: {what} has dtype {array.dtype}, expected {module.dtype}; "
+                         f"{_other_dtype(module, array)}")
+    if shape is None and array.ndim > 0:
+        return
+    if shape is None or len(shape) != array.ndim or any(
+            not isinstance(wanted, str) and wanted != size for wanted, size in zip(shape, array.shape)):
+        raise ShapeError(f"{module.title}: {what} has shape {array.shape}, expected "
+                         f"{show_shape(shape or ('N', '...'))}{_likely_cause(what, array, shape)}")
+
+
+def expect_table(module, what, table, length):
+    if not isinstance(table, tuple) or len(table) != length:
+        raise ShapeError(f"{module.title}: {what} is {describe(table)}, expected a table (a tuple) of "
+                         f"{length} arrays")
+    for i, array in enumerate(table):
+        if not isinstance(array, tuple):
+            expect_array(module, f"{what}[{i}]", array, None)
+
+
+def expect_grad_output(module, grad_output, shape):
+    if module.output is None:
+        raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first")
+    expect_array(module, "grad_output", grad_output, shape or module.output.shape)
+
+
+def describe(thing):
+    """What a wrong argument is, in a few words."""
+    if isinstance(thing, tuple | list):
+        return f"a {type(thing).__name__} of {len(thing)}"
+    if hasattr(thing, "shape") and hasattr(thing, "dtype"):
+        return f"an array of {type(thing).__module__.split('.')[0]} with shape {tuple(thing.shape)}"
+    return f"of type {type(thing).__name__}"
+
+
+def show_shape(shape):
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _conversion(array):
+    if isinstance(array, tuple | list):
+        return "a table goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
+    try:
+        return (f"it is on {backend.name_of(array)}: move it with minivae.backend.to_numpy or from_numpy, or the "
+                "module with .to(...)")
+    except DTypeError:
+        return "numpy.asarray(x, dtype='float32') makes one"
+
+
+def _other_dtype(module, array):
+    if array.dtype.kind in "ui":
+        return f"scale pixels first: x.astype({module.dtype.name!r}) / 255"
+    return f"convert it with .astype({module.dtype.name!r}), or the module with .double() or .float()"
+
+
+def _likely_cause(what, array, shape):
+    if what == "grad_output":
+        return "; it has the shape of the output, and belongs to the forward just done"
+    if shape and len(shape) == 2 and isinstance(shape[1], int):
+        if array.ndim > 2 and array.size == len(array) * shape[1]:
+            return f"; put View({shape[1]}) before it"
+        if array.ndim == 1 and array.size == shape[1]:
+            return "; one row still needs a batch axis: x[None]"
+    return ""

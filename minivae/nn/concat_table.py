@@ -1,0 +1,58 @@
+"""One input to several modules (torch/nn ConcatTable)."""
+
+from minivae.nn.container import Container
+
+
+class ConcatTable(Container):
+    """y = (f₀(x), f₁(x), …);  backwards  ∂L/∂x = Σₖ ∂L/∂x of fₖ.
+
+    Between an encoder and a Gaussian it gives the two heads: mean and log-variance.
+    """
+
+    def update_output(self, input):
+        self.output = tuple(module.forward(input) for module in self.modules)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self._expect_one_each(grad_output)
+        self._add_up([module.update_grad_input(input, grad) for module, grad in zip(self.modules, grad_output)])
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for module, grad in zip(self.modules, grad_output):
+            module.acc_grad_parameters(input, grad, scale)
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self._expect_one_each(grad_output)
+        grads = [module.backward(input, grad, scale, need_grad_input)
+                 for module, grad in zip(self.modules, grad_output)]
+        if not need_grad_input:
+            self.grad_input = None
+            return None
+        self._add_up(grads)
+        return self.grad_input
+
+    def _add_up(self, grads):
+        """grad_input = Σₖ gradsₖ; a table is added entry by entry."""
+        if isinstance(grads[0], tuple):
+            self.grad_input = tuple(self._sum(f"grad_input{i}", each) for i, each in enumerate(zip(*grads)))
+        else:
+            self.grad_input = self._sum("grad_input", grads)
+
+    def _sum(self, name, grads):
+        total = self.buffer(name, grads[0].shape)
+        total[...] = grads[0]
+        for grad in grads[1:]:
+            total += grad  # ∂L/∂x = Σₖ
+        return total
+
+    def _expect_one_each(self, grad_output):
+        self.expect_table("grad_output", grad_output, len(self.modules))
+
+    def __repr__(self):
+        lines = [f"nn.{type(self).__name__} {{", "  input"]
+        for name, module in self.children():
+            last = name == self.names[-1]
+            bar = "    " if last else "|   "
+            lines.append(f"    {'`' if last else '|'}-> ({name}): " + repr(module).replace("\n", f"\n    {bar} "))
+        return "\n".join([*lines, "     ... -> output", "}"])

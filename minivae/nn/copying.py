@@ -1,0 +1,62 @@
+"""Copies of modules: to another library or dtype, to a twin, from a saved state."""
+
+import copy
+
+import numpy as np
+
+from minivae import backend
+from minivae.errors import ShapeError
+from minivae.nn import flat_parameters
+
+
+def convert(root, name, dtype):
+    """Move the parameters of a module to another library, or dtype, or both; buffers are dropped."""
+    was_flat = root.flat is not None
+    converted = {}  # {id: (old, new)}: a shared parameter stays shared
+
+    def move(array, module):
+        if id(array) not in converted:
+            host = np.array(backend.to_numpy(array), dtype=module.dtype)
+            converted[id(array)] = array, backend.from_numpy(host, like=module.backend)
+        return converted[id(array)][1]
+
+    flat_parameters.retire(root)
+    for module in root.list_modules():
+        module.backend = name or module.backend
+        module.dtype = np.dtype(dtype or module.dtype)
+        for attribute in flat_parameters.attributes(module):
+            setattr(module, attribute, move(getattr(module, attribute), module))
+    root.clear_state()
+    if was_flat:
+        root.get_parameters()
+    return root
+
+
+def clone(root, share):
+    """A deep copy of a module, but for the parameters named in `share` and their gradients."""
+    memo = {}
+    for module in root.list_modules():
+        memo[id(module.flat)] = None  # the twin gets a storage of its own
+        for attribute in flat_parameters.attributes(module):
+            if attribute.removeprefix("grad_") in share:
+                memo[id(getattr(module, attribute))] = getattr(module, attribute)
+    twin = copy.deepcopy(root, memo)
+    if root.flat is not None and not share:
+        twin.get_parameters()
+    return twin
+
+
+def load(root, state):
+    """Copy a state_dict into the parameters of a module, after all of it has been checked."""
+    mine = {path: array for path, array, _ in root.named_parameters()}
+    missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
+    if missing or unknown:
+        raise ShapeError(f"this state is not this model's: missing {missing or 'nothing'}, unknown "
+                         f"{unknown or 'nothing'}; build the model with the options it was saved with")
+    for path, array in mine.items():
+        if np.shape(state[path]) != array.shape:
+            raise ShapeError(f"{path}: the state has shape {np.shape(state[path])}, the model {array.shape}; "
+                             "build the model with the options it was saved with")
+    for path, array in mine.items():
+        host = np.ascontiguousarray(backend.to_numpy(state[path]), dtype=array.dtype)
+        array[...] = backend.from_numpy(host, like=array)

@@ -1,0 +1,119 @@
+"""The contract of every criterion (torch/nn Criterion)."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.errors import OptionError, ShapeError, TargetError
+from minivae.nn import checks
+
+
+class Criterion:
+    """A loss: a number from a prediction and a target, and its derivative by the prediction.
+
+        prediction  (N·L, ...), row n·L + l is draw l for row n        target  (N, ...)
+
+        output = (1/L) Σₙ Σₗ Σ_d loss(prediction[n·L + l, d], target[n, d])        in nats
+
+    A sum over elements and batch, because a mean would weigh it wrongly against the divergence of a VAE
+    (Torch7's default is the mean: `size_average=True`, which divides by the number of target elements).
+    The trailing axes of prediction and target may differ as long as a row has the same number of elements.
+    """
+
+    def __init__(self, size_average=False, samples=1):
+        if not isinstance(samples, int) or samples < 1:
+            raise OptionError(f"{type(self).__name__}(samples={samples!r}): samples is an integer from 1")
+        self.size_average = size_average
+        self.samples = samples
+        self.backend = backend.current()
+        self.dtype = backend.default_dtype()
+        self.output = None
+        self.grad_input = None
+        self.buffers = {}
+
+    @property
+    def xp(self):
+        """The array library: numpy or cupy."""
+        return backend.library(self.backend)
+
+    @property
+    def title(self):
+        """The name in errors."""
+        return type(self).__name__
+
+    def __call__(self, input, target):
+        return self.forward(input, target)
+
+    def forward(self, input, target):
+        """The loss in nats: a float on NumPy, an array without axes on CuPy, which float() reads."""
+        return self.update_output(input, target)
+
+    def backward(self, input, target):
+        """∂output/∂input."""
+        return self.update_grad_input(input, target)
+
+    def update_output(self, input, target):
+        raise NotImplementedError(f"{type(self).__name__} has no update_output")
+
+    def update_grad_input(self, input, target):
+        raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
+
+    def rows(self, input, target):
+        """−log p of every row of the prediction, in nats, not averaged over draws: a new array (N·L,)."""
+        raise NotImplementedError(f"{type(self).__name__} has no rows")
+
+    # -- what criterions use ----------------------------------------------------------------------
+
+    def weight(self, target):
+        """What the sum is multiplied by: 1/L, or with `size_average` also 1/(number of target elements)."""
+        return 1 / (self.samples * (max(1, target.size) if self.size_average else 1))
+
+    def grouped(self, what, prediction, target):
+        """Prediction seen as (N, L, D), target as (N, 1, D), after their shapes have been checked."""
+        checks.expect_array(self, what, prediction, None)
+        checks.expect_array(self, "target", target, None)
+        n, per_row = len(target), target.size // max(1, len(target))
+        if len(prediction) != n * self.samples or prediction.size != n * self.samples * per_row:
+            raise ShapeError(f"{self.title}: {what} has shape {prediction.shape} and the target {target.shape}; with "
+                             f"samples={self.samples} expected {n} · {self.samples} rows of {per_row} elements")
+        return prediction.reshape(n, self.samples, per_row), target.reshape(n, 1, per_row)
+
+    def expect_probabilities(self, target):
+        """Raise unless the target lies in [0, 1], where a Bernoulli likelihood is defined."""
+        problem = backend.outside(target, 0, 1)
+        if problem:
+            hint = "divide by 255" if float(target.max()) > 1 else "scale the target"
+            raise TargetError(f"{self.title}: the target of a Bernoulli must lie in [0, 1], but its {problem}; {hint}")
+
+    def buffer(self, name, shape):
+        """This criterion's array of that name, as `Module.buffer`."""
+        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
+        return self.buffers[name]
+
+    def to(self, name):
+        backend.require(name)
+        self.backend = name
+        return self.clear_state()
+
+    def cuda(self):
+        return self.to("cupy")
+
+    def cpu(self):
+        return self.to("numpy")
+
+    def float(self):
+        self.dtype = np.dtype(np.float32)
+        return self.clear_state()
+
+    def double(self):
+        self.dtype = np.dtype(np.float64)
+        return self.clear_state()
+
+    def clear_state(self):
+        """Drop every buffer."""
+        self.output = self.grad_input = None
+        self.buffers.clear()
+        return self
+
+    def __repr__(self):
+        options = [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
+        return f"nn.{type(self).__name__}" + (f"({', '.join(options)})" if options else "")

@@ -1,0 +1,34 @@
+"""What the layers that measure a Kullback-Leibler divergence have in common."""
+
+from minivae.nn.module import Module
+
+
+class Divergence(Module):
+    """Hands on the parameters of q(z|x), keeps KL(q(z|x) ‖ p(z)), and adds its gradient on the way back.
+
+        divergence   KL in nats, summed over the batch: what is reported
+        loss         beta · divergence: what is minimised, next to the criterion's loss
+
+    A kind of latent variable is defined by its q and its prior p, so this layer also answers what they are:
+    `rows`, `most_likely`, `sample_prior` and `statistics`.
+    """
+
+    spare_output = False
+    state_names = (*Module.state_names, "divergence")
+
+    def __init__(self, beta=1):
+        super().__init__()
+        self.beta = beta
+
+    @property
+    def loss(self):
+        """beta · divergence, zero before the first forward."""
+        return 0.0 if self.divergence is None else self.beta * self.divergence
+
+    def extra_repr(self):
+        return "" if self.beta == 1 else f"beta={self.beta:g}"
+
+
+def side_loss(module):
+    """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss."""
+    return sum((each.loss for each in module.find_modules(Divergence)), 0.0)

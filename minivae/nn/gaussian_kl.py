@@ -1,0 +1,60 @@
+"""Kullback-Leibler divergence of a Gaussian code from the unit Gaussian."""
+
+from minivae import backend
+from minivae.nn.divergence import Divergence
+
+
+class GaussianKL(Divergence):
+    """(mean, log_var) -> the same, with KL(N(mean, e^log_var) ‖ N(0, I)) kept in `divergence`.
+
+        mean, log_var  input and output  (N, Q) each
+
+        KL = ½ Σ (mean² + e^log_var − 1 − log_var)
+
+    With (G₁, G₂) = ∂L/∂(mean, log_var):
+
+        ∂/∂mean = G₁ + beta · mean        ∂/∂log_var = G₂ + beta · ½ (e^log_var − 1)
+
+    Kingma and Welling 2013, appendix B; the articles' KullbackLeiblerDivergence.
+    """
+
+    def update_output(self, input):
+        self.expect_table("input", input, 2)
+        self.expect("log_var", input[1], input[0].shape)
+        self.divergence = backend.total(_divergence, *input)
+        self.output = input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_table("grad_output", grad_output, 2)
+        mean, log_var = input
+        self.expect_grad_output(grad_output[0], mean.shape)
+        self.expect_grad_output(grad_output[1], mean.shape)
+        self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
+        return backend.elementwise(_derivative, mean, log_var, *grad_output, float(self.beta), out=self.grad_input)
+
+    def rows(self, input):
+        mean, log_var = input
+        return _divergence(self.xp, mean, log_var).sum(axis=1)
+
+    def most_likely(self, input):
+        """The code z (N, Q) of highest density under q: its mean."""
+        return input[0].copy()
+
+    def sample_prior(self, n, code):
+        """n draws (n, code) from p(z) = N(0, I)."""
+        return backend.standard_normal(backend.empty((n, code), self.dtype, self.backend))
+
+    def statistics(self, input):
+        """{name: mean over the batch}: of the means, of the standard deviations, of the log-variances."""
+        mean, log_var = input
+        return {"mean": mean.mean(), "std": self.xp.exp(0.5 * log_var).mean(), "log_var": log_var.mean()}
+
+
+def _divergence(xp, mean, log_var):
+    # e^v − 1 as expm1(v): near v = 0 the difference would lose what float32 has to say
+    return 0.5 * (mean * mean + xp.expm1(log_var) - log_var)
+
+
+def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta):
+    return grad_mean + beta * mean, grad_log_var + (0.5 * beta) * xp.expm1(log_var)

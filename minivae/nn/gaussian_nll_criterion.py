@@ -1,0 +1,74 @@
+"""Negative log-likelihood of a Gaussian."""
+
+from math import log, pi
+
+from minivae import backend
+from minivae.errors import ShapeError
+from minivae.nn.criterion import Criterion
+
+
+class GaussianNLLCriterion(Criterion):
+    """−log N(x; mean, diag(e^log_var)) = ½ Σ_d [ln 2π + log_var + (x − mean)² e^−log_var].
+
+        mean, log_var  prediction, a table  (N·L, ...) each, or mean alone      x  target  (N, ...)
+
+        ∂/∂mean = (1/L) (mean − x) e^−log_var        ∂/∂log_var = (1/L) ½ [1 − (x − mean)² e^−log_var]
+
+    The mean alone stands for identity covariance, log_var = 0.  The constant D/2 · ln 2π, which the AEVB article
+    drops, is kept: without it the number is not a log-density.
+    """
+
+    def update_output(self, input, target):
+        mean, log_var, x = self._grouped(input, target)
+        if log_var is None:
+            value = backend.total(_identity_loss, mean, x)
+        else:
+            value = backend.total(_loss, mean, log_var, x)
+        self.output = value * self.weight(target)
+        return self.output
+
+    def update_grad_input(self, input, target):
+        mean, log_var, x = self._grouped(input, target)
+        weight = self.weight(target)
+        grad_mean = self.buffer("mean", (input if log_var is None else input[0]).shape)
+        if log_var is None:
+            backend.elementwise(_identity_derivative, mean, x, weight, out=grad_mean.reshape(mean.shape))
+            self.grad_input = grad_mean
+            return self.grad_input
+        grad_log_var = self.buffer("log_var", input[1].shape)
+        backend.elementwise(_derivative, mean, log_var, x, weight,
+                            out=(grad_mean.reshape(mean.shape), grad_log_var.reshape(mean.shape)))
+        self.grad_input = grad_mean, grad_log_var
+        return self.grad_input
+
+    def rows(self, input, target):
+        mean, log_var, x = self._grouped(input, target)
+        terms = _identity_loss(self.xp, mean, x) if log_var is None else _loss(self.xp, mean, log_var, x)
+        return terms.sum(axis=2).reshape(-1)
+
+    def _grouped(self, input, target):
+        """(mean, log_var or None, x), with the axes (N, L, D)."""
+        if not isinstance(input, tuple):
+            mean, x = self.grouped("mean", input, target)
+            return mean, None, x
+        if len(input) != 2:
+            raise ShapeError(f"{self.title}: prediction is a table of {len(input)}, expected (mean, log_var) or a mean")
+        (mean, x), (log_var, _) = self.grouped("mean", input[0], target), self.grouped("log_var", input[1], target)
+        return mean, log_var, x
+
+
+def _loss(xp, mean, log_var, x):
+    return 0.5 * (log(2 * pi) + log_var + (x - mean) * (x - mean) * xp.exp(-log_var))
+
+
+def _derivative(xp, mean, log_var, x, weight):
+    error = (mean - x) * xp.exp(-log_var)
+    return weight * error, (0.5 * weight) * (1 - (mean - x) * error)
+
+
+def _identity_loss(xp, mean, x):
+    return 0.5 * (log(2 * pi) + (x - mean) * (x - mean))
+
+
+def _identity_derivative(xp, mean, x, weight):
+    return weight * (mean - x)

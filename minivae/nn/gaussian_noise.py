@@ -1,0 +1,41 @@
+"""Additive Gaussian noise."""
+
+from minivae import backend
+from minivae.errors import OptionError
+from minivae.nn.random_layer import RandomLayer
+
+
+class GaussianNoise(RandomLayer):
+    """Training: y = x + std · ε, with ε from N(0, 1).  Evaluation: y = x.  Backwards  ∂L/∂x = ∂L/∂y.
+
+        x  input  (N, ...)      y  output  (N, ...)      ε  noise  (N, ...)
+    """
+
+    spare_output = False  # in evaluation it is the input itself
+
+    def __init__(self, std=0.1):
+        super().__init__()
+        if std < 0:
+            raise OptionError(f"GaussianNoise({std}): std is a standard deviation, not negative")
+        self.std = std
+
+    def update_output(self, input):
+        self.expect("input", input)
+        if not self.train:
+            self.output = input
+            return self.output
+        noise = self.draw(backend.standard_normal, input.shape)
+        self.output = self.buffer("output", input.shape)
+        return backend.elementwise(_add, input, noise, float(self.std), out=self.output)
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = grad_output
+        return self.grad_input
+
+    def extra_repr(self):
+        return f"{self.std:g}"
+
+
+def _add(xp, x, noise, std):
+    return x + std * noise

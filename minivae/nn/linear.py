@@ -1,0 +1,65 @@
+"""Fully connected layer (torch/nn Linear)."""
+
+from math import sqrt
+
+from minivae import backend
+from minivae.nn.module import Module
+
+
+class Linear(Module):
+    """Affine map of every row:  y = x Wᵀ + b.
+
+        x  input   (N, I)      W  weight  (O, I)      b  bias  (O,)      y  output  (N, O)
+
+    With G = ∂L/∂y of shape (N, O):
+
+        ∂L/∂x  = G W        ∂L/∂W += scale Gᵀ x        ∂L/∂b += scale Σₙ Gₙ
+
+    Weights start uniform in ±1/√I, as in Torch7.
+    """
+
+    parameter_names = ("weight", "bias")
+
+    def __init__(self, n_in, n_out, bias=True):
+        super().__init__()
+        self.n_in, self.n_out = n_in, n_out
+        self.bias = None
+        self.new_parameter("weight", (n_out, n_in))
+        if bias:
+            self.new_parameter("bias", (n_out,))
+        self.reset()
+
+    def reset(self):
+        bound = 1 / sqrt(self.n_in)
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                backend.fill_uniform(parameter, -bound, bound)
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", self.n_in))
+        self.output = self.buffer("output", (len(input), self.n_out))
+        self.xp.matmul(input, self.weight.T, out=self.output)  # x Wᵀ
+        if self.bias is not None:
+            self.output += self.bias  # + b
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        self.xp.matmul(grad_output, self.weight, out=self.grad_input)  # G W
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.expect_grad_output(grad_output)
+        product = self.buffer("product", self.weight.shape)
+        self.xp.matmul(grad_output.T, input, out=product)  # Gᵀ x
+        backend.elementwise(_add, self.grad_weight, product, float(scale), out=self.grad_weight)
+        if self.bias is not None:
+            self.grad_bias += scale * grad_output.sum(axis=0)  # Σₙ Gₙ
+
+    def extra_repr(self):
+        return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")
+
+
+def _add(xp, total, x, scale):
+    return total + scale * x

@@ -1,0 +1,249 @@
+"""The contract of every layer (torch/nn Module)."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.nn import checks, copying, flat_parameters
+
+
+class Module:
+    """A function with a hand-written forward and backward pass.
+
+    A layer defines three verbs, each called with the same `input`:
+
+        update_output(input)                             y = f(x), into `output`
+        update_grad_input(input, grad_output)            ∂L/∂x from ∂L/∂y, into `grad_input`, overwritten
+        acc_grad_parameters(input, grad_output, scale)   adds scale · ∂L/∂w to the gradients of the parameters
+
+    Arrays have the batch first.  A table (several arrays, such as mean and log-variance) is a tuple.
+    `output` and `grad_input` are buffers that the module owns and its next call overwrites: copy to keep.
+    """
+
+    parameter_names = ()  # attributes that are learned; grad_NAME holds the gradient of each
+    state_names = ("output", "grad_input")  # attributes that a call computes and `clear_state` drops
+    spare_output = True  # `output` is a buffer of its own that its backward does not read: fit for inplace
+
+    def __init__(self):
+        self.backend = backend.current()
+        self.dtype = backend.default_dtype()
+        self.path = ""  # where it stands in the model, such as "encoder.2"; containers set it
+        self.train = True
+        self.holding_noise = False
+        self.flat = None  # (flat, flat_grad) once `get_parameters` has been called
+        self.buffers = {}  # the arrays that this module owns and its calls overwrite, see `buffer`
+        for name in self.state_names:
+            setattr(self, name, None)
+
+    @property
+    def xp(self):
+        """The array library: numpy or cupy."""
+        return backend.library(self.backend)
+
+    # -- the verbs --------------------------------------------------------------------------------
+
+    def __call__(self, input):
+        return self.forward(input)
+
+    def forward(self, input):
+        """The output for `input`."""
+        return self.update_output(input)
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        """∂L/∂input, and scale · ∂L/∂w added to the gradients.  `input` is the one just given to `forward`.
+
+        With `need_grad_input=False`, for the first module of a model, ∂L/∂input is not computed and None is
+        returned.
+        """
+        if need_grad_input:
+            self.update_grad_input(input, grad_output)
+        self.acc_grad_parameters(input, grad_output, scale)
+        return self.grad_input if need_grad_input else None
+
+    def update_output(self, input):
+        raise NotImplementedError(f"{type(self).__name__} has no update_output")
+
+    def update_grad_input(self, input, grad_output):
+        raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        """Nothing to add: a layer with parameters overrides this."""
+
+    # -- the modules inside -----------------------------------------------------------------------
+
+    def children(self):
+        """[(name, module), ...]: the modules directly inside this one."""
+        return []
+
+    def named_modules(self, prefix=""):
+        """(path, module) of this module and of every module inside it, in order; each module once."""
+        seen = set()
+
+        def walk(path, module):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                for name, child in module.children():
+                    yield from walk(f"{path}.{name}" if path else name, child)
+
+        yield from walk(prefix, self)
+
+    def list_modules(self):
+        """This module and every module inside it."""
+        return [module for _, module in self.named_modules()]
+
+    def find_modules(self, cls):
+        """Every module of class `cls`, in order."""
+        return [module for module in self.list_modules() if isinstance(module, cls)]
+
+    def apply(self, function):
+        """Call function(module) for this module and every module inside it."""
+        for module in self.list_modules():
+            function(module)
+        return self
+
+    # -- parameters -------------------------------------------------------------------------------
+
+    def new_parameter(self, name, shape):
+        """Give the module a parameter and its gradient, both zero."""
+        for attribute in (name, "grad_" + name):
+            array = backend.empty(shape, self.dtype, self.backend)
+            array.fill(0)
+            setattr(self, attribute, array)
+
+    def named_parameters(self):
+        """(path, array, gradient) of every parameter, such as "encoder.0.weight"; shared ones appear again."""
+        for path, module in self.named_modules():
+            for name in module.parameter_names:
+                if getattr(module, name) is not None:
+                    yield (f"{path}.{name}" if path else name, getattr(module, name),
+                           getattr(module, "grad_" + name))
+
+    def parameters(self):
+        """(list of parameters, list of their gradients); a shared parameter is listed once."""
+        unique = {id(array): (array, grad) for _, array, grad in self.named_parameters()}
+        return [array for array, _ in unique.values()], [grad for _, grad in unique.values()]
+
+    def get_parameters(self):
+        """(flat, flat_grad): every parameter, and every gradient, becomes a view of one vector.
+
+        Called again, or on a part of the model, it returns views of the same storage.
+        """
+        return flat_parameters.flatten(self)
+
+    def zero_grad_parameters(self):
+        """Set the gradients to zero; nothing else does."""
+        _, grads = self.parameters()
+        for grad in flat_parameters.whole(self, grads):
+            grad.fill(0)
+
+    def update_parameters(self, learning_rate):
+        """w ← w − learning_rate · ∂L/∂w"""
+        for array, grad in zip(*self.parameters()):
+            backend.elementwise(_descend, array, grad, float(learning_rate), out=array)
+
+    def reset(self):
+        """Draw new parameters; what was learned is lost."""
+        for _, child in self.children():
+            child.reset()
+
+    def state_dict(self):
+        """{path: copy on the host} of every parameter."""
+        return {path: np.array(backend.to_numpy(array)) for path, array, _ in self.named_parameters()}
+
+    def load_state_dict(self, state):
+        """Copy a `state_dict` into the parameters.  All of it is checked before anything is written."""
+        copying.load(self, state)
+
+    # -- modes ------------------------------------------------------------------------------------
+
+    def training(self):
+        """Training mode: noise layers add noise."""
+        return self.apply(lambda module: setattr(module, "train", True))
+
+    def evaluate(self):
+        """Evaluation mode: noise layers pass through, relaxed bits become hard."""
+        return self.apply(lambda module: setattr(module, "train", False))
+
+    def hold_noise(self, on=True):
+        """Random layers reuse what they drew, so that repeated calls evaluate one function."""
+        return self.apply(lambda module: setattr(module, "holding_noise", on))
+
+    # -- copies and conversions -------------------------------------------------------------------
+
+    def to(self, name):
+        """Move the parameters to the library "numpy" or "cupy" and drop the buffers."""
+        backend.require(name)
+        return copying.convert(self, name, None)
+
+    def cuda(self):
+        return self.to("cupy")
+
+    def cpu(self):
+        return self.to("numpy")
+
+    def float(self):
+        return copying.convert(self, None, "float32")
+
+    def double(self):
+        return copying.convert(self, None, "float64")
+
+    def clear_state(self):
+        """Drop every buffer, so that a copy or a file holds the parameters only."""
+        for module in self.list_modules():
+            module.buffers.clear()
+            for name in module.state_names:
+                setattr(module, name, None)
+        return self
+
+    def clone(self, share=()):
+        """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own.
+
+        A shared parameter shares its gradient too, and counts once in a model that holds both.
+        """
+        return copying.clone(self, share)
+
+    # -- what layers use --------------------------------------------------------------------------
+
+    def buffer(self, name, shape):
+        """This module's array of that name, with this shape; its content is whatever the last call left.
+
+        The storage is kept while it is large enough, so a step of training allocates nothing.
+        """
+        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
+        return self.buffers[name]
+
+    def expect(self, what, array, shape=None):
+        """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).
+
+        A letter stands for any size; `shape=None` allows any shape that has a batch axis.
+        """
+        checks.expect_array(self, what, array, shape)
+
+    def expect_table(self, what, table, length):
+        """Raise unless `table` is a tuple of that many arrays (or tables)."""
+        checks.expect_table(self, what, table, length)
+
+    def expect_grad_output(self, grad_output, shape=None):
+        """Raise unless `forward` came first and `grad_output` has the shape of the output (or `shape`)."""
+        checks.expect_grad_output(self, grad_output, shape)
+
+    # -- what is printed --------------------------------------------------------------------------
+
+    def extra_repr(self):
+        """What stands in the brackets of `repr`, such as "784 -> 400"."""
+        return ""
+
+    def __repr__(self):
+        extra = self.extra_repr()
+        return f"nn.{type(self).__name__}" + (f"({extra})" if extra else "")
+
+    @property
+    def title(self):
+        """The name in errors and tables: path, class and sizes on one line, "encoder.2 Linear(784 -> 400)"."""
+        extra = self.extra_repr()
+        name = type(self).__name__ + (f"({extra})" if extra else "")
+        return f"{self.path} {name}" if self.path else name
+
+
+def _descend(xp, w, grad, learning_rate):
+    return w - learning_rate * grad

@@ -1,0 +1,21 @@
+"""What the layers that draw codes have in common."""
+
+from minivae.errors import OptionError
+from minivae.nn.random_layer import RandomLayer
+
+
+class Sampler(RandomLayer):
+    """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n."""
+
+    def __init__(self, samples=1):
+        super().__init__()
+        if not isinstance(samples, int) or samples < 1:
+            raise OptionError(f"{type(self).__name__}(samples={samples!r}): samples is an integer from 1")
+        self.samples = samples
+
+    def grouped(self, array):
+        """(N·L, Q) seen as (N, L, Q)."""
+        return array.reshape(len(array) // self.samples, self.samples, array.shape[1])
+
+    def extra_repr(self):
+        return "" if self.samples == 1 else f"samples={self.samples}"

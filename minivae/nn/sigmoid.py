@@ -1,0 +1,44 @@
+"""Logistic function (torch/nn Sigmoid)."""
+
+from minivae import backend
+from minivae.nn.module import Module
+
+
+class Sigmoid(Module):
+    """y = σ(x) = 1 / (1 + e^−x);  backwards  ∂L/∂x = ∂L/∂y · y (1 − y).
+
+        x  input  (N, ...)      y  output  (N, ...), in (0, 1)
+
+    `inplace=True` overwrites its input, and ∂L/∂y on the way back.
+    """
+
+    spare_output = False  # backward reads y
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
+    def update_output(self, input):
+        self.expect("input", input)
+        self.output = input if self.inplace else self.buffer("output", input.shape)
+        backend.elementwise(sigmoid, input, out=self.output)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = grad_output if self.inplace else self.buffer("grad_input", input.shape)
+        backend.elementwise(_derivative, self.output, grad_output, out=self.grad_input)
+        return self.grad_input
+
+    def extra_repr(self):
+        return "inplace" if self.inplace else ""
+
+
+def sigmoid(xp, x):
+    """1 / (1 + e^−x), from e^−|x|, which cannot overflow."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1, e) / (1 + e)
+
+
+def _derivative(xp, y, grad):
+    return grad * y * (1 - y)

@@ -1,0 +1,40 @@
+"""The same numbers in another shape (torch/nn View)."""
+
+from math import prod
+
+from minivae.errors import ShapeError
+from minivae.nn.checks import show_shape
+from minivae.nn.module import Module
+
+
+class View(Module):
+    """y = x, of shape (N, *sizes), in the same memory.
+
+        x  input  (N, ...)      y  output  (N, *sizes)
+
+    View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.
+    """
+
+    spare_output = False
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.sizes = tuple(sizes)
+        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ShapeError(f"View{self.sizes}: sizes are positive integers, one or more, without the batch axis")
+
+    def update_output(self, input):
+        self.expect("input", input)
+        if prod(input.shape[1:]) != prod(self.sizes):
+            raise ShapeError(f"{self.title}: input has shape {input.shape}, that is {prod(input.shape[1:])} "
+                             f"numbers a row, expected {prod(self.sizes)} for {show_shape(('N', *self.sizes))}")
+        self.output = input.reshape((len(input), *self.sizes))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = grad_output.reshape(input.shape)
+        return self.grad_input
+
+    def extra_repr(self):
+        return ", ".join(map(str, self.sizes))

@@ -1,0 +1,59 @@
+"""Stochastic gradient descent (torch/optim sgd)."""
+
+from minivae import backend
+from minivae.errors import OptionError
+from minivae.nn.flat_parameters import expect_in_use
+from minivae.optim.adam import decay
+from minivae.optim.state import known_keys
+
+DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "weight_decay": 0.0, "momentum": 0.0,
+            "dampening": 0.0, "nesterov": False}
+MEMORY = ("t", "velocity")
+
+
+def sgd(feval, x, state):
+    """One step of gradient descent on the flat vector x, in place.  Returns (x, f), f the loss before the step.
+
+        feval(x) -> (loss, gradient), both at x
+        state    a dict of the keys above: options that are missing take their defaults; t, velocity are kept in it
+
+    With g the gradient (plus weight_decay · x), t = 1, 2, … and η = learning_rate / (1 + (t − 1) · decay):
+
+        v ← g at t = 1, then momentum · v + (1 − dampening) g
+        x ← x − η v              or, with nesterov,  x ← x − η (g + momentum · v)
+
+    Torch7's dampening defaults to the momentum; here to 0, as in PyTorch.
+    """
+    known_keys("sgd", state, DEFAULTS, MEMORY)
+    expect_in_use(x)
+    loss, grad = feval(x)
+    option = DEFAULTS | state
+    momentum = float(option["momentum"])
+    if option["nesterov"] and (momentum <= 0 or option["dampening"] != 0):
+        raise OptionError("sgd: nesterov needs a momentum above 0 and dampening 0")
+    steps = state.get("t", 0)
+    state["t"] = steps + 1
+
+    if option["weight_decay"] != 0:
+        backend.elementwise(decay, grad, x, float(option["weight_decay"]), out=grad)
+    direction = grad
+    if momentum != 0:
+        if "velocity" not in state:
+            state["velocity"] = direction = grad.copy()
+        else:
+            direction = state["velocity"]
+            backend.elementwise(_carry_on, direction, grad, momentum, 1 - option["dampening"], out=direction)
+        if option["nesterov"]:
+            backend.elementwise(decay, grad, direction, momentum, out=grad)  # g + momentum · v
+            direction = grad
+    rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
+    backend.elementwise(_descend, x, direction, float(rate), out=x)
+    return x, loss
+
+
+def _carry_on(xp, velocity, grad, momentum, share):
+    return momentum * velocity + share * grad
+
+
+def _descend(xp, x, direction, rate):
+    return x - rate * direction
