@@ -1,7 +1,6 @@
 """The article's denoising VAE."""
 
 from minivae import nn
-from minivae.models.vae import SCHEDULE as SCHEDULE  # one schedule for both, so that they can be compared
 from minivae.models.vae import VAE, gaussian_encoder, mlp_decoder
 
 

@@ -1,0 +1,36 @@
+"""The command line: a verb a file."""
+
+import argparse
+import sys
+
+import minivae
+from minivae.cli import doctor, sample, train
+from minivae.errors import MinivaeError
+
+VERBS = (train, sample, doctor)
+
+
+def main(arguments=None):
+    """Run `minivae ARGUMENTS`; returns the exit status: 0, 1 for an error, 130 after Ctrl-C."""
+    args = parser().parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except MinivaeError as error:
+        print(f"minivae: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("minivae: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="minivae", description="Variational auto-encoders from scratch, on NumPy and CuPy.",
+        epilog="`minivae VERB --help` explains a verb.  First steps: minivae train denoising --epochs 1")
+    top.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_to(verbs)
+    return top

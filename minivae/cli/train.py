@@ -1,0 +1,132 @@
+"""minivae train: build a model, train it, and leave a folder with what it learned."""
+
+import json
+import shutil
+import time
+from argparse import ArgumentDefaultsHelpFormatter
+from pathlib import Path
+
+from minivae import backend, checkpoint, models
+from minivae.cli import options, pictures
+from minivae.data import Batches, entropy, rectangles
+from minivae.errors import OptionError
+from minivae.files import atomic
+from minivae.training import Training
+
+IMAGES = 50000  # of the articles
+
+DESCRIPTION = """Train a model of the articles on their rectangles, and write to runs/MODEL (the next free name):
+checkpoint.npz, config.json, protocol.csv (a row a step), reconstructions.png, interpolations.png (the plane of
+latent codes) or samples.png (draws from the prior), and curve.png where matplotlib is installed.
+Ctrl-C stops early and keeps what was learned."""
+
+
+def add_to(verbs):
+    verb = verbs.add_parser("train", help="train a model and draw what it learned", description=DESCRIPTION,
+                            formatter_class=ArgumentDefaultsHelpFormatter)
+    kinds = verb.add_subparsers(dest="model", metavar="MODEL", required=True)
+    for name, text in (("vae", "the vanilla VAE, code of 2 numbers"),
+                       ("denoising", "the denoising VAE: pixels of its input are flipped"),
+                       ("bernoulli", "the Bernoulli VAE, code of 50 bits")):
+        kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {DESCRIPTION}",
+                                formatter_class=ArgumentDefaultsHelpFormatter)
+        _add_options(kind, name)
+        kind.set_defaults(run=run)
+
+
+def _add_options(kind, name):
+    schedule = models.SCHEDULES[name]
+    kind.add_argument("--epochs", type=options.whole, default=schedule["epochs"], help="times through as many images "
+                      "as there are, drawn at random")
+    kind.add_argument("--batch-size", type=options.whole, default=schedule["batch_size"], help="images a step")
+    kind.add_argument("--learning-rate", type=options.positive, default=schedule["learning_rate"], help="of Adam")
+    kind.add_argument("--code", type=options.whole, default=50 if name == "bernoulli" else 2,
+                      help="size of the latent code")
+    kind.add_argument("--hidden", type=options.whole, default=1152, help="units of each hidden layer")
+    kind.add_argument("--samples", type=options.whole, default=1, help="draws of the code for each image, L")
+    if name == "denoising":
+        kind.add_argument("--noise", type=options.probability, default=0.1, help="probability that a pixel is flipped")
+    if name == "bernoulli":
+        kind.add_argument("--temperature", type=options.positive, default=1.0, help="of the relaxed bits")
+    kind.add_argument("--images", type=options.whole, default=IMAGES, help="size of the data set")
+    kind.add_argument("--seed", type=options.seed, default=0, help="of the weights, the batches and the noise")
+    kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=backend.current(), help="array library")
+    kind.add_argument("--out", type=Path, default=None, metavar="FOLDER",
+                      help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
+    kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
+
+
+def run(args):
+    backend.use(args.backend)
+    backend.manual_seed(args.seed)
+    chosen = {"code": args.code, "hidden": args.hidden, "samples": args.samples}
+    if args.model == "denoising":
+        chosen["p"] = args.noise
+    if args.model == "bernoulli":
+        chosen["temperature"] = args.temperature
+    schedule = models.SCHEDULES[args.model]
+    config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
+              "data": {"name": "rectangles", "n": args.images, "seed": 0},
+              "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
+                           "learning_rate_decay": schedule["learning_rate_decay"]}}
+    images = rectangles(args.images)
+    batches = Batches(images, args.batch_size)
+    training = Training(models.build(args.model, **chosen), batches, args.learning_rate,
+                        schedule["learning_rate_decay"])
+    folder = claim(args.out, args.model, args.force)
+    try:
+        return train(training, config, folder, images)
+    except BaseException:
+        if not (folder / checkpoint.NAME).exists():  # nothing learned: nothing half-written stays behind
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def train(training, config, folder, images):
+    """Run the epochs of a config, with a checkpoint after each, and write the folder."""
+    epochs, floor = config["training"]["epochs"], entropy()
+    print(f"training {config['model']} for {epochs} epoch{'s' * (epochs > 1)} of {len(training.batches)} steps on "
+          f"{config['backend']}, into {folder}")
+    started = time.perf_counter()
+    training.run(epochs * len(training.batches), floor=floor, every=len(training.batches),
+                 checkpoint=lambda: checkpoint.save(folder / checkpoint.NAME, training, config))
+    seconds = time.perf_counter() - started
+    checkpoint.save(folder / checkpoint.NAME, training, config)
+    with atomic(folder / "config.json", "w") as file:
+        file.write(json.dumps(config, indent=2) + "\n")
+    with atomic(folder / "protocol.csv", "w") as file:
+        training.protocol.write_csv(file)
+    drawn = pictures.draw(training.model.evaluate(), folder, images, training.protocol, floor)
+    last = training.protocol.mean(len(training.batches))
+    print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s: "
+          f"{last['reconstruction']:.2f} reconstruction + {last['divergence']:.2f} KL = {last['total']:.2f} nats per "
+          f"image over the last {min(training.steps, len(training.batches))} steps (optimum {floor:.3f})")
+    for line in drawn:
+        print(line)
+    return 0
+
+
+def claim(out, name, force):
+    """Make the folder of a run: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free."""
+    try:
+        if out is not None:
+            if out.exists() and not (force and (out / checkpoint.NAME).exists()) and (
+                    not out.is_dir() or any(out.iterdir())):
+                what = "holds a run already; --force overwrites it" if (out / checkpoint.NAME).exists() else \
+                    "exists and is not a run; choose another name"
+                raise OptionError(f"--out {out} {what}")
+            out.mkdir(parents=True, exist_ok=True)
+            return out
+        number = 1
+        while True:
+            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                if Path("runs").exists() and not Path("runs").is_dir():
+                    raise
+                number += 1
+    except OSError as error:
+        raise OptionError(f"cannot make the folder {out or 'runs'}: {error.strerror}; choose a place that can be "
+                          "written with --out FOLDER") from error

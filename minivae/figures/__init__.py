@@ -1,0 +1,3 @@
+"""Pictures of models: image grids with Pillow, curves with matplotlib where it is installed."""
+
+from minivae.figures.images import SPAN, grid, plane, prior_samples, reconstructions, save_png

@@ -1,0 +1,58 @@
+"""What happened at every step of a training: a table, and the CSV file of it."""
+
+import csv
+import math
+
+import numpy as np
+
+
+class Protocol:
+    """One row a step: step, reconstruction, divergence, total, then the statistics of the latent codes.
+
+    reconstruction = −log p(x|z) and divergence = KL(q(z|x) ‖ p(z)) are in nats per image, total is their sum
+    −ELBO; the statistics are those of the model's kl layer (such as mean, std and log_var of a Gaussian code).
+    """
+
+    def __init__(self, statistics):
+        self.columns = ("step", "reconstruction", "divergence", "total", *statistics)
+        self.rows = []
+        self.nonfinite = None  # the first row whose total is infinite or NaN, once it has been read
+        self._waiting = []  # rows that may still be on the device
+
+    def add(self, step, reconstruction, divergence, statistics):
+        """Append a row.  Device values stay on the device until someone asks for them."""
+        self._waiting.append((step, reconstruction, divergence, reconstruction + divergence, *statistics.values()))
+
+    def flush(self):
+        """Bring what is on the device to the host."""
+        for row in self._waiting:
+            self.rows.append(tuple(float(value) for value in row))
+            if self.nonfinite is None and not math.isfinite(self.rows[-1][3]):
+                self.nonfinite = self.rows[-1]
+        self._waiting.clear()
+
+    def __len__(self):
+        return len(self.rows) + len(self._waiting)
+
+    def __getitem__(self, column):
+        """All values of a column, as an array."""
+        self.flush()
+        return self.array()[:, self.columns.index(column)]
+
+    def array(self):
+        """The whole table, float64 (steps, columns)."""
+        self.flush()
+        return np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns))
+
+    def mean(self, last):
+        """{column: mean over the last so many steps}."""
+        self.flush()
+        table = np.array(self.rows[-last:])
+        return dict(zip(self.columns, table.mean(axis=0)))
+
+    def write_csv(self, file):
+        """Write the table to an open text file."""
+        self.flush()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows((int(row[0]), *(f"{value:.6g}" for value in row[1:])) for row in self.rows)

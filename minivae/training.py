@@ -1,0 +1,123 @@
+"""The articles' training loop, with a progress bar, a protocol and a way to stop."""
+
+import contextlib
+import signal
+import threading
+
+from tqdm import tqdm
+
+from minivae.errors import NonFiniteError, OptionError
+from minivae.nn import side_loss
+from minivae.optim import adam
+from minivae.protocol import Protocol
+
+LOG_EVERY = 50  # steps, as the articles' lossIterations
+
+
+class Training:
+    """A model, its data, and how far it has got.
+
+        model      a VAE                        batches   a data.Batches, whose images are both input and target
+        state      Adam's state: its options, then its moments        protocol  a row a step
+
+    `feval` and `step` are the loop of Torch7; `run` repeats them.
+    """
+
+    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0):
+        self.model, self.batches = model, batches
+        self.criterion = model.criterion()
+        self.parameters, self.grads = model.get_parameters()
+        self.state = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
+        self.protocol = Protocol(())
+        self.steps = 0
+        self.stopped = False
+
+    def feval(self, parameters):
+        """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
+        model, criterion, x = self.model, self.criterion, self.batch
+        self.grads.fill(0)
+        prediction = model.forward(x)
+        reconstruction = criterion.forward(prediction, x)
+        model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
+        self._record(reconstruction, model.kl.divergence, len(x))
+        return reconstruction + side_loss(model), self.grads
+
+    def step(self):
+        """Draw a batch and take one step of Adam; returns the loss before it, in nats, summed over the batch."""
+        self.batch = self.batches.next()
+        self.steps += 1
+        _, loss = adam(self.feval, self.parameters, self.state)
+        return loss
+
+    def run(self, steps, progress=True, floor=None, checkpoint=None, every=None):
+        """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
+
+        floor        shown beside the loss: the least that the data allow, in nats per image
+        checkpoint   called without arguments after each `every` steps
+        """
+        if steps < 1:
+            raise OptionError(f"{steps} steps of training; choose 1 or more")
+        self.model.training()
+        beside = "" if floor is None else f" (optimum {floor:.3f})"
+        with _stop_signals() as stop, tqdm(total=steps, unit="step", disable=not progress) as bar:
+            logged = 0
+            for done in range(1, steps + 1):
+                self.step()
+                if done % LOG_EVERY == 0 or done == steps or stop.is_set():
+                    self._expect_finite()
+                    mean = self.protocol.mean(LOG_EVERY)
+                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
+                                        f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
+                    bar.update(done - logged)
+                    logged = done
+                if stop.is_set():
+                    break
+                if checkpoint is not None and done % every == 0 and done < steps:
+                    self._expect_finite()
+                    checkpoint()
+            self.stopped = stop.is_set()
+        return self.protocol
+
+    def _record(self, reconstruction, divergence, n):
+        statistics = self.model.kl.statistics(self.model.kl.output)
+        if not len(self.protocol):
+            self.protocol = Protocol(tuple(statistics))
+        self.protocol.add(self.steps, reconstruction / n, divergence / n, statistics)
+
+    def _expect_finite(self):
+        self.protocol.flush()
+        if self.protocol.nonfinite is not None:
+            step, reconstruction, divergence, *_ = self.protocol.nonfinite
+            raise NonFiniteError(f"the loss is not finite since step {step:.0f}: reconstruction {reconstruction:g}, "
+                                 f"KL {divergence:g} nats per image; lower the learning rate, or check the data for "
+                                 "values that are not finite")
+
+
+def train(model, batches, epochs=1, learning_rate=1e-3, learning_rate_decay=0.0, progress=True):
+    """Train a model for so many epochs of `batches` by Adam; returns the Protocol.
+
+    Ctrl-C ends it early and keeps what was learned.
+    """
+    training = Training(model, batches, learning_rate, learning_rate_decay)
+    return training.run(epochs * len(batches), progress)
+
+
+@contextlib.contextmanager
+def _stop_signals():
+    """An event that SIGINT or SIGTERM sets, so that no step is cut in half; a second SIGINT interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+
+    def handle(number, frame):
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
