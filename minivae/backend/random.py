@@ -13,12 +13,12 @@ class _Streams(threading.local):
     """One set of generators a thread: what one thread draws never depends on another."""
 
     def __init__(self):
-        self.start(None)
+        self.start(np.random.SeedSequence())
 
-    def start(self, seed):
-        self.host = np.random.default_rng(seed)
+    def start(self, seeds):
+        self.host = np.random.default_rng(seeds)
         self.device = None  # made when first drawn from
-        self.device_key = np.random.SeedSequence(seed).generate_state(1).item()
+        self.device_key = seeds.generate_state(1).item()
         self.device_draws = 0
 
 
@@ -27,9 +27,7 @@ _streams = _Streams()
 
 def manual_seed(seed):
     """Seed the calling thread's generators, host and device (torch.manualSeed)."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(f"seed {seed!r}; a seed is an integer that is not negative")
-    _streams.start(int(seed))
+    _streams.start(np.random.SeedSequence(_expect_seed(seed)))
 
 
 def get_random_state():
@@ -48,15 +46,24 @@ def set_random_state(state):
 
 
 @contextlib.contextmanager
-
 def seeded(seed):
-    """Draw from `seed` inside the block and leave the thread's stream as it was."""
+    """Draw from `seed` inside the block and leave the thread's stream as it was.
+
+    The numbers are others than after `manual_seed(seed)` or in `numpy.random.default_rng(seed)`: a check that drew
+    the very numbers that its input was made from would be blind to mistakes.
+    """
     kept = dict(vars(_streams))
-    manual_seed(seed)
+    _streams.start(np.random.SeedSequence(_expect_seed(seed), spawn_key=(1,)))
     try:
         yield
     finally:
         vars(_streams).update(kept)
+
+
+def _expect_seed(seed):
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise OptionError(f"seed {seed!r}; a seed is an integer that is not negative")
+    return int(seed)
 
 
 def host_generator():

@@ -36,7 +36,6 @@ def clone(root, share):
     """A deep copy of a module, but for the parameters named in `share` and their gradients."""
     memo = {}
     for module in root.list_modules():
-        memo[id(module.flat)] = None  # the twin gets a storage of its own
         for attribute in flat_parameters.attributes(module):
             if attribute.removeprefix("grad_") in share:
                 memo[id(getattr(module, attribute))] = getattr(module, attribute)

@@ -26,11 +26,12 @@ def flatten(root):
     flat, views = _move(parameters, root)
     flat_grad, grad_views = _move(grads, root)
     moved = {id(old): new for old, new in zip(parameters + grads, views + grad_views)}
+    storage = flat, flat_grad
     for module in root.list_modules():
-        module.flat = flat, flat_grad
+        module.flat = storage
         for attribute in attributes(module):
             setattr(module, attribute, moved[id(getattr(module, attribute))])
-    return flat, flat_grad
+    return storage
 
 
 def attributes(module):

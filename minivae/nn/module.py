@@ -46,7 +46,8 @@ class Module:
 
     def forward(self, input):
         """The output for `input`."""
-        return self.update_output(input)
+        self.output = self.update_output(input)
+        return self.output
 
     def backward(self, input, grad_output, scale=1, need_grad_input=True):
         """∂L/∂input, and scale · ∂L/∂w added to the gradients.  `input` is the one just given to `forward`.
@@ -54,10 +55,9 @@ class Module:
         With `need_grad_input=False`, for the first module of a model, ∂L/∂input is not computed and None is
         returned.
         """
-        if need_grad_input:
-            self.update_grad_input(input, grad_output)
+        self.grad_input = self.update_grad_input(input, grad_output) if need_grad_input else None
         self.acc_grad_parameters(input, grad_output, scale)
-        return self.grad_input if need_grad_input else None
+        return self.grad_input
 
     def update_output(self, input):
         raise NotImplementedError(f"{type(self).__name__} has no update_output")
@@ -201,6 +201,10 @@ class Module:
         A shared parameter shares its gradient too, and counts once in a model that holds both.
         """
         return copying.clone(self, share)
+
+    def __getstate__(self):
+        """What copy and pickle take along: not the flat storage, of which a copy's parameters are no views."""
+        return self.__dict__ | {"flat": None}
 
     # -- what layers use --------------------------------------------------------------------------
 

@@ -1,0 +1,97 @@
+"""The table of every layer: a row says how to make it, what goes in, and what it is excused from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minivae import nn
+
+
+@dataclass
+class Row:
+    """One layer under one set of options, with an input of a batch of `rows` and the contracts it is excused from."""
+
+    make: object  # () -> module
+    shape: tuple  # of one input row, or a tuple of such shapes for a table
+    wrong: tuple  # the shape of an input, batch included, that must be refused
+    low: float = -2.0
+    high: float = 2.0
+    excused: dict = field(default_factory=dict)  # contract -> reason
+    name: str = ""
+
+    def input(self, rows=3, seed=1, dtype=np.float32):
+        """A new input, an array or a table, uniform in low … high."""
+        random = np.random.default_rng(seed)
+        def one(shape):
+            return random.uniform(self.low, self.high, (rows, *shape)).astype(dtype)
+        return tuple(one(s) for s in self.shape) if isinstance(self.shape[0], tuple) else one(self.shape)
+
+
+TABLE = ((4,), (4,))
+ESTIMATOR = {"gradient": "a straight-through estimator, not the derivative of a step"}
+
+
+def _mlp():
+    return nn.Sequential(nn.View(6), nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
+
+
+def _evaluated(module):
+    return module.evaluate()
+
+
+ROWS = {
+    "Sequential": Row(_mlp, (2, 3), (3, 7)),
+    "ConcatTable": Row(lambda: nn.ConcatTable(nn.Linear(4, 3), nn.Tanh()), (4,), (3, 5)),
+    "ConcatTable of tables": Row(lambda: nn.ConcatTable(nn.GaussianKL(), nn.Identity()), TABLE, (3, 4)),
+    "ParallelTable": Row(lambda: nn.ParallelTable(nn.Linear(4, 3), nn.Sigmoid()), TABLE, (3, 4)),
+    "Identity": Row(nn.Identity, (4,), (), excused={"wrong shape": "hands on anything"}),
+    "View": Row(lambda: nn.View(2, 3), (6,), (3, 7)),
+    "Linear": Row(lambda: nn.Linear(4, 3), (4,), (3, 5)),
+    "Linear without bias": Row(lambda: nn.Linear(4, 3, bias=False), (4,), (4,)),
+    "ReLU": Row(nn.ReLU, (2, 3), ()),
+    "Sigmoid": Row(nn.Sigmoid, (2, 3), ()),
+    "ReLU inplace": Row(lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), (4,), (3, 5)),
+    "Sigmoid inplace": Row(lambda: nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(inplace=True)), (4,), (3, 5)),
+    "Tanh": Row(nn.Tanh, (4,), ()),
+    "SoftPlus": Row(nn.SoftPlus, (4,), ()),
+    "Clamp": Row(lambda: nn.Clamp(-1, 0.5), (4,), ()),
+    "Clamp below": Row(lambda: nn.Clamp(low=-1), (4,), ()),
+    "BernoulliNoise": Row(lambda: nn.BernoulliNoise(0.4), (2, 3), (), low=0, high=1),
+    "BernoulliNoise in evaluation": Row(lambda: _evaluated(nn.BernoulliNoise(0.4)), (4,), (), low=0, high=1),
+    "GaussianNoise": Row(lambda: nn.GaussianNoise(0.5), (4,), ()),
+    "GaussianKL": Row(lambda: nn.GaussianKL(), TABLE, (3, 4)),
+    "GaussianKL beta": Row(lambda: nn.GaussianKL(beta=0.25), TABLE, (3, 4)),
+    "BernoulliKL": Row(lambda: nn.BernoulliKL(), (4,), ()),
+    "BernoulliKL prior": Row(lambda: nn.BernoulliKL(beta=2, prior=0.2), (4,), ()),
+    "GaussianSampler": Row(lambda: nn.GaussianSampler(), TABLE, (3, 4)),
+    "GaussianSampler L": Row(lambda: nn.GaussianSampler(samples=3), TABLE, (3, 4)),
+    "BernoulliSampler": Row(lambda: nn.BernoulliSampler(0.7), (4,), (3, 4, 1)),
+    "BernoulliSampler L": Row(lambda: nn.BernoulliSampler(2, samples=3), (4,), (3,)),
+    "HardBits": Row(nn.HardBits, (4,), (), low=0.1, high=0.9),
+    "HardBits in evaluation": Row(lambda: _evaluated(nn.HardBits()), (4,), (), low=0.1, high=0.9, excused=ESTIMATOR),
+    "HardBits straight through": Row(lambda: nn.HardBits(straight_through=True), (4,), (), low=0.1, high=0.9,
+                                     excused=ESTIMATOR),
+}
+for _name, _row in ROWS.items():
+    _row.name = _name
+
+ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "Divergence"}  # what layers are made from
+
+
+def arrays(value):
+    """The arrays of an array or a nested table, in order."""
+    return [each for part in value for each in arrays(part)] if isinstance(value, tuple) else [value]
+
+
+def copies(value):
+    return tuple(copies(part) for part in value) if isinstance(value, tuple) else np.array(value)
+
+
+def random_like(value, seed=2):
+    """Random numbers in the shape, or the table of shapes, of `value`."""
+    random = np.random.default_rng(seed)
+    def draw(part):
+        if isinstance(part, tuple):
+            return tuple(draw(each) for each in part)
+        return random.standard_normal(part.shape).astype(part.dtype)
+    return draw(value)

@@ -1,0 +1,225 @@
+"""The array library behind the layers: choice, doors, random numbers, buffers, blocks and threads."""
+
+import importlib
+import multiprocessing
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from minivae import backend, nn
+from minivae.backend import buffers, workers
+from minivae.errors import BackendError, DTypeError, OptionError
+
+library = importlib.import_module("minivae.backend.library")  # the functions of these names hide the modules
+elementwise = importlib.import_module("minivae.backend.elementwise")
+
+
+def no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(library._libraries, "cupy", raising=False)
+
+
+def test_import_does_not_import_cupy_or_matplotlib():
+    code = "import sys, minivae; print([m for m in ('cupy', 'matplotlib', 'torch', 'tqdm', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_auto_falls_back_in_one_line_and_cupy_raises(monkeypatch, capsys):
+    no_cupy(monkeypatch)
+    assert backend.use("auto") == "numpy"
+    assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(BackendError, match=r"cannot run here: CuPy is not installed"):
+        backend.use("cupy")
+    assert backend.current() == "numpy"
+    assert backend.available("numpy") == (True, "")
+
+
+@pytest.mark.parametrize("call", [backend.use, backend.available])
+def test_unknown_backend_is_refused(call):
+    with pytest.raises(OptionError, match="unknown backend 'jax'"):
+        call("jax")
+
+
+def test_environment_chooses_the_backend():
+    code = "from minivae import backend; print(backend.current())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"MINIVAE_BACKEND": "jax"})
+    assert done.returncode != 0 and "unknown backend 'jax'" in done.stderr
+
+
+def test_doors():
+    array = np.ones(3, np.float32)
+    assert backend.to_numpy(array) is array and backend.from_numpy(array) is array
+    with pytest.raises(DTypeError, match="got list"):
+        backend.to_numpy([1.0])
+
+
+def test_default_dtype_is_that_of_new_modules():
+    backend.set_default_dtype("float64")
+    assert nn.Linear(2, 2).weight.dtype == np.float64
+    with pytest.raises(OptionError, match="float16"):
+        backend.set_default_dtype("float16")
+
+
+def draw():
+    return backend.standard_normal(np.empty(5, np.float32)).tolist()
+
+
+def test_seed_repeats_and_state_continues():
+    first = draw()
+    backend.manual_seed(0)
+    assert draw() == first
+    state = backend.get_random_state()
+    following = draw()
+    backend.set_random_state(state)
+    assert draw() == following != first
+
+
+def test_seeded_block_leaves_the_stream_alone():
+    expected = [draw(), draw()]
+    backend.manual_seed(0)
+    first = draw()
+    with backend.seeded(5):
+        inside = draw()
+    assert [first, draw()] == expected
+    with backend.seeded(5):
+        assert draw() == inside
+
+
+def test_each_thread_has_its_own_stream():
+    expected = draw()
+    backend.manual_seed(0)
+    def other():
+        backend.manual_seed(1)
+        draw()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert draw() == expected
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_impossible_seed_is_refused(seed):
+    with pytest.raises(OptionError, match="seed"):
+        backend.manual_seed(seed)
+
+
+# ------------------------------------------------------------------------------------------- buffers
+
+def test_buffers_are_aligned_and_keep_the_largest_storage():
+    large = backend.resize(None, (100, 3), np.float32, "numpy")
+    short = backend.resize(large, (37, 3), np.float32, "numpy")
+    assert short.shape == (37, 3) and np.shares_memory(short, large)
+    assert backend.resize(short, (100, 3), np.float32, "numpy").ctypes.data == large.ctypes.data
+    assert all(a.ctypes.data % buffers.ALIGNMENT == 0 for a in (large, short))
+    assert not np.shares_memory(backend.resize(large, (101, 3), np.float32, "numpy"), large)
+    assert backend.resize(large, (100, 3), np.float64, "numpy").dtype == np.float64
+
+
+def test_small_batches_are_column_major():
+    assert backend.resize(None, (buffers.COLUMNS - 1, 9), np.float32, "numpy").flags.f_contiguous
+    assert backend.resize(None, (buffers.COLUMNS, 9), np.float32, "numpy").flags.c_contiguous
+
+
+# ------------------------------------------------------------------------- element-wise work in blocks
+
+def formula(xp, x, y, factor):
+    return factor * xp.exp(-xp.abs(x)) + y
+
+
+def test_blocks_equal_the_whole(monkeypatch):
+    monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(elementwise, "PARALLEL", 128)
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((50, 7)), random.standard_normal((50, 7))
+    wanted = formula(np, x, y, 2.0)
+    for change in (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
+        out = change(np.zeros_like(x))
+        assert backend.elementwise(formula, change(x), y, 2.0, out=out) is out
+        assert np.array_equal(out, wanted)
+    assert backend.total(formula, x, y, 2.0) == pytest.approx(wanted.sum(), rel=1e-12)
+
+
+def test_blocks_broadcast(monkeypatch):
+    monkeypatch.setattr(elementwise, "BLOCK", 64)
+    random = np.random.default_rng(0)
+    x, target = random.standard_normal((20, 3, 8)), random.standard_normal((20, 1, 8))
+    out = np.empty_like(x)
+    backend.elementwise(formula, x, target, 1.0, out=out)
+    assert np.array_equal(out, formula(np, x, target, 1.0))
+    assert backend.total(formula, x, target, 1.0) == pytest.approx(out.sum(), rel=1e-12)
+
+
+def test_out_may_be_an_argument_and_a_table():
+    x, y = np.ones(3), np.full(3, 2.0)
+    backend.elementwise(lambda xp, x, y: (x + y, x - y), x, y, out=(x, y))
+    assert x.tolist() == [3, 3, 3] and y.tolist() == [-1, -1, -1]
+
+
+def test_total_of_nothing_is_zero():
+    assert backend.total(formula, np.zeros((0, 3)), np.zeros((0, 3)), 1.0) == 0
+
+
+@pytest.fixture
+def four_workers(monkeypatch):
+    kept = workers.count()
+    monkeypatch.setattr(elementwise, "BLOCK", 256)
+    monkeypatch.setattr(elementwise, "PARALLEL", 512)
+    yield
+    workers.set_count(kept)
+
+
+def test_thread_count_changes_nothing(four_workers):
+    x = np.random.default_rng(0).standard_normal(10000).astype(np.float32)
+    results = []
+    for threads in (1, 2, 3, 4):
+        workers.set_count(threads)
+        out = np.empty_like(x)
+        backend.elementwise(formula, x, x, 3.0, out=out)
+        results.append((out.tobytes(), backend.total(formula, x, x, 3.0)))
+    assert len(set(results)) == 1
+
+
+def test_error_in_a_worker_reaches_the_caller(four_workers):
+    workers.set_count(4)
+    x = np.zeros(10000)
+
+    def fails(xp, x):
+        if threading.current_thread().name.startswith("minivae"):
+            raise ArithmeticError("in a worker")
+        return x
+
+    with pytest.raises(ArithmeticError, match="in a worker"):
+        backend.elementwise(fails, x, out=x)
+
+
+def _in_child(queue):
+    x = np.ones(10000)
+    queue.put(backend.total(formula, x, x, 1.0))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform == "win32", reason="no fork on Windows")
+def test_workers_survive_a_fork(four_workers):
+    workers.set_count(4)
+    x = np.ones(10000)
+    wanted = backend.total(formula, x, x, 1.0)  # starts the threads, which the child does not inherit
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    try:
+        assert queue.get(timeout=60) == wanted
+    finally:
+        child.join(timeout=60)
+    assert child.exitcode == 0
+
+
+def test_outside_tells_which_end():
+    assert backend.outside(np.array([0.0, 1.0]), 0, 1) is None
+    assert backend.outside(np.array([0.0, 255.0]), 0, 1) == "maximum is 255"
+    assert backend.outside(np.array([-1.0, 0.5]), 0, 1) == "minimum is -1"
+    assert backend.outside(np.array([np.nan]), 0, 1) == "maximum is nan"

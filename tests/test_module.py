@@ -1,0 +1,209 @@
+"""Module's verbs on whole models: flat parameters, sharing, copies, conversions, paths, printing."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import nn
+from minivae.errors import BackendError, DTypeError, MinivaeError, ShapeError
+from minivae.optim import adam
+
+
+def small():
+    return mv.models.denoising_vae(image=(1, 3, 3), hidden=5, code=2)
+
+
+def images(n=4):
+    return np.random.default_rng(0).integers(0, 2, (n, 1, 3, 3)).astype(np.float32)
+
+
+def expect_true_views(model):
+    """Writing to the flat vectors changes every weight and gradient, and they cover one another exactly."""
+    flat, flat_grad = model.get_parameters()
+    parameters, grads = model.parameters()
+    assert flat.size == sum(p.size for p in parameters) == flat_grad.size
+    flat[...] = np.arange(flat.size)
+    flat_grad[...] = -np.arange(flat.size)
+    assert np.array_equal(np.concatenate([p.reshape(-1) for p in parameters]), flat)
+    assert np.array_equal(np.concatenate([g.reshape(-1) for g in grads]), flat_grad)
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m,
+    lambda m: m.double(),
+    lambda m: m.double().float(),
+    lambda m: m.to("numpy"),
+    lambda m: m.clone(),
+    lambda m: m.load_state_dict(small().state_dict()) or m,
+    lambda m: m.clear_state(),
+], ids=["as built", "double", "float", "to", "clone", "load_state_dict", "clear_state"])
+@pytest.mark.parametrize("flat_before", [True, False])
+def test_flat_parameters_are_views(change, flat_before):
+    model = small()
+    if flat_before:
+        model.get_parameters()
+    expect_true_views(change(model))
+
+
+def test_flattening_keeps_values_and_repeats():
+    model = small()
+    before = model.state_dict()
+    flat, flat_grad = model.get_parameters()
+    assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
+    again, grad_again = model.get_parameters()
+    assert again is flat and grad_again is flat_grad
+
+
+def test_part_of_a_model_gives_views_of_the_same_storage():
+    model = small()
+    flat, _ = model.get_parameters()
+    part, _ = model.decoder.get_parameters()
+    assert np.shares_memory(part, flat)
+    part[...] = 7
+    assert flat[-1] == 7 and flat[0] != 7
+    assert model.get_parameters()[0] is flat
+
+
+def test_a_vector_left_behind_is_refused():
+    model = small()
+    flat, grad = model.get_parameters()
+    model.double()
+    with pytest.raises(MinivaeError, match="no longer the model's"):
+        adam(lambda x: (0.0, grad), flat, {})
+    part, part_grad = model.encoder.get_parameters()
+    model.get_parameters()
+    assert adam(lambda x: (1.5, part_grad), part, {})[1] == 1.5  # a view of what is in use
+
+
+def test_vector_of_a_part_is_refused_after_the_whole_was_flattened():
+    model = small()
+    part, grad = model.encoder.get_parameters()
+    model.get_parameters()
+    with pytest.raises(MinivaeError, match="get_parameters"):
+        adam(lambda x: (0.0, grad), part, {})
+
+
+def test_shared_parameters_count_once_and_add_their_gradients():
+    first = nn.Linear(3, 3)
+    model = nn.Sequential(first, nn.Tanh(), first.clone(share=("weight", "bias")))
+    flat, flat_grad = model.get_parameters()
+    assert flat.size == 12 and len(model.parameters()[0]) == 2
+    assert model[0].weight is model[2].weight and model[0].grad_weight is model[2].grad_weight
+    expect_true_views(model)
+    mv.gradcheck(model, np.ones((2, 3), np.float32)).raise_if_failed()
+    assert model.double()[0].weight is model[2].weight
+
+
+def test_one_module_twice_is_refused():
+    layer = nn.Linear(3, 3)
+    with pytest.raises(MinivaeError, match="share="):
+        nn.Sequential(layer, nn.Tanh(), layer)
+
+
+def test_clone_of_a_part_leaves_the_model_alone():
+    model = small()
+    flat, _ = model.get_parameters()
+    twin = model.decoder.clone()
+    twin.get_parameters()[0][...] = 0
+    assert flat[-1] != 0 and model.get_parameters()[0] is flat
+
+
+def test_deepcopy_is_a_working_copy():
+    model = small()
+    model.get_parameters()
+    twin = copy.deepcopy(model)
+    flat, grad = twin.get_parameters()
+    assert adam(lambda x: (1.0, grad), flat, {})[1] == 1.0
+    assert not np.shares_memory(flat, model.get_parameters()[0])
+
+
+def test_load_state_dict_checks_everything_before_it_writes():
+    model = small()
+    before = model.state_dict()
+    for spoil, message in ((lambda s: s.pop("decoder.0.bias"), "missing .*decoder.0.bias"),
+                           (lambda s: s.update(extra=np.zeros(1)), "unknown .*extra"),
+                           (lambda s: s.update({"decoder.4.bias": np.zeros(3)}), r"decoder\.4\.bias: .*\(3,\).*\(9,\)")):
+        state = {name: value + 1 for name, value in before.items()}
+        spoil(state)
+        with pytest.raises(ShapeError, match=message):
+            model.load_state_dict(state)
+        assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_state_dict_is_a_copy():
+    model = small()
+    state = model.state_dict()
+    state["encoder.2.weight"][...] = 0
+    assert model.encoder[2].weight.any()
+
+
+def test_update_parameters_and_reset():
+    linear = nn.Linear(2, 2)
+    before = linear.weight.copy()
+    linear.grad_weight.fill(2)
+    linear.update_parameters(0.25)
+    assert linear.weight == pytest.approx(before - 0.5)
+    linear.reset()
+    assert not np.array_equal(linear.weight, before) and abs(linear.weight).max() <= 2**-0.5
+
+
+def test_need_grad_input_false_gives_the_same_gradients():
+    model, x = small().hold_noise(), images()
+    output = model.forward(x)
+    g = np.ones_like(output)
+    model.zero_grad_parameters()
+    model.backward(x, g)
+    wanted = [np.array(grad) for grad in model.parameters()[1]]
+    model.zero_grad_parameters()
+    model.encoder[2].grad_input.fill(np.nan)
+    assert model.backward(x, g, need_grad_input=False) is None
+    assert all(np.array_equal(a, b) for a, b in zip(model.parameters()[1], wanted))
+    assert np.isnan(model.encoder[2].grad_input).all(), "the first layer's ∂L/∂x was computed although nobody asked"
+
+
+def test_modes_reach_every_module():
+    model = small().evaluate()
+    assert not any(module.train for module in model.list_modules())
+    assert all(module.train for module in model.training().list_modules())
+    assert all(module.holding_noise for module in model.hold_noise().list_modules())
+    assert len(model.find_modules(nn.Linear)) == 7
+
+
+def test_paths_are_those_of_state_dict():
+    model = small()
+    assert {path: module.path for path, module in model.named_modules()} == {p: p for p, _ in model.named_modules()}
+    assert model.encoder[6][0].title == "encoder.6.0 Linear(5 -> 2)"
+    assert "encoder.6.0.weight" in model.state_dict()
+
+
+def test_repr_is_torch7s_tree():
+    assert repr(nn.Sequential(nn.Linear(4, 3), nn.ReLU())) == (
+        "nn.Sequential {\n  [input -> (0) -> (1) -> output]\n  (0): nn.Linear(4 -> 3)\n  (1): nn.ReLU\n}")
+    assert "|-> (0): nn.Linear(5 -> 2)" in repr(small()) and "`-> (1): nn.Linear(5 -> 2)" in repr(small())
+
+
+def test_a_typo_raises_at_once():
+    with pytest.raises(AttributeError):
+        nn.Linear(2, 2).wieght  # noqa: B018
+
+
+def test_what_is_no_array_is_refused():
+    linear = nn.Linear(2, 2)
+    with pytest.raises(DTypeError, match=r"input is a list of 1, expected an array of numpy"):
+        linear.forward([[1.0, 2.0]])
+    with pytest.raises(DTypeError, match=r"float64, expected float32; convert it with \.astype\('float32'\)"):
+        linear.forward(np.zeros((1, 2)))
+    with pytest.raises(ShapeError, match=r"a table \(a tuple\) of 2 arrays"):
+        nn.GaussianKL().forward(np.zeros((1, 2), np.float32))
+    with pytest.raises(ShapeError, match="backward before forward"):
+        linear.backward(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    with pytest.raises(MinivaeError, match=r"write Tanh\(\), not Tanh"):
+        nn.Sequential(nn.Tanh)
+
+
+def test_to_a_library_that_cannot_run_says_why(monkeypatch):
+    monkeypatch.setitem(mv.backend.require.__globals__, "available", lambda name: (False, "there is no device"))
+    with pytest.raises(BackendError, match="there is no device"):
+        nn.Linear(2, 2).cuda()
