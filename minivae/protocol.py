@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from minivae.errors import OptionError
+
 
 class Protocol:
     """One row a step: step, reconstruction, divergence, total, then the statistics of the latent codes.
@@ -36,7 +38,8 @@ class Protocol:
 
     def __getitem__(self, column):
         """All values of a column, as an array."""
-        self.flush()
+        if column not in self.columns:
+            raise OptionError(f"unknown column {column!r}; the protocol has {', '.join(self.columns)}")
         return self.array()[:, self.columns.index(column)]
 
     def array(self):

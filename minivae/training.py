@@ -27,7 +27,7 @@ class Training:
         self.model, self.batches = model, batches
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
-        self.state = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
+        self.state = {"learning_rate": float(learning_rate), "learning_rate_decay": float(learning_rate_decay)}
         self.protocol = Protocol(())
         self.steps = 0
         self.stopped = False
@@ -35,7 +35,7 @@ class Training:
     def feval(self, parameters):
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
         model, criterion, x = self.model, self.criterion, self.batch
-        self.grads.fill(0)
+        model.zero_grad_parameters()
         prediction = model.forward(x)
         reconstruction = criterion.forward(prediction, x)
         model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
@@ -53,7 +53,7 @@ class Training:
         """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
 
         floor        shown beside the loss: the least that the data allow, in nats per image
-        checkpoint   called without arguments after each `every` steps
+        checkpoint   called without arguments after each `every` steps, but not after the last
         """
         if steps < 1:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
@@ -72,7 +72,7 @@ class Training:
                     logged = done
                 if stop.is_set():
                     break
-                if checkpoint is not None and done % every == 0 and done < steps:
+                if checkpoint is not None and every and done % every == 0 and done < steps:
                     self._expect_finite()
                     checkpoint()
             self.stopped = stop.is_set()
@@ -120,4 +120,4 @@ def _stop_signals():
         yield stop
     finally:
         for number, handler in kept.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

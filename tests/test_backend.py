@@ -9,9 +9,11 @@ import threading
 import numpy as np
 import pytest
 
-from minivae import backend, nn
+from minivae import backend, models, nn
 from minivae.backend import buffers, workers
+from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
+from minivae.training import Training
 
 library = importlib.import_module("minivae.backend.library")  # the functions of these names hide the modules
 elementwise = importlib.import_module("minivae.backend.elementwise")
@@ -196,6 +198,47 @@ def test_error_in_a_worker_reaches_the_caller(four_workers):
         backend.elementwise(fails, x, out=x)
 
 
+def test_workers_see_what_errstate_has_set(four_workers):
+    workers.set_count(4)
+    x = np.zeros(10000)
+    with np.errstate(divide="ignore"):
+        backend.elementwise(lambda xp, x: xp.log(x), x, out=x)
+    assert np.isneginf(x).all()
+
+
+def test_formulas_never_combine_two_numbers():
+    """CuPy's fusion would compute a number from two numbers in half precision."""
+
+    class Alone(float):
+        def _refuse(self, other):
+            if isinstance(other, int | float):
+                raise AssertionError("a formula combines two numbers")
+            return NotImplemented
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+
+    with pytest.raises(AssertionError, match="two numbers"):
+        1 - Alone(0.5)
+    plain, seen = elementwise._in_blocks, []
+
+    def wrapped(work, outs, arguments):
+        seen.append(1)
+        return plain(work, outs, [Alone(a) if isinstance(a, float) else a for a in arguments])
+
+    elementwise._in_blocks = wrapped
+    try:
+        for name in ("denoising", "bernoulli"):
+            model = models.build(name, image=(1, 3, 3), hidden=4)
+            Training(model, Batches(np.ones((4, 1, 3, 3), np.uint8), 2)).run(2, progress=False)
+        for criterion, prediction in ((nn.GaussianNLLCriterion(), (np.ones((2, 3)), np.ones((2, 3)))),
+                                      (nn.GaussianNLLCriterion(), np.ones((2, 3)))):
+            criterion.double().forward(prediction, np.ones((2, 3)))
+            criterion.backward(prediction, np.ones((2, 3)))
+    finally:
+        elementwise._in_blocks = plain
+    assert len(seen) > 40
+
+
 def _in_child(queue):
     x = np.ones(10000)
     queue.put(backend.total(formula, x, x, 1.0))
@@ -220,6 +263,6 @@ def test_workers_survive_a_fork(four_workers):
 
 def test_outside_tells_which_end():
     assert backend.outside(np.array([0.0, 1.0]), 0, 1) is None
-    assert backend.outside(np.array([0.0, 255.0]), 0, 1) == "maximum is 255"
-    assert backend.outside(np.array([-1.0, 0.5]), 0, 1) == "minimum is -1"
-    assert backend.outside(np.array([np.nan]), 0, 1) == "maximum is nan"
+    assert backend.outside(np.array([0.0, 255.0]), 0, 1) == "its maximum is 255"
+    assert backend.outside(np.array([-1.0, 0.5]), 0, 1) == "its minimum is -1"
+    assert backend.outside(np.array([np.nan]), 0, 1) == "it holds NaN"

@@ -15,7 +15,7 @@ def test_rectangles_are_the_articles_squares():
     assert images.shape == (20000, 1, 24, 24) and images.dtype == np.uint8
     assert set(np.unique(images)) == {0, 1}
     assert (images.sum(axis=(1, 2, 3)) == 81).all() and is_full_square(images).all()
-    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == 256
+    assert len(np.unique(images.reshape(len(images), -1).argmax(axis=1))) == 256  # corners of the squares
     assert images[:, 0, 0, :].any() and images[:, 0, 23, :].any()
 
 
@@ -76,7 +76,7 @@ def test_an_epoch_has_each_image_once_and_a_short_last_batch():
     assert len(batches) == 3
     epochs = [[batches.next()[:, 0].tolist() for _ in range(3)] for _ in range(2)]
     for epoch in epochs:
-        assert [len(batch) for batch in epoch] == [4, 4, 2] and sorted(sum(epoch, [])) == list(range(10))
+        assert [len(batch) for batch in epoch] == [4, 4, 2] and sorted(np.concatenate(epoch)) == list(range(10))
     assert epochs[0] != epochs[1]
 
 
@@ -93,5 +93,5 @@ def test_batches_continue_from_their_state():
 
 @pytest.mark.parametrize("size", [0, 11, 2.5])
 def test_impossible_batch_size_is_refused(size):
-    with pytest.raises(OptionError, match="from 1 to 10"):
+    with pytest.raises(OptionError, match="from 1"):
         Batches(np.zeros((10, 2), np.uint8), size)

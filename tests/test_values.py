@@ -41,7 +41,8 @@ def test_linear_starts_uniform_within_one_over_root_n_in():
 ], ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "")
 def test_activation(layer, x, y, slope):
     assert layer.forward(array(x))[0] == approx(y, abs=1e-6)
-    assert layer.backward(array(x), array([1, 10, 100]))[0] == approx([slope[0], 10 * slope[1], 100 * slope[2]], rel=1e-6)
+    wanted = [slope[0], 10 * slope[1], 100 * slope[2]]
+    assert layer.backward(array(x), array([1, 10, 100]))[0] == approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("layer", [nn.Sigmoid(), nn.Tanh(), nn.SoftPlus(), nn.BernoulliKL()])
@@ -89,6 +90,13 @@ def test_gaussian_kl():
     grad_mean, grad_log_var = kl.backward((mean, log_var), (g, g))
     assert grad_mean.tolist() == [[12, 10], [10, 14]]
     assert grad_log_var[0] == approx([10, 10 + 3]) and grad_log_var[1] == approx([10, 10 - 0.75])
+
+
+def test_gaussian_kl_of_a_large_batch_is_finite_where_its_terms_are():
+    """e^80 = 5.5e34 fits into float32, the sum of 16,000 of them does not."""
+    kl = nn.GaussianKL()
+    kl.forward((np.zeros((800, 20), np.float32), np.full((800, 20), 80, np.float32)))
+    assert kl.divergence == approx(16000 * 0.5 * (exp(80) - 81), rel=1e-5)
 
 
 def test_bernoulli_kl():
@@ -175,7 +183,8 @@ def test_sequential_separate_verbs_equal_backward():
 @pytest.mark.parametrize("make", [
     lambda: nn.BernoulliNoise(1.5), lambda: nn.GaussianNoise(-1), lambda: nn.BernoulliKL(prior=1),
     lambda: nn.BernoulliSampler(temperature=0), lambda: nn.GaussianSampler(samples=0), lambda: nn.Clamp(),
-    lambda: nn.Clamp(2, 1), lambda: nn.BCECriterion(samples=1.5)])
+    lambda: nn.Clamp(2, 1), lambda: nn.BCECriterion(samples=1.5), lambda: nn.Linear(0, 3), lambda: nn.Linear(3, 2.5),
+    lambda: nn.GaussianNoise(float("nan")), lambda: nn.GaussianKL(beta=-1), lambda: nn.GaussianSampler(samples=True)])
 def test_impossible_options_are_refused(make):
     with pytest.raises(OptionError, match=r"\(.*\): "):
         make()
@@ -185,6 +194,7 @@ def test_impossible_options_are_refused(make):
     lambda: nn.Sequential(nn.ReLU(inplace=True)),
     lambda: nn.Sequential(nn.Linear(2, 2), nn.Identity(), nn.ReLU(inplace=True)),
     lambda: nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.ReLU(inplace=True)),
+    lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sigmoid(inplace=True)),
     lambda: nn.ConcatTable(nn.ReLU(inplace=True))])
 def test_inplace_on_an_array_that_is_still_needed_is_refused(build):
     with pytest.raises(MinivaeError, match="use inplace=False here"):

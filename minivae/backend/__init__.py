@@ -12,5 +12,5 @@ from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, seeded, set_random_state, standard_normal, uniform,
 )
 from minivae.backend.buffers import address, empty, resize
-from minivae.backend.elementwise import elementwise, outside, total
+from minivae.backend.elementwise import elementwise, gather, outside, total
 from minivae.backend import workers

@@ -66,6 +66,8 @@ def available(name):
 
 def library(name):
     """The module of that name, imported at its first use."""
+    if name not in NAMES:
+        raise OptionError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
     if name not in _libraries:
         import cupy
 
@@ -89,15 +91,14 @@ def default_dtype():
 
 def set_default_dtype(dtype):
     """float32 or float64 for the modules made from now on."""
-    dtype = np.dtype(dtype)
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if dtype not in ("float32", "float64", np.float32, np.float64):
         raise OptionError(f"default dtype {dtype}; choose float32 or float64")
-    _settings["dtype"] = dtype
+    _settings["dtype"] = np.dtype(dtype)
 
 
 def to_numpy(array):
     """The array on the host: NumPy's own array as it is, a device array copied."""
-    return array if isinstance(array, np.ndarray) else np.asarray(library(name_of(array)).asnumpy(array))
+    return array if isinstance(array, np.ndarray) else library(name_of(array)).asnumpy(array)
 
 
 def from_numpy(array, like=None):

@@ -42,7 +42,8 @@ def set_random_state(state):
     the seed and on how much had been drawn.
     """
     _streams.host.bit_generator.state = state["host"]
-    _streams.device, (_streams.device_key, _streams.device_draws) = None, state["device"]
+    _streams.device = None
+    _streams.device_key, _streams.device_draws = state["device"]
 
 
 @contextlib.contextmanager

@@ -5,8 +5,11 @@ half of the blocks finish in little more than half the time.  Workers only compu
 numbers, and the blocks are cut the same way however many workers there are, so results do not depend on it.
 """
 
+import contextvars
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from minivae.errors import OptionError
 
 _MAX = 8  # element-wise work is bound by memory traffic, which more threads do not add to
 
@@ -19,8 +22,10 @@ def count():
     global _count
     if _count is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        asked = os.environ.get("MINIVAE_THREADS", "")
-        _count = max(1, int(asked)) if asked.isdigit() else min(cores, _MAX)
+        asked = os.environ.get("MINIVAE_THREADS") or str(min(cores, _MAX))
+        if not asked.isdecimal() or int(asked) < 1:
+            raise OptionError(f"MINIVAE_THREADS={asked}; set it to a whole number from 1, or not at all")
+        _count = int(asked)
     return _count
 
 
@@ -35,12 +40,15 @@ def run(task, blocks):
     """Call `task(first, last)` so that the calls together cover range(blocks), in parallel."""
     shares = min(count(), blocks)
     bounds = [blocks * i // shares for i in range(shares + 1)]
-    waiting = [_workers().submit(task, bounds[i], bounds[i + 1]) for i in range(1, shares)]
+    # each in a copy of the caller's context, which holds what numpy.errstate has set
+    waiting = [_workers().submit(contextvars.copy_context().run, task, bounds[i], bounds[i + 1])
+               for i in range(1, shares)]
     try:
         task(bounds[0], bounds[1])
     finally:
-        for future in waiting:  # even when this share failed: nobody may still write to the arrays
-            future.result()
+        wait(waiting)  # even when this share failed: nobody may still write to the arrays
+    for future in waiting:
+        future.result()
 
 
 def _workers():

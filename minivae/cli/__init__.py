@@ -11,7 +11,10 @@ VERBS = (train, sample, doctor)
 
 
 def main(arguments=None):
-    """Run `minivae ARGUMENTS`; returns the exit status: 0, 1 for an error, 130 after Ctrl-C."""
+    """Run `minivae ARGUMENTS`; returns the exit status: 0, or 1 for an error that has been explained.
+
+    A training that Ctrl-C ends early keeps what it learned, and is no error.
+    """
     args = parser().parse_args(arguments)
     try:
         return args.run(args) or 0
@@ -21,8 +24,6 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("minivae: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 1
 
 
 def parser():

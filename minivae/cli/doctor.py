@@ -10,6 +10,7 @@ import numpy as np
 import minivae
 from minivae import backend
 from minivae.backend import workers
+from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "torch")
 SIZE = 1536  # of the matrices that are multiplied
@@ -30,8 +31,11 @@ def run(args):
     for name in backend.NAMES:
         works, reason = backend.available(name)
         print(f"{name:<12} {'works' if works else 'cannot run here: ' + reason}")
-    print(f"default      {backend.current()}, {backend.default_dtype()}")
-    print(f"workers      {workers.count()} threads share element-wise work (MINIVAE_THREADS changes it)")
+    try:
+        print(f"default      {backend.current()}, {backend.default_dtype()}")
+        print(f"workers      {workers.count()} threads share element-wise work (MINIVAE_THREADS changes it)")
+    except MinivaeError as error:
+        print(f"environment  {error}")
     print()
     return _blas()
 

@@ -4,6 +4,13 @@ import argparse
 import math
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Prints the default of each option that has one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def whole(text):
     """An integer from 1."""
     try:

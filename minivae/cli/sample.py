@@ -1,15 +1,15 @@
 """minivae sample: draw from a trained model."""
 
-from argparse import ArgumentDefaultsHelpFormatter
 from pathlib import Path
 
 from minivae import checkpoint, figures
 from minivae.cli import options, pictures
+from minivae.cli.folders import make_folder
 
 
 def add_to(verbs):
     verb = verbs.add_parser(
-        "sample", help="draw from a trained model", formatter_class=ArgumentDefaultsHelpFormatter,
+        "sample", help="draw from a trained model", formatter_class=options.Help,
         description="Draw a trained model's picture again: interpolations.png, the 20×20 plane of latent codes, where "
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
     verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
@@ -24,5 +24,6 @@ def add_to(verbs):
 def run(args):
     model, _ = checkpoint.load_model(args.folder)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
+    make_folder(folder)
     print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed))
     return 0

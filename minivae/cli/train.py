@@ -1,15 +1,13 @@
 """minivae train: build a model, train it, and leave a folder with what it learned."""
 
 import json
-import shutil
 import time
-from argparse import ArgumentDefaultsHelpFormatter
 from pathlib import Path
 
 from minivae import backend, checkpoint, models
 from minivae.cli import options, pictures
+from minivae.cli.folders import claim, clear, make_folder
 from minivae.data import Batches, entropy, rectangles
-from minivae.errors import OptionError
 from minivae.files import atomic
 from minivae.training import Training
 
@@ -23,13 +21,13 @@ Ctrl-C stops early and keeps what was learned."""
 
 def add_to(verbs):
     verb = verbs.add_parser("train", help="train a model and draw what it learned", description=DESCRIPTION,
-                            formatter_class=ArgumentDefaultsHelpFormatter)
+                            formatter_class=options.Help)
     kinds = verb.add_subparsers(dest="model", metavar="MODEL", required=True)
     for name, text in (("vae", "the vanilla VAE, code of 2 numbers"),
                        ("denoising", "the denoising VAE: pixels of its input are flipped"),
                        ("bernoulli", "the Bernoulli VAE, code of 50 bits")):
         kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {DESCRIPTION}",
-                                formatter_class=ArgumentDefaultsHelpFormatter)
+                                formatter_class=options.Help)
         _add_options(kind, name)
         kind.set_defaults(run=run)
 
@@ -50,14 +48,16 @@ def _add_options(kind, name):
         kind.add_argument("--temperature", type=options.positive, default=1.0, help="of the relaxed bits")
     kind.add_argument("--images", type=options.whole, default=IMAGES, help="size of the data set")
     kind.add_argument("--seed", type=options.seed, default=0, help="of the weights, the batches and the noise")
-    kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=backend.current(), help="array library")
+    kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
+                      help="array library; by default MINIVAE_BACKEND, or numpy")
     kind.add_argument("--out", type=Path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
 
 
 def run(args):
-    backend.use(args.backend)
+    if args.backend is not None:
+        backend.use(args.backend)
     backend.manual_seed(args.seed)
     chosen = {"code": args.code, "hidden": args.hidden, "samples": args.samples}
     if args.model == "denoising":
@@ -74,11 +74,13 @@ def run(args):
     training = Training(models.build(args.model, **chosen), batches, args.learning_rate,
                         schedule["learning_rate_decay"])
     folder = claim(args.out, args.model, args.force)
+    clear(folder)
+    make_folder(folder)
     try:
         return train(training, config, folder, images)
     except BaseException:
         if not (folder / checkpoint.NAME).exists():  # nothing learned: nothing half-written stays behind
-            shutil.rmtree(folder, ignore_errors=True)
+            clear(folder)
         raise
 
 
@@ -87,13 +89,13 @@ def train(training, config, folder, images):
     epochs, floor = config["training"]["epochs"], entropy()
     print(f"training {config['model']} for {epochs} epoch{'s' * (epochs > 1)} of {len(training.batches)} steps on "
           f"{config['backend']}, into {folder}")
+    with atomic(folder / "config.json", "w") as file:
+        file.write(json.dumps(config, indent=2) + "\n")
     started = time.perf_counter()
     training.run(epochs * len(training.batches), floor=floor, every=len(training.batches),
                  checkpoint=lambda: checkpoint.save(folder / checkpoint.NAME, training, config))
     seconds = time.perf_counter() - started
     checkpoint.save(folder / checkpoint.NAME, training, config)
-    with atomic(folder / "config.json", "w") as file:
-        file.write(json.dumps(config, indent=2) + "\n")
     with atomic(folder / "protocol.csv", "w") as file:
         training.protocol.write_csv(file)
     drawn = pictures.draw(training.model.evaluate(), folder, images, training.protocol, floor)
@@ -104,29 +106,3 @@ def train(training, config, folder, images):
     for line in drawn:
         print(line)
     return 0
-
-
-def claim(out, name, force):
-    """Make the folder of a run: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free."""
-    try:
-        if out is not None:
-            if out.exists() and not (force and (out / checkpoint.NAME).exists()) and (
-                    not out.is_dir() or any(out.iterdir())):
-                what = "holds a run already; --force overwrites it" if (out / checkpoint.NAME).exists() else \
-                    "exists and is not a run; choose another name"
-                raise OptionError(f"--out {out} {what}")
-            out.mkdir(parents=True, exist_ok=True)
-            return out
-        number = 1
-        while True:
-            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-            try:
-                folder.mkdir(parents=True)
-                return folder
-            except FileExistsError:
-                if Path("runs").exists() and not Path("runs").is_dir():
-                    raise
-                number += 1
-    except OSError as error:
-        raise OptionError(f"cannot make the folder {out or 'runs'}: {error.strerror}; choose a place that can be "
-                          "written with --out FOLDER") from error

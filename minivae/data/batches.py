@@ -4,6 +4,7 @@ import numpy as np
 
 from minivae import backend
 from minivae.errors import OptionError
+from minivae.nn.checks import whole_number
 
 
 class Batches:
@@ -18,8 +19,10 @@ class Batches:
     """
 
     def __init__(self, pixels, batch_size, scale=1, by_epoch=False):
-        if not isinstance(batch_size, int) or not 1 <= batch_size <= len(pixels):
+        batch_size = whole_number("Batches", "batch_size", batch_size)
+        if batch_size > len(pixels):
             raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
+        backend.name_of(pixels)
         self.backend = backend.current()
         self.dtype = backend.default_dtype()
         self.pixels = backend.from_numpy(pixels)
@@ -34,11 +37,10 @@ class Batches:
 
     def next(self):
         """The next batch, (N, ...) in the default dtype."""
-        xp = backend.library(self.backend)
         indices = backend.from_numpy(self._indices(), like=self.backend)
         shape = (len(indices), *self.pixels.shape[1:])
         gathered = self._buffer("gathered", shape, self.pixels.dtype)
-        xp.take(self.pixels, indices, axis=0, out=gathered)
+        backend.gather(self.pixels, indices, gathered)
         batch = self._buffer("batch", shape, self.dtype)
         batch[...] = gathered
         if self.scale != 1:

@@ -11,14 +11,14 @@ SPAN = 0.95  # the listing's 2·i·0.05 − 21·0.05 for i = 1 … 20: from −0
 
 
 def grid(images, columns, gap=0, background=0.0):
-    """Images (n, ..., height, width) of values in [0, 1], side by side in rows of `columns`: one (H, W) image."""
+    """Images (n, ..., height, width) of values in [0, 1], in rows of `columns`, `gap` pixels around each."""
     images = np.asarray(images)
     images = images.reshape(-1, *images.shape[-2:])
     rows = -(-len(images) // columns)
     height, width = images.shape[1] + gap, images.shape[2] + gap
-    sheet = np.full((rows * height - gap, columns * width - gap), background, dtype=np.float32)
+    sheet = np.full((rows * height + gap, columns * width + gap), background, dtype=np.float32)
     for k, image in enumerate(images):
-        top, left = k // columns * height, k % columns * width
+        top, left = gap + k // columns * height, gap + k % columns * width
         sheet[top:top + image.shape[0], left:left + image.shape[1]] = image
     return sheet
 
@@ -53,6 +53,8 @@ def reconstructions(model, images, columns=10):
     """A sheet of pairs of rows: images (n, height, width) in [0, 1] above what the model makes of each."""
     x = backend.from_numpy(np.asarray(images, dtype=model.dtype), like=model.backend)
     again = backend.to_numpy(model.reconstruct(x))
-    images, again = (each.reshape(-1, *images.shape[-2:]) for each in (np.asarray(images), again))
-    pairs = [np.concatenate([images[k:k + columns], again[k:k + columns]]) for k in range(0, len(images), columns)]
-    return np.concatenate([grid(pair, columns, gap=2, background=0.5) for pair in pairs])
+    rows = []
+    for k in range(0, len(images), columns):
+        rows += [grid(each[k:k + columns], columns, gap=2, background=0.5) for each in (np.asarray(images), again)]
+        rows.append(np.full((4, rows[0].shape[1]), 0.5, dtype=np.float32))
+    return np.concatenate(rows[:-1])

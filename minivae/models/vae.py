@@ -1,9 +1,11 @@
 """The variational auto-encoder, and the article's vanilla one on rectangles."""
 
+from contextlib import contextmanager
 from math import prod
 
 from minivae import nn
 from minivae.errors import OptionError
+from minivae.nn.checks import whole_number
 from minivae.nn.sigmoid import sigmoid
 
 SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}
@@ -15,7 +17,7 @@ class VAE(nn.Sequential):
         x  input   (N, ...)          images, flat or not: the encoder begins with a View
         output     (N·L, ...)        what the criterion takes: logits, a mean, or (mean, log_var)
 
-    Maximises the evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)),  with L = sampler.samples draws of z
+    Maximises the evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)),  with L = `samples` draws of z
     for the expectation (Kingma and Welling 2013, equation 7, and their estimator B).
 
         likelihood  "bernoulli": the decoder gives logits
@@ -28,9 +30,13 @@ class VAE(nn.Sequential):
             raise OptionError(f"unknown likelihood {likelihood!r}; choose one of {', '.join(CRITERIONS)}")
         for name, module in (("encoder", encoder), ("kl", kl), ("sampler", sampler), ("decoder", decoder)):
             self.add(module, name)
-        self.encoder, self.kl, self.sampler, self.decoder = encoder, kl, sampler, decoder
         self.code, self.likelihood = code, likelihood
         self._criterion = CRITERIONS[likelihood](samples=self.samples)
+
+    encoder = property(lambda self: self.modules[0])
+    kl = property(lambda self: self.modules[1])
+    sampler = property(lambda self: self.modules[2])
+    decoder = property(lambda self: self.modules[3])
 
     @property
     def samples(self):
@@ -39,14 +45,16 @@ class VAE(nn.Sequential):
 
     def criterion(self):
         """The matching negative log-likelihood, −log p(x|z): the same object each time."""
+        self._criterion.samples = self.samples
         if (self._criterion.backend, self._criterion.dtype) != (self.backend, self.dtype):
             self._criterion.backend, self._criterion.dtype = self.backend, self.dtype
             self._criterion.clear_state()
         return self._criterion
 
     def encode(self, x):
-        """The parameters of q(z|x) as the kl layer takes them, in arrays of their own."""
-        parameters = self.encoder.forward(x)
+        """The parameters of q(z|x) as the kl layer takes them, in arrays of their own; noise layers are off."""
+        with self._evaluation():
+            parameters = self.encoder.forward(x)
         return tuple(each.copy() for each in parameters) if isinstance(parameters, tuple) else parameters.copy()
 
     def decode(self, z):
@@ -61,19 +69,25 @@ class VAE(nn.Sequential):
 
         Noise layers are off and binary codes are hard, as in evaluation.
         """
-        train, self_samples = self.train, self.samples
-        self.evaluate()
-        try:
+        with self._evaluation():
             parameters = self.encoder.forward(x)
-            if not sample:
-                return self.decode(self.kl.most_likely(parameters))
-            return self.decode(self.sampler.forward(parameters)[::self_samples])
-        finally:
-            self.apply(lambda module: setattr(module, "train", train))
+            z = self.sampler.forward(parameters)[::self.samples] if sample else self.kl.most_likely(parameters)
+            return self.decode(z)
 
     def sample(self, n):
         """The mean of p(x|z) for n codes from the prior; a new array (n, ...)."""
-        return self.decode(self.kl.sample_prior(n, self.code))
+        return self.decode(self.kl.sample_prior(whole_number("sample", "n", n, least=0), self.code))
+
+    @contextmanager
+    def _evaluation(self):
+        """Evaluation mode inside the block; afterwards each module has the mode it had."""
+        modes = [(module, module.train) for module in self.list_modules()]
+        self.evaluate()
+        try:
+            yield
+        finally:
+            for module, train in modes:
+                module.train = train
 
 
 CRITERIONS = {

@@ -9,7 +9,7 @@ class BCECriterion(Criterion):
 
         p  prediction  (N·L, ...), probabilities      x  target  (N, ...), in [0, 1]
 
-        ∂/∂p = (1/L) (p − x) / (p (1 − p))
+        ∂/∂p = (1/L) [(1 − x) / (1 − p) − x / p]
 
     Each logarithm is at least −100, as in PyTorch, so a certain mistake costs 100 nats and not infinity.
     BCEWithLogitsCriterion is exact for every logit, and faster: prefer it.
@@ -17,7 +17,7 @@ class BCECriterion(Criterion):
 
     def update_output(self, input, target):
         p, x = self.grouped("prediction", input, target)
-        self.expect_probabilities(target)
+        self._expect_both(input, target)
         self.output = backend.total(_loss, p, x) * self.weight(target)
         return self.output
 
@@ -29,8 +29,12 @@ class BCECriterion(Criterion):
 
     def rows(self, input, target):
         p, x = self.grouped("prediction", input, target)
-        self.expect_probabilities(target)
+        self._expect_both(input, target)
         return _loss(self.xp, p, x).sum(axis=2).reshape(-1)
+
+    def _expect_both(self, input, target):
+        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("prediction", input, "logits go into BCEWithLogitsCriterion")
 
 
 def _loss(xp, p, x):
@@ -41,5 +45,5 @@ def _loss(xp, p, x):
 
 
 def _derivative(xp, p, x, weight):
-    # p (1 − p) is below 1e-12 only where the dtype cannot tell p from 0 or 1; there the quotient stays finite
-    return weight * (p - x) / xp.maximum(p * (1 - p), 1e-12)
+    # float32's smallest normal number stands for 0, so that the quotients stay finite
+    return weight * ((1 - x) / xp.maximum(1 - p, 1.2e-38) - x / xp.maximum(p, 1.2e-38))

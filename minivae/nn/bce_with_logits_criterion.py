@@ -3,7 +3,6 @@
 from minivae import backend
 from minivae.nn.criterion import Criterion
 from minivae.nn.sigmoid import sigmoid
-from minivae.nn.soft_plus import soft_plus
 
 
 class BCEWithLogitsCriterion(Criterion):
@@ -18,7 +17,7 @@ class BCEWithLogitsCriterion(Criterion):
 
     def update_output(self, input, target):
         a, x = self.grouped("prediction", input, target)
-        self.expect_probabilities(target)
+        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
         self.output = backend.total(_loss, a, x) * self.weight(target)
         return self.output
 
@@ -30,12 +29,13 @@ class BCEWithLogitsCriterion(Criterion):
 
     def rows(self, input, target):
         a, x = self.grouped("prediction", input, target)
-        self.expect_probabilities(target)
+        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
         return _loss(self.xp, a, x).sum(axis=2).reshape(-1)
 
 
 def _loss(xp, a, x):
-    return soft_plus(xp, a) - a * x
+    # log(1 + e^a) − a x, the large terms first: where a is large and x = 1 they cancel and leave log(1 + e^−a)
+    return xp.maximum(a, 0) - a * x + xp.log1p(xp.exp(-xp.abs(a)))
 
 
 def _derivative(xp, a, x, weight):

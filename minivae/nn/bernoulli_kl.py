@@ -29,7 +29,7 @@ class BernoulliKL(Divergence):
         self.prior = prior
 
     def update_output(self, input):
-        self.expect("input", input)
+        self.expect("input", input, ("N", "Q"))
         self.divergence = backend.total(_divergence, input, log(self.prior), log(1 - self.prior))
         self.output = input
         return self.output

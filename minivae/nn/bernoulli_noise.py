@@ -17,8 +17,6 @@ class BernoulliNoise(RandomLayer):
     p(y′|y) of Im et al. 2017, "Denoising criterion for variational auto-encoding framework", for binary images.
     """
 
-    spare_output = False  # in evaluation it is the input itself
-
     def __init__(self, p=0.1):
         super().__init__()
         if not 0 <= p <= 1:

@@ -15,7 +15,8 @@ class ConcatTable(Container):
 
     def update_grad_input(self, input, grad_output):
         self._expect_one_each(grad_output)
-        self._add_up([module.update_grad_input(input, grad) for module, grad in zip(self.modules, grad_output)])
+        grads = [module.update_grad_input(input, grad) for module, grad in zip(self.modules, grad_output)]
+        self.grad_input = self._sum("grad_input", grads)
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
@@ -26,20 +27,13 @@ class ConcatTable(Container):
         self._expect_one_each(grad_output)
         grads = [module.backward(input, grad, scale, need_grad_input)
                  for module, grad in zip(self.modules, grad_output)]
-        if not need_grad_input:
-            self.grad_input = None
-            return None
-        self._add_up(grads)
+        self.grad_input = self._sum("grad_input", grads) if need_grad_input else None
         return self.grad_input
 
-    def _add_up(self, grads):
-        """grad_input = Σₖ gradsₖ; a table is added entry by entry."""
-        if isinstance(grads[0], tuple):
-            self.grad_input = tuple(self._sum(f"grad_input{i}", each) for i, each in enumerate(zip(*grads)))
-        else:
-            self.grad_input = self._sum("grad_input", grads)
-
     def _sum(self, name, grads):
+        """Σₖ gradsₖ in a buffer of that name; a table is added entry by entry."""
+        if isinstance(grads[0], tuple):
+            return tuple(self._sum(f"{name}{i}", each) for i, each in enumerate(zip(*grads)))
         total = self.buffer(name, grads[0].shape)
         total[...] = grads[0]
         for grad in grads[1:]:

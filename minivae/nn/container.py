@@ -7,8 +7,6 @@ from minivae.nn.module import Module
 class Container(Module):
     """A module made of modules.  `modules` holds them in order; each is named by its number, from 0."""
 
-    spare_output = False
-
     def __init__(self, *modules):
         super().__init__()
         self.modules = []
@@ -25,8 +23,11 @@ class Container(Module):
         if any(id(each) in mine for each in module.list_modules()):
             raise MinivaeError(f"{self.title}: {type(module).__name__} is in it already, and one module has one output "
                                "buffer; add a clone(share=('weight', 'bias')) to use its parameters twice")
+        name = name or str(len(self.names))
+        if name in self.names or "." in name:
+            raise MinivaeError(f"{self.title}: the name {name!r} is taken, or has a dot; choose another")
         self.modules.append(module)
-        self.names.append(name or str(len(self.names)))
+        self.names.append(name)
         for path, each in self.named_modules(self.path):
             each.path = path
         return self

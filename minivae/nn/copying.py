@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from minivae import backend
-from minivae.errors import ShapeError
+from minivae.errors import DTypeError, OptionError, ShapeError
 from minivae.nn import flat_parameters
 
 
@@ -34,12 +34,18 @@ def convert(root, name, dtype):
 
 def clone(root, share):
     """A deep copy of a module, but for the parameters named in `share` and their gradients."""
+    known = {name for module in root.list_modules() for name in module.parameter_names}
+    if set(share) - known or isinstance(share, str):
+        raise OptionError(f"{root.title}: clone(share={share!r}); a tuple of parameter names, out of "
+                          f"{', '.join(sorted(known)) or 'none'}")
     memo = {}
     for module in root.list_modules():
         for attribute in flat_parameters.attributes(module):
             if attribute.removeprefix("grad_") in share:
                 memo[id(getattr(module, attribute))] = getattr(module, attribute)
     twin = copy.deepcopy(root, memo)
+    for path, module in twin.named_modules():
+        module.path = path
     if root.flat is not None and not share:
         twin.get_parameters()
     return twin
@@ -52,10 +58,12 @@ def load(root, state):
     if missing or unknown:
         raise ShapeError(f"this state is not this model's: missing {missing or 'nothing'}, unknown "
                          f"{unknown or 'nothing'}; build the model with the options it was saved with")
+    checked = {path: backend.to_numpy(state[path]) for path in mine}
     for path, array in mine.items():
-        if np.shape(state[path]) != array.shape:
-            raise ShapeError(f"{path}: the state has shape {np.shape(state[path])}, the model {array.shape}; "
+        if checked[path].shape != array.shape:
+            raise ShapeError(f"{path}: the state has shape {checked[path].shape}, the model {array.shape}; "
                              "build the model with the options it was saved with")
+        if checked[path].dtype.kind != "f":
+            raise DTypeError(f"{path}: the state has dtype {checked[path].dtype}, expected floating point numbers")
     for path, array in mine.items():
-        host = np.ascontiguousarray(backend.to_numpy(state[path]), dtype=array.dtype)
-        array[...] = backend.from_numpy(host, like=array)
+        array[...] = backend.from_numpy(checked[path].astype(array.dtype), like=array)

@@ -3,11 +3,12 @@
 import numpy as np
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError, TargetError
+from minivae.errors import ShapeError, TargetError
 from minivae.nn import checks
+from minivae.nn.array_owner import ArrayOwner
 
 
-class Criterion:
+class Criterion(ArrayOwner):
     """A loss: a number from a prediction and a target, and its derivative by the prediction.
 
         prediction  (N·L, ...), row n·L + l is draw l for row n        target  (N, ...)
@@ -20,20 +21,9 @@ class Criterion:
     """
 
     def __init__(self, size_average=False, samples=1):
-        if not isinstance(samples, int) or samples < 1:
-            raise OptionError(f"{type(self).__name__}(samples={samples!r}): samples is an integer from 1")
+        super().__init__()
         self.size_average = size_average
-        self.samples = samples
-        self.backend = backend.current()
-        self.dtype = backend.default_dtype()
-        self.output = None
-        self.grad_input = None
-        self.buffers = {}
-
-    @property
-    def xp(self):
-        """The array library: numpy or cupy."""
-        return backend.library(self.backend)
+        self.samples = checks.whole_number(type(self).__name__, "samples", samples)
 
     @property
     def title(self):
@@ -77,17 +67,11 @@ class Criterion:
                              f"samples={self.samples} expected {n} · {self.samples} rows of {per_row} elements")
         return prediction.reshape(n, self.samples, per_row), target.reshape(n, 1, per_row)
 
-    def expect_probabilities(self, target):
-        """Raise unless the target lies in [0, 1], where a Bernoulli likelihood is defined."""
-        problem = backend.outside(target, 0, 1)
+    def expect_probabilities(self, what, array, hint):
+        """Raise unless the array lies in [0, 1], where a Bernoulli likelihood is defined."""
+        problem = backend.outside(array, 0, 1)
         if problem:
-            hint = "divide by 255" if float(target.max()) > 1 else "scale the target"
-            raise TargetError(f"{self.title}: the target of a Bernoulli must lie in [0, 1], but its {problem}; {hint}")
-
-    def buffer(self, name, shape):
-        """This criterion's array of that name, as `Module.buffer`."""
-        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
-        return self.buffers[name]
+            raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {hint}")
 
     def to(self, name):
         backend.require(name)

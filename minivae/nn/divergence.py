@@ -1,5 +1,8 @@
 """What the layers that measure a Kullback-Leibler divergence have in common."""
 
+from math import inf
+
+from minivae.errors import OptionError
 from minivae.nn.module import Module
 
 
@@ -13,12 +16,14 @@ class Divergence(Module):
     `rows`, `most_likely`, `sample_prior` and `statistics`.
     """
 
-    spare_output = False
     state_names = (*Module.state_names, "divergence")
 
     def __init__(self, beta=1):
         super().__init__()
+        if not isinstance(beta, int | float) or not 0 <= beta < inf:
+            raise OptionError(f"{type(self).__name__}(beta={beta!r}): beta weighs the divergence, a number from 0")
         self.beta = beta
+        self.divergence = None
 
     @property
     def loss(self):

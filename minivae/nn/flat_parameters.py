@@ -20,7 +20,8 @@ def flatten(root):
         return empty, empty
     storage = _common_storage(root)
     if storage is not None:
-        return tuple(_stretch(root, whole, parts) for whole, parts in zip(storage, (parameters, grads)))
+        views = tuple(_stretch(root, whole, parts) for whole, parts in zip(storage, (parameters, grads)))
+        return storage if views[0] is storage[0] else views
     _expect_alike(root, parameters)
     retire(root)
     flat, views = _move(parameters, root)
@@ -40,12 +41,12 @@ def attributes(module):
             for each in (name, "grad_" + name)]
 
 
-def whole(root, arrays):
-    """The arrays, or the one vector that they fill exactly: fewer and longer loops."""
-    storage = _common_storage(root)
-    if storage is not None and sum(array.size for array in arrays) == storage[1].size:
-        return [storage[1]]
-    return arrays
+def whole_grad(root):
+    """The gradients of a module, as one vector where they fill one exactly: fewer and longer loops."""
+    _, grads = root.parameters()
+    storage = root.flat
+    filled = storage is not None and sum(grad.size for grad in grads) == storage[1].size
+    return [storage[1]] if filled and all(grad.base is storage[1].base for grad in grads) else grads
 
 
 def retire(root):
@@ -53,39 +54,47 @@ def retire(root):
     _retired[:] = [ref for ref in _retired if ref() is not None]
     for module in root.list_modules():
         if module.flat is not None:
-            memory = module.flat[0].base
-            if not any(ref() is memory for ref in _retired):
-                _retired.append(weakref.ref(memory))
+            if not _is_retired(module.flat[0]):
+                _retired.append(weakref.ref(module.flat[0].base))
             module.flat = None
 
 
 def expect_in_use(flat):
     """Raise if this vector was left behind by `to`, `float`, `double` or a new `get_parameters`."""
-    memory = flat.base
-    if memory is not None and any(ref() is memory for ref in _retired):
+    if _is_retired(flat):
         raise MinivaeError("this flat vector is no longer the model's: to(), cuda(), cpu(), float() and double(), "
                            "and get_parameters() of a larger model, make a new one; "
                            "call get_parameters() again and optimise what it returns")
 
 
+def _is_retired(flat):
+    return flat.base is not None and any(ref() is flat.base for ref in _retired)
+
+
 def _common_storage(root):
-    """The one (flat, flat_grad) that every module with parameters lies in, else None."""
+    """The one (flat, flat_grad) that holds every parameter of a module, else None."""
     found = [module.flat for module in root.list_modules() if attributes(module)]
-    return found[0] if found and all(each is found[0] for each in found) else None
+    if not found or found[0] is None or any(each is not found[0] for each in found) or _is_retired(found[0][0]):
+        return None
+    for whole, parts in zip(found[0], root.parameters()):
+        start, end = backend.address(whole), backend.address(whole) + whole.nbytes
+        if any(not start <= backend.address(part) < end for part in parts):
+            return None  # somebody has put another array in a parameter's place
+    return found[0]
 
 
 def _stretch(root, whole, parts):
     """The view of `whole` that covers the parts, which must lie one behind the other."""
-    if sum(part.size for part in parts) == whole.size:
-        return whole
-    start = (backend.address(parts[0]) - backend.address(whole)) // whole.itemsize
-    position = backend.address(parts[0])
+    start = position = backend.address(parts[0])
     for part in parts:
         if backend.address(part) != position:
             raise MinivaeError(f"{root.title}: its parameters do not lie side by side, because some are shared with "
                                "another part; take get_parameters() of the whole model")
         position += part.nbytes
-    return whole[start:start + (position - backend.address(parts[0])) // whole.itemsize]
+    if position - start == whole.nbytes:
+        return whole
+    first = (start - backend.address(whole)) // whole.itemsize
+    return whole[first:first + (position - start) // whole.itemsize]
 
 
 def _expect_alike(root, parameters):

@@ -20,6 +20,7 @@ class GaussianKL(Divergence):
 
     def update_output(self, input):
         self.expect_table("input", input, 2)
+        self.expect("mean", input[0], ("N", "Q"))
         self.expect("log_var", input[1], input[0].shape)
         self.divergence = backend.total(_divergence, *input)
         self.output = input
@@ -31,7 +32,8 @@ class GaussianKL(Divergence):
         self.expect_grad_output(grad_output[0], mean.shape)
         self.expect_grad_output(grad_output[1], mean.shape)
         self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
-        return backend.elementwise(_derivative, mean, log_var, *grad_output, float(self.beta), out=self.grad_input)
+        return backend.elementwise(_derivative, mean, log_var, *grad_output, self.beta, self.beta / 2,
+                                   out=self.grad_input)
 
     def rows(self, input):
         mean, log_var = input
@@ -56,5 +58,5 @@ def _divergence(xp, mean, log_var):
     return 0.5 * (mean * mean + xp.expm1(log_var) - log_var)
 
 
-def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta):
-    return grad_mean + beta * mean, grad_log_var + (0.5 * beta) * xp.expm1(log_var)
+def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta, half_beta):
+    return grad_mean + beta * mean, grad_log_var + half_beta * xp.expm1(log_var)

@@ -36,7 +36,7 @@ class GaussianNLLCriterion(Criterion):
             self.grad_input = grad_mean
             return self.grad_input
         grad_log_var = self.buffer("log_var", input[1].shape)
-        backend.elementwise(_derivative, mean, log_var, x, weight,
+        backend.elementwise(_derivative, mean, log_var, x, weight, weight / 2,
                             out=(grad_mean.reshape(mean.shape), grad_log_var.reshape(mean.shape)))
         self.grad_input = grad_mean, grad_log_var
         return self.grad_input
@@ -61,9 +61,9 @@ def _loss(xp, mean, log_var, x):
     return 0.5 * (log(2 * pi) + log_var + (x - mean) * (x - mean) * xp.exp(-log_var))
 
 
-def _derivative(xp, mean, log_var, x, weight):
+def _derivative(xp, mean, log_var, x, weight, half_weight):
     error = (mean - x) * xp.exp(-log_var)
-    return weight * error, (0.5 * weight) * (1 - (mean - x) * error)
+    return weight * error, half_weight * (1 - (mean - x) * error)
 
 
 def _identity_loss(xp, mean, x):

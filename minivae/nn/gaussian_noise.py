@@ -11,11 +11,9 @@ class GaussianNoise(RandomLayer):
         x  input  (N, ...)      y  output  (N, ...)      ε  noise  (N, ...)
     """
 
-    spare_output = False  # in evaluation it is the input itself
-
     def __init__(self, std=0.1):
         super().__init__()
-        if std < 0:
+        if not std >= 0:
             raise OptionError(f"GaussianNoise({std}): std is a standard deviation, not negative")
         self.std = std
 

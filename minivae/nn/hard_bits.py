@@ -14,8 +14,6 @@ class HardBits(Module):
     it passes z through: the bits stay relaxed.
     """
 
-    spare_output = False
-
     def __init__(self, straight_through=False):
         super().__init__()
         self.straight_through = straight_through

@@ -6,8 +6,6 @@ from minivae.nn.module import Module
 class Identity(Module):
     """y = x;  backwards  ∂L/∂x = ∂L/∂y.  Hands on its input, array or table, without a copy."""
 
-    spare_output = False
-
     def update_output(self, input):
         self.output = input
         return self.output

@@ -3,6 +3,7 @@
 from math import sqrt
 
 from minivae import backend
+from minivae.nn.checks import whole_number
 from minivae.nn.module import Module
 
 
@@ -19,14 +20,16 @@ class Linear(Module):
     """
 
     parameter_names = ("weight", "bias")
+    spare_output = True
 
     def __init__(self, n_in, n_out, bias=True):
         super().__init__()
-        self.n_in, self.n_out = n_in, n_out
+        self.n_in = whole_number("Linear", "n_in", n_in)
+        self.n_out = whole_number("Linear", "n_out", n_out)
         self.bias = None
-        self.new_parameter("weight", (n_out, n_in))
+        self.new_parameter("weight", (self.n_out, self.n_in))
         if bias:
-            self.new_parameter("bias", (n_out,))
+            self.new_parameter("bias", (self.n_out,))
         self.reset()
 
     def reset(self):
@@ -51,15 +54,19 @@ class Linear(Module):
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self.expect_grad_output(grad_output)
+        if scale != 1:
+            grad_output = scale * grad_output
         product = self.buffer("product", self.weight.shape)
         self.xp.matmul(grad_output.T, input, out=product)  # Gᵀ x
-        backend.elementwise(_add, self.grad_weight, product, float(scale), out=self.grad_weight)
+        backend.elementwise(_add, self.grad_weight, product)
         if self.bias is not None:
-            self.grad_bias += scale * grad_output.sum(axis=0)  # Σₙ Gₙ
+            row = self.buffer("row", self.bias.shape)
+            self.xp.sum(grad_output, axis=0, out=row)  # Σₙ Gₙ
+            self.grad_bias += row
 
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")
 
 
-def _add(xp, total, x, scale):
-    return total + scale * x
+def _add(xp, total, x):
+    total += x

@@ -3,10 +3,12 @@
 import numpy as np
 
 from minivae import backend
+from minivae.errors import MinivaeError
 from minivae.nn import checks, copying, flat_parameters
+from minivae.nn.array_owner import ArrayOwner
 
 
-class Module:
+class Module(ArrayOwner):
     """A function with a hand-written forward and backward pass.
 
     A layer defines three verbs, each called with the same `input`:
@@ -21,23 +23,14 @@ class Module:
 
     parameter_names = ()  # attributes that are learned; grad_NAME holds the gradient of each
     state_names = ("output", "grad_input")  # attributes that a call computes and `clear_state` drops
-    spare_output = True  # `output` is a buffer of its own that its backward does not read: fit for inplace
+    spare_output = False  # whether an inplace layer may follow: `output` is its own, and its backward does not read it
 
     def __init__(self):
-        self.backend = backend.current()
-        self.dtype = backend.default_dtype()
+        super().__init__()
         self.path = ""  # where it stands in the model, such as "encoder.2"; containers set it
         self.train = True
         self.holding_noise = False
         self.flat = None  # (flat, flat_grad) once `get_parameters` has been called
-        self.buffers = {}  # the arrays that this module owns and its calls overwrite, see `buffer`
-        for name in self.state_names:
-            setattr(self, name, None)
-
-    @property
-    def xp(self):
-        """The array library: numpy or cupy."""
-        return backend.library(self.backend)
 
     # -- the verbs --------------------------------------------------------------------------------
 
@@ -120,7 +113,11 @@ class Module:
 
     def parameters(self):
         """(list of parameters, list of their gradients); a shared parameter is listed once."""
-        unique = {id(array): (array, grad) for _, array, grad in self.named_parameters()}
+        unique = {}
+        for path, array, grad in self.named_parameters():
+            if unique.setdefault(id(array), (array, grad))[1] is not grad:
+                raise MinivaeError(f"{path} is shared with another module but its gradient is not; share both, as "
+                                   "clone(share=('weight', 'bias')) does")
         return [array for array, _ in unique.values()], [grad for _, grad in unique.values()]
 
     def get_parameters(self):
@@ -132,14 +129,13 @@ class Module:
 
     def zero_grad_parameters(self):
         """Set the gradients to zero; nothing else does."""
-        _, grads = self.parameters()
-        for grad in flat_parameters.whole(self, grads):
-            grad.fill(0)
+        for grad in flat_parameters.whole_grad(self):
+            backend.elementwise(_clear, grad)
 
     def update_parameters(self, learning_rate):
         """w ← w − learning_rate · ∂L/∂w"""
         for array, grad in zip(*self.parameters()):
-            backend.elementwise(_descend, array, grad, float(learning_rate), out=array)
+            backend.elementwise(_descend, array, grad, float(learning_rate))
 
     def reset(self):
         """Draw new parameters; what was learned is lost."""
@@ -198,7 +194,9 @@ class Module:
     def clone(self, share=()):
         """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own.
 
-        A shared parameter shares its gradient too, and counts once in a model that holds both.
+        A shared parameter shares its gradient too, and counts once in a model that holds both modules.  Put both in
+        that model before get_parameters, to, float or double: these move parameters, and only inside of the module
+        that they are called on do sharers move together.
         """
         return copying.clone(self, share)
 
@@ -207,14 +205,6 @@ class Module:
         return self.__dict__ | {"flat": None}
 
     # -- what layers use --------------------------------------------------------------------------
-
-    def buffer(self, name, shape):
-        """This module's array of that name, with this shape; its content is whatever the last call left.
-
-        The storage is kept while it is large enough, so a step of training allocates nothing.
-        """
-        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
-        return self.buffers[name]
 
     def expect(self, what, array, shape=None):
         """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).
@@ -249,5 +239,9 @@ class Module:
         return f"{self.path} {name}" if self.path else name
 
 
+def _clear(xp, grad):
+    grad[...] = 0
+
+
 def _descend(xp, w, grad, learning_rate):
-    return w - learning_rate * grad
+    w -= learning_rate * grad

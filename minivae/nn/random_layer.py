@@ -9,6 +9,10 @@ class RandomLayer(Module):
 
     state_names = (*Module.state_names, "noise")
 
+    def __init__(self):
+        super().__init__()
+        self.noise = None
+
     def draw(self, fill, shape):
         """The noise for this call: held, or fill(noise) with fill such as `backend.standard_normal`."""
         if self.holding_noise and self.noise is not None:

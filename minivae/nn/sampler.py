@@ -1,17 +1,17 @@
 """What the layers that draw codes have in common."""
 
-from minivae.errors import OptionError
+from minivae.nn.checks import whole_number
 from minivae.nn.random_layer import RandomLayer
 
 
 class Sampler(RandomLayer):
     """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n."""
 
+    spare_output = True
+
     def __init__(self, samples=1):
         super().__init__()
-        if not isinstance(samples, int) or samples < 1:
-            raise OptionError(f"{type(self).__name__}(samples={samples!r}): samples is an integer from 1")
-        self.samples = samples
+        self.samples = whole_number(type(self).__name__, "samples", samples)
 
     def grouped(self, array):
         """(N·L, Q) seen as (N, L, Q)."""

@@ -12,8 +12,6 @@ class Sigmoid(Module):
     `inplace=True` overwrites its input, and ∂L/∂y on the way back.
     """
 
-    spare_output = False  # backward reads y
-
     def __init__(self, inplace=False):
         super().__init__()
         self.inplace = inplace

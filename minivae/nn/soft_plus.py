@@ -11,6 +11,8 @@ class SoftPlus(Module):
         x  input  (N, ...)      y  output  (N, ...), positive
     """
 
+    spare_output = True
+
     def update_output(self, input):
         self.expect("input", input)
         self.output = self.buffer("output", input.shape)

@@ -10,8 +10,6 @@ class Tanh(Module):
         x  input  (N, ...)      y  output  (N, ...), in (−1, 1)
     """
 
-    spare_output = False  # backward reads y
-
     def update_output(self, input):
         self.expect("input", input)
         self.output = self.buffer("output", input.shape)

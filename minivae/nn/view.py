@@ -8,14 +8,12 @@ from minivae.nn.module import Module
 
 
 class View(Module):
-    """y = x, of shape (N, *sizes), in the same memory.
+    """y = x, of shape (N, *sizes), in the same memory wherever the layout of x allows it.
 
         x  input  (N, ...)      y  output  (N, *sizes)
 
     View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.
     """
-
-    spare_output = False
 
     def __init__(self, *sizes):
         super().__init__()

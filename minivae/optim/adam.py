@@ -4,7 +4,7 @@ from math import sqrt
 
 from minivae import backend
 from minivae.nn.flat_parameters import expect_in_use
-from minivae.optim.state import known_keys
+from minivae.optim.state import expect_same_kind, known_keys
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
             "weight_decay": 0.0}
@@ -22,8 +22,8 @@ def adam(feval, x, state):
         m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
         x ← x − η √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
 
-    Torch7 adds ε to the uncorrected √v; Kingma and Ba's algorithm 1 and PyTorch add it to √(v / (1 − β₂ᵗ)),
-    which is this with ε √(1 − β₂ᵗ) in place of ε.
+    The weight decay is added to the gradient in place.  Torch7 adds ε to the uncorrected √v; Kingma and Ba's
+    algorithm 1 and PyTorch add it to √(v / (1 − β₂ᵗ)), which is this with ε √(1 − β₂ᵗ) in place of ε.
     """
     known_keys("adam", state, DEFAULTS, MEMORY)
     expect_in_use(x)
@@ -35,24 +35,27 @@ def adam(feval, x, state):
         for moment in ("m", "v"):
             state[moment] = backend.empty(x.shape, x.dtype, backend.name_of(x))
             state[moment].fill(0)
+    expect_same_kind("adam", "m", state["m"], x)
     steps = state.get("t", 0)
     state["t"] = steps + 1
 
     if option["weight_decay"] != 0:
-        backend.elementwise(decay, grad, x, float(option["weight_decay"]), out=grad)
+        backend.elementwise(decay, grad, x, float(option["weight_decay"]))
     rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
     step = rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"])
-    backend.elementwise(_adam, x, state["m"], state["v"], grad, step, beta1, beta2, option["epsilon"],
-                        out=(x, state["m"], state["v"]))
+    backend.elementwise(_adam, x, state["m"], state["v"], grad, step, beta1, 1 - beta1, beta2, 1 - beta2,
+                        option["epsilon"])
     return x, loss
 
 
-def _adam(xp, x, m, v, grad, step, beta1, beta2, epsilon):
-    m = beta1 * m + (1 - beta1) * grad
-    v = beta2 * v + (1 - beta2) * (grad * grad)
-    return x - step * m / (xp.sqrt(v) + epsilon), m, v
+def _adam(xp, x, m, v, grad, step, beta1, share1, beta2, share2, epsilon):
+    m *= beta1
+    m += share1 * grad
+    v *= beta2
+    v += share2 * (grad * grad)
+    x -= step * m / (xp.sqrt(v) + epsilon)
 
 
 def decay(xp, grad, x, weight_decay):
     """∂/∂x of ½ weight_decay ‖x‖², added to the gradient."""
-    return grad + weight_decay * x
+    grad += weight_decay * x

@@ -4,7 +4,7 @@ from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.flat_parameters import expect_in_use
 from minivae.optim.adam import decay
-from minivae.optim.state import known_keys
+from minivae.optim.state import expect_same_kind, known_keys
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "weight_decay": 0.0, "momentum": 0.0,
             "dampening": 0.0, "nesterov": False}
@@ -22,7 +22,8 @@ def sgd(feval, x, state):
         v ← g at t = 1, then momentum · v + (1 − dampening) g
         x ← x − η v              or, with nesterov,  x ← x − η (g + momentum · v)
 
-    Torch7's dampening defaults to the momentum; here to 0, as in PyTorch.
+    Weight decay and nesterov change the gradient in place.  Torch7's dampening defaults to the momentum; here to 0,
+    as in PyTorch.
     """
     known_keys("sgd", state, DEFAULTS, MEMORY)
     expect_in_use(x)
@@ -35,25 +36,27 @@ def sgd(feval, x, state):
     state["t"] = steps + 1
 
     if option["weight_decay"] != 0:
-        backend.elementwise(decay, grad, x, float(option["weight_decay"]), out=grad)
+        backend.elementwise(decay, grad, x, float(option["weight_decay"]))
     direction = grad
     if momentum != 0:
         if "velocity" not in state:
             state["velocity"] = direction = grad.copy()
         else:
             direction = state["velocity"]
-            backend.elementwise(_carry_on, direction, grad, momentum, 1 - option["dampening"], out=direction)
+            expect_same_kind("sgd", "velocity", direction, x)
+            backend.elementwise(_carry_on, direction, grad, momentum, 1.0 - option["dampening"])
         if option["nesterov"]:
-            backend.elementwise(decay, grad, direction, momentum, out=grad)  # g + momentum · v
+            backend.elementwise(decay, grad, direction, momentum)  # g + momentum · v
             direction = grad
     rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-    backend.elementwise(_descend, x, direction, float(rate), out=x)
+    backend.elementwise(_descend, x, direction, float(rate))
     return x, loss
 
 
 def _carry_on(xp, velocity, grad, momentum, share):
-    return momentum * velocity + share * grad
+    velocity *= momentum
+    velocity += share * grad
 
 
 def _descend(xp, x, direction, rate):
-    return x - rate * direction
+    x -= rate * direction

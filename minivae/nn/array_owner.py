@@ -1,0 +1,27 @@
+"""What modules and criterions have in common: a library, a dtype, and buffers of their own."""
+
+from minivae import backend
+
+
+class ArrayOwner:
+    """Something that computes with the arrays of one library in one dtype, into buffers that it owns."""
+
+    def __init__(self):
+        self.backend = backend.current()
+        self.dtype = backend.default_dtype()
+        self.buffers = {}  # the arrays that this object owns and its calls overwrite, see `buffer`
+        self.output = None
+        self.grad_input = None
+
+    @property
+    def xp(self):
+        """The array library: numpy or cupy."""
+        return backend.library(self.backend)
+
+    def buffer(self, name, shape):
+        """This object's array of that name, with this shape; its content is whatever the last call left.
+
+        The storage is kept while it is large enough, so a step of training allocates nothing.
+        """
+        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
+        return self.buffers[name]

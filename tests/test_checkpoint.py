@@ -1,0 +1,116 @@
+"""Files: a checkpoint holds everything, is whole or absent, and what is not one is refused."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from minivae import backend, checkpoint, models
+from minivae.data import Batches, rectangles
+from minivae.errors import OptionError
+from minivae.files import atomic
+from minivae.training import Training
+
+CONFIG = {"model": "denoising", "options": {"image": [1, 6, 6], "hidden": 8, "p": 0.1}}
+
+
+def training(by_epoch=False):
+    backend.manual_seed(1)
+    model = models.build(CONFIG["model"], **CONFIG["options"])
+    return Training(model, Batches(rectangles(70, 6, 6, sides=(3, 3)), 16, by_epoch=by_epoch), learning_rate_decay=0.01)
+
+
+@pytest.mark.parametrize("by_epoch", [False, True])
+def test_continuing_is_the_same_run_bit_for_bit(tmp_path, by_epoch):
+    whole = training(by_epoch)
+    whole.run(23, progress=False)
+    first = training(by_epoch)
+    first.run(9, progress=False)
+    checkpoint.save(tmp_path / checkpoint.NAME, first, CONFIG)
+    second = training(by_epoch)
+    backend.manual_seed(99)
+    checkpoint.restore(tmp_path, second)
+    second.run(14, progress=False)
+    assert np.array_equal(second.parameters, whole.parameters)
+    assert all(np.array_equal(second.state[key], whole.state[key]) for key in ("t", "m", "v"))
+    assert second.protocol.rows == whole.protocol.rows and second.steps == whole.steps == 23
+
+
+def test_a_loaded_model_gives_what_the_saved_one_gave(tmp_path):
+    trained = training()
+    trained.run(5, progress=False)
+    checkpoint.save(tmp_path / "one.npz", trained, CONFIG)
+    model, config = checkpoint.load_model(tmp_path / "one.npz")
+    x = rectangles(3, 6, 6, sides=(3, 3)).astype(np.float32)
+    assert np.array_equal(model.reconstruct(x), trained.model.reconstruct(x))
+    assert config == CONFIG and not model.train
+
+
+def test_a_float64_model_comes_back_as_one(tmp_path):
+    trained = training()
+    trained.model.double()
+    state = backend.get_random_state()
+    checkpoint.save(tmp_path / "one.npz", trained, CONFIG)
+    model, _ = checkpoint.load_model(tmp_path / "one.npz")
+    assert backend.get_random_state() == state, "loading drew from the training stream"
+    assert np.array_equal(model.decoder[0].weight, trained.model.decoder[0].weight)
+
+
+def test_a_checkpoint_of_other_data_changes_nothing(tmp_path):
+    first, other = training(by_epoch=True), training(by_epoch=True)
+    first.run(3, progress=False)
+    checkpoint.save(tmp_path / "one.npz", first, CONFIG)
+    other.batches = Batches(rectangles(50, 6, 6, sides=(3, 3)), 16, by_epoch=True)
+    before = other.parameters.copy()
+    with pytest.raises(OptionError, match="of 70 images, the data has 50"):
+        checkpoint.restore(tmp_path / "one.npz", other)
+    assert np.array_equal(other.parameters, before) and "m" not in other.state
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda data: b"", lambda data: data[:200], lambda data: b"PK" + data[2:900], lambda data: b"not an archive"])
+def test_damaged_files_are_refused(tmp_path, spoil):
+    path = tmp_path / checkpoint.NAME
+    checkpoint.save(path, training(), CONFIG)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(OptionError, match="is not a minivae checkpoint, or is damaged"):
+        checkpoint.load_model(tmp_path)
+
+
+def test_other_archives_other_schemas_and_pickles_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", header=np.array([{}], dtype=object))
+    header = np.frombuffer(json.dumps({"schema": 99}).encode(), np.uint8)
+    np.savez(tmp_path / "future.npz", header=header)
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    for name, message in (("array", "is not a minivae"), ("other", "is not a minivae"), ("pickle", "is not a minivae"),
+                          ("future", "schema 99"), ("absent", "there is no checkpoint")):
+        with pytest.raises(OptionError, match=message):
+            checkpoint.load_model(tmp_path / f"{name}.npz")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    with atomic(path) as file:
+        file.write(b"first")
+        assert not path.exists()
+    with pytest.raises(ZeroDivisionError), atomic(path) as file:
+        file.write(b"half of the sec")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_an_error_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OptionError, match="No space left on device; what was there before is untouched"), \
+            atomic(path):
+        raise OSError(28, os.strerror(28))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(OptionError, match=r"cannot write .*choose another folder"), atomic(tmp_path / "no" / "file"):
+        pass

@@ -1,0 +1,171 @@
+"""The command line, run as a user runs it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivae import backend, checkpoint, figures, models
+from minivae.cli import main
+from minivae.data import rectangles
+
+TINY = ["--images", "64", "--hidden", "8", "--epochs", "2"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize(("model", "picture"), [
+    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png")])
+def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, picture):
+    assert main(["train", model, *TINY]) == 0
+    run = folder / "runs" / model
+    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "curve.png", picture}
+    assert {path.name for path in run.iterdir()} == names
+    assert pixels(run / picture).shape == (2 * (20 * 25 + 1), 2 * (20 * 25 + 1))
+    rows = list(csv.DictReader((run / "protocol.csv").read_text().splitlines()))
+    assert len(rows) == 8 and float(rows[0]["total"]) == pytest.approx(576 * np.log(2), rel=0.1)
+    assert json.loads((run / "config.json").read_text())["training"]["epochs"] == 2
+    out = capsys.readouterr().out
+    assert "optimum 5.545" in out and "nats per image" in out and "400 prior samples" in out
+    before = (run / picture).read_bytes()
+    assert main(["sample", str(run), "--threshold", "--span", "2"]) == 0
+    assert before != (run / picture).read_bytes()
+    assert len(np.unique(pixels(run / picture))) <= 2
+
+
+def test_runs_take_the_next_free_name(folder):
+    for _ in range(2):
+        assert main(["train", "vae", *TINY]) == 0
+    assert sorted(os.listdir("runs")) == ["vae", "vae-2"]
+    first, second = (checkpoint.load_model(f"runs/{name}")[0].state_dict() for name in ("vae", "vae-2"))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_out_needs_force_to_overwrite_and_only_runs_are(folder, capsys):
+    assert main(["train", "vae", *TINY, "--out", "mine"]) == 0
+    assert main(["train", "vae", *TINY, "--out", "mine"]) == 1
+    assert "holds a run already; --force overwrites it" in capsys.readouterr().err
+    assert main(["train", "vae", *TINY, "--out", "mine", "--force"]) == 0
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "chapter1.tex").write_text("precious")
+    assert main(["train", "vae", *TINY, "--out", "thesis", "--force"]) == 1
+    assert os.listdir("thesis") == ["chapter1.tex"]
+    assert "is not a run" in capsys.readouterr().err
+
+
+def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(folder):
+    assert main(["train", "vae", *TINY, "--out", "mine"]) == 0
+    (folder / "mine" / "notes.txt").write_text("precious")
+    assert main(["train", "vae", *TINY, "--out", "mine", "--code", "3", "--force"]) == 0
+    assert "samples.png" in os.listdir("mine") and "interpolations.png" not in os.listdir("mine")
+    assert (folder / "mine" / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("images", [5, 15, 40])
+def test_reconstructions_stand_below_their_images(images):
+    model = models.vae(image=(1, 6, 6), hidden=4)
+    x = rectangles(images, 6, 6, sides=(3, 3))
+    again = model.reconstruct(x.astype(np.float32))
+    sheet = figures.reconstructions(model, x, columns=10)
+    for k in (0, 4, images - 1):
+        top, left = 2 + k // 10 * (2 * 10 + 4), 2 + k % 10 * 8
+        assert np.array_equal(sheet[top:top + 6, left:left + 6], x[k, 0])
+        assert np.array_equal(sheet[top + 10:top + 16, left:left + 6], again[k, 0])
+
+
+def test_runs_that_cannot_be_written_is_an_error(folder, capsys):
+    (folder / "runs").write_text("a file where the folder should be")
+    assert main(["train", "vae", *TINY]) == 1
+    error = capsys.readouterr().err
+    assert "cannot make the folder runs" in error and "--out" in error and "Traceback" not in error
+
+
+def test_a_run_that_fails_leaves_nothing_behind(folder, capsys):
+    with np.errstate(all="ignore"):
+        assert main(["train", "vae", *TINY, "--learning-rate", "1e30"]) == 1
+    assert "not finite" in capsys.readouterr().err and os.listdir("runs") == []
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["train", "gan"], "invalid choice: 'gan'"),
+    (["train", "vae", "--epochs", "0"], "not a whole number from 1"),
+    (["train", "vae", "--learning-rate", "fast"], "not a number above 0"),
+    (["train", "denoising", "--noise", "2"], "not a probability"),
+    (["train", "vae", "--seed", "-1"], "not a whole number from 0"),
+    (["train", "vae", "--backend", "jax"], "invalid choice: 'jax'"),
+    (["sample", "runs/none"], "there is no checkpoint"),
+    (["train", "vae", "--images", "8"], "batch size 16; choose from 1 to 8"),
+    ([], "VERB"),
+])
+def test_bad_arguments_are_explained(folder, capsys, arguments, message):
+    try:
+        status = main(arguments)
+    except SystemExit as error:
+        status = error.code
+    assert status != 0 and message in capsys.readouterr().err
+    assert not (folder / "runs").exists()
+
+
+def test_cupy_without_a_device_is_an_error_and_auto_a_line(folder, capsys, monkeypatch):
+    monkeypatch.setitem(backend.require.__globals__, "available",
+                        lambda name: (name == "numpy", "" if name == "numpy" else "no CUDA device was found"))
+    assert main(["train", "vae", *TINY, "--backend", "cupy"]) == 1
+    assert "no CUDA device was found" in capsys.readouterr().err
+    assert main(["train", "vae", *TINY, "--backend", "auto"]) == 0
+    assert "running on NumPy, because no CUDA device was found" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_control_c_keeps_what_was_learned(folder):
+    process = subprocess.Popen([sys.executable, "-m", "minivae", "train", "vae", "--hidden", "8", "--epochs", "50"],
+                               stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    seen = ""
+    while "reconstruction" not in seen:
+        character = process.stderr.read(1)
+        assert character, f"it ended by itself: {seen}"
+        seen += character
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "stopped early after" in out
+    assert {"checkpoint.npz", "protocol.csv", "interpolations.png"} <= set(os.listdir("runs/vae"))
+
+
+def test_doctor_says_what_runs_here(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for word in ("minivae", "numpy", "cupy", "BLAS", "GFLOP/s", "float32 differs from float64", "as it should"):
+        assert word in out
+
+
+def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
+    environment = {**os.environ, "MINIVAE_BACKEND": "jax"}
+    run = [sys.executable, "-m", "minivae"]
+    doctor = subprocess.run([*run, "doctor"], env=environment, capture_output=True, text=True)
+    assert doctor.returncode == 0 and "environment" in doctor.stdout
+    train = subprocess.run([*run, "train", "vae", *TINY], env=environment, capture_output=True, text=True)
+    assert train.returncode == 1 and train.stderr.startswith("minivae: ") and "Traceback" not in train.stderr
+
+
+def test_help_of_every_verb(capsys):
+    for verb in ([], ["train"], ["train", "denoising"], ["sample"], ["doctor"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*verb, "--help"])
+        assert stop.value.code == 0
+    assert "(default: None)" not in capsys.readouterr().out
+    version = subprocess.run([sys.executable, "-m", "minivae", "--version"], capture_output=True)
+    assert version.stdout.startswith(b"minivae ")

@@ -1,0 +1,100 @@
+"""The models: their networks, and encode, decode, reconstruct, sample, criterion."""
+
+import numpy as np
+import pytest
+
+from minivae import backend, models, nn
+from minivae.errors import OptionError
+
+SMALL = {"image": (1, 4, 4), "hidden": 6}
+each_model = pytest.mark.parametrize("name", models.BY_NAME)
+
+
+def x(n=5):
+    return np.random.default_rng(0).integers(0, 2, (n, 1, 4, 4)).astype(np.float32)
+
+
+def test_networks_are_the_articles():
+    sizes = {name: [(m.n_in, m.n_out) for m in models.build(name).find_modules(nn.Linear)] for name in models.BY_NAME}
+    gaussian = [(576, 1152), (1152, 1152), (1152, 2), (1152, 2), (2, 1152), (1152, 1152), (1152, 576)]
+    assert sizes["vae"] == sizes["denoising"] == gaussian
+    assert sizes["bernoulli"] == [(576, 1152), (1152, 1152), (1152, 50), (50, 1152), (1152, 1152), (1152, 576)]
+    assert [type(m).__name__ for m in models.denoising_vae(**SMALL).encoder][:2] == ["View", "BernoulliNoise"]
+    sampler = models.bernoulli_vae(**SMALL).sampler
+    assert [type(m).__name__ for m in sampler] == ["BernoulliSampler", "Sigmoid", "HardBits"]
+    assert models.SCHEDULES["vae"] == models.SCHEDULES["denoising"]
+
+
+@each_model
+@pytest.mark.parametrize("samples", [1, 3])
+def test_shapes_and_matching_criterion(name, samples):
+    model = models.build(name, samples=samples, **SMALL)
+    logits = model.forward(x())
+    assert logits.shape == (5 * samples, 1, 4, 4)
+    criterion = model.criterion()
+    assert isinstance(criterion, nn.BCEWithLogitsCriterion) and criterion.samples == samples
+    assert model.criterion() is criterion
+    assert criterion.forward(logits, x()) > 0
+    assert model.double().criterion().dtype == np.float64
+
+
+@each_model
+def test_flat_images_and_image_rows_are_one(name):
+    model = models.build(name, **SMALL).evaluate().hold_noise()
+    assert np.array_equal(np.array(model.forward(x())), model.forward(x().reshape(5, 16)))
+
+
+@each_model
+def test_what_is_returned_is_new_and_a_probability(name):
+    model = models.build(name, **SMALL)
+    for give in (lambda: model.reconstruct(x()), lambda: model.sample(5), lambda: model.reconstruct(x(), sample=True)):
+        first = give()
+        kept = first.copy()
+        give()
+        assert first.shape == (5, 1, 4, 4) and np.array_equal(first, kept)
+        assert ((first > 0) & (first < 1)).all()
+    codes = model.encode(x())
+    kept = [np.array(each) for each in (codes if isinstance(codes, tuple) else (codes,))]
+    model.encode(1 - x())
+    assert all(np.array_equal(a, b) for a, b in zip(codes if isinstance(codes, tuple) else (codes,), kept))
+
+
+def test_reconstruction_decodes_the_mean_or_the_thresholded_bits():
+    gaussian, binary = models.vae(**SMALL), models.bernoulli_vae(**SMALL, code=3)
+    assert np.array_equal(gaussian.reconstruct(x()), gaussian.decode(gaussian.encode(x())[0]))
+    bits = (binary.encode(x()) > 0).astype(np.float32)
+    assert np.array_equal(binary.reconstruct(x()), binary.decode(bits))
+
+
+def test_reconstruction_is_without_noise_and_leaves_the_mode_alone():
+    model = models.denoising_vae(**SMALL, p=0.5)
+    assert np.array_equal(model.reconstruct(x()), model.reconstruct(x()))
+    assert all(module.train for module in model.list_modules())
+    drawn = [model.reconstruct(x(), sample=True) for _ in range(2)]
+    assert not np.array_equal(*drawn)
+
+
+def test_binary_codes_are_hard_in_evaluation_only():
+    model = models.bernoulli_vae(**SMALL, code=8)
+    assert len(np.unique(model.training().sampler.forward(model.encode(x())))) > 2
+    assert set(np.unique(model.evaluate().sampler.forward(model.encode(x())))) <= {0, 1}
+
+
+@each_model
+def test_samples_come_from_the_prior(name):
+    model = models.build(name, **SMALL)
+    z = model.kl.sample_prior(400, model.code)
+    assert z.shape == (400, model.code)
+    assert set(np.unique(z)) == {0, 1} if name == "bernoulli" else abs(z.std() - 1) < 0.1
+    with backend.seeded(1):
+        first = model.sample(4)
+    with backend.seeded(1):
+        assert np.array_equal(model.sample(4), first)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli"):
+        models.build("gan")
+    m = models.vae(**SMALL)
+    with pytest.raises(OptionError, match="unknown likelihood"):
+        models.VAE(m.encoder, m.kl, m.sampler, m.decoder, 2, likelihood="poisson")

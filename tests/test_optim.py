@@ -1,0 +1,207 @@
+"""Adam and SGD against steps worked by hand, and how they treat x, their state and mistakes in it.
+
+The formulas are written a second time here, for plain numbers: Adam as in Kingma and Ba's algorithm 1 with Torch7's ε,
+SGD as in Torch7.  The loss is ¼ Σ c x⁴, whose gradient c x³ changes from step to step.
+"""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from pytest import approx
+
+from minivae import nn
+from minivae.errors import MinivaeError, OptionError
+from minivae.optim import adam, sgd
+
+START = (1.0, -2.0, 0.5)
+CURVATURE = (1.0, 0.3, 4.0)
+
+
+def feval(x):
+    return float((CURVATURE * x**4).sum() / 4), CURVATURE * x**3
+
+
+def run(optimiser, steps, options, start=START):
+    """(x after the steps, the optimiser's state)."""
+    x, state = np.array(start), dict(options)
+    for _ in range(steps):
+        optimiser(feval, x, state)
+    return x, state
+
+
+def adam_by_hand(x, c, steps, learning_rate=1e-3, learning_rate_decay=0, beta1=0.9, beta2=0.999, epsilon=1e-8,
+                 weight_decay=0):
+    m = v = 0
+    for t in range(1, steps + 1):
+        g = c * x**3 + weight_decay * x
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        rate = learning_rate / (1 + (t - 1) * learning_rate_decay)
+        x = x - rate * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + epsilon)
+    return x, m, v
+
+
+def sgd_by_hand(x, c, steps, learning_rate=1e-3, learning_rate_decay=0, weight_decay=0, momentum=0, dampening=0,
+                nesterov=False):
+    v = None
+    for t in range(1, steps + 1):
+        g = c * x**3 + weight_decay * x
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        d = g + momentum * v if nesterov else v if momentum else g
+        x = x - learning_rate / (1 + (t - 1) * learning_rate_decay) * d
+    return x, v
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"learning_rate": 0.1}, {"learning_rate": 0.1, "learning_rate_decay": 0.5},
+    {"learning_rate": 0.1, "weight_decay": 0.3}, {"learning_rate": 0.1, "beta1": 0.5, "beta2": 0.7},
+    {"learning_rate": 0.1, "epsilon": 0.2}], ids=str)
+def test_adam_is_the_papers(options):
+    x, state = run(adam, 4, options)
+    by_hand = [adam_by_hand(x, c, 4, **options) for x, c in zip(START, CURVATURE)]
+    assert x == approx([each[0] for each in by_hand], rel=1e-13)
+    assert state["m"] == approx([each[1] for each in by_hand], rel=1e-13)
+    assert state["v"] == approx([each[2] for each in by_hand], rel=1e-13)
+    assert state["t"] == 4
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"learning_rate": 0.1}, {"learning_rate": 0.1, "learning_rate_decay": 0.5},
+    {"learning_rate": 0.1, "weight_decay": 0.3}, {"learning_rate": 0.1, "momentum": 0.9},
+    {"learning_rate": 0.1, "momentum": 0.9, "dampening": 0.4}, {"learning_rate": 0.1, "dampening": 0.4},
+    {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True},
+    {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3, "learning_rate_decay": 0.5},
+], ids=str)
+def test_sgd_is_torch7s(options):
+    x, state = run(sgd, 4, options)
+    by_hand = [sgd_by_hand(x, c, 4, **options) for x, c in zip(START, CURVATURE)]
+    assert x == approx([each[0] for each in by_hand], rel=1e-13)
+    assert state["t"] == 4
+    if "momentum" in options:
+        assert state["velocity"] == approx([each[1] for each in by_hand], rel=1e-13)
+
+
+def test_adams_first_step_is_the_learning_rate_against_the_sign():
+    x, _ = run(adam, 1, {"learning_rate": 0.25})
+    assert x == approx([0.75, -1.75, 0.25], rel=1e-6)
+
+
+def test_sgd_with_momentum_in_numbers():
+    """Gradient 1 at every step: v = 1, 1.5, 1.75, and with dampening ½ 1, 1, 1."""
+    for dampening, wanted in ((0, -4.25), (0.5, -3)):
+        x, state = np.zeros(1), {"learning_rate": 1, "momentum": 0.5, "dampening": dampening}
+        for _ in range(3):
+            sgd(lambda x: (0.0, np.ones(1)), x, state)
+        assert x.tolist() == [wanted]
+
+
+def test_decay_divides_the_first_step_by_one():
+    """η = 1, 1/2, 1/3: with gradient 1, x = −1, −3/2, −11/6."""
+    x, state, path = np.zeros(1), {"learning_rate": 1, "learning_rate_decay": 1}, []
+    for _ in range(3):
+        sgd(lambda x: (0.0, np.ones(1)), x, state)
+        path.append(x.item())
+    assert path == approx([-1, -3 / 2, -11 / 6])
+
+
+def test_adam_has_torch7s_epsilon_and_not_pytorchs():
+    """g = 2, t = 1: m = 0.2, v = 0.004.  With ε = 1 the conventions are a factor of 11 apart."""
+    x, _ = adam(lambda x: (0.0, np.array([2.0])), np.zeros(1), {"learning_rate": 1, "epsilon": 1})
+    torch7 = sqrt(0.001) / 0.1 * 0.2 / (sqrt(0.004) + 1)
+    pytorch = 1 / 0.1 * 0.2 / (sqrt(0.004 / 0.001) + 1)
+    assert (torch7, pytorch) == approx((0.059483, 0.666667), abs=1e-6)
+    assert x.item() == approx(-torch7, rel=1e-12)
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+def test_x_changes_in_place_and_comes_with_the_loss_before_the_step(optimiser):
+    x = np.array(START)
+    before, _ = feval(x)
+    returned, loss = optimiser(feval, x, {"learning_rate": 0.1})
+    assert returned is x
+    assert loss == before
+    assert feval(x)[0] < before
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+def test_feval_is_asked_once_a_step_at_x(optimiser):
+    asked = []
+    x = np.array(START)
+    optimiser(lambda x: asked.append(x) or feval(x), x, {})
+    assert len(asked) == 1
+    assert asked[0] is x
+
+
+@pytest.mark.parametrize(("optimiser", "options", "kept"), [
+    (adam, {}, {"t", "m", "v"}), (sgd, {}, {"t"}), (sgd, {"momentum": 0.9}, {"t", "velocity"})])
+def test_state_keeps_its_options_and_what_the_next_step_needs(optimiser, options, kept):
+    _, state = run(optimiser, 3, options)
+    assert set(state) == kept | set(options)
+    assert state["t"] == 3
+    assert all(state[each].shape == (3,) for each in kept - {"t"})
+
+
+@pytest.mark.parametrize(("optimiser", "options"), [
+    (adam, {"learning_rate_decay": 0.1}), (sgd, {"momentum": 0.9, "learning_rate_decay": 0.1})])
+def test_a_copied_state_continues_exactly(optimiser, options):
+    whole, _ = run(optimiser, 5, options)
+    half, state = run(optimiser, 2, options)
+    state = {key: np.array(each) if isinstance(each, np.ndarray) else each for key, each in state.items()}
+    for _ in range(3):
+        optimiser(feval, half, state)
+    assert half.tolist() == whole.tolist()
+
+
+def test_options_may_change_between_steps():
+    x, state = run(sgd, 1, {"learning_rate": 0.1})
+    before = x.copy()
+    sgd(feval, x, state | {"learning_rate": 0})
+    assert x.tolist() == before.tolist()
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+def test_float32_stays_float32(optimiser):
+    x, state = np.array(START, dtype=np.float32), {} if optimiser is adam else {"momentum": 0.9}
+    for _ in range(2):
+        optimiser(lambda x: (0.0, x**3), x, state)
+    arrays = [each for each in state.values() if isinstance(each, np.ndarray)]
+    assert {each.dtype.name for each in (x, *arrays)} == {"float32"}
+
+
+def test_momentum_in_adams_state_raises_and_lists_what_adam_knows():
+    x = np.array(START)
+    with pytest.raises(OptionError) as caught:
+        adam(feval, x, {"momentum": 0})
+    for each in ("adam", "unknown key momentum", "learning_rate", "learning_rate_decay", "beta1", "beta2", "epsilon",
+                 "weight_decay", "t, m, v"):
+        assert each in str(caught.value)
+    assert x.tolist() == list(START)
+
+
+def test_unknown_keys_in_sgds_state_raise_all_at_once():
+    with pytest.raises(OptionError) as caught:
+        sgd(feval, np.array(START), {"learningRate": 0.1, "beta1": 0.9, "momentum": 0.9})
+    for each in ("sgd", "unknown keys beta1, learningRate in", "learning_rate", "momentum", "dampening", "nesterov"):
+        assert each in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "dampening": 0.1}])
+def test_nesterov_needs_momentum_without_dampening(options):
+    with pytest.raises(OptionError, match="nesterov needs a momentum above 0 and dampening 0"):
+        run(sgd, 1, {"nesterov": True, **options})
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+def test_a_flat_vector_that_the_model_has_left_raises(optimiser):
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    flat, flat_grad = model.get_parameters()
+    optimiser(lambda x: (0.0, flat_grad), flat, {})
+    model.double()
+    with pytest.raises(MinivaeError, match=r"no longer the model's.*get_parameters\(\) again"):
+        optimiser(lambda x: (0.0, flat_grad), flat, {})
+    flat, flat_grad = model.get_parameters()
+    flat_grad.fill(1)
+    before = model[0].weight.copy()
+    optimiser(lambda x: (0.0, flat_grad), flat, {"learning_rate": 0.1})
+    assert (model[0].weight < before).all()

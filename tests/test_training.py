@@ -1,0 +1,156 @@
+"""The loop: it learns, it repeats bit for bit, it stops when asked and when the numbers are no numbers."""
+
+import io
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import backend, models
+from minivae.data import Batches, rectangles
+from minivae.errors import NonFiniteError, OptionError
+from minivae.training import Training, train
+
+
+def small(name="vae", **options):
+    backend.manual_seed(0)
+    return models.build(name, image=(1, 6, 6), hidden=16, **options)
+
+
+def squares(n=256):
+    return rectangles(n, 6, 6, sides=(3, 3))
+
+
+@pytest.mark.parametrize(("name", "options", "bound"), [
+    ("vae", {"code": 2}, 10.0), ("denoising", {"code": 2, "p": 0.02}, 12.5), ("bernoulli", {"code": 8}, 16.0)])
+def test_every_model_learns_squares(name, options, bound):
+    """16 squares of 3×3 in 6×6 pixels: 36 ln 2 = 25 nats at the start, 19 for the best without a code, ln 16 = 2.8."""
+    model = small(name, **options)
+    protocol = train(model, Batches(squares(), 16), epochs=40, learning_rate=3e-3, progress=False)
+    first, last = protocol["total"][:5].mean(), protocol["total"][-100:].mean()
+    assert first > 22 and last < bound, (first, last)
+    assert protocol["divergence"][-100:].mean() > 1, "the code holds nothing"
+
+
+@pytest.mark.parametrize("name", models.BY_NAME)
+@pytest.mark.parametrize("samples", [1, 3])
+def test_loss_is_the_objective_whose_gradient_is_followed(name, samples):
+    """feval's pair against central differences of its own first half, in float64 and with held noise."""
+    backend.set_default_dtype("float64")
+    model = small(name, samples=samples).hold_noise()
+    training = Training(model, Batches(squares(), 4))
+    training.batch = training.batches.next()
+    flat, grad = training.parameters, None
+    grad = training.feval(flat)[1].copy()
+    picked = np.random.default_rng(0).choice(flat.size, 12, replace=False)
+    for i in picked:
+        kept = flat[i]
+        flat[i] = kept + 1e-6
+        above = training.feval(flat)[0]
+        flat[i] = kept - 1e-6
+        below = training.feval(flat)[0]
+        flat[i] = kept
+        assert (above - below) / 2e-6 == pytest.approx(grad[i], rel=1e-5, abs=1e-6)
+
+
+def run(steps, seed=3):
+    backend.manual_seed(seed)
+    training = Training(models.build("denoising", image=(1, 6, 6), hidden=16), Batches(squares(), 16))
+    training.run(steps, progress=False)
+    return training
+
+
+def test_same_seed_same_run_bit_for_bit():
+    first, second, other = run(30), run(30), run(30, seed=4)
+    assert np.array_equal(first.parameters, second.parameters)
+    assert first.protocol.rows == second.protocol.rows
+    assert not np.array_equal(first.parameters, other.parameters)
+
+
+def test_two_threads_train_as_if_alone():
+    alone = [run(30, seed).parameters.copy() for seed in (3, 4)]
+    results = {}
+    threads = [threading.Thread(target=lambda seed=seed: results.update({seed: run(30, seed).parameters}))
+               for seed in (3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(results[3], alone[0]) and np.array_equal(results[4], alone[1])
+
+
+def test_a_step_allocates_nothing_that_grows_with_the_model():
+    import tracemalloc
+
+    backend.manual_seed(0)
+    training = Training(models.build("vae", image=(1, 24, 24), hidden=256), Batches(rectangles(100), 16))
+    training.run(3, progress=False)
+    tracemalloc.start()
+    training.run(3, progress=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert training.parameters.nbytes > 1.5e6
+    assert peak < 1e6, f"{peak} bytes were allocated in three steps"
+
+
+def test_protocol_is_per_image_and_adds_up():
+    protocol = run(7).protocol
+    assert protocol.columns == ("step", "reconstruction", "divergence", "total", "mean", "std", "log_var")
+    assert protocol["step"].tolist() == list(range(1, 8))
+    assert protocol["total"] == pytest.approx(protocol["reconstruction"] + protocol["divergence"])
+    assert 20 < protocol["reconstruction"][0] < 30  # 36 ln 2 = 25 nats an image, not 16 times that
+    text = io.StringIO()
+    protocol.write_csv(text)
+    lines = text.getvalue().splitlines()
+    assert lines[0] == ",".join(protocol.columns) and len(lines) == 8 and lines[1].startswith("1,")
+
+
+def test_short_batch_and_batch_of_one():
+    for size in (1, 100):
+        batches = Batches(squares(130), size, by_epoch=True)
+        protocol = train(small(), batches, epochs=1, progress=False)
+        assert len(protocol) == len(batches) and np.isfinite(protocol["total"]).all()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_signal_ends_it_after_a_whole_step(number):
+    training = Training(small(), Batches(squares(), 16))
+    step = training.step
+
+    def stop_in_the_eighth_step():
+        if training.steps == 7:
+            os.kill(os.getpid(), number)
+        return step()
+
+    training.step = stop_in_the_eighth_step
+    handler = signal.getsignal(number)
+    protocol = training.run(100, progress=False)
+    assert training.stopped and training.steps == len(protocol) == training.state["t"] == 8
+    assert signal.getsignal(number) is handler
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step():
+    training = Training(small(), Batches(squares(), 16))
+    step = training.step
+
+    def poison():
+        if training.steps == 4:
+            training.model.decoder[4].bias.fill(np.nan)
+        return step()
+
+    training.step = poison
+    with pytest.raises(NonFiniteError, match=r"not finite since step 5: reconstruction nan, KL .* learning rate"):
+        training.run(100, progress=False)
+
+
+def test_images_that_were_not_scaled_are_refused():
+    with pytest.raises(mv.errors.MinivaeError, match="maximum is 255; divide by 255"):
+        train(small(), Batches(squares() * 255, 16), progress=False)
+
+
+def test_no_steps_is_refused():
+    with pytest.raises(OptionError, match="choose 1 or more"):
+        train(small(), Batches(squares(), 16), epochs=0, progress=False)
