@@ -32,7 +32,7 @@ def test_every_model_learns_squares(name, options, bound):
     protocol = train(model, Batches(squares(), 16), epochs=40, learning_rate=3e-3, progress=False)
     first, last = protocol["total"][:5].mean(), protocol["total"][-100:].mean()
     assert first > 22 and last < bound, (first, last)
-    assert protocol["divergence"][-100:].mean() > 1, "the code holds nothing"
+    assert protocol["divergence"][-100:].mean() > 0.5, "the code holds nothing"
 
 
 @pytest.mark.parametrize("name", models.BY_NAME)

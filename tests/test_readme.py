@@ -1,0 +1,62 @@
+"""The README's example and commands do what it says."""
+
+import csv
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = dict.fromkeys(("sh", "python", "powershell"))
+BLOCKS = {language: re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL) for language in BLOCKS}
+
+
+def test_the_example_is_fifteen_lines_and_runs(tmp_path):
+    code, = BLOCKS["python"]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    start, end = re.search(r"(\d+) nats per image at the start, (\d+) at the end", done.stdout).groups()
+    assert int(end) < 0.7 * int(start) and "gradients agree" in done.stdout and "nn.VAE {" in done.stdout
+
+
+def test_links_and_files_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+    for name in re.findall(r"`(minivae/\S+\.py)`", TEXT):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_layer_in_the_table_exists():
+    from minivae import nn
+
+    for name in re.findall(r"`nn\.(\w+)`", TEXT.split("| here |")[1]):
+        assert hasattr(nn, name) or name in ("KullbackLeiblerDivergence", "ReparameterizationSampler"), name
+
+
+def test_errata_are_numbered_from_1_to_26():
+    numbers = re.findall(r"^(\d+)\. ", (ROOT / "tutorials" / "ERRATA.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, 27))
+
+
+def test_both_commands_install_and_run_on_their_own():
+    train, test = (block.strip() for block in BLOCKS["sh"])
+    assert train.startswith("python3 -m venv .venv && .venv/bin/pip install -e ") and train.endswith("--epochs 1")
+    assert test == 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest'
+
+
+@pytest.mark.slow
+def test_the_first_command_reaches_the_articles_loss(tmp_path):
+    """One epoch at the article's sizes: PyTorch comes to 12.5 + 8.5 nats per image over the last 125 steps."""
+    words = shlex.split(BLOCKS["sh"][0].split("&&")[-1])
+    done = subprocess.run([sys.executable, "-m", "minivae", *words[1:]], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    rows = list(csv.DictReader((tmp_path / "runs" / "denoising" / "protocol.csv").read_text().splitlines()))
+    assert len(rows) == 3125
+    assert np.mean([float(row["total"]) for row in rows[-125:]]) < 1.1 * 21.0
