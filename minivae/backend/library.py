@@ -58,7 +58,7 @@ def available(name):
             float(xp.matmul(ones, ones).sum())
             xp.random.Generator(xp.random.XORWOW(0, size=4)).random(size=4, dtype=np.float32)
     except ImportError as error:
-        return False, f"CuPy is not installed ({error}); pip install \"minivae[cuda12]\" or \"[cuda13]\""
+        return False, f"CuPy is not installed ({error}); with an NVIDIA GPU: pip install -e '.[cuda12]', or cuda13"
     except Exception as error:  # whatever it is, it is the reason
         return False, f"CuPy is installed but does not work: {type(error).__name__}: {error}"
     return True, ""

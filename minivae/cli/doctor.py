@@ -24,7 +24,7 @@ def add_to(verbs):
 
 
 def run(args):
-    print(f"minivae    {minivae.__version__} on Python {platform.python_version()}, {platform.platform()}")
+    print(f"{'minivae':<12} {minivae.__version__} on Python {platform.python_version()}, {platform.platform()}")
     for package in PACKAGES:
         print(f"{package:<12} {_version(package)}")
     print()

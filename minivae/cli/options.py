@@ -5,51 +5,45 @@ import math
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints the default of each option that has one."""
+    """Prints the default of each option that has one, and leaves room for the names."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=28)
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def whole(text):
-    """An integer from 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return value
+    """A whole number from 1."""
+    return _number(text, int, lambda value: value >= 1, "a whole number from 1")
 
 
 def seed(text):
-    """An integer from 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return value
+    """A whole number from 0."""
+    return _number(text, int, lambda value: value >= 0, "a whole number from 0")
 
 
 def positive(text):
     """A number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def rate(text):
+    """A number from 0."""
+    return _number(text, float, lambda value: 0 <= value < math.inf, "a number from 0")
 
 
 def probability(text):
     """A number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a probability, from 0 to 1")
+
+
+def _number(text, kind, accepts, wanted):
     try:
-        value = float(text)
+        value = kind(text)
     except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+        value = None
+    if value is None or not accepts(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return value

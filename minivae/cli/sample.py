@@ -14,9 +14,9 @@ def add_to(verbs):
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
     verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
-    verb.add_argument("--span", type=options.positive, default=figures.SPAN,
+    verb.add_argument("--span", type=options.positive, metavar="SPAN", default=figures.SPAN,
                       help="the plane reaches from −SPAN to SPAN; 0.95 is the article's, 2 holds 91%% of the prior")
-    verb.add_argument("--seed", type=options.seed, default=0, help="of the draws from the prior")
+    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws from the prior")
     verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
     verb.set_defaults(run=run)
 

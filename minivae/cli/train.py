@@ -34,20 +34,24 @@ def add_to(verbs):
 
 def _add_options(kind, name):
     schedule = models.SCHEDULES[name]
-    kind.add_argument("--epochs", type=options.whole, default=schedule["epochs"], help="times through as many images "
-                      "as there are, drawn at random")
-    kind.add_argument("--batch-size", type=options.whole, default=schedule["batch_size"], help="images a step")
-    kind.add_argument("--learning-rate", type=options.positive, default=schedule["learning_rate"], help="of Adam")
-    kind.add_argument("--code", type=options.whole, default=50 if name == "bernoulli" else 2,
-                      help="size of the latent code")
-    kind.add_argument("--hidden", type=options.whole, default=1152, help="units of each hidden layer")
-    kind.add_argument("--samples", type=options.whole, default=1, help="draws of the code for each image, L")
+
+    def add(option, type, metavar, default, help):
+        kind.add_argument(option, type=type, metavar=metavar, default=default, help=help)
+
+    add("--epochs", options.whole, "N", schedule["epochs"], "each of as many images as there are, drawn at random")
+    add("--batch-size", options.whole, "N", schedule["batch_size"], "images a step")
+    add("--learning-rate", options.positive, "RATE", schedule["learning_rate"], "of Adam, at the first step")
+    add("--learning-rate-decay", options.rate, "RATE", schedule["learning_rate_decay"],
+        "at step t the learning rate is divided by 1 + (t − 1) · RATE")
+    add("--code", options.whole, "N", 50 if name == "bernoulli" else 2, "size of the latent code")
+    add("--hidden", options.whole, "N", 1152, "units of each hidden layer")
+    add("--samples", options.whole, "L", 1, "draws of the code for each image")
     if name == "denoising":
-        kind.add_argument("--noise", type=options.probability, default=0.1, help="probability that a pixel is flipped")
+        add("--noise", options.probability, "P", 0.1, "probability that a pixel is flipped")
     if name == "bernoulli":
-        kind.add_argument("--temperature", type=options.positive, default=1.0, help="of the relaxed bits")
-    kind.add_argument("--images", type=options.whole, default=IMAGES, help="size of the data set")
-    kind.add_argument("--seed", type=options.seed, default=0, help="of the weights, the batches and the noise")
+        add("--temperature", options.positive, "T", 1.0, "of the relaxed bits")
+    add("--images", options.whole, "N", IMAGES, "size of the data set")
+    add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
                       help="array library; by default MINIVAE_BACKEND, or numpy")
     kind.add_argument("--out", type=Path, default=None, metavar="FOLDER",
@@ -64,15 +68,13 @@ def run(args):
         chosen["p"] = args.noise
     if args.model == "bernoulli":
         chosen["temperature"] = args.temperature
-    schedule = models.SCHEDULES[args.model]
     config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "data": {"name": "rectangles", "n": args.images, "seed": 0},
               "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
-                           "learning_rate_decay": schedule["learning_rate_decay"]}}
+                           "learning_rate_decay": args.learning_rate_decay}}
     images = rectangles(args.images)
     batches = Batches(images, args.batch_size)
-    training = Training(models.build(args.model, **chosen), batches, args.learning_rate,
-                        schedule["learning_rate_decay"])
+    training = Training(models.build(args.model, **chosen), batches, args.learning_rate, args.learning_rate_decay)
     folder = claim(args.out, args.model, args.force)
     clear(folder)
     make_folder(folder)
