@@ -1,5 +1,7 @@
 """The errors minivae raises on purpose: each says what came, what was wanted and what to do."""
 
+import operator
+
 
 class MinivaeError(Exception):
     """Any error that minivae raises on purpose; catch this one to catch them all."""
@@ -27,3 +29,14 @@ class BackendError(MinivaeError, RuntimeError):
 
 class NonFiniteError(MinivaeError, ArithmeticError):
     """A loss or a gradient that is infinite or not a number."""
+
+
+def whole_number(title, name, value, least=1):
+    """The value as an int; raise unless it is one, from `least`."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < least:
+        raise OptionError(f"{title}({name}={value!r}): {name} is a whole number from {least}")
+    return number

@@ -3,8 +3,7 @@
 import numpy as np
 
 from minivae import backend
-from minivae.errors import OptionError
-from minivae.nn.checks import whole_number
+from minivae.errors import OptionError, whole_number
 
 
 class Batches:

@@ -1,3 +1,4 @@
 """What a student looks with."""
 
-from minivae.debug.gradient_check import gradcheck, gradcheck_criterion, jacobian_backward, jacobian_forward
+from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
+from minivae.debug.jacobian import jacobian_backward, jacobian_forward

@@ -4,8 +4,7 @@ from contextlib import contextmanager
 from math import prod
 
 from minivae import nn
-from minivae.errors import OptionError
-from minivae.nn.checks import whole_number
+from minivae.errors import OptionError, whole_number
 from minivae.nn.sigmoid import sigmoid
 
 SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}

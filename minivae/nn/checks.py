@@ -1,9 +1,7 @@
 """Checks of what is given to a module, with errors that say what came, what was wanted and what to do."""
 
-import operator
-
 from minivae import backend
-from minivae.errors import DTypeError, OptionError, ShapeError
+from minivae.errors import DTypeError, ShapeError
 
 
 def expect_array(module, what, array, shape):
@@ -34,17 +32,6 @@ def expect_grad_output(module, grad_output, shape):
     if module.output is None:
         raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first")
     expect_array(module, "grad_output", grad_output, shape or module.output.shape)
-
-
-def whole_number(title, name, value, least=1):
-    """The value as an int; raise unless it is one, from `least`."""
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if number < least:
-        raise OptionError(f"{title}({name}={value!r}): {name} is a whole number from {least}")
-    return number
 
 
 def describe(thing):

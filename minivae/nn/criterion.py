@@ -3,7 +3,7 @@
 import numpy as np
 
 from minivae import backend
-from minivae.errors import ShapeError, TargetError
+from minivae.errors import ShapeError, TargetError, whole_number
 from minivae.nn import checks
 from minivae.nn.array_owner import ArrayOwner
 
@@ -23,7 +23,7 @@ class Criterion(ArrayOwner):
     def __init__(self, size_average=False, samples=1):
         super().__init__()
         self.size_average = size_average
-        self.samples = checks.whole_number(type(self).__name__, "samples", samples)
+        self.samples = whole_number(type(self).__name__, "samples", samples)
 
     @property
     def title(self):

@@ -3,7 +3,7 @@
 from math import sqrt
 
 from minivae import backend
-from minivae.nn.checks import whole_number
+from minivae.errors import whole_number
 from minivae.nn.module import Module
 
 

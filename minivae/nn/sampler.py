@@ -1,6 +1,6 @@
 """What the layers that draw codes have in common."""
 
-from minivae.nn.checks import whole_number
+from minivae.errors import whole_number
 from minivae.nn.random_layer import RandomLayer
 
 
