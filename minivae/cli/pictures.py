@@ -30,6 +30,6 @@ def latent_picture(model, folder, span=figures.SPAN, threshold=False, seed=0):
         path, images = folder / "samples.png", samples
         line = (f"{path}: what 400 prior samples decode to; {is_full_square(samples).mean():.0%} of them are exactly "
                 "one full 9×9 square when thresholded at ½")
-    sheet = figures.grid(images, 20, gap=1, background=0.35)
+    sheet = figures.grid(images, 20, gap=1, background=0.25)
     figures.save_png(path, (sheet > 0.5) if threshold else sheet, scale=2)
     return line
