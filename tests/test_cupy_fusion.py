@@ -1,0 +1,87 @@
+"""Every formula goes through CuPy's own fusion into one kernel.  Needs a CuPy wheel, but neither GPU nor driver:
+the code of a kernel is made from the kinds of its arguments, and never from their memory.
+"""
+
+import importlib
+
+import numpy as np
+import pytest
+from layers import ROWS, copies, random_like
+
+from minivae import backend, nn, optim
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed: any cupy-cuda wheel, without a GPU, runs this test")
+fusion = importlib.import_module("cupy._core.fusion")
+local = importlib.import_module("cupy._core._fusion_thread_local").thread_local
+elementwise = importlib.import_module("minivae.backend.elementwise")
+library = importlib.import_module("minivae.backend.library")
+
+
+def without_memory(array):
+    """A device array of the same kind whose memory is not there."""
+    memory = cupy.cuda.UnownedMemory(1 << 20, max(array.nbytes, 1), None, 0)
+    return cupy.ndarray(array.shape, array.dtype, memptr=cupy.cuda.MemoryPointer(memory, 0))
+
+
+def fused(formula, outs, arguments):
+    """(the kernel, the dtypes of what it keeps in registers) that CuPy makes of a formula."""
+    kernel = elementwise._kernel("cupy", formula, outs)
+    history = fusion._FusionHistory()
+    local.history, local.is_old_fusing = history, True
+    try:
+        arguments = [without_memory(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        return history.get_fusion(kernel.__wrapped__, arguments, "kernel")[0], {v.dtype for v in history.local_list}
+    finally:
+        local.history, local.is_old_fusing = None, False
+
+
+@pytest.fixture
+def formulas(monkeypatch):
+    """{(formula, outs): arguments} of every formula that any layer, criterion or optimiser runs."""
+    seen = {}
+    plain_elementwise, plain_total = elementwise.elementwise, elementwise.total
+
+    def watched_elementwise(formula, *arguments, out=None):
+        outs = out if isinstance(out, tuple) else () if out is None else (out,)
+        seen[formula, len(outs)] = (*outs, *arguments)
+        return plain_elementwise(formula, *arguments, out=out)
+
+    def watched_total(formula, *arguments):
+        seen[formula, -1] = arguments
+        return plain_total(formula, *arguments)
+
+    monkeypatch.setattr(backend, "elementwise", watched_elementwise)
+    monkeypatch.setattr(backend, "total", watched_total)
+    for row in ROWS.values():
+        module = row.make()
+        output = copies(module.forward(row.input()))
+        module.zero_grad_parameters()
+        module.backward(row.input(), random_like(output))
+        module.update_parameters(0.1)
+    x = np.full((4, 3), 0.5, np.float32)
+    for criterion, prediction in ((nn.BCECriterion(), x), (nn.BCEWithLogitsCriterion(), x),
+                                  (nn.GaussianNLLCriterion(), x), (nn.GaussianNLLCriterion(), (x, x))):
+        criterion.forward(prediction, x)
+        criterion.backward(prediction, x)
+    vector, state = np.ones(5, np.float32), {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
+    optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1})
+    for _ in range(2):
+        optim.sgd(lambda x: (0.0, x.copy()), vector, state)
+    monkeypatch.setitem(library._libraries, "cupy", cupy)
+    return seen
+
+
+def test_every_formula_becomes_one_kernel_in_full_precision(formulas):
+    assert len(formulas) > 30
+    for (formula, outs), arguments in formulas.items():
+        kernel, dtypes = fused(formula, outs, arguments)
+        kind = cupy.ReductionKernel if outs < 0 else cupy.ElementwiseKernel
+        assert isinstance(kernel, kind), formula
+        assert np.dtype(np.float16) not in dtypes, f"{formula.__module__}.{formula.__name__} rounds to half precision"
+
+
+def test_two_numbers_combined_would_be_half_precision(monkeypatch):
+    """Why no formula may do it; NumPy has no such trap."""
+    monkeypatch.setitem(library._libraries, "cupy", cupy)
+    _, dtypes = fused(lambda xp, x, beta: (1 - beta) * x, 0, [np.ones(3, np.float32), 0.999])
+    assert np.dtype(np.float16) in dtypes
