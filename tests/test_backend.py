@@ -125,6 +125,7 @@ def test_buffers_are_aligned_and_keep_the_largest_storage():
 def test_small_batches_are_column_major():
     assert backend.resize(None, (buffers.COLUMNS - 1, 9), np.float32, "numpy").flags.f_contiguous
     assert backend.resize(None, (buffers.COLUMNS, 9), np.float32, "numpy").flags.c_contiguous
+    assert backend.resize(None, (2, 9), np.float32, "numpy", batch=False).flags.c_contiguous
 
 
 # ------------------------------------------------------------------------- element-wise work in blocks

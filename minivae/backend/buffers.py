@@ -14,14 +14,14 @@ def empty(shape, dtype, name=None, columns=False):
     return _carve(raw, shape, dtype, columns)
 
 
-def resize(buffer, shape, dtype, name):
+def resize(buffer, shape, dtype, name, batch=True):
     """An array of that shape, in the storage of `buffer` wherever it is large enough.
 
-    The content is not kept.  A matrix of few rows is laid out column by column on NumPy: OpenBLAS forms
-    y = x Wᵀ up to twice as fast as yᵀ = W xᵀ when x has few rows, and element-wise work does not mind.
+    The content is not kept.  A batch of few rows is laid out column by column on NumPy, which then has OpenBLAS form
+    yᵀ = W xᵀ: up to twice as fast as y = x Wᵀ when x has few rows, and element-wise work does not mind.
     CuPy keeps rows, because its matmul writes into a row-major `out` only.
     """
-    columns = name == "numpy" and len(shape) == 2 and shape[0] < COLUMNS
+    columns = batch and name == "numpy" and len(shape) == 2 and shape[0] < COLUMNS
     if buffer is None or buffer.dtype != dtype or buffer.base is None or name_of(buffer) != name:
         return empty(shape, dtype, name, columns)
     if buffer.shape == shape:

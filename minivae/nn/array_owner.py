@@ -18,10 +18,11 @@ class ArrayOwner:
         """The array library: numpy or cupy."""
         return backend.library(self.backend)
 
-    def buffer(self, name, shape):
+    def buffer(self, name, shape, batch=True):
         """This object's array of that name, with this shape; its content is whatever the last call left.
 
-        The storage is kept while it is large enough, so a step of training allocates nothing.
+        The storage is kept while it is large enough, so a step of training allocates nothing.  `batch` tells whether
+        the first axis is the batch, as `backend.resize` wants to know.
         """
-        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend)
+        self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend, batch)
         return self.buffers[name]

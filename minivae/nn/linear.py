@@ -56,7 +56,7 @@ class Linear(Module):
         self.expect_grad_output(grad_output)
         if scale != 1:
             grad_output = scale * grad_output
-        product = self.buffer("product", self.weight.shape)
+        product = self.buffer("product", self.weight.shape, batch=False)
         self.xp.matmul(grad_output.T, input, out=product)  # Gᵀ x
         backend.elementwise(_add, self.grad_weight, product)
         if self.bias is not None:
