@@ -16,7 +16,7 @@ from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
 from minivae.training import Training
 
-library = importlib.import_module("minivae.backend.library")  # the functions of these names hide the modules
+library = importlib.import_module("minivae.backend.selection")  # the functions of these names hide the modules
 elementwise = importlib.import_module("minivae.backend.elementwise")
 
 

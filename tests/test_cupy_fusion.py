@@ -14,7 +14,7 @@ cupy = pytest.importorskip("cupy", reason="CuPy is not installed: any cupy-cuda 
 fusion = importlib.import_module("cupy._core.fusion")
 local = importlib.import_module("cupy._core._fusion_thread_local").thread_local
 elementwise = importlib.import_module("minivae.backend.elementwise")
-library = importlib.import_module("minivae.backend.library")
+library = importlib.import_module("minivae.backend.selection")
 
 
 def without_memory(array):

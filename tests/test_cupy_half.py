@@ -12,7 +12,7 @@ from minivae import backend, checkpoint, models, nn
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
-library = importlib.import_module("minivae.backend.library")
+library = importlib.import_module("minivae.backend.selection")
 
 
 @pytest.fixture(autouse=True)

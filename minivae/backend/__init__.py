@@ -4,8 +4,8 @@ Every layer takes its library as `self.xp` and is otherwise the same on NumPy an
 differ, the difference is in here, beside its reason.
 """
 
-from minivae.backend.library import (
-    NAMES, available, current, default_dtype, from_numpy, library, name_of, require,
+from minivae.backend.selection import (
+    FLOATS, NAMES, available, current, default_dtype, from_numpy, array_library, name_of, require,
     set_default_dtype, to_numpy, use,
 )
 from minivae.backend.random import (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.backend.library import current, library, name_of
+from minivae.backend.selection import array_library, current, name_of
 
 COLUMNS = 64  # batches of fewer rows are kept column by column, see `resize`
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
@@ -10,7 +10,7 @@ ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 def empty(shape, dtype, name=None, columns=False):
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
-    raw = library(name or current()).empty(_bytes(shape, dtype) + ALIGNMENT, dtype=np.uint8)
+    raw = array_library(name or current()).empty(_bytes(shape, dtype) + ALIGNMENT, dtype=np.uint8)
     return _carve(raw, shape, dtype, columns)
 
 

@@ -9,7 +9,7 @@ in half precision, so pass 1 − β beside β.
 import numpy as np
 
 from minivae.backend import workers
-from minivae.backend.library import library, name_of
+from minivae.backend.selection import array_library, name_of
 
 BLOCK = 16384  # elements of one block: what a formula reads and writes then stays in the second-level cache
 PARALLEL = 8 * BLOCK  # from here on waking the worker threads costs less than it saves
@@ -103,7 +103,7 @@ def _kernel(name, formula, outs):
     """CuPy's fused kernel of a formula: it writes to its first `outs` arguments, or with −1 returns the sum."""
     key = name, formula, outs
     if key not in _kernels:
-        xp = library(name)
+        xp = array_library(name)
 
         def kernel(*arguments):
             values = formula(xp, *arguments[max(outs, 0):])
@@ -135,5 +135,5 @@ def gather(array, indices, out):
     if isinstance(array, np.ndarray):
         np.take(array, indices, axis=0, out=out, mode="clip")  # the mode "raise" would write to a copy first
     else:
-        library(name_of(array)).take(array, indices, axis=0, out=out)
+        array_library(name_of(array)).take(array, indices, axis=0, out=out)
     return out

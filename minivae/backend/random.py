@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from minivae.backend.library import from_numpy, library, name_of
+from minivae.backend.selection import array_library, from_numpy, name_of
 from minivae.errors import OptionError
 
 
@@ -84,7 +84,7 @@ def _draw(kind, out):
         return out
     if _streams.device is None:
         seed = np.random.SeedSequence([_streams.device_key, _streams.device_draws]).generate_state(1).item()
-        _streams.device = _device_generator(library(name_of(out)), seed)
+        _streams.device = _device_generator(array_library(name_of(out)), seed)
     _streams.device_draws += 1
     # CuPy needs size= beside out=, else it broadcasts one number
     getattr(_streams.device, kind)(size=out.shape, dtype=out.dtype, out=out)

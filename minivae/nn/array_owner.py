@@ -16,7 +16,7 @@ class ArrayOwner:
     @property
     def xp(self):
         """The array library: numpy or cupy."""
-        return backend.library(self.backend)
+        return backend.array_library(self.backend)
 
     def buffer(self, name, shape, batch=True):
         """This object's array of that name, with this shape; its content is whatever the last call left.

@@ -2,8 +2,6 @@
 
 import copy
 
-import numpy as np
-
 from minivae import backend
 from minivae.errors import DTypeError, OptionError, ShapeError
 from minivae.nn import flat_parameters
@@ -16,14 +14,14 @@ def convert(root, name, dtype):
 
     def move(array, module):
         if id(array) not in converted:
-            host = np.array(backend.to_numpy(array), dtype=module.dtype)
+            host = backend.to_numpy(array).astype(module.dtype)
             converted[id(array)] = array, backend.from_numpy(host, like=module.backend)
         return converted[id(array)][1]
 
     flat_parameters.retire(root)
     for module in root.list_modules():
         module.backend = name or module.backend
-        module.dtype = np.dtype(dtype or module.dtype)
+        module.dtype = dtype or module.dtype
         for attribute in flat_parameters.attributes(module):
             setattr(module, attribute, move(getattr(module, attribute), module))
     root.clear_state()

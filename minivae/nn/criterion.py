@@ -1,7 +1,5 @@
 """The contract of every criterion (torch/nn Criterion)."""
 
-import numpy as np
-
 from minivae import backend
 from minivae.errors import ShapeError, TargetError, whole_number
 from minivae.nn import checks
@@ -85,11 +83,11 @@ class Criterion(ArrayOwner):
         return self.to("numpy")
 
     def float(self):
-        self.dtype = np.dtype(np.float32)
+        self.dtype = backend.FLOATS["float32"]
         return self.clear_state()
 
     def double(self):
-        self.dtype = np.dtype(np.float64)
+        self.dtype = backend.FLOATS["float64"]
         return self.clear_state()
 
     def clear_state(self):

@@ -1,7 +1,5 @@
 """The contract of every layer (torch/nn Module)."""
 
-import numpy as np
-
 from minivae import backend
 from minivae.errors import MinivaeError
 from minivae.nn import checks, copying, flat_parameters
@@ -144,7 +142,7 @@ class Module(ArrayOwner):
 
     def state_dict(self):
         """{path: copy on the host} of every parameter."""
-        return {path: np.array(backend.to_numpy(array)) for path, array, _ in self.named_parameters()}
+        return {path: backend.to_numpy(array).copy() for path, array, _ in self.named_parameters()}
 
     def load_state_dict(self, state):
         """Copy a `state_dict` into the parameters.  All of it is checked before anything is written."""
@@ -178,10 +176,10 @@ class Module(ArrayOwner):
         return self.to("numpy")
 
     def float(self):
-        return copying.convert(self, None, "float32")
+        return copying.convert(self, None, backend.FLOATS["float32"])
 
     def double(self):
-        return copying.convert(self, None, "float64")
+        return copying.convert(self, None, backend.FLOATS["float64"])
 
     def clear_state(self):
         """Drop every buffer, so that a copy or a file holds the parameters only."""

@@ -11,6 +11,8 @@ from minivae.errors import BackendError, DTypeError, OptionError
 
 NAMES = ("numpy", "cupy")
 
+FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}  # the dtypes that modules compute in
+
 _libraries = {"numpy": np}
 _settings = {"backend": None, "dtype": np.dtype(np.float32)}
 
@@ -50,7 +52,7 @@ def available(name):
     if name not in NAMES:
         raise OptionError(f"unknown backend {name!r}; choose one of numpy, cupy, auto")
     try:
-        xp = library(name)
+        xp = array_library(name)
         if name == "cupy":  # missing libraries show at their first use, not at import
             if xp.cuda.runtime.getDeviceCount() == 0:
                 return False, "CuPy is installed but sees no CUDA device"
@@ -64,7 +66,7 @@ def available(name):
     return True, ""
 
 
-def library(name):
+def array_library(name):
     """The module of that name, imported at its first use."""
     if name not in NAMES:
         raise OptionError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
@@ -98,10 +100,10 @@ def set_default_dtype(dtype):
 
 def to_numpy(array):
     """The array on the host: NumPy's own array as it is, a device array copied."""
-    return array if isinstance(array, np.ndarray) else library(name_of(array)).asnumpy(array)
+    return array if isinstance(array, np.ndarray) else array_library(name_of(array)).asnumpy(array)
 
 
 def from_numpy(array, like=None):
     """A host array in the library, and on the device, of `like` (an array or a name; else the default)."""
     name = current() if like is None else like if isinstance(like, str) else name_of(like)
-    return array if name == "numpy" else library(name).asarray(array)
+    return array if name == "numpy" else array_library(name).asarray(array)
