@@ -146,7 +146,8 @@ def _function(function, keywords=("out",)):
     return call
 
 
-for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "multiply", "matmul"):
+for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "multiply", "divide",
+              "matmul"):
     globals()[_name] = _function(getattr(np, _name))
 where = _function(np.where, ())
 sum = _function(np.sum, ("axis",))

@@ -64,7 +64,7 @@ def formulas(monkeypatch):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)
     vector, state = np.ones(5, np.float32), {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
-    optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1})
+    optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1, "t": 15})  # the 16th also flushes
     for _ in range(2):
         optim.sgd(lambda x: (0.0, x.copy()), vector, state)
     monkeypatch.setitem(library._libraries, "cupy", cupy)

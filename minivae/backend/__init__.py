@@ -4,6 +4,7 @@ Every layer takes its library as `self.xp` and is otherwise the same on NumPy an
 differ, the difference is in here, beside its reason.
 """
 
+from minivae.backend import workers  # first, because it prepares the environment that NumPy reads when it loads
 from minivae.backend.selection import (
     FLOATS, NAMES, available, current, default_dtype, from_numpy, array_library, name_of, require,
     set_default_dtype, to_numpy, use,
@@ -13,4 +14,4 @@ from minivae.backend.random import (
 )
 from minivae.backend.buffers import address, empty, resize
 from minivae.backend.elementwise import elementwise, gather, outside, total
-from minivae.backend import workers
+from minivae.backend.products import add_product

@@ -57,8 +57,7 @@ class Linear(Module):
         if scale != 1:
             grad_output = scale * grad_output
         product = self.buffer("product", self.weight.shape, batch=False)
-        self.xp.matmul(grad_output.T, input, out=product)  # Gᵀ x
-        backend.elementwise(_add, self.grad_weight, product)
+        backend.add_product(self.grad_weight, grad_output.T, input, spare=product)  # Gᵀ x
         if self.bias is not None:
             row = self.buffer("row", self.bias.shape)
             self.xp.sum(grad_output, axis=0, out=row)  # Σₙ Gₙ
@@ -67,6 +66,3 @@ class Linear(Module):
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")
 
-
-def _add(xp, total, x):
-    total += x
