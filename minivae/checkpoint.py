@@ -19,7 +19,7 @@ from minivae.errors import OptionError
 from minivae.files import atomic
 from minivae.protocol import Protocol
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "checkpoint.npz"
 MOMENTS = ("m", "v")  # what Adam keeps as arrays
 

@@ -1,5 +1,12 @@
 """What all tests share: one seed, one backend, float32."""
 
+import gzip
+import hashlib
+import importlib
+import os
+import struct
+
+import numpy as np
 import pytest
 
 from minivae import backend
@@ -13,3 +20,29 @@ def same_start():
     backend.manual_seed(0)
     yield
     backend.set_default_dtype("float32")
+
+
+@pytest.fixture
+def small_mnist(tmp_path, monkeypatch):
+    """A folder of four files as MNIST's, of 150 and 50 images of noise, which `mnist` takes for the real ones."""
+    mnist = importlib.import_module("minivae.data.mnist")
+    folder, random, files = tmp_path / "files", np.random.default_rng(0), {}
+    folder.mkdir()
+    for split, n in (("train", 150), ("test", 50)):
+        images = (random.random((n, 28, 28)) * random.integers(0, 256, (28, 28))).astype(np.uint8)
+        labels = random.integers(0, 10, n).astype(np.uint8)
+        files[split] = []
+        for file, array in zip(mnist.FILES[split], (images, labels)):
+            content = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+            files[split].append(mnist.File(file.name, len(content), hashlib.md5(content).hexdigest()))
+            (folder / f"{file.name}.gz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(mnist, "FILES", files)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_mnist():
+    """The folder of MNIST's files; tests that need them are skipped where MINIVAE_DATA does not name it."""
+    if not os.environ.get("MINIVAE_DATA"):
+        pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
+    return os.environ["MINIVAE_DATA"]

@@ -163,6 +163,26 @@ def test_out_may_be_an_argument_and_a_table():
     assert x.tolist() == [3, 3, 3] and y.tolist() == [-1, -1, -1]
 
 
+def test_row_totals(monkeypatch, four_workers):
+    """Sums over the last axis, of blocks of rows; a target of one draw is broadcast over three."""
+    monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(elementwise, "PARALLEL", 128)
+    a, x = np.random.default_rng(0).random((50, 3, 7)), np.random.default_rng(1).random((50, 1, 7))
+    assert backend.row_totals(lambda xp, a, x, c: c * a * x, a, x, 2.0) == pytest.approx((2 * a * x).sum(axis=2))
+    assert backend.row_totals(lambda xp, a: a, np.zeros((0, 3, 7))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.5, np.nan])
+def test_add_product(start):
+    random = np.random.default_rng(0)
+    a, b, spare = random.random((4, 3)), random.random((3, 5)), np.empty((4, 5))
+    total = np.full((4, 5), start)
+    backend.add_product(total, a, b, spare)
+    np.testing.assert_allclose(total, start + a @ b)
+    backend.add_product(total, a, b, spare)
+    np.testing.assert_allclose(total, start + 2 * (a @ b))
+
+
 def test_total_of_nothing_is_zero():
     assert backend.total(formula, np.zeros((0, 3)), np.zeros((0, 3)), 1.0) == 0
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivae import backend, checkpoint, figures, models
+from minivae import backend, checkpoint, evaluation, figures, models, nn
 from minivae.cli import main
 from minivae.data import rectangles
 
@@ -46,6 +46,42 @@ def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, pict
     assert main(["sample", str(run), "--threshold", "--span", "2"]) == 0
     assert before != (run / picture).read_bytes()
     assert len(np.unique(pixels(run / picture))) <= 2
+
+
+def test_evaluate_says_how_good_a_run_is(folder, capsys):
+    assert main(["train", "bernoulli", *TINY, "--code", "3"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "runs/bernoulli", "--samples", "50", "--images", "40"]) == 0
+    out = capsys.readouterr().out
+    for words in ("40 test images of rectangles", "ELBO", "log p(x) ≥, 50 samples", "log p(x), exact", "-5.545"):
+        assert words in out
+    found = json.loads((folder / "runs" / "bernoulli" / "evaluation.json").read_text())
+    exact = found["log p(x), exact"]["value"]
+    model, _ = checkpoint.load_model("runs/bernoulli")
+    assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)
+    assert found["ELBO"]["value"] < found["log p(x) ≥, 50 samples"]["value"] < exact + 0.1
+
+
+def test_mnist_from_training_to_evaluation(folder, capsys, small_mnist):
+    """The whole way on 200 images, in MNIST's files."""
+    train = ["train", "aevb", "--root", str(small_mnist), "--images", "150", "--hidden", "16", "--batch-size", "20"]
+    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "samples.png", "curve.png",
+             "codes.png"}
+    for likelihood in ("bernoulli", "gaussian", "identity_gaussian"):
+        assert main([*train, "--likelihood", likelihood, "--out", likelihood]) == 0
+        assert set(os.listdir(likelihood)) == names
+        out = capsys.readouterr().out
+        assert "3 epochs of 8 steps" in out and "epoch 3: loss" in out and "square" not in out
+    assert main([*train, "--binarize", "each_epoch", "--code", "2", "--out", "bits", "--epochs", "1"]) == 0
+    assert set(os.listdir("bits")) == names - {"samples.png"} | {"interpolations.png"}
+    assert main(["evaluate", "bits"]) == 0
+    assert "50 test images of mnist, binarized (each_epoch)" in capsys.readouterr().out
+    assert main(["sample", "bits"]) == 0
+    assert "square" not in capsys.readouterr().out
+    config = json.loads((folder / "gaussian" / "config.json").read_text())
+    assert config["options"]["log_var_floor"] == -6 and config["options"]["samples"] == 5
+    assert main([*train, "--likelihood", "gaussian", "--log-var-floor", "none", "--epochs", "1", "--out", "free"]) == 0
+    assert not checkpoint.load_model("free")[0].find_modules(nn.Clamp)
 
 
 def test_runs_take_the_next_free_name(folder):
@@ -110,6 +146,11 @@ def test_a_run_that_fails_leaves_nothing_behind(folder, capsys):
     (["train", "vae", "--backend", "jax"], "invalid choice: 'jax'"),
     (["sample", "runs/none"], "there is no checkpoint"),
     (["train", "vae", "--images", "8"], "batch size 16; choose from 1 to 8"),
+    (["train", "aevb", "--likelihood", "poisson"], "'poisson' is not one of bernoulli, gaussian, identity_gaussian"),
+    (["train", "aevb", "--log-var-floor", "low"], "'low' is not a number or none"),
+    (["train", "vae", "--likelihood", "gaussian"], "unrecognized arguments: --likelihood"),
+    (["train", "vae", "--binarize", "fixed"], "unknown option binarize of data set 'rectangles'"),
+    (["evaluate", "runs/none"], "there is no checkpoint"),
     ([], "VERB"),
 ])
 def test_bad_arguments_are_explained(folder, capsys, arguments, message):
@@ -162,7 +203,7 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["train"], ["train", "denoising"], ["sample"], ["doctor"]):
+    for verb in ([], ["train"], ["train", "denoising"], ["train", "aevb"], ["evaluate"], ["sample"], ["doctor"]):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
         assert stop.value.code == 0

@@ -22,6 +22,7 @@ def test_networks_are_the_articles():
     assert [type(m).__name__ for m in models.denoising_vae(**SMALL).encoder][:2] == ["View", "BernoulliNoise"]
     sampler = models.bernoulli_vae(**SMALL).sampler
     assert [type(m).__name__ for m in sampler] == ["BernoulliSampler", "Sigmoid", "HardBits"]
+    assert sizes["aevb"] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
     assert models.SCHEDULES["vae"] == models.SCHEDULES["denoising"]
 
 
@@ -92,9 +93,41 @@ def test_samples_come_from_the_prior(name):
         assert np.array_equal(model.sample(4), first)
 
 
+@pytest.mark.parametrize(("likelihood", "floor", "criterion", "clamps"), [
+    ("bernoulli", -6, nn.BCEWithLogitsCriterion, 0), ("identity_gaussian", -6, nn.GaussianNLLCriterion, 0),
+    ("gaussian", -6, nn.GaussianNLLCriterion, 1), ("gaussian", None, nn.GaussianNLLCriterion, 0)])
+def test_three_likelihoods(likelihood, floor, criterion, clamps):
+    model = models.aevb(likelihood, samples=2, image=(4, 4), hidden=6, code=3, log_var_floor=floor)
+    output = model.forward(x())
+    assert isinstance(model.criterion(), criterion) and len(model.find_modules(nn.Clamp)) == clamps
+    means = output[0] if likelihood == "gaussian" else output
+    assert means.shape == (10, 4, 4) and model.sample(3).shape == (3, 4, 4)
+    assert np.isfinite(model.criterion().forward(output, x()))
+    if likelihood == "bernoulli":
+        assert ((model.sample(3) > 0) & (model.sample(3) < 1)).all()
+    else:
+        z = model.kl.sample_prior(3, 3)
+        decoded = model.decoder.forward(z)
+        assert np.array_equal(model.decode(z), decoded[0] if likelihood == "gaussian" else decoded)
+
+
+def test_the_floor_holds_the_log_variance():
+    model = models.aevb("gaussian", image=(4, 4), hidden=6, log_var_floor=-2)
+    model.decoder[2][1][0].bias[...] = -50
+    assert (model.forward(x())[1] == -2).all()
+
+
+def test_without_hidden_layers_coders_are_linear():
+    model = models.bernoulli_vae(image=(4, 4), hidden=0, code=3)
+    assert [(m.n_in, m.n_out) for m in model.find_modules(nn.Linear)] == [(16, 3), (3, 16)]
+    assert not model.find_modules(nn.ReLU)
+
+
 def test_unknown_names_are_refused():
-    with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli"):
+    with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli, aevb"):
         models.build("gan")
     m = models.vae(**SMALL)
     with pytest.raises(OptionError, match="unknown likelihood"):
         models.VAE(m.encoder, m.kl, m.sampler, m.decoder, 2, likelihood="poisson")
+    with pytest.raises(OptionError, match="unknown likelihood 'poisson'; choose one of bernoulli, gaussian"):
+        models.aevb("poisson")

@@ -11,7 +11,7 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.models import bernoulli_vae, denoising_vae, vae
+from minivae.models import aevb, bernoulli_vae, denoising_vae, vae
 from minivae.optim import adam, sgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this comparison")
@@ -26,6 +26,9 @@ CASES = [
     pytest.param(vae, {}, id="vae"),
     pytest.param(denoising_vae, {}, id="denoising"),
     pytest.param(bernoulli_vae, {}, id="bernoulli"),
+    *(pytest.param(aevb, {"likelihood": each, "samples": 5, "image": (28, 28)}, id=f"aevb-{each}")
+      for each in ("bernoulli", "gaussian", "identity_gaussian")),
+    pytest.param(aevb, {"likelihood": "gaussian", "log_var_floor": None, "image": (6, 5)}, id="aevb-without-floor"),
     pytest.param(vae, SMALL, id="vae-3-samples"),
     pytest.param(denoising_vae, {**SMALL, "p": 0.3}, id="denoising-3-samples"),
     pytest.param(bernoulli_vae, {**SMALL, "code": 7, "temperature": 0.5}, id="bernoulli-3-samples"),
@@ -40,6 +43,9 @@ def disagreements(pairs):
     """{name: relative error} of the (minivae's, PyTorch's) pairs that differ by more than the tolerance."""
     found = {}
     for name, (mine, theirs) in pairs.items():
+        if isinstance(mine, tuple):
+            found |= disagreements({f"{name} {i}": pair for i, pair in enumerate(zip(mine, theirs, strict=True))})
+            continue
         mine, theirs = np.asarray(mine), theirs.detach().numpy()
         assert mine.shape == theirs.shape, name
         error = np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)
@@ -59,9 +65,9 @@ def mlp(x, weights):
 
 
 def gaussian_code(h, weights, noise, samples):
-    """Heads for mean and log-variance -> (code, KL)."""
-    h = torch.relu(mlp(h, weights[:4]))
-    mean, log_var = F.linear(h, *weights[4:6]), F.linear(h, *weights[6:8])
+    """Heads for mean and log-variance, the last four weights -> (code, KL)."""
+    h = torch.relu(mlp(h, weights[:-4]))
+    mean, log_var = F.linear(h, *weights[-4:-2]), F.linear(h, *weights[-2:])
     kl = torch.distributions.kl_divergence(Normal(mean, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum()
     std = torch.exp(log_var / 2)
     return mean.repeat_interleave(samples, 0) + std.repeat_interleave(samples, 0) * noise, kl
@@ -78,6 +84,8 @@ def binary_code(h, weights, noise, samples, temperature):
 def plain_pytorch(make, options, weights, x, noise):
     """(logits, reconstruction, KL, total): one training step's forward pass, the target held constant."""
     samples, h = options.get("samples", 1), x.flatten(1)
+    if make is aevb:
+        return plain_aevb(options, weights, x, noise[0], samples)
     if make is denoising_vae:
         h = torch.where(noise[0] < options.get("p", 0.1), 1 - h, h)
     if make is bernoulli_vae:
@@ -88,6 +96,24 @@ def plain_pytorch(make, options, weights, x, noise):
     target = x.detach().repeat_interleave(samples, 0)
     reconstruction = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / samples
     return logits, reconstruction, kl, reconstruction + options.get("beta", 1) * kl
+
+
+def plain_aevb(options, weights, x, noise, samples):
+    """The article's three decoders; log-densities from PyTorch's distributions."""
+    z, kl = gaussian_code(x.flatten(1), weights[:6], noise, samples)
+    h = torch.relu(F.linear(z, *weights[6:8]))
+    output = mean = F.linear(h, *weights[8:10]).reshape(-1, *x.shape[1:])
+    if options["likelihood"] == "bernoulli":
+        p = Bernoulli(logits=mean, validate_args=False)
+    elif options["likelihood"] == "identity_gaussian":
+        p = Normal(mean, torch.ones_like(mean))
+    else:
+        log_var = F.linear(h, *weights[10:12]).reshape(mean.shape)
+        floor = options.get("log_var_floor", -6)
+        log_var = log_var if floor is None else torch.clamp(log_var, min=floor)
+        p, output = Normal(mean, torch.exp(log_var / 2)), (mean, log_var)
+    reconstruction = -p.log_prob(x.detach().repeat_interleave(samples, 0)).sum() / samples
+    return output, reconstruction, kl, reconstruction + kl
 
 
 class Twins:
@@ -123,6 +149,8 @@ def test_the_articles_sizes_are_the_ones_compared():
                                     (1152, 2), (1152, 1152), (576, 1152)]
     assert [each.weight.shape for each in bernoulli_vae().find_modules(nn.Linear)] == [
         (1152, 576), (1152, 1152), (50, 1152), (1152, 50), (1152, 1152), (576, 1152)]
+    assert [each.weight.shape for each in aevb().find_modules(nn.Linear)] == [
+        (400, 784), (20, 400), (20, 400), (400, 20), (784, 400)]
 
 
 @pytest.mark.parametrize(("make", "options"), CASES)
@@ -137,7 +165,7 @@ def test_output_losses_and_every_gradient(make, options):
     grads = twins.model.parameters()[1]
     pairs |= {path: (grad, w.grad) for path, grad, w in zip(twins.paths, grads, twins.weights, strict=True)}
     assert disagreements(pairs) == {}
-    assert len(pairs) == 5 + (12 if make is bernoulli_vae else 14)
+    assert len(pairs) == 5 + len(twins.weights)
 
 
 @pytest.mark.parametrize(("make", "options"), CASES)
@@ -216,8 +244,13 @@ def test_divergence(layer, parameters, q, p):
     zeros = [np.zeros_like(each) for each in parameters]
     grads = layer.backward(given, tuple(zeros) if len(zeros) > 1 else zeros[0])
     grads = grads if isinstance(grads, tuple) else (grads,)
-    assert disagreements({"sum": (layer.divergence, divergence.sum()), "rows": (layer.rows(given), divergence.sum(1)),
-                          "loss": (layer.loss, 0.7 * divergence.sum())}) == {}
+    z = layer.sample_prior(12, 3)
+    log_q = q(*(each[:, None] for each in inputs)).log_prob(tensor(z).reshape(4, 3, 3)).sum(-1).reshape(-1)
+    assert disagreements({
+        "sum": (layer.divergence, divergence.sum()), "loss": (layer.loss, 0.7 * divergence.sum()),
+        "rows": (layer.rows(given), divergence.sum(1)), "units": (layer.units(given), divergence),
+        "log q": (layer.log_posterior(given, z), log_q),
+        "log p": (layer.log_prior(z), prior.log_prob(tensor(z)).sum(1)), "mean": (layer.expected(given), q(*inputs).mean)}) == {}
     assert disagreements({i: (g, each.grad) for i, (g, each) in enumerate(zip(grads, inputs, strict=True))}) == {}
 
 

@@ -1,6 +1,6 @@
 """Layers against numbers worked by hand, forward and backward."""
 
-from math import exp, log
+from math import exp, log, pi
 
 import numpy as np
 import pytest
@@ -90,6 +90,24 @@ def test_gaussian_kl():
     grad_mean, grad_log_var = kl.backward((mean, log_var), (g, g))
     assert grad_mean.tolist() == [[12, 10], [10, 14]]
     assert grad_log_var[0] == approx([10, 10 + 3]) and grad_log_var[1] == approx([10, 10 - 0.75])
+
+
+def test_densities_of_gaussian_codes():
+    """N(1; 0, 1) and N(3; 1, 4): −½ ln 2π − ½, −½ ln 2π − ½ ln 4 − ½; two draws for one image stand together."""
+    kl, c = nn.GaussianKL(), 0.5 * log(2 * pi)
+    z = array([1], [3], [0])
+    assert kl.log_prior(z) == approx([-c - 0.5, -c - 4.5, -c])
+    parameters = array([1]), array([log(4)])
+    assert kl.log_posterior(parameters, z) == approx([-c - log(2) - 0, -c - log(2) - 0.5, -c - log(2) - 0.125])
+    assert kl.expected(parameters).tolist() == [[1]] and kl.units(parameters)[0] == approx([0.5 * (1 + 4 - 1 - log(4))])
+
+
+def test_probabilities_of_binary_codes():
+    kl = nn.BernoulliKL(prior=0.2)
+    z, logits = array([1, 0], [0, 0], [1, 1], [0, 1]), array([log(3), 0], [-200, 200])
+    assert kl.log_prior(z) == approx(np.log([0.2 * 0.8, 0.8**2, 0.2**2, 0.8 * 0.2]))
+    assert kl.log_posterior(logits, z) == approx([log(0.75 * 0.5), log(0.25 * 0.5), -200, 0])
+    assert kl.expected(logits)[0] == approx([0.75, 0.5]) and kl.units(logits)[1] == approx(-np.log([0.8, 0.2]))
 
 
 def test_gaussian_kl_of_a_large_batch_is_finite_where_its_terms_are():

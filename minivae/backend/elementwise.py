@@ -57,6 +57,27 @@ def total(formula, *arguments):
     return sum(sums[part] for part in sorted(sums))
 
 
+def row_totals(formula, *arguments):
+    """Sums over the last axis of formula(xp, *arguments): a new array.
+
+    Every array has the axes (N, ..., D), in full or of length 1, and the first one's are full.
+    """
+    first = arguments[0]
+    if not isinstance(first, np.ndarray):
+        return formula(array_library(name_of(first)), *arguments).sum(axis=-1)
+    sums = np.empty(first.shape[:-1], first.dtype)
+    step = max(1, BLOCK * len(first) // max(1, first.size))
+
+    def span(start, stop):
+        for part in range(start, stop):
+            rows = slice(part * step, (part + 1) * step)
+            values = formula(np, *(a[rows] if isinstance(a, np.ndarray) else a for a in arguments))
+            np.sum(values, axis=-1, out=sums[rows])
+
+    _share(span, -(-len(first) // step), first.size)
+    return sums
+
+
 def _in_blocks(work, outs, arguments):
     """Call work(part, outs, arguments) for every block of the arrays."""
     arrays = [a for a in (*outs, *arguments) if isinstance(a, np.ndarray)]
@@ -82,7 +103,11 @@ def _in_blocks(work, outs, arguments):
 
             work(part, [block(a) for a in outs], [block(a) for a in arguments])
 
-    blocks = -(-rows // step)
+    _share(span, -(-rows // step), size)
+
+
+def _share(span, blocks, size):
+    """Call span(first, last) for all blocks, over the worker threads where that pays."""
     if size >= PARALLEL and workers.count() > 1:
         workers.run(span, blocks)
     else:

@@ -6,7 +6,7 @@ from minivae import checkpoint
 from minivae.errors import OptionError
 
 FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png", "samples.png",
-         "curve.png")
+         "curve.png", "codes.png", "evaluation.json")
 
 
 def claim(out, name, force):

@@ -19,7 +19,7 @@ def whole(text):
     return _number(text, int, lambda value: value >= 1, "a whole number from 1")
 
 
-def seed(text):
+def count(text):
     """A whole number from 0."""
     return _number(text, int, lambda value: value >= 0, "a whole number from 0")
 
@@ -37,6 +37,20 @@ def rate(text):
 def probability(text):
     """A number from 0 to 1."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a probability, from 0 to 1")
+
+
+def number_or_none(text):
+    """A number, or None for "none"."""
+    return None if text.lower() == "none" else _number(text, float, math.isfinite, "a number or none")
+
+
+def one_of(*names):
+    """One of these names."""
+    def name(text):
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}")
+        return text
+    return name
 
 
 def _number(text, kind, accepts, wanted):

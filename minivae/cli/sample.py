@@ -16,14 +16,15 @@ def add_to(verbs):
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
     verb.add_argument("--span", type=options.positive, metavar="SPAN", default=figures.SPAN,
                       help="the plane reaches from −SPAN to SPAN; 0.95 is the article's, 2 holds 91%% of the prior")
-    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws from the prior")
+    verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws from the prior")
     verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
     verb.set_defaults(run=run)
 
 
 def run(args):
-    model, _ = checkpoint.load_model(args.folder)
+    model, config = checkpoint.load_model(args.folder)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     make_folder(folder)
-    print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed))
+    print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed,
+                                  squares=config["data"]["name"] == "rectangles"))
     return 0

@@ -3,13 +3,15 @@
 import numpy as np
 
 from minivae import backend
+from minivae.data.redrawn import Redrawn
 from minivae.errors import OptionError, whole_number
 
 
 class Batches:
     """Batches of `pixels` (n, ...), scaled, in a buffer that the next batch overwrites.
 
-        pixels      uint8 (or float) images; a copy goes to the device when the backend is CuPy
+        pixels      uint8 (or float) images, or a Redrawn, whose bits are drawn anew for every batch; a copy goes to
+                    the device when the backend is CuPy
         scale       what each pixel is multiplied by: 1/255 for grey images, 1 for 0 and 1
         by_epoch    False: every batch is drawn at random with replacement, as in the articles
                     True: each image once an epoch, in random order, the last batch short if need be
@@ -21,6 +23,9 @@ class Batches:
         batch_size = whole_number("Batches", "batch_size", batch_size)
         if batch_size > len(pixels):
             raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
+        self.redraw = isinstance(pixels, Redrawn)
+        if self.redraw:
+            pixels, scale = pixels.grey, 1 / 255
         backend.name_of(pixels)
         self.backend = backend.current()
         self.dtype = backend.default_dtype()
@@ -44,6 +49,9 @@ class Batches:
         batch[...] = gathered
         if self.scale != 1:
             batch *= self.scale
+        if self.redraw:
+            u = backend.uniform(self._buffer("uniform", shape, self.dtype))
+            backend.elementwise(_bits, u, batch, out=batch)
         return batch
 
     def _indices(self):
@@ -71,3 +79,7 @@ class Batches:
     def _buffer(self, name, shape, dtype):
         self._buffers[name] = backend.resize(self._buffers.get(name), shape, dtype, self.backend)
         return self._buffers[name]
+
+
+def _bits(xp, u, probability):
+    return u < probability

@@ -4,14 +4,17 @@ import inspect
 
 from minivae.errors import OptionError
 from minivae.models.vae import SCHEDULE as VAE_SCHEDULE
-from minivae.models.vae import VAE, vae
+from minivae.models.vae import CRITERIONS, VAE, vae
 from minivae.models.denoising_vae import denoising_vae
 from minivae.models.bernoulli_vae import SCHEDULE as BERNOULLI_SCHEDULE
 from minivae.models.bernoulli_vae import bernoulli_vae
+from minivae.models.aevb import SCHEDULE as AEVB_SCHEDULE
+from minivae.models.aevb import aevb
 
-BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae}
+BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "aevb": aevb}
 # The article trains VAE and DVAE at different decays in places, which confounds them: here both have the VAE's.
-SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE}
+SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE,
+             "aevb": AEVB_SCHEDULE}
 
 
 def build(name, **options):

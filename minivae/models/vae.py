@@ -52,7 +52,7 @@ class VAE(nn.Sequential):
 
     def encode(self, x):
         """The parameters of q(z|x) as the kl layer takes them, in arrays of their own; noise layers are off."""
-        with self._evaluation():
+        with self.evaluating():
             parameters = self.encoder.forward(x)
         return tuple(each.copy() for each in parameters) if isinstance(parameters, tuple) else parameters.copy()
 
@@ -68,7 +68,7 @@ class VAE(nn.Sequential):
 
         Noise layers are off and binary codes are hard, as in evaluation.
         """
-        with self._evaluation():
+        with self.evaluating():
             parameters = self.encoder.forward(x)
             z = self.sampler.forward(parameters)[::self.samples] if sample else self.kl.most_likely(parameters)
             return self.decode(z)
@@ -78,7 +78,7 @@ class VAE(nn.Sequential):
         return self.decode(self.kl.sample_prior(whole_number("sample", "n", n, least=0), self.code))
 
     @contextmanager
-    def _evaluation(self):
+    def evaluating(self):
         """Evaluation mode inside the block; afterwards each module has the mode it had."""
         modes = [(module, module.train) for module in self.list_modules()]
         self.evaluate()
@@ -104,15 +104,20 @@ def vae(image=(1, 24, 24), hidden=1152, code=2, samples=1, beta=1):
 
 def gaussian_encoder(image, hidden, code, *first):
     """Images -> (mean, log_var); layers `first` come right after the View."""
-    encoder = nn.Sequential(nn.View(prod(image)), *first)
-    encoder.add(nn.Linear(prod(image), hidden)).add(nn.ReLU())
-    encoder.add(nn.Linear(hidden, hidden)).add(nn.ReLU())
-    return encoder.add(nn.ConcatTable(nn.Linear(hidden, code), nn.Linear(hidden, code)))
+    body = nn.Sequential(nn.View(prod(image)), *first)
+    width = hidden_layers(body, prod(image), hidden)
+    return body.add(nn.ConcatTable(nn.Linear(width, code), nn.Linear(width, code)))
 
 
 def mlp_decoder(image, hidden, code):
     """Codes -> logits of the pixels."""
-    return nn.Sequential(
-        nn.Linear(code, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
-        nn.Linear(hidden, prod(image)), nn.View(*image))
+    body = nn.Sequential()
+    width = hidden_layers(body, code, hidden)
+    return body.add(nn.Linear(width, prod(image))).add(nn.View(*image))
+
+
+def hidden_layers(body, n_in, hidden):
+    """Add the articles' two layers of `hidden` units, none for hidden=0; returns the width of what comes out."""
+    for width in (n_in, hidden) if hidden else ():
+        body.add(nn.Linear(width, hidden)).add(nn.ReLU())
+    return hidden or n_in

@@ -5,6 +5,7 @@ from math import log
 from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.divergence import Divergence
+from minivae.nn.sigmoid import sigmoid
 
 
 class BernoulliKL(Divergence):
@@ -41,12 +42,25 @@ class BernoulliKL(Divergence):
         return backend.elementwise(_derivative, input, grad_output, prior_logit, float(self.beta),
                                    out=self.grad_input)
 
-    def rows(self, input):
-        return _divergence(self.xp, input, log(self.prior), log(1 - self.prior)).sum(axis=1)
+    def units(self, parameters):
+        return _divergence(self.xp, parameters, log(self.prior), log(1 - self.prior))
 
-    def most_likely(self, input):
+    def log_posterior(self, parameters, z):
+        """ln q(z|x) of every row of bits z, in nats (N·L,)."""
+        n, q = parameters.shape
+        return _log_probability(self.xp, parameters.reshape(n, 1, q), z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
+
+    def log_prior(self, z):
+        """ln p(z) of every row of bits z, in nats (N·L,)."""
+        return (z * log(self.prior) + (1 - z) * log(1 - self.prior)).sum(axis=1)
+
+    def expected(self, parameters):
+        """E_q[z] (N, Q): the probabilities θ."""
+        return sigmoid(self.xp, parameters)
+
+    def most_likely(self, parameters):
         """The code z (N, Q) of highest probability under q: bits, 1 where θ > ½."""
-        return (input > 0).astype(self.dtype)
+        return (parameters > 0).astype(self.dtype)
 
     def sample_prior(self, n, code):
         """n draws (n, code) of bits from p(z) = Π Ber(prior)."""
@@ -70,6 +84,11 @@ def _divergence(xp, a, log_prior, log_other):
     entropy = xp.log1p(e) + xp.abs(a) * e / (1 + e)
     probability = xp.where(a >= 0, 1, e) / (1 + e)
     return -entropy - probability * log_prior - (1 - probability) * log_other
+
+
+def _log_probability(xp, a, z):
+    # z ln σ(a) + (1 − z) ln σ(−a) = z a − log(1 + e^a)
+    return z * a - xp.maximum(a, 0) - xp.log1p(xp.exp(-xp.abs(a)))
 
 
 def _derivative(xp, a, grad, prior_logit, beta):

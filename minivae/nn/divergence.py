@@ -12,8 +12,9 @@ class Divergence(Module):
         divergence   KL in nats, summed over the batch: what is reported
         loss         beta · divergence: what is minimised, next to the criterion's loss
 
-    A kind of latent variable is defined by its q and its prior p, so this layer also answers what they are:
-    `rows`, `most_likely`, `sample_prior` and `statistics`.
+    A kind of latent variable is defined by its q and its prior p, so this layer also answers what they are: `units`,
+    `log_posterior`, `log_prior`, `sample_prior`, `expected`, `most_likely` and `statistics`.  Every answer is a new
+    array.  `parameters` are those of q(z|x), as the layer takes them, and z has N·L rows, those of one image together.
     """
 
     state_names = (*Module.state_names, "divergence")
@@ -29,6 +30,14 @@ class Divergence(Module):
     def loss(self):
         """beta · divergence, zero before the first forward."""
         return 0.0 if self.divergence is None else self.beta * self.divergence
+
+    def units(self, parameters):
+        """KL(q ‖ p) of every unit of the code for every image, in nats (N, Q)."""
+        raise NotImplementedError(f"{type(self).__name__} has no units")
+
+    def rows(self, parameters):
+        """KL(q(z|x) ‖ p(z)) of every image, in nats (N,)."""
+        return self.units(parameters).sum(axis=1)
 
     def extra_repr(self):
         return "" if self.beta == 1 else f"beta={self.beta:g}"

@@ -1,5 +1,7 @@
 """Kullback-Leibler divergence of a Gaussian code from the unit Gaussian."""
 
+from math import log, pi
+
 from minivae import backend
 from minivae.nn.divergence import Divergence
 
@@ -35,13 +37,26 @@ class GaussianKL(Divergence):
         return backend.elementwise(_derivative, mean, log_var, *grad_output, self.beta, self.beta / 2,
                                    out=self.grad_input)
 
-    def rows(self, input):
-        mean, log_var = input
-        return _divergence(self.xp, mean, log_var).sum(axis=1)
+    def units(self, parameters):
+        return _divergence(self.xp, *parameters)
 
-    def most_likely(self, input):
+    def log_posterior(self, parameters, z):
+        """ln q(z|x) of every row of z, in nats (N·L,)."""
+        n, q = parameters[0].shape
+        mean, log_var = (each.reshape(n, 1, q) for each in parameters)
+        return _log_density(self.xp, mean, log_var, z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
+
+    def log_prior(self, z):
+        """ln p(z) of every row of z, in nats (N·L,)."""
+        return -0.5 * (log(2 * pi) + z * z).sum(axis=1)
+
+    def expected(self, parameters):
+        """E_q[z] (N, Q): the mean."""
+        return parameters[0].copy()
+
+    def most_likely(self, parameters):
         """The code z (N, Q) of highest density under q: its mean."""
-        return input[0].copy()
+        return parameters[0].copy()
 
     def sample_prior(self, n, code):
         """n draws (n, code) from p(z) = N(0, I)."""
@@ -56,6 +71,10 @@ class GaussianKL(Divergence):
 def _divergence(xp, mean, log_var):
     # e^v − 1 as expm1(v): near v = 0 the difference would lose what float32 has to say
     return 0.5 * (mean * mean + xp.expm1(log_var) - log_var)
+
+
+def _log_density(xp, mean, log_var, z):
+    return -0.5 * (log(2 * pi) + log_var + (z - mean) * (z - mean) * xp.exp(-log_var))
 
 
 def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta, half_beta):

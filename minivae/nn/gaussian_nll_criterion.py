@@ -43,8 +43,9 @@ class GaussianNLLCriterion(Criterion):
 
     def rows(self, input, target):
         mean, log_var, x = self._grouped(input, target)
-        terms = _identity_loss(self.xp, mean, x) if log_var is None else _loss(self.xp, mean, log_var, x)
-        return terms.sum(axis=2).reshape(-1)
+        if log_var is None:
+            return backend.row_totals(_identity_loss, mean, x).reshape(-1)
+        return backend.row_totals(_loss, mean, log_var, x).reshape(-1)
 
     def _grouped(self, input, target):
         """(mean, log_var or None, x), with the axes (N, L, D)."""

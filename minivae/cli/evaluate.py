@@ -1,0 +1,66 @@
+"""minivae evaluate: how good a trained model is, on images that it has not seen."""
+
+import json
+import time
+from pathlib import Path
+
+from minivae import checkpoint, evaluation
+from minivae.cli import options
+from minivae.data import data_set
+from minivae.files import atomic
+from minivae.nn import BernoulliKL
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "evaluate", help="bounds of log p(x) on the test images", formatter_class=options.Help,
+        description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
+        "bound with --samples draws, for a code of up to 12 bits log p(x) itself, and the units of the code that are "
+        "active.  Bits are hard and noise is off.  Writes evaluation.json to the run.")
+    verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/aevb")
+    verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
+                      help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
+                      "that bound is left out")
+    verb.add_argument("--images", type=options.whole, metavar="N", default=None,
+                      help="the first N test images only; by default all")
+    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
+                      help="where MNIST's files are, if they have moved since the training")
+    verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws of the code")
+    verb.set_defaults(run=run)
+
+
+def run(args):
+    model, config = checkpoint.load_model(args.folder)
+    source = config["data"] | ({} if args.root is None else {"root": str(args.root)})
+    data = data_set.build(**source)
+    images = data.test[:args.images]
+    how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
+    print(f"{args.folder}: {config['model']} on {len(images)} test images of {source['name']}{how}")
+    found = {"model": config["model"], "data": source, "images": len(images), "seed": args.seed}
+    for name, estimate in _estimates(model, config, images, data.scale, args):
+        started = time.perf_counter()
+        value = estimate()
+        print(f"{name:32} {value}  ({time.perf_counter() - started:.1f} s)")
+        found[name] = {"value": value.value, "standard_error": value.standard_error, "samples": value.samples,
+                       "reconstruction": value.reconstruction, "divergence": value.divergence}
+    active = evaluation.active_units(model, images, data.scale)
+    print(f"{'active units':32} {active.count} of {model.code}")
+    found["active units"] = {"count": active.count, "variance": active.variance.tolist(),
+                             "divergence": active.divergence.tolist()}
+    if data.floor is not None:
+        print(f"{'best possible log p(x)':32} {-data.floor:.3f}")
+    path = (args.folder if args.folder.is_dir() else args.folder.parent) / "evaluation.json"
+    with atomic(path, "w") as file:
+        file.write(json.dumps(found, indent=2) + "\n")
+    print(f"written to {path}")
+    return 0
+
+
+def _estimates(model, config, images, scale, args):
+    """(name, function that computes it) of what can be said about this model."""
+    yield "ELBO", lambda: evaluation.elbo(model, images, scale, seed=args.seed)
+    if args.samples is not None:
+        yield (f"log p(x) ≥, {args.samples} samples",
+               lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
+    if isinstance(model.kl, BernoulliKL) and model.code <= evaluation.MOST_BITS:
+        yield "log p(x), exact", lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)

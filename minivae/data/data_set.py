@@ -1,0 +1,61 @@
+"""The data sets by name, each with what training and evaluation have to know about it."""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+
+from minivae.data.mnist import mnist
+from minivae.data.rectangles import entropy, rectangles
+from minivae.data.redrawn import Redrawn
+from minivae.errors import OptionError, whole_number
+
+
+class DataSet(NamedTuple):
+    """Images to learn from, others to test on, and how they are drawn.
+
+        train, test   images, uint8 or a Redrawn       labels   (n,) of the test images, or None
+        scale         what makes [0, 1] of the pixels  floor    the least −log p(x) on average, in nats, if it is known
+        by_epoch      each image once an epoch; else drawn at random with replacement
+    """
+    train: np.ndarray | Redrawn
+    test: np.ndarray
+    labels: np.ndarray | None
+    scale: float
+    floor: float | None
+    by_epoch: bool
+
+    @property
+    def image(self):
+        """Shape of one image."""
+        return tuple(self.train.shape[1:])
+
+
+def rectangles_set(images=50000):
+    """The articles' rectangles; batches are drawn with replacement, as theirs."""
+    return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False)
+
+
+def mnist_set(images=60000, binarize=None, root=None):
+    """MNIST, or the first so many of its images to learn from; the test images are binarized once."""
+    train, _ = mnist("train", root, binarize)
+    test, labels = mnist("test", root, "fixed" if binarize == "each_epoch" else binarize)
+    images = whole_number("mnist", "images", images)
+    if images > len(train):
+        raise OptionError(f"MNIST has {len(train)} images to learn from, not {images}")
+    train = Redrawn(train.grey[:images]) if isinstance(train, Redrawn) else train[:images]
+    return DataSet(train, test, labels, 1 if binarize else 1 / 255, None, by_epoch=True)
+
+
+BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set}
+
+
+def build(name, **options):
+    """The data set of that name, as a run's configuration has it: build("mnist", binarize="fixed")."""
+    if name not in BY_NAME:
+        raise OptionError(f"unknown data set {name!r}; choose one of {', '.join(BY_NAME)}")
+    known = inspect.signature(BY_NAME[name]).parameters
+    if set(options) - set(known):
+        raise OptionError(f"unknown option {', '.join(sorted(set(options) - set(known)))} of data set {name!r}; it has "
+                          f"{', '.join(known)}")
+    return BY_NAME[name](**options)

@@ -1,0 +1,176 @@
+"""How good a model is: bounds of log p(x), and which units of its code say anything.
+
+Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
+Codes are always drawn, bits are hard and noise layers are off: only then is a bound one.  Images are (n, ...), in
+[0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf, log, prod, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from minivae import backend
+from minivae.data import Redrawn
+from minivae.errors import OptionError, whole_number
+from minivae.nn import BernoulliKL, Sampler
+
+PIXELS = 2**20  # that are predicted at once: a few megabytes an array
+IMAGES = 8  # of one batch at least, so that worker threads can share it
+MOST_BITS = 12  # 4,096 codes to enumerate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images of log p(x) or a bound of it.
+
+        value            the mean, nats per image        standard_error   of it, from the spread over the images
+        per_image        (n,) float64                    samples          draws of z for each image; 0: none, exact
+        reconstruction   −E_q log p(x|z), and
+        divergence       KL(q(z|x) ‖ p(z)): their sum is −value.  None where value does not fall apart like that
+    """
+
+    per_image: np.ndarray
+    samples: int
+    reconstruction: float | None = None
+    divergence: float | None = None
+
+    @property
+    def value(self):
+        return float(self.per_image.mean())
+
+    @property
+    def standard_error(self):
+        n = len(self.per_image)
+        return float(self.per_image.std(ddof=1) / sqrt(n)) if n > 1 else inf
+
+    def __str__(self):
+        parts = ("" if self.divergence is None else
+                 f", that is −({self.reconstruction:.2f} reconstruction + {self.divergence:.2f} KL)")
+        return f"{self.value:.2f} ± {self.standard_error:.2f} nats per image{parts}"
+
+
+class ActiveUnits(NamedTuple):
+    """`count` units are active; of each, the `variance` of E_q[z] over the images, and its mean KL, `divergence`."""
+    count: int
+    variance: np.ndarray
+    divergence: np.ndarray
+
+
+def elbo(model, images, scale=1, samples=1, seed=0, progress=False):
+    """The evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)) ≤ log p(x),  from `samples` draws of z an image.
+
+    Kingma and Welling 2013, equation 7.
+    """
+    reconstruction, divergence = [], []
+    with _evaluating(model, samples, seed):
+        for x in _batches(model, images, scale, samples, progress):
+            parameters, loss = model.encode(x), 0
+            for z in _draws(model, parameters, samples, x):
+                loss = loss - _log_likelihood(model, x, z).sum(axis=1)
+            reconstruction.append(loss / samples)
+            divergence.append(_host(model.kl.rows(parameters)))
+    reconstruction, divergence = np.concatenate(reconstruction), np.concatenate(divergence)
+    return Estimate(-reconstruction - divergence, samples, float(reconstruction.mean()), float(divergence.mean()))
+
+
+def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False):
+    """The importance-weighted bound  log (1/K) Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x) ≤ log p(x),  with K = `samples` draws.
+
+    With K = 1 it is an ELBO (one whose KL is drawn too); it grows with K and tends to log p(x).
+    Burda et al. 2015, equation 8.
+    """
+    estimates = []
+    with _evaluating(model, samples, seed):
+        for x in _batches(model, images, scale, samples, progress):
+            parameters = model.encode(x)
+            peak, total = np.full(len(x), -inf), np.zeros(len(x))  # Σ e^w = total · e^peak, which cannot overflow
+            for z in _draws(model, parameters, samples, x):
+                ratio = model.kl.log_prior(z) - model.kl.log_posterior(parameters, z)
+                weight = _log_likelihood(model, x, z) + _host(ratio).reshape(len(x), -1)
+                higher = np.maximum(peak, weight.max(axis=1))
+                total = total * np.exp(peak - higher) + np.exp(weight - higher[:, None]).sum(axis=1)
+                peak = higher
+            estimates.append(peak + np.log(total) - log(samples))
+    return Estimate(np.concatenate(estimates), samples)
+
+
+def exact_log_likelihood(model, images, scale=1, progress=False):
+    """log p(x) = log Σ_z p(x|z) p(z)  over all 2^Q codes of a model with Q ≤ 12 bits."""
+    if not isinstance(model.kl, BernoulliKL) or model.code > MOST_BITS:
+        raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_BITS} bits, "
+                          f"not {type(model.kl).__name__} and a code of {model.code}; log_likelihood estimates it")
+    bits = np.indices((2,) * model.code).reshape(model.code, -1).T.astype(model.dtype)
+    z = backend.from_numpy(np.ascontiguousarray(bits), like=model.backend)
+    exact = []
+    with _evaluating(model, 1, 0):
+        prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.log_prior(z)), model.criterion()
+        for x in _batches(model, images, scale, len(z), progress):
+            for image in x:
+                weight = prior - _host(criterion.rows(prediction, model.xp.broadcast_to(image, (len(z), *image.shape))))
+                exact.append(weight.max() + np.log(np.exp(weight - weight.max()).sum()))
+    return Estimate(np.array(exact), 0)
+
+
+def active_units(model, images, scale=1, threshold=0.01):
+    """The units of the code whose mean E_q[z] varies from image to image: by a variance above `threshold`.
+
+    The others have learned to say nothing.  Burda et al. 2015, section 5.1.
+    """
+    expected, divergence = [], []
+    for x in _batches(model, images, scale, 1, progress=False):
+        parameters = model.encode(x)
+        expected.append(_host(model.kl.expected(parameters)))
+        divergence.append(_host(model.kl.units(parameters)))
+    variance = np.concatenate(expected).var(axis=0)
+    return ActiveUnits(int((variance > threshold).sum()), variance, np.concatenate(divergence).mean(axis=0))
+
+
+@contextmanager
+def _evaluating(model, samples, seed):
+    """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before."""
+    whole_number("evaluation", "samples", samples)
+    sampler, = model.find_modules(Sampler)
+    kept = sampler.samples
+    try:
+        with backend.seeded(seed), model.evaluating():
+            yield
+    finally:
+        sampler.samples = kept
+        model.criterion()  # draws as many as the sampler again
+
+
+def _batches(model, images, scale, samples, progress):
+    """The images, scaled, on the model's device: as many as can be predicted at once with all their draws."""
+    if isinstance(images, Redrawn):
+        images, scale = images.draw(0), 1
+    if len(images) == 0:
+        raise OptionError("there are no images to evaluate the model on")
+    n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))
+    with tqdm(total=len(images), unit="image", disable=not progress) as bar:
+        for first in range(0, len(images), n):
+            x = backend.from_numpy(images[first:first + n], like=model.backend).astype(model.dtype)
+            x *= scale
+            yield x
+            bar.update(len(x))
+
+
+def _draws(model, parameters, samples, x):
+    """Codes drawn from q, (n·k, Q) at a time, `samples` in all for each image."""
+    sampler, = model.find_modules(Sampler)
+    most = max(1, PIXELS // x.size)
+    for first in range(0, samples, most):
+        sampler.samples = min(most, samples - first)
+        yield model.sampler.forward(parameters)
+
+
+def _log_likelihood(model, x, z):
+    """log p(x|z) on the host, float64 (n, k)."""
+    return -_host(model.criterion().rows(model.decoder.forward(z), x)).reshape(len(x), -1)
+
+
+def _host(array):
+    return backend.to_numpy(array).astype(np.float64)
