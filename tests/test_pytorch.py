@@ -250,7 +250,8 @@ def test_divergence(layer, parameters, q, p):
         "sum": (layer.divergence, divergence.sum()), "loss": (layer.loss, 0.7 * divergence.sum()),
         "rows": (layer.rows(given), divergence.sum(1)), "units": (layer.units(given), divergence),
         "log q": (layer.log_posterior(given, z), log_q),
-        "log p": (layer.log_prior(z), prior.log_prob(tensor(z)).sum(1)), "mean": (layer.expected(given), q(*inputs).mean)}) == {}
+        "log p": (layer.log_prior(z), prior.log_prob(tensor(z)).sum(1)),
+        "mean": (layer.expected(given), q(*inputs).mean)}) == {}
     assert disagreements({i: (g, each.grad) for i, (g, each) in enumerate(zip(grads, inputs, strict=True))}) == {}
 
 

@@ -13,13 +13,15 @@ def draw(model, folder, data, protocol):
     figures.save_png(folder / "reconstructions.png", shown, scale=2)
     lines = [f"{folder / 'reconstructions.png'}: test images above what the model makes of them"]
     lines.append(latent_picture(model, folder, squares=data.floor is not None))
-    if not figures.save_curve(folder / "curve.png", protocol, data.floor):
+    curve = figures.curve(protocol, data.floor)
+    if curve is None:
         return [*lines, "no curve.png: matplotlib is not installed (pip install \"minivae[plots]\" draws it)"]
+    figures.save_png(folder / "curve.png", curve)
     lines.append(f"{folder / 'curve.png'}: the losses, step by step")
     if data.labels is not None:
         x = backend.from_numpy(data.test[:CODES] * model.dtype.type(data.scale), like=model.backend)
         codes = backend.to_numpy(model.kl.expected(model.encode(x)))
-        figures.save_codes(folder / "codes.png", codes, data.labels[:CODES])
+        figures.save_png(folder / "codes.png", figures.scatter(codes, data.labels[:CODES]))
         lines.append(f"{folder / 'codes.png'}: the codes of {len(codes)} test images, coloured by digit")
     return lines
 

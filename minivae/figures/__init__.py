@@ -1,5 +1,5 @@
-"""Pictures of models: image grids with Pillow, curves with matplotlib where it is installed."""
+"""Pictures of models, as Pillow images: image grids, and curves and scatters where matplotlib is installed."""
 
-from minivae.figures.images import SPAN, grid, plane, prior_samples, reconstructions, save_png
-from minivae.figures.curves import save_curve
-from minivae.figures.codes import save_codes
+from minivae.figures.images import SPAN, grid, picture, plane, prior_samples, reconstructions, save_png
+from minivae.figures.curves import curve
+from minivae.figures.codes import scatter

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from minivae.files import atomic
+from minivae.figures.images import rendered
 
 # ten colours that stay apart for readers who see red and green alike, and a digit in the middle of each cloud
 COLOURS = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777")
 
 
-def save_codes(path, codes, labels):
-    """Write a scatter of codes (n, Q), coloured by labels (n,) from 0 to 9, as a PNG; False without matplotlib.
+def scatter(codes, labels):
+    """Codes (n, Q) coloured by labels (n,) from 0 to 9, as a Pillow image; None where matplotlib is not installed.
 
     Of a code of more than 2 numbers it shows the plane in which they spread most: two principal components.
     """
@@ -17,7 +17,7 @@ def save_codes(path, codes, labels):
         from matplotlib.figure import Figure
         from matplotlib.patheffects import withStroke
     except ImportError:
-        return False
+        return None
     points, names = _two(codes)
     figure = Figure(figsize=(7, 6.2), layout="constrained")
     axes = figure.subplots()
@@ -33,9 +33,7 @@ def save_codes(path, codes, labels):
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    with atomic(path) as file:
-        figure.savefig(file, format="png", dpi=120)
-    return True
+    return rendered(figure)
 
 
 def _two(codes):

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from minivae.files import atomic
+from minivae.figures.images import rendered
 
 
-def save_curve(path, protocol, floor=None):
-    """Write the losses of a protocol as a PNG; returns False where matplotlib is not installed.
+def curve(protocol, floor=None):
+    """The losses of a protocol, step by step, as a Pillow image; None where matplotlib is not installed.
 
     `floor` is the least that the data allow, in nats per image: a dotted line.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return False
+        return None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     step = protocol["step"]
@@ -34,9 +34,7 @@ def save_curve(path, protocol, floor=None):
     axes.grid(alpha=0.25, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    with atomic(path) as file:
-        figure.savefig(file, format="png", dpi=120)
-    return True
+    return rendered(figure)
 
 
 def _means(values, width):

@@ -1,5 +1,7 @@
 """Grids of images, and what a model draws."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -23,12 +25,23 @@ def grid(images, columns, gap=0, background=0.0):
     return sheet
 
 
-def save_png(path, image, scale=1):
-    """Write values in [0, 1] as an 8-bit grey PNG, each pixel `scale` pixels wide."""
+def picture(image, scale=1):
+    """Values (height, width) in [0, 1] as an 8-bit grey Pillow image, which a notebook shows; `scale` enlarges it."""
     bytes_ = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-    picture = Image.fromarray(bytes_.repeat(scale, axis=0).repeat(scale, axis=1))
+    return Image.fromarray(bytes_.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def save_png(path, image, scale=1):
+    """Write values in [0, 1], or a Pillow image, as a PNG, each pixel `scale` pixels wide."""
     with atomic(path) as file:
-        picture.save(file, format="PNG")
+        (image if isinstance(image, Image.Image) else picture(image, scale)).save(file, format="PNG")
+
+
+def rendered(figure, dpi=120):
+    """A matplotlib figure as a Pillow image."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return Image.open(file)
 
 
 def plane(model, size=20, span=SPAN):

@@ -1,0 +1,110 @@
+"""The articles' numbers on MNIST, and the papers' they can be compared with: prints a Markdown table for each.
+
+    python tests/benchmarks/accuracy.py [example] [decoders] [bits] [--seeds 3]
+
+MNIST is taken from $MINIVAE_DATA, or downloaded.  Everything is in nats per image.
+"""
+
+import argparse
+import datetime
+import platform
+import time
+
+import numpy as np
+
+import minivae as mv
+from minivae import evaluation, models
+from minivae.data import Batches, data_set
+from minivae.errors import NonFiniteError
+from minivae.training import Training
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(TABLES)}; by default all")
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    for name in args.what or TABLES:
+        if name not in TABLES:
+            parser.error(f"{name!r} is not one of {', '.join(TABLES)}")
+        started = time.perf_counter()
+        TABLES[name](args.seeds)
+        print(f"\n{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}, NumPy "
+              f"{np.__version__}, {args.seeds} seeds, {time.perf_counter() - started:.0f} s\n", flush=True)
+
+
+def example(seeds):
+    """PyTorch's example: grey pixels, one draw, 10 epochs; −ELBO of the test images, and log p(x) of the first seed."""
+    data, losses = data_set.build("mnist"), []
+    for seed in range(seeds):
+        training = started(seed, models.aevb, data, learning_rate=1e-3, batch_size=128)
+        losses.append([])
+        for _ in range(10):
+            training.run(len(training.batches), progress=False)
+            losses[-1].append(-evaluation.elbo(training.model, data.test, data.scale).value)
+        if seed == 0:
+            clock = time.perf_counter()
+            bound = evaluation.log_likelihood(training.model, data.test, data.scale, samples=1000)
+            seconds = time.perf_counter() - clock
+    losses = np.array(losses)
+    print("| epoch | −ELBO of the 10,000 test images |\n|---|---|")
+    for epoch in (1, 2, 5, 10):
+        print(f"| {epoch} | {spread(losses[:, epoch - 1])} |")
+    print(f"\nlog p(x) ≥ {bound}, K = 1,000 on 10,000 images, {seconds:.0f} s")
+
+
+def decoders(seeds):
+    """The article's three decoders: L = 5, Adam 0.01, 3 epochs; training loss averaged over each epoch."""
+    data = data_set.build("mnist")
+    print("| decoder | epoch 1 | epoch 2 | epoch 3 | largest batch after step 20, each seed |\n|---|---|---|---|---|")
+    for likelihood, options in (("bernoulli", {}), ("identity_gaussian", {}), ("gaussian", {}),
+                                ("gaussian", {"log_var_floor": None})):
+        epochs, worst = [], []
+        for seed in range(seeds):
+            training = started(seed, models.aevb, data, learning_rate=0.01, batch_size=128, likelihood=likelihood,
+                               samples=5, **options)
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    totals = training.run(3 * len(training.batches), progress=False)["total"]
+            except NonFiniteError:  # an objective without a lower limit: what comes after is lost, as in any engine
+                totals = training.protocol["total"]
+            totals = np.resize(np.append(totals, [np.inf] * (1407 - len(totals))), 1407)
+            epochs.append(totals.reshape(3, -1).mean(axis=1))
+            worst.append(totals[20:].max())
+        name = f"{likelihood}{', no floor' if options else ', floor −6' if likelihood == 'gaussian' else ''}"
+        print(f"| {name} | {' | '.join(spread(column) for column in np.transpose(epochs))} | "
+              f"{', '.join(f'{value:.4g}' for value in worst)} |", flush=True)
+
+
+def bits(seeds, epochs=100):
+    """784-200-784, linear, on MNIST binarized once: 200 bits, evaluated hard."""
+    data = data_set.build("mnist", binarize="fixed")
+    print("| minivae: 784-200-784 linear, fixed prior ½, binarized once, Adam 1e-3, "
+          f"{epochs} epochs, temperature ½ | value |\n|---|---|")
+    found = []
+    for seed in range(seeds):
+        training = started(seed, models.bernoulli_vae, data, learning_rate=1e-3, batch_size=100, hidden=0, code=200,
+                           temperature=0.5)
+        training.run(epochs * len(training.batches), progress=False)
+        bounds = [evaluation.elbo(training.model, data.test)]
+        bounds += [evaluation.log_likelihood(training.model, data.test, samples=k) for k in (100, 1000)]
+        found.append([-bound.value for bound in bounds])
+    for name, column in zip(("−ELBO", "−log p(x) ≤, K = 100", "−log p(x) ≤, K = 1,000"), np.transpose(found)):
+        print(f"| {name} | {spread(column)} |")
+
+
+def started(seed, make, data, learning_rate, batch_size, **options):
+    """A training about to begin."""
+    mv.manual_seed(seed)
+    model = make(image=data.image, **options)
+    return Training(model, Batches(data.train, batch_size, data.scale, by_epoch=True), learning_rate)
+
+
+def spread(values):
+    return f"{np.mean(values):.5g} [{np.min(values):.5g}, {np.max(values):.5g}]"
+
+
+TABLES = {"example": example, "decoders": decoders, "bits": bits}
+
+if __name__ == "__main__":
+    main()
