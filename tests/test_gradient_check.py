@@ -58,11 +58,6 @@ class NotANumber(nn.Sigmoid):
         return self.grad_input
 
 
-class ForgetsScale(nn.Linear):
-    def acc_grad_parameters(self, input, grad_output, scale=1):
-        super().acc_grad_parameters(input, grad_output)
-
-
 PLANTED = {
     "half": (HalfGradient, x(3, 4), "input"),
     "no mask": (Unmasked, x(3, 4), "input"),
@@ -92,13 +87,8 @@ def test_wrong_shape_of_a_gradient_is_named():
         def update_grad_input(self, input, grad_output):
             return grad_output[:, :2]
 
-    with pytest.raises(GradientError, match=r"input has shape \(3, 4\), its gradient \(3, 2\)"):
-        mv.gradcheck(Wrong(), x(3, 4))
-
-
-def test_a_scale_that_is_ignored_shows_when_the_scale_is_not_one():
-    assert mv.gradcheck(ForgetsScale(3, 2), x(2, 3)).ok
-    assert not mv.gradcheck(ForgetsScale(3, 2), x(2, 3), scale=0.5).ok
+    report = mv.gradcheck(Wrong(), x(3, 4))
+    assert not report.ok and "the array has shape (3, 4), its gradient (3, 2)" in str(report)
 
 
 def test_report_of_a_right_layer_names_every_array():

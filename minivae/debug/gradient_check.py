@@ -1,4 +1,4 @@
-"""Gradients against finite differences, every entry, with a report."""
+"""Gradients against finite differences, every entry, with a report that says what is wrong."""
 
 import copy
 from dataclasses import dataclass, field
@@ -6,89 +6,61 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minivae import backend
+from minivae.debug.behaviour import observe, random_like
+from minivae.debug.diagnosis import Facts, Finding, explain, explain_swap
+from minivae.debug.differences import ArrayCheck, compare
+from minivae.debug.tables import arrays, copied, float64, named
 from minivae.errors import MinivaeError
 from minivae.nn import side_loss
-
-KINKS_ALLOWED = 0.02  # share of the entries of one array
-
-
-@dataclass
-class ArrayCheck:
-    """One array: its analytic gradient beside the numeric one."""
-
-    name: str
-    analytic: np.ndarray
-    numeric: np.ndarray
-    kink: np.ndarray
-    tolerance: float
-
-    @property
-    def error(self):
-        """‖analytic − numeric‖ / the larger of the two norms, without the kinks; absolute where both are zero."""
-        difference = np.linalg.norm((self.analytic - self.numeric)[~self.kink])
-        size = max(np.linalg.norm(self.numeric[~self.kink]), np.linalg.norm(self.analytic[~self.kink]))
-        return float(difference / size) if size > 1e-8 else float(difference)
-
-    @property
-    def kinks(self):
-        """Share of the entries where the function has a corner, so that no difference can tell."""
-        return float(self.kink.mean()) if self.kink.size else 0.0
-
-    @property
-    def ok(self):
-        return self.error <= self.tolerance and self.kinks <= KINKS_ALLOWED  # False for NaN too
-
-    def wrong(self):
-        """Indices of the entries that differ by more than the tolerance, the worst first."""
-        scale = np.abs(self.numeric) + np.abs(self.numeric).max(initial=0.0) * 1e-3 + 1e-8
-        off = np.where(self.kink, 0, np.abs(self.analytic - self.numeric) / scale)
-        off = np.where(np.isnan(off), np.inf, off)
-        order = np.argsort(-off, axis=None)[:int((off > self.tolerance).sum())]
-        return [tuple(int(i) for i in np.unravel_index(each, off.shape)) for each in order]
-
-    def __str__(self):
-        text = f"{'ok  ' if self.ok else 'FAIL'}  {self.name:<28} {self.analytic.shape!s:<14} error {self.error:.1e}"
-        if self.kink.any():
-            text += f", {self.kinks:.1%} of the entries are at a kink"
-        if self.ok:
-            return text
-        wrong = self.wrong()
-        text += f"\n      {len(wrong)} of {self.analytic.size} entries differ; the worst:"
-        for index in wrong[:4]:
-            a, n = self.analytic[index], self.numeric[index]
-            ratio = f"{a / n:.4g}" if n != 0 else "-"
-            text += f"\n      [{', '.join(map(str, index))}]  analytic {a:.8g}  numeric {n:.8g}  ratio {ratio}"
-        return text
 
 
 @dataclass
 class GradientReport:
-    """What a gradient check found: `ok`, and an ArrayCheck for the input and each parameter."""
+    """What a gradient check found: `ok`, an ArrayCheck for the input and each parameter, and other `findings`.
+
+    checks     one for the input and each parameter; each has findings of its own
+    findings   what its verbs do besides: overwrite, ignore scale, change their arguments, ...
+    inside     of a container that failed: reports of the layers in it that fail by themselves
+    """
 
     title: str
-    checks: list = field(default_factory=list)
+    checks: list[ArrayCheck] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    inside: list["GradientReport"] = field(default_factory=list)
 
     @property
     def ok(self):
-        return all(check.ok for check in self.checks)
+        return all(check.ok for check in self.checks) and not self.findings and not self.inside
+
+    def diagnoses(self):
+        """Every Finding, the surest first: on the layers inside if any fails by itself, else on this module."""
+        found = [finding for report in self.inside for finding in report.diagnoses()]
+        if not found:
+            found = [*self.findings, *(finding for check in self.checks if not check.ok for finding in check.findings)]
+        return sorted(found, key=lambda finding: ("certain", "likely", "possible").index(finding.certainty))
 
     def raise_if_failed(self):
-        """Raise with the whole report unless every array passed."""
+        """Raise with the whole report unless everything passed."""
         if not self.ok:
             raise GradientError(str(self))
         return self
 
     def __str__(self):
-        verdict = "gradients agree" if self.ok else "GRADIENTS DIFFER"
-        return "\n".join([f"{self.title}: {verdict} with central differences"]
-                         + [f"  {check!s}" for check in self.checks])
+        agree = all(check.ok for check in self.checks)
+        lines = [f"{self.title}: " + ("gradients agree" if agree else "GRADIENTS DIFFER") + " with central differences"
+                 + ("" if agree == self.ok else ", but FAIL:")]
+        lines += [f"  {check.summary() if self.inside else check}" for check in self.checks]
+        lines += [f"  FAIL  {finding.name + '  ' if finding.name else ''}{finding}" for finding in self.findings]
+        for report in self.inside:
+            lines += ["  the cause is in here, by itself:"] + [f"    {line}" for line in str(report).split("\n")]
+        return "\n".join(lines)
 
 
 class GradientError(MinivaeError, AssertionError):
     """An analytic gradient that is not the derivative."""
 
 
-def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0, scale=1.0):
+def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
     """Check a module's backward passes at `input`, an array or a table.  Returns a GradientReport.
 
     With random weights G, the number that is differentiated is ⟨G, output⟩ plus the side losses of the module.
@@ -96,82 +68,96 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0, scale=1.0):
     its input and the random stream stay as they were.  Noise is drawn once and held.
 
     An entry is excused as a kink only if its one-sided differences disagree, however small the step, and the analytic
-    value lies between them; more than 2 % of kinks in one array fails.
+    value lies between them; more than 2 % of kinks in one array fails.  A report that fails says what the difference
+    looks like; inside a container it looks for the layer that is wrong by itself.
     """
     with backend.seeded(seed):
         twin = module.clone().cpu().double().hold_noise()
-        input = _float64(input)
-        output = twin.forward(input)  # draws the noise that is held from here on
-        grad_output = _map(lambda y: backend.host_generator().standard_normal(y.shape), output)
-
-        def objective():
-            total = sum(float((g * y).sum()) for g, y in zip(_arrays(grad_output), _arrays(twin.forward(input))))
-            return total + float(side_loss(twin))
-
-        twin.zero_grad_parameters()
-        twin.forward(input)
-        grad_input = _map(np.array, twin.backward(input, _map(np.array, grad_output), scale))
-        parameters = [(path, array, np.array(grad) / scale) for path, array, grad in twin.named_parameters()]
-        targets = [*_named("input", input, grad_input), *parameters]
         title = module.title if not module.children() else type(module).__name__
-        return GradientReport(title, _compare(targets, objective, step, tolerance))
+        return _check(twin, float64(input), title, tolerance, step)
+
+
+def _check(twin, input, title, tolerance, step):
+    """The report on a module in float64 whose noise is held."""
+    fed, kept = _Fed(twin), copied(input)
+    grad_output = random_like(twin.forward(input))  # draws the noise that is held from here on
+    grad_input, parameters, findings = observe(twin, input, grad_output, kept)
+    output = copied(twin.forward(input))
+    fed.stop()
+
+    def objective():
+        total = sum(float((g * y).sum()) for g, y in zip(arrays(grad_output), arrays(twin.forward(copied(input)))))
+        return total + float(side_loss(twin))
+
+    checks = [compare(name, array, grad, objective, step, tolerance) for name, array, grad in
+              [*_pairs("input", input, grad_input), *parameters]]
+    failed = [check for check in checks if not check.ok]
+    inside = []
+    if (failed or findings) and twin.children():
+        inside = [report for report in (_check(layer, given, layer.title, tolerance, step)
+                                        for path, layer, given in fed.layers()) if not report.ok]
+    twin.forward(input)
+    twin.backward(input, copied(grad_output))
+    facts = Facts(twin, input, output, grad_output)
+    for check in failed:
+        check.findings = explain(check, facts) if not inside else []
+    if not inside:
+        explain_swap(checks)
+    return GradientReport(title, checks, findings, inside)
+
+
+class _Fed:
+    """The innermost modules of a twin, and the inputs that its first forward gave them."""
+
+    def __init__(self, twin):
+        self.given = {}
+        self.watched = [(path, module) for path, module in twin.named_modules() if not module.children()
+                        and module is not twin]
+        for path, module in self.watched:
+            module.update_output = self._watch(path, module.update_output)
+
+    def _watch(self, path, update_output):
+        def watched(input):
+            self.given.setdefault(path, copied(input))
+            return update_output(input)
+        return watched
+
+    def stop(self):
+        for _, module in self.watched:
+            del module.update_output
+
+    def layers(self):
+        """(path, module, input) of each; an inplace layer, which may not stand alone, is left to its container."""
+        return [(path, module, self.given[path]) for path, module in self.watched
+                if path in self.given and not getattr(module, "inplace", False)]
 
 
 def gradcheck_criterion(criterion, prediction, target, *, tolerance=1e-6, step=1e-5):
     """Check a criterion's derivative by the prediction, an array or a table.  Returns a GradientReport."""
     twin = copy.deepcopy(criterion).cpu().double()
-    prediction, target = _float64(prediction), _float64(target)
+    prediction, target = float64(prediction), float64(target)
+    kept = copied((prediction, target))
+    findings = []
     twin.forward(prediction, target)
-    grads = _map(np.array, twin.backward(prediction, target))
-    checks = _compare(_named("prediction", prediction, grads),
-                      lambda: float(twin.forward(prediction, target)), step, tolerance)
-    return GradientReport(type(criterion).__name__, checks)
+    grads = copied(twin.backward(prediction, target))
+    for (name, now), (_, before) in zip(named("arguments", (prediction, target)), named("arguments", kept)):
+        if not np.array_equal(now, before, equal_nan=True):
+            which = "prediction" if name.startswith("arguments[0]") else "target"
+            findings.append(Finding(f"{which} modified", f"the criterion has changed its {which}: write to a buffer of "
+                                    "your own, self.buffer(...)", "certain", which))
+            now[...] = before
+    checks = [compare(name, array, grad, lambda: float(twin.forward(prediction, target)), step, tolerance)
+              for name, array, grad in _pairs("prediction", prediction, grads)]
+    ones = tuple(np.ones_like(each) for each in arrays(prediction))
+    facts = Facts(twin, (*arrays(prediction), *arrays(target)), prediction, ones)
+    for check in checks:
+        check.findings = [] if check.ok else explain(check, facts)
+    explain_swap(checks)
+    return GradientReport(type(criterion).__name__, checks, findings)
 
 
-def _compare(targets, objective, step, tolerance):
-    """An ArrayCheck for each (name, array, its analytic gradient); the arrays are moved and put back."""
-    checks = []
-    for name, array, analytic in targets:
-        if np.shape(analytic) != array.shape:
-            raise GradientError(f"{name} has shape {array.shape}, its gradient {np.shape(analytic)}")
-        numeric, kink = np.zeros(array.shape), np.zeros(array.shape, dtype=bool)
-        centre = objective()
-        for index in np.ndindex(array.shape):
-            below, above = _one_sided(array, index, objective, centre, step)
-            numeric[index] = (below + above) / 2
-            if abs(above - below) > 10 * step * max(1.0, abs(below), abs(above)):
-                # at half the step the gap of a smooth function is half as wide, that of a corner as it was
-                nearer = np.diff(_one_sided(array, index, objective, centre, step / 2))[0]
-                low, high = sorted((below, above))
-                kink[index] = abs(nearer) > 0.75 * (high - low) and low <= analytic[index] <= high
-        checks.append(ArrayCheck(name, np.asarray(analytic), numeric, kink, tolerance))
-    return checks
-
-
-def _one_sided(array, index, objective, centre, step):
-    """(difference quotient to the left, to the right) of the objective when that entry moves; it is put back."""
-    kept = array[index]
-    array[index] = kept - step
-    below = objective()
-    array[index] = kept + step
-    above = objective()
-    array[index] = kept
-    return (centre - below) / step, (above - centre) / step
-
-
-def _map(function, value):
-    return tuple(_map(function, each) for each in value) if isinstance(value, tuple) else function(value)
-
-
-def _arrays(value):
-    return [array for each in value for array in _arrays(each)] if isinstance(value, tuple) else [value]
-
-
-def _float64(value):
-    return _map(lambda array: np.array(backend.to_numpy(array), dtype=np.float64), value)
-
-
-def _named(name, value, grads):
-    if not isinstance(value, tuple):
-        return [(name, value, grads)]
-    return [each for i, (v, g) in enumerate(zip(value, grads)) for each in _named(f"{name}[{i}]", v, g)]
+def _pairs(name, value, grads):
+    """[(name, array, its gradient)] of an array or a table; a gradient that is no such table is one of wrong shape."""
+    flat, grads = named(name, value), arrays(grads)
+    grads += [np.zeros(0)] * (len(flat) - len(grads))
+    return [(name, array, grad) for (name, array), grad in zip(flat, grads)]

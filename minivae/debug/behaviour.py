@@ -1,0 +1,116 @@
+"""What a module does besides computing: whether its verbs keep to their contract."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.debug.diagnosis import Finding
+from minivae.debug.tables import arrays, copied, mapped, named, same
+
+
+def observe(twin, input, grad_output, kept):
+    """(input gradient, [(path, array, gradient)], findings) of one backward pass, and of what else it did.
+
+    `twin` is in float64 and holds its noise; each verb is called again, on its own, with another scale.
+    `kept` is the input as it was before `twin` first saw it.
+    """
+    watch = _Watch(twin, input, grad_output, kept)
+    watch.unchanged("forward", input=input)
+    output, again = copied(twin.forward(input)), copied(twin.forward(input))
+    if not all(map(same, arrays(output), arrays(again))):
+        watch.add("noise not held", "two forward passes with held noise differ: draw noise with self.draw(...), which "
+                  "keeps it while hold_noise() is on")
+    grad, grads = watch.backward()
+    watch.unchanged("backward", input=input, grad_output=grad_output)
+    pairs = [(path, array, each) for (path, array, _), each in zip(watch.parameters, grads)]
+    finite = all(np.isfinite(each).all() for each in (*arrays(grad), *grads))
+    if watch.findings or not finite or _expect_apart(watch, grads):  # what follows would only repeat what was found
+        return grad, pairs, watch.findings
+    watch.backward()
+    second, doubled = watch.backward(zero=False)
+    _expect_repeatable(watch, grad, second)
+    for path, first, both in zip(watch.paths, grads, doubled):
+        if np.any(first) and same(first, both):
+            watch.add("overwritten", "a second backward leaves the gradient as it was: acc_grad_parameters overwrites "
+                      "where it must add (+=), or a layer used twice loses a part", path)
+    _expect_scaled(watch, grad, grads)
+    return grad, pairs, watch.findings
+
+
+class _Watch:
+    """One twin and its arguments, what was found, and copies to compare with."""
+
+    def __init__(self, twin, input, grad_output, kept):
+        self.twin, self.input, self.grad_output = twin, input, grad_output
+        self.parameters = list(twin.named_parameters())
+        self.paths = [path for path, _, _ in self.parameters]
+        self.kept = {"input": kept, "grad_output": copied(grad_output)}
+        self.inplace = any(getattr(module, "inplace", False) for module in twin.list_modules())
+        self.findings = []
+
+    def add(self, kind, text, name="", certain=True):
+        self.findings.append(Finding(kind, text, "certain" if certain else "likely", name))
+
+    def grads(self):
+        return [np.array(grad) for _, _, grad in self.parameters]
+
+    def backward(self, zero=True, scale=1):
+        """(input gradient, gradients of the parameters), copies; the arguments are given anew, as they were."""
+        if zero:
+            self.twin.zero_grad_parameters()
+        grad = self.twin.backward(self.input, copied(self.grad_output) if self.inplace else self.grad_output, scale)
+        return copied(grad), self.grads()
+
+    def unchanged(self, verb, **values):
+        """Report arguments that a verb has changed, and put them back."""
+        for name, value in values.items():
+            for (path, array), (_, kept) in zip(named(name, value), named(name, self.kept[name])):
+                if not np.array_equal(array, kept, equal_nan=True):
+                    if not self.inplace:
+                        self.add(f"{name} modified", f"{verb} has changed its {path}, which is another module's: "
+                                 "write to a buffer of your own, self.buffer(...)")
+                    array[...] = kept
+
+
+def _expect_repeatable(watch, grad, second):
+    for a, b in zip(arrays(grad), arrays(second)):
+        grown = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0
+        if grown > 1.01 and same(grown * a, b):
+            return watch.add("grad_input accumulates", "the input gradient grows with every backward: "
+                             "update_grad_input must overwrite its buffer, not add to it")
+        if not same(a, b):
+            return watch.add("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
+                             "backward; use what forward drew and kept, self.noise")
+    return None
+
+
+def _expect_scaled(watch, grad, grads):
+    """Gradients of parameters are proportional to scale, the input gradient does not depend on it."""
+    halved_grad, halved = watch.backward(scale=0.5)
+    for path, full, half in zip(watch.paths, grads, halved):
+        if np.any(full) and not same(0.5 * full, half):
+            what = ("acc_grad_parameters ignores scale: multiply what is added by it" if same(full, half) else
+                    "acc_grad_parameters uses scale twice" if same(0.25 * full, half) else
+                    "with scale ½ the gradient is not half of what it is with 1")
+            watch.add("scale ignored" if same(full, half) else "scale", what, path)
+    for a, b in zip(arrays(grad), arrays(halved_grad)):
+        if same(0.5 * a, b) and np.any(a):
+            watch.add("scale", "scale has been applied to the input gradient too; it belongs to the parameters only")
+
+
+def _expect_apart(watch, grads):
+    """update_grad_input leaves the gradients of the parameters alone; whether it did not."""
+    if not watch.paths:
+        return False
+    watch.twin.zero_grad_parameters()
+    watch.twin.update_grad_input(watch.input, copied(watch.grad_output))
+    for path, alone, both in zip(watch.paths, watch.grads(), grads):
+        if np.any(alone):
+            watch.add("accumulated twice" if same(2 * alone, both) else "accumulates in update_grad_input",
+                      "update_grad_input adds to this gradient, and acc_grad_parameters "
+                      "adds to it again: only acc_grad_parameters may", path)
+    return bool(watch.findings)
+
+
+def random_like(output):
+    """Weights G of the outputs, random: with ones, mistakes that cancel in the sum would not show."""
+    return mapped(lambda y: backend.host_generator().standard_normal(y.shape), output)

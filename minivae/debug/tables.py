@@ -1,0 +1,39 @@
+"""Tables, which may hold tables, as flat lists and back."""
+
+import numpy as np
+
+from minivae import backend
+
+
+def mapped(function, value):
+    """The table with function(array) in place of each array."""
+    return tuple(mapped(function, each) for each in value) if isinstance(value, tuple) else function(value)
+
+
+def arrays(value):
+    """The arrays of a table, in order; of an array, itself."""
+    return [array for each in value for array in arrays(each)] if isinstance(value, tuple) else [value]
+
+
+def named(name, value):
+    """[(name, array)]: "input", or "input[0]", "input[1]", ... of a table."""
+    if not isinstance(value, tuple):
+        return [(name, value)]
+    return [pair for i, each in enumerate(value) for pair in named(f"{name}[{i}]", each)]
+
+
+def float64(value):
+    """A copy on the host in double precision."""
+    return mapped(lambda array: np.array(backend.to_numpy(array), dtype=np.float64), value)
+
+
+def copied(value):
+    return mapped(np.array, value)
+
+
+def same(a, b, tolerance=1e-7):
+    """Whether two arrays are equal but for rounding."""
+    if np.shape(a) != np.shape(b):
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.linalg.norm(np.subtract(a, b)) <= tolerance * max(np.linalg.norm(a), np.linalg.norm(b)))

@@ -1,0 +1,436 @@
+"""Planted mistakes over all layers, for the gradient checker: each is a class with one thing wrong.
+
+`PLANTED` holds (name, make, input, target or None, kinds): the kinds of finding that name the mistake rightly.
+"""
+
+import numpy as np
+
+from minivae import backend, nn
+
+
+def x(*shape, seed=0, low=-2.0, high=2.0):
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
+
+
+PAIR = (x(3, 4), x(3, 4, seed=1))
+PLANTED = []
+
+
+def plant(*kinds, input=None, target=None, make=None):
+    """Add a class, or what `make` makes of it, with the kinds of finding that are right about it."""
+    def add(cls):
+        PLANTED.append((cls.__name__, (lambda: make(cls)) if make else cls, x(3, 5) if input is None else input, target,
+                        kinds))
+        return cls
+    return add
+
+
+def wide(cls):
+    return cls(5, 4)
+
+
+def square(cls):
+    return cls(5, 5)
+
+
+# -- Linear -------------------------------------------------------------------------------------------
+
+
+@plant("transposed", "wrong product", make=square)
+class LinearInputTimesTransposedWeight(nn.Linear):
+    def update_grad_input(self, input, grad_output):
+        return grad_output @ self.weight.T
+
+
+@plant("transposed", make=square)
+class LinearWeightGradientTransposed(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (input.T @ grad_output)
+        self.grad_bias += scale * grad_output.sum(axis=0)
+
+
+@plant("factor", make=wide)
+class LinearWeightGradientOverBatch(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output.T @ input) / len(input)
+        self.grad_bias += scale * grad_output.sum(axis=0)
+
+
+@plant("factor", "wrong product", make=wide)
+class LinearBiasGradientMean(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output.T @ input)
+        self.grad_bias += scale * grad_output.mean(axis=0)
+
+
+@plant("zero", make=wide)
+class LinearWithoutBiasGradient(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output.T @ input)
+
+
+@plant("overwritten", make=wide)
+class LinearOverwritesItsGradients(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight[...] = scale * (grad_output.T @ input)
+        self.grad_bias[...] = scale * grad_output.sum(axis=0)
+
+
+@plant("scale ignored", make=wide)
+class LinearIgnoresScale(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += grad_output.T @ input
+        self.grad_bias += grad_output.sum(axis=0)
+
+
+@plant("scale", make=wide)
+class LinearScalesTwice(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, scale * grad_output, scale)
+
+
+@plant("accumulated twice", "accumulates in update_grad_input", make=wide)
+class LinearAccumulatesInBothVerbs(nn.Linear):
+    def update_grad_input(self, input, grad_output):
+        self.acc_grad_parameters(input, grad_output)
+        return super().update_grad_input(input, grad_output)
+
+
+@plant("factor", make=wide)
+class LinearAccumulatesTwice(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, grad_output, scale)
+        super().acc_grad_parameters(input, grad_output, scale)
+
+
+@plant("wrong product", make=wide)
+class LinearUsesItsOutput(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, self.output, scale)
+
+
+@plant("grad_output modified", make=wide)
+class LinearScalesGradOutputInPlace(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        grad_output *= scale * 0.5
+        super().acc_grad_parameters(input, 2 * grad_output)
+
+
+@plant("wrong shape", make=wide)
+class LinearGradInputTransposed(nn.Linear):
+    def update_grad_input(self, input, grad_output):
+        return super().update_grad_input(input, grad_output).T
+
+
+@plant("term", make=wide)
+class LinearDecaysItsWeight(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, grad_output, scale)
+        self.grad_weight += scale * self.weight
+
+
+# -- activations --------------------------------------------------------------------------------------
+
+
+@plant("derivative missing")
+class ReLUWithoutMask(nn.ReLU):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+@plant("mask inverted")
+class ReLUMaskInverted(nn.ReLU):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (input <= 0)
+
+
+@plant("mask missing")
+class ReLULeaks(nn.ReLU):
+    def update_grad_input(self, input, grad_output):
+        return np.where(input > 0, grad_output, 0.1 * grad_output)
+
+
+@plant("input modified")
+class ReLUChangesItsInput(nn.ReLU):
+    def update_output(self, input):
+        np.maximum(input, 0, out=input)
+        return super().update_output(input)
+
+
+@plant("grad_input accumulates")
+class ReLUAddsToItsBuffer(nn.ReLU):
+    def update_grad_input(self, input, grad_output):
+        if self.grad_input is None:
+            self.grad_input = np.zeros_like(input)
+        self.grad_input += grad_output * (input > 0)
+        return self.grad_input
+
+
+@plant("derivative missing")
+class SigmoidWithoutDerivative(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+@plant("factor missing")
+class SigmoidForgetsOneMinusY(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.output
+
+
+@plant("wrong derivative")
+class SigmoidDerivativeOfInput(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * input * (1 - input)
+
+
+@plant("factor too many")
+class SigmoidTwice(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (self.output * (1 - self.output))**2
+
+
+@plant("factor")
+class TanhHalf(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return 0.5 * super().update_grad_input(input, grad_output)
+
+
+@plant("sign")
+class TanhSign(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (self.output**2 - 1)
+
+
+@plant("factor missing", "wrong derivative")
+class TanhWithSigmoidsDerivative(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.output * (1 - self.output)
+
+
+@plant("nan")
+class TanhDivides(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        with np.errstate(all="ignore"):
+            return super().update_grad_input(input, grad_output) * (input * 0) / (input * 0)
+
+
+@plant("derivative missing", "mask missing")
+class ClampWithoutMask(nn.Clamp):
+    def __init__(self):
+        super().__init__(-1, 1)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+@plant("wrong derivative")
+class SoftPlusGivesItself(nn.SoftPlus):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.output
+
+
+# -- noise --------------------------------------------------------------------------------------------
+
+
+@plant("sign", "derivative missing", input=x(3, 5, low=0, high=1), make=lambda cls: cls(0.4))
+class NoiseWithoutItsSign(nn.BernoulliNoise):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+@plant("stale noise", input=x(3, 5, low=0, high=1), make=lambda cls: cls(0.4))
+class NoiseDrawnAnewInBackward(nn.BernoulliNoise):
+    def update_grad_input(self, input, grad_output):
+        flip = backend.host_generator().random(input.shape) < self.p
+        return np.where(flip, -grad_output, grad_output)
+
+
+@plant("noise not held", make=lambda cls: cls(0.4))
+class NoiseNotHeld(nn.GaussianNoise):
+    def update_output(self, input):
+        self.output = input + self.std * backend.host_generator().standard_normal(input.shape)
+        return self.output
+
+
+# -- divergences --------------------------------------------------------------------------------------
+
+
+@plant("own gradient missing", input=PAIR)
+class KLWithoutOwnGradient(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        return grad_output
+
+
+@plant("grad_output not added", input=PAIR)
+class KLWithoutGradOutput(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        return self.beta * mean, self.beta * 0.5 * (np.exp(log_var) - 1)
+
+
+@plant("own gradient's factor", input=PAIR)
+class KLForgetsHalf(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        return grad_output[0] + mean, grad_output[1] + np.exp(log_var) - 1
+
+
+@plant("own gradient's factor", input=PAIR, make=lambda cls: cls(beta=0.3))
+class KLIgnoresBeta(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        return grad_output[0] + mean, grad_output[1] + 0.5 * (np.exp(log_var) - 1)
+
+
+@plant("own gradient's sign", input=PAIR)
+class KLSign(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        return grad_output[0] - mean, grad_output[1] - 0.5 * (np.exp(log_var) - 1)
+
+
+@plant("own gradient missing")
+class BernoulliKLWithoutOwnGradient(nn.BernoulliKL):
+    def update_grad_input(self, input, grad_output):
+        return grad_output
+
+
+@plant("swapped", input=PAIR)
+class KLSwapped(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        return super().update_grad_input(input, grad_output)[::-1]
+
+
+@plant("term", input=PAIR)
+class KLForgetsMinusOne(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        return grad_output[0] + mean, grad_output[1] + 0.5 * np.exp(log_var)
+
+
+# -- samplers -----------------------------------------------------------------------------------------
+
+
+@plant("swapped", input=PAIR)
+class SamplerSwapped(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        return super().update_grad_input(input, grad_output)[::-1]
+
+
+@plant("factor", input=PAIR)
+class SamplerForgetsHalf(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = super().update_grad_input(input, grad_output)
+        return mean, 2 * log_var
+
+
+@plant("factor missing", input=PAIR)
+class SamplerForgetsStd(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy(), 0.5 * grad_output * self.noise
+
+
+@plant("factor missing", input=PAIR)
+class SamplerForgetsNoise(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy(), 0.5 * grad_output * np.exp(input[1] / 2)
+
+
+@plant("factor", input=PAIR, make=lambda cls: cls(samples=3))
+class SamplerMeanOverDraws(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        return tuple(each / self.samples for each in super().update_grad_input(input, grad_output))
+
+
+@plant("draws", input=PAIR, make=lambda cls: cls(samples=2))
+class SamplerFirstDrawOnly(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        g, e = self.grouped(grad_output)[:, 0], self.grouped(self.noise)[:, 0]
+        return g.copy(), 0.5 * np.exp(input[1] / 2) * g * e
+
+
+@plant("draws", input=PAIR, make=lambda cls: cls(samples=2))
+class SamplerMixesRows(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        shape = self.samples, *input[0].shape
+        return (grad_output.reshape(shape).sum(axis=0),
+                0.5 * np.exp(input[1] / 2) * (grad_output * self.noise).reshape(shape).sum(axis=0))
+
+
+@plant("factor", make=lambda cls: cls(temperature=0.6))
+class SamplerForgetsTemperature(nn.BernoulliSampler):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+@plant("factor", make=lambda cls: cls(temperature=0.6))
+class SamplerMultipliesByTemperature(nn.BernoulliSampler):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.temperature
+
+
+# -- containers ---------------------------------------------------------------------------------------
+
+
+@plant("branch missing", make=lambda cls: cls(nn.Linear(5, 3), nn.Linear(5, 2)))
+class ConcatTableLastBranchOnly(nn.ConcatTable):
+    def update_grad_input(self, input, grad_output):
+        return [each.update_grad_input(input, g) for each, g in zip(self.modules, grad_output)][-1]
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self.acc_grad_parameters(input, grad_output, scale)
+        return self.update_grad_input(input, grad_output)
+
+
+@plant("swapped", input=(x(3, 4), x(3, 4, seed=3)), make=lambda cls: cls(nn.Tanh(), nn.Tanh()))
+class ParallelTableSwapped(nn.ParallelTable):
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        return super().backward(input, grad_output, scale, need_grad_input)[::-1]
+
+
+@plant("sign", make=lambda cls: nn.Sequential(nn.Linear(5, 4), cls(), nn.Linear(4, 3)))
+class TanhInsideAModel(TanhSign):
+    pass
+
+
+# -- criterions ---------------------------------------------------------------------------------------
+
+BITS = np.round(x(3, 4, seed=5, low=0, high=1))
+
+
+@plant("factor", input=x(3, 4), target=BITS)
+class LogitsOverBatch(nn.BCEWithLogitsCriterion):
+    def update_grad_input(self, input, target):
+        return super().update_grad_input(input, target) / len(input)
+
+
+@plant("sign", input=x(3, 4), target=BITS)
+class LogitsSign(nn.BCEWithLogitsCriterion):
+    def update_grad_input(self, input, target):
+        return -super().update_grad_input(input, target)
+
+
+@plant("factor", input=x(6, 4), target=BITS, make=lambda cls: cls(samples=2))
+class LogitsForgetDraws(nn.BCEWithLogitsCriterion):
+    def update_grad_input(self, input, target):
+        return super().update_grad_input(input, target) * self.samples
+
+
+@plant("factor too many", input=x(3, 4, low=0.1, high=0.9), target=BITS)
+class BCEWithSigmoidsDerivative(nn.BCECriterion):
+    def update_grad_input(self, input, target):
+        return super().update_grad_input(input, target) * input * (1 - input)
+
+
+@plant("swapped", input=PAIR, target=x(3, 4, seed=7))
+class GaussianSwapped(nn.GaussianNLLCriterion):
+    def update_grad_input(self, input, target):
+        return super().update_grad_input(input, target)[::-1]
+
+
+@plant("factor too many", "factor missing", input=PAIR, target=x(3, 4, seed=7))
+class GaussianForgetsPrecision(nn.GaussianNLLCriterion):
+    def update_grad_input(self, input, target):
+        mean, log_var = super().update_grad_input(input, target)
+        return mean * np.exp(input[1]), log_var
