@@ -1,4 +1,5 @@
 """What a student looks with."""
 
 from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
+from minivae.debug.distribution_check import check_noise, check_sampler
 from minivae.debug.jacobian import jacobian_backward, jacobian_forward

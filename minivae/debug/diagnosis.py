@@ -310,8 +310,8 @@ def _missing_term(a, n, seen, facts):
         c = _fit(f, a - n, seen)
         if c is not None:
             plain = any(abs(abs(c) - value) < 1e-4 for value in (0.5, 1, 2))
-            yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, or "
-                          "its negative is missing", "certain" if plain else "likely")
+            yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, "
+                          "or its negative is missing", "certain" if plain else "likely")
             return
 
 

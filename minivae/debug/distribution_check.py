@@ -1,0 +1,175 @@
+"""Whether random layers draw from the distribution that they name: moments, flip rates, divergences by counting.
+
+A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes it.
+"""
+
+from dataclasses import dataclass, field
+from math import erfc, sqrt
+
+import numpy as np
+
+from minivae import backend, nn
+from minivae.errors import OptionError
+
+DRAWS = 100_000
+
+
+@dataclass
+class Statistic:
+    """One number that was counted, what it should be, and by how many standard errors it is off."""
+
+    name: str
+    observed: float
+    expected: float
+    error: float  # one standard error; 0: it must be exact
+
+    @property
+    def z(self):
+        difference = abs(self.observed - self.expected)
+        return 0.0 if difference == 0 else difference / self.error if self.error else float("inf")
+
+    @property
+    def p(self):
+        """Probability that a right layer is off by as much."""
+        return erfc(self.z / sqrt(2)) if self.z == self.z else 0.0
+
+
+@dataclass
+class DistributionReport:
+    """What a distribution check counted: `ok` unless something is less probable than the false-alarm rate allows.
+
+    false_alarm   probability that a right layer fails, over all statistics together
+    """
+
+    title: str
+    false_alarm: float
+    statistics: list[Statistic] = field(default_factory=list)
+
+    def add(self, name, observed, expected, error):
+        self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
+
+    def wrong(self):
+        """The statistics that are off, the worst first."""
+        limit = self.false_alarm / len(self.statistics)
+        return sorted((each for each in self.statistics if each.p < limit), key=lambda each: -each.z)
+
+    @property
+    def ok(self):
+        return not self.wrong()
+
+    def __str__(self):
+        wrong = self.wrong()
+        lines = [f"{self.title}: {'draws as it should' if not wrong else 'DRAWS FROM ANOTHER DISTRIBUTION'}  "
+                 f"({len(self.statistics)} statistics; a right layer fails once in {1 / self.false_alarm:,.0f} checks)"]
+        for each in self.statistics:
+            off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
+            lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<46} {each.observed:>10.5f}  "
+                         f"expected {each.expected:>9.5f}  {off}")
+        return "\n".join(lines)
+
+
+def check_sampler(sampler, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
+    """Count what a sampler draws.  Returns a DistributionReport.
+
+        kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
+               "bernoulli": logits a -> y = (a + logistic noise) / temperature; y > 0 with probability σ(a)
+               None: from the class, a GaussianSampler or BernoulliSampler
+
+    It checks the mean and variance of every unit, that units and rows are independent, and the divergence: the mean of
+    ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.
+    """
+    kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler))
+                         if isinstance(sampler, cls)), None)
+    if kind not in ("gaussian", "bernoulli"):
+        raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\" or "
+                          "\"bernoulli\"")
+    report = DistributionReport(sampler.title, false_alarm)
+    with backend.seeded(seed):
+        twin = sampler.clone().cpu().double().training()
+        (_check_gaussian if kind == "gaussian" else _check_bernoulli)(twin, draws, report)
+    return report
+
+
+def _check_gaussian(sampler, draws, report):
+    unit = np.array([[-1.0, 0.5, 2.0, 0.0], [-2.0, 0.0, 1.0, 2.5]])  # means and log-variances of four units
+    rows = max(2, draws // sampler.samples)
+    mean, log_var = (np.tile(each, (rows, 1)) for each in unit)
+    mean[1::2] += 3  # so that draws given to the wrong row show
+    z = np.array(sampler.forward((mean, log_var)))
+    wide_mean, std = np.repeat(mean, sampler.samples, axis=0), np.exp(np.repeat(log_var, sampler.samples, axis=0) / 2)
+    noise = (z - wide_mean) / std
+    _moments(report, noise, [f"of (z − mean) / e^(log_var/2), log_var {v:g}" for v in unit[1]])
+    kl = nn.GaussianKL().double()
+    _divergence(report, kl, (mean, log_var), z)
+
+
+def _check_bernoulli(sampler, draws, report):
+    logits = np.tile([-3.0, -0.5, 0.0, 2.0], (max(2, draws // sampler.samples), 1))
+    logits[1::2] += 1
+    y, wide = np.array(sampler.forward(logits)), np.repeat(logits, sampler.samples, axis=0)
+    for k in range(wide.shape[1]):
+        for start in (0, 1):
+            theta = 1 / (1 + np.exp(-logits[start, k]))
+            rows = np.arange(len(y)) // sampler.samples % 2 == start
+            report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
+                       sqrt(theta * (1 - theta) / rows.sum()))
+    noise = getattr(sampler, "temperature", 1) * y - wide  # logistic: its σ is uniform, and uniform to normal is a table away
+    uniform = 1 / (1 + np.exp(-noise))
+    _moments(report, (uniform - 0.5) * sqrt(12), [f"of the noise's σ, unit {k}" for k in range(y.shape[1])], fourth=1.8)
+    _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+
+
+def _moments(report, noise, names, fourth=3.0):
+    """Mean 0, variance 1 of each unit, given its fourth moment, and no correlation of units or of rows."""
+    n = len(noise)
+    for k, name in enumerate(names):
+        report.add(f"mean {name}", noise[:, k].mean(), 0, 1 / sqrt(n))
+        report.add(f"variance {name}", (noise[:, k]**2).mean(), 1, sqrt((fourth - 1) / n))
+    report.add("correlation of neighbouring units", (noise[:, :-1] * noise[:, 1:]).mean(), 0,
+               1 / sqrt(n * (noise.shape[1] - 1)))
+    report.add("correlation of one row with the next", (noise[:-1] * noise[1:]).mean(), 0,
+               1 / sqrt((n - 1) * noise.shape[1]))
+
+
+def _divergence(report, kl, parameters, z):
+    ratio = kl.log_posterior(parameters, z) - kl.log_prior(z)
+    report.add("KL(q ‖ p), mean of ln q(z|x) − ln p(z)", ratio.mean(), kl.rows(parameters).mean(),
+               ratio.std() / sqrt(len(ratio)))
+
+
+def check_noise(layer, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
+    """Count what a noise layer adds.  Returns a DistributionReport.
+
+        kind   "bernoulli": x -> 1 − x with probability layer.p      "gaussian": x + layer.std · ε
+               None: from the class, a BernoulliNoise or GaussianNoise
+
+    In evaluation mode the layer must hand on its input.
+    """
+    kind = kind or next((name for name, cls in (("bernoulli", nn.BernoulliNoise), ("gaussian", nn.GaussianNoise))
+                         if isinstance(layer, cls)), None)
+    if kind not in ("gaussian", "bernoulli"):
+        raise OptionError(f"check_noise does not know what {type(layer).__name__} adds: give kind=\"gaussian\" or "
+                          "\"bernoulli\"")
+    report = DistributionReport(layer.title, false_alarm)
+    with backend.seeded(seed):
+        twin = layer.clone().cpu().double().training()
+        x = np.tile([0.0, 0.2, 0.7, 1.0], (draws // 4, 1))
+        y = np.array(twin.forward(x.copy()))
+        if kind == "gaussian":
+            _moments(report, (y - x) / twin.std, [f"of (y − x) / std, x = {value:g}" for value in x[0]])
+        else:
+            _flips(report, twin, x, y)
+        report.add("largest change in evaluation mode", np.abs(twin.evaluate().forward(x.copy()) - x).max(), 0, 0)
+    return report
+
+
+def _flips(report, layer, x, y):
+    p, flipped = layer.p, np.abs(y - x) > 1e-9
+    report.add("largest distance of y from x and from 1 − x", np.minimum(abs(y - x), abs(y - (1 - x))).max(), 0, 1e-12)
+    for k, value in enumerate(x[0]):
+        report.add(f"share flipped of pixels {value:g}", flipped[:, k].mean(), p, sqrt(p * (1 - p) / len(x)))
+    both = (flipped[:, :-1] & flipped[:, 1:]).mean()
+    report.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
+    grad = np.array(layer.backward(x, np.ones_like(x)))
+    report.add("share of flipped pixels whose derivative is −1", (grad[flipped] == -1).mean() if flipped.any() else 1, 1, 0)
+    report.add("share of other pixels whose derivative is 1", (grad[~flipped] == 1).mean() if (~flipped).any() else 1, 1, 0)

@@ -1,0 +1,121 @@
+"""The checks of random layers: right ones pass at many seeds, planted ones do not."""
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import backend, nn
+from minivae.debug import check_noise, check_sampler
+from minivae.errors import OptionError
+
+RIGHT = {
+    "GaussianSampler": (check_sampler, nn.GaussianSampler), "L = 3": (check_sampler, lambda: nn.GaussianSampler(3)),
+    "BernoulliSampler": (check_sampler, nn.BernoulliSampler),
+    "cold, L = 4": (check_sampler, lambda: nn.BernoulliSampler(0.2, 4)),
+    "BernoulliNoise": (check_noise, lambda: nn.BernoulliNoise(0.1)), "half": (check_noise, lambda: nn.BernoulliNoise(0.5)),
+    "GaussianNoise": (check_noise, lambda: nn.GaussianNoise(0.3)),
+}
+
+
+@pytest.mark.parametrize(("check", "make"), RIGHT.values(), ids=RIGHT)
+def test_right_layers_pass(check, make):
+    """At a false-alarm rate of 1e-6 and 20 seeds each: a failure in 7,000 runs of this file."""
+    for seed in range(20):
+        report = check(make(), draws=20000, seed=seed)
+        assert report.ok, report
+    assert "once in 1,000,000 checks" in str(report) and "ok" in str(report)
+
+
+def test_the_false_alarm_rate_is_what_it_says():
+    """At a rate of 0.3 for all statistics together a right layer fails in at most 30 % of 200 checks, and in some."""
+    failed = sum(not check_sampler(nn.GaussianSampler(), draws=2000, seed=seed, false_alarm=0.3).ok for seed in range(200))
+    assert 10 < failed < 200 * 0.3 + 5 * np.sqrt(200 * 0.3 * 0.7)
+
+
+class VarianceForStd(nn.GaussianSampler):
+    def update_output(self, input):
+        return super().update_output((input[0], 2 * input[1]))
+
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = super().update_grad_input((input[0], 2 * input[1]), grad_output)
+        return mean, 2 * log_var
+
+
+class HalfStd(nn.GaussianSampler):
+    def update_output(self, input):
+        return super().update_output((input[0], 0.99 * input[1]))
+
+
+class OneNoiseForAllUnits(nn.GaussianSampler):
+    def draw(self, fill, shape):
+        noise = super().draw(fill, shape)
+        noise[...] = noise[:, :1]
+        return noise
+
+
+class MixesDraws(nn.GaussianSampler):
+    def grouped(self, array):
+        return array.reshape(self.samples, len(array) // self.samples, -1).transpose(1, 0, 2)
+
+
+class OneGumbel(nn.BernoulliSampler):
+    """The article's listing: ln p − ln(−ln u)."""
+
+    def update_output(self, input):
+        u = self.draw(backend.uniform, input.shape)
+        self.output = (-np.log1p(np.exp(-input)) - np.log(-np.log(u))) / self.temperature
+        return self.output
+
+
+class FlipsTooMany(nn.BernoulliNoise):
+    def __init__(self):
+        super().__init__(0.1)
+
+    def update_output(self, input):
+        self.p = 0.12
+        output = super().update_output(input)
+        self.p = 0.1
+        return output
+
+
+class NoSign(nn.BernoulliNoise):
+    def __init__(self):
+        super().__init__(0.1)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output
+
+
+class NoisyInEvaluation(nn.GaussianNoise):
+    def __init__(self):
+        super().__init__(0.3)
+
+    def evaluate(self):
+        return self
+
+
+@pytest.mark.parametrize(("check", "make", "named"), [
+    (check_sampler, VarianceForStd, "variance"), (check_sampler, HalfStd, "variance"),
+    (check_sampler, OneNoiseForAllUnits, "correlation of neighbouring units"),
+    (check_sampler, lambda: MixesDraws(3), "variance"), (check_sampler, OneGumbel, "share of y > 0"),
+    (check_noise, FlipsTooMany, "share flipped"), (check_noise, NoSign, "derivative is −1"),
+    (check_noise, NoisyInEvaluation, "evaluation mode")])
+def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
+    report = check(make())
+    assert not report.ok and any(named in each.name for each in report.wrong())
+    assert "DRAWS FROM ANOTHER DISTRIBUTION" in str(report) and "FAIL" in str(report)
+
+
+def test_the_gradient_check_cannot_see_a_wrong_distribution():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    assert mv.gradcheck(VarianceForStd(), (x[0], x[1])).ok
+
+
+def test_unknown_layers_and_the_stream():
+    state = backend.get_random_state()
+    check_sampler(nn.GaussianSampler(), draws=100)
+    assert backend.get_random_state() == state
+    with pytest.raises(OptionError, match="does not know what Tanh draws"):
+        check_sampler(nn.Tanh())
+    with pytest.raises(OptionError, match="does not know what Tanh adds"):
+        check_noise(nn.Tanh())
