@@ -3,6 +3,7 @@
 from minivae import backend, data, models, nn, optim
 from minivae.backend import manual_seed
 from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
+from minivae.debug.tracing import trace
 from minivae.nn import side_loss
 
 __version__ = "0.1.0"

@@ -12,7 +12,8 @@ RIGHT = {
     "GaussianSampler": (check_sampler, nn.GaussianSampler), "L = 3": (check_sampler, lambda: nn.GaussianSampler(3)),
     "BernoulliSampler": (check_sampler, nn.BernoulliSampler),
     "cold, L = 4": (check_sampler, lambda: nn.BernoulliSampler(0.2, 4)),
-    "BernoulliNoise": (check_noise, lambda: nn.BernoulliNoise(0.1)), "half": (check_noise, lambda: nn.BernoulliNoise(0.5)),
+    "BernoulliNoise": (check_noise, lambda: nn.BernoulliNoise(0.1)),
+    "half": (check_noise, lambda: nn.BernoulliNoise(0.5)),
     "GaussianNoise": (check_noise, lambda: nn.GaussianNoise(0.3)),
 }
 
@@ -28,7 +29,8 @@ def test_right_layers_pass(check, make):
 
 def test_the_false_alarm_rate_is_what_it_says():
     """At a rate of 0.3 for all statistics together a right layer fails in at most 30 % of 200 checks, and in some."""
-    failed = sum(not check_sampler(nn.GaussianSampler(), draws=2000, seed=seed, false_alarm=0.3).ok for seed in range(200))
+    failed = sum(not check_sampler(nn.GaussianSampler(), draws=2000, seed=seed, false_alarm=0.3).ok
+                 for seed in range(200))
     assert 10 < failed < 200 * 0.3 + 5 * np.sqrt(200 * 0.3 * 0.7)
 
 

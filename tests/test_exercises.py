@@ -21,6 +21,7 @@ MISTAKES = {
         "no mask": ("input > 0", "1", "GRADIENTS DIFFER"),
         "mask of the gradient": ("input > 0", "grad_output > 0", "GRADIENTS DIFFER"),
         "overwrites its input": ("out=self.output", "out=input", "output"),
+        "nothing returned": ("        return self.grad_input\n", "", "is a return missing"),
         "a new array each time": ("self.xp.maximum(input, 0, out=self.output)", "self.output = input * (input > 0)",
                                   "self.buffer"),
     },
@@ -54,7 +55,9 @@ MISTAKES = {
                                          "divergence"),
     },
     "06_gaussian_sampler": {
-        "σ² for σ, forward and backward": ("exp(0.5 * log_var)", "exp(log_var)", "variance"),
+        "σ² for σ, forward and backward": (
+            ("0.5 * self.xp.exp(0.5 * log_var)", "exp(0.5 * log_var)"), ("self.xp.exp(log_var)", "exp(log_var)"),
+            r"passed    the backward passes[^$]*WRONG     the moments[^$]*variance"),
         "gradient without ½": ("0.5 * self.xp.exp", "self.xp.exp", "GRADIENTS DIFFER"),
         "noise of its own": ("self.draw(backend.standard_normal, (n * self.samples, q))",
                              "self.noise = backend.standard_normal(self.buffer('e', (n * self.samples, q)))", "hold"),
@@ -99,7 +102,8 @@ MISTAKES = {
         "q multiplied": ("- log_posterior", "+ log_posterior", "the bound"),
     },
     HUNT: {
-        "still σ²": ("0.5 * log_var", "log_var", "1 of 5 mistakes"),
+        "still σ²": (("0.5 * log_var", "0.5 * self.xp.exp(0.5 * input"), ("log_var", "self.xp.exp(input"),
+                      "1 of 5 mistakes"),
         "still without zeroing": ("    model.zero_grad_parameters()\n", "", "1 of 5 mistakes"),
         "still overwrites": ("self.grad_weight +=", "self.grad_weight[...] =", "1 of 5 mistakes"),
     },
@@ -113,16 +117,16 @@ def exercises_path(monkeypatch):
     sys.modules.pop("checks", None)
 
 
-def checked(name, mistake=None):
-    """The Checks of an exercise into which the solution has been put, with a mistake if one is given."""
+def checked(name, mistakes=()):
+    """The Checks of an exercise into which the solution has been put, with [(right, written), ...] exchanged."""
     path = FOLDER / f"{name}.py"
     spec = importlib.util.spec_from_file_location("exercise", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     source = (TESTS / "solutions" / path.name).read_text(encoding="utf-8")
-    if mistake is not None:
-        assert mistake[0] in source, f"the solution of {name} has no {mistake[0]!r}"
-        source = source.replace(*mistake)
+    for right, written in mistakes:
+        assert right in source, f"the solution of {name} has no {right!r}"
+        source = source.replace(right, written)
     solution = {"__name__": "solution"}
     exec(compile(source, str(TESTS / "solutions" / path.name), "exec"), solution)
     given = re.findall(r"^(?:class|def) (\w+)", source, re.MULTILINE)
@@ -164,7 +168,7 @@ def test_the_solution_passes(name, capsys):
 @pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in MISTAKES for mistake in MISTAKES[name]])
 def test_a_typical_mistake_is_refused_and_explained(name, mistake, capsys):
     right, written, symptom = MISTAKES[name][mistake]
-    test = checked(name, (right, written))
+    test = checked(name, [(right, written)] if isinstance(right, str) else zip(right, written))
     said = capsys.readouterr().out
     assert test.passed < test.count
     assert re.search(symptom, said), said

@@ -4,10 +4,10 @@ import argparse
 import sys
 
 import minivae
-from minivae.cli import doctor, evaluate, sample, train
+from minivae.cli import doctor, evaluate, sample, step, train
 from minivae.errors import MinivaeError
 
-VERBS = (train, evaluate, sample, doctor)
+VERBS = (train, evaluate, sample, step, doctor)
 
 
 def main(arguments=None):

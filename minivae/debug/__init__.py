@@ -2,4 +2,5 @@
 
 from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
 from minivae.debug.distribution_check import check_noise, check_sampler
+from minivae.debug.tracing import trace
 from minivae.debug.jacobian import jacobian_backward, jacobian_forward

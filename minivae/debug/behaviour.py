@@ -20,6 +20,10 @@ def observe(twin, input, grad_output, kept):
         watch.add("noise not held", "two forward passes with held noise differ: draw noise with self.draw(...), which "
                   "keeps it while hold_noise() is on")
     grad, grads = watch.backward()
+    for path, old, new in zip(watch.paths, watch.parameters, twin.named_parameters()):
+        if new[2] is not old[2]:
+            watch.add("rebound", "the gradient has become a new array, of which the flat vector of get_parameters "
+                      "knows nothing: add in place, grad += ..., not grad = grad + ...", path)
     watch.unchanged("backward", input=input, grad_output=grad_output)
     pairs = [(path, array, each) for (path, array, _), each in zip(watch.parameters, grads)]
     finite = all(np.isfinite(each).all() for each in (*arrays(grad), *grads))
@@ -47,8 +51,9 @@ class _Watch:
         self.inplace = any(getattr(module, "inplace", False) for module in twin.list_modules())
         self.findings = []
 
-    def add(self, kind, text, name="", certain=True):
-        self.findings.append(Finding(kind, text, "certain" if certain else "likely", name))
+    def add(self, kind, text, name=""):
+        if (kind, name) not in {(finding.kind, finding.name) for finding in self.findings}:
+            self.findings.append(Finding(kind, text, "certain", name))
 
     def grads(self):
         return [np.array(grad) for _, _, grad in self.parameters]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minivae.debug.tables import arrays, same
-from minivae.nn import Container, Divergence
+from minivae.nn import Container, Criterion, Divergence
 
 TOLERANCE = 1e-5  # of a reproduction: numeric gradients carry the error of their differences
 
@@ -30,8 +30,9 @@ class Finding:
 class Facts:
     """What a module was fed and gave back: the material that mistakes are made of."""
 
-    def __init__(self, module, input, output, grad_output):
+    def __init__(self, module, input, output, grad_output, earlier=None):
         self.module = module
+        self.earlier = earlier or {}  # {name: input gradient that an earlier forward, with other noise, had}
         self.x, self.y, self.g = arrays(input), arrays(output), arrays(grad_output)
         self.noise = getattr(module, "noise", None)
         self.passes_on = isinstance(module, Divergence)
@@ -54,8 +55,12 @@ class Facts:
 
     def values(self, shape):
         """[(label, array)] of that shape, whose factors or terms may have been left out."""
-        sources = [(f"the input{self._index(self.x, i)}", each) for i, each in enumerate(self.x)]
-        sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)]
+        if isinstance(self.module, Criterion):
+            names = [f"the prediction{self._index(self.x[:-1], i)}" for i in range(len(self.x) - 1)]
+            sources = list(zip([*names, "the target"], self.x))
+        else:
+            sources = [(f"the input{self._index(self.x, i)}", each) for i, each in enumerate(self.x)]
+            sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)]
         sources += [] if self.noise is None else [("the noise", self.noise)]
         sources += [(name, getattr(self.module, name)) for name in self.module.parameter_names
                     if getattr(self.module, name, None) is not None] if hasattr(self.module, "parameter_names") else []
@@ -95,12 +100,16 @@ def explain(check, facts):
         return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added", "certain")]
     seen = ~check.kink
     found = []
-    for rule in (_transposed, _factor, _own_term, _by_products, _by_draws, _by_children, _masked, _by_function,
-                 _missing_term):
-        found += [finding for finding in rule(a, n, seen, facts) if finding.kind not in {f.kind for f in found}]
-        if found and rule in (_transposed, _factor, _own_term, _by_products, _by_draws):
+    for rules in ((_transposed, _factor, _own_term, _by_products, _by_draws, _by_children), (_masked, _by_function),
+                  (_missing_term,), (_missing_product,)):  # the more general only where no special one fits
+        for rule in rules:
+            found += [finding for finding in rule(a, n, seen, facts) if finding.kind not in {f.kind for f in found}]
+        if found:
             break
-    if not found:
+    else:
+        if facts.noise is not None and same(facts.earlier.get(check.name), a):
+            return [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was "
+                            "kept then and has not been renewed", "likely")]
         found = _partly(check, a, n)
     if len(found) > 1:
         for finding in found:
@@ -313,6 +322,24 @@ def _missing_term(a, n, seen, facts):
             yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, "
                           "or its negative is missing", "certain" if plain else "likely")
             return
+
+
+def _missing_product(a, n, seen, facts):
+    """For criterions, whose terms have two arguments: A − N is a product of a function of each."""
+    values = facts.values(a.shape)
+    if not isinstance(facts.module, Criterion) or len(values) < 2:
+        return
+    with np.errstate(all="ignore"):
+        functions = [[(label, v), (f"(1 − {label})", 1 - v), (f"1 / {label}", 1 / v),
+                      (f"1 / (1 − {label})", 1 / (1 - v)), (f"e^−({label})", np.exp(-v))] for label, v in values]
+        for (one, f), (other, g) in ((p, q) for i in range(len(functions)) for j in range(i) for p in functions[i]
+                                     for q in functions[j]):
+            c = _fit(f * g, a - n, seen) if np.isfinite(f * g).all() else None
+            if c is not None and abs(abs(c) - 1) < 1e-4:
+                sign, word = ("plus", "too many") if c > 0 else ("minus", "missing")
+                yield Finding("term", f"the gradient is the right one {sign} {other} · {one}: that term is {word}",
+                              "certain")
+                return
 
 
 def _partly(check, a, n):

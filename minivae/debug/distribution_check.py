@@ -1,6 +1,6 @@
 """Whether random layers draw from the distribution that they name: moments, flip rates, divergences by counting.
 
-A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes it.
+A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
 from dataclasses import dataclass, field
@@ -113,7 +113,7 @@ def _check_bernoulli(sampler, draws, report):
             rows = np.arange(len(y)) // sampler.samples % 2 == start
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
-    noise = getattr(sampler, "temperature", 1) * y - wide  # logistic: its σ is uniform, and uniform to normal is a table away
+    noise = getattr(sampler, "temperature", 1) * y - wide  # logistic, so its σ is uniform
     uniform = 1 / (1 + np.exp(-noise))
     _moments(report, (uniform - 0.5) * sqrt(12), [f"of the noise's σ, unit {k}" for k in range(y.shape[1])], fourth=1.8)
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
@@ -171,5 +171,6 @@ def _flips(report, layer, x, y):
     both = (flipped[:, :-1] & flipped[:, 1:]).mean()
     report.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
     grad = np.array(layer.backward(x, np.ones_like(x)))
-    report.add("share of flipped pixels whose derivative is −1", (grad[flipped] == -1).mean() if flipped.any() else 1, 1, 0)
-    report.add("share of other pixels whose derivative is 1", (grad[~flipped] == 1).mean() if (~flipped).any() else 1, 1, 0)
+    for name, where, slope in (("flipped pixels whose derivative is −1", flipped, -1),
+                               ("other pixels whose derivative is 1", ~flipped, 1)):
+        report.add(f"share of {name}", (grad[where] == slope).mean() if where.any() else 1, 1, 0)

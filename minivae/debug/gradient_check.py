@@ -72,15 +72,20 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
     looks like; inside a container it looks for the layer that is wrong by itself.
     """
     with backend.seeded(seed):
-        twin = module.clone().cpu().double().hold_noise()
+        twin = module.clone().cpu().double()
         title = module.title if not module.children() else type(module).__name__
         return _check(twin, float64(input), title, tolerance, step)
 
 
 def _check(twin, input, title, tolerance, step):
-    """The report on a module in float64 whose noise is held."""
+    """The report on a module in float64."""
     fed, kept = _Fed(twin), copied(input)
-    grad_output = random_like(twin.forward(input))  # draws the noise that is held from here on
+    grad_output = random_like(twin.forward(input))
+    earlier = copied(twin.backward(input, copied(grad_output)))  # with noise that is then drawn anew
+    for value, before in zip(arrays(input), arrays(kept)):
+        value[...] = before
+    twin.hold_noise(False).forward(input)
+    twin.hold_noise()  # from here on it is held
     grad_input, parameters, findings = observe(twin, input, grad_output, kept)
     output = copied(twin.forward(input))
     fed.stop()
@@ -98,7 +103,7 @@ def _check(twin, input, title, tolerance, step):
                                         for path, layer, given in fed.layers()) if not report.ok]
     twin.forward(input)
     twin.backward(input, copied(grad_output))
-    facts = Facts(twin, input, output, grad_output)
+    facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
     for check in failed:
         check.findings = explain(check, facts) if not inside else []
     if not inside:

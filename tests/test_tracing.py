@@ -1,0 +1,167 @@
+"""The trace of a pass: every verb in order, the numbers as they were, and the walk through it."""
+
+import io
+
+import numpy as np
+import pytest
+from layers import ROWS
+
+import minivae as mv
+from minivae import backend, checkpoint, models, nn
+from minivae.cli import main
+from minivae.cli.step import Walk
+from minivae.data import Batches, rectangles
+from minivae.errors import OptionError
+from minivae.training import Training
+
+
+def small(**options):
+    return models.vae(image=(1, 4, 4), hidden=5, **options)
+
+
+def images(n=3):
+    return np.random.default_rng(0).integers(0, 2, (n, 1, 4, 4)).astype(np.float32)
+
+
+def test_verbs_come_in_the_order_in_which_they_happen():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    trace = mv.trace(model, np.ones((2, 4), np.float32), nn.BCEWithLogitsCriterion(), np.ones((2, 3), np.float32))
+    assert [(step.path, step.verb) for step in trace] == [
+        ("", "update_output"), ("0", "update_output"), ("1", "update_output"), ("criterion", "update_output"),
+        ("criterion", "update_grad_input"), ("", "backward"), ("1", "update_grad_input"), ("0", "update_grad_input"),
+        ("0", "acc_grad_parameters")]
+    assert [step.depth for step in trace] == [0, 1, 1, 0, 0, 0, 1, 1, 1] and trace[0].inside == 2 == len(trace[1:3])
+    assert [step.number for step in trace] == list(range(9))
+
+
+def test_numbers_are_those_of_a_pass_by_hand():
+    model, x = small(), images()
+    trace = mv.trace(model, x, seed=5)
+    twin = model.clone()
+    with backend.seeded(5):
+        output = twin.forward(x)
+    criterion = twin.criterion()
+    loss = criterion.forward(output, x)
+    grad_input = twin.backward(x, criterion.backward(output, x))
+    assert np.array_equal(trace[0]["output"], output) and np.array_equal(trace[0]["input"], x)
+    by_verb = {(step.path, step.verb): step for step in trace}
+    assert by_verb["criterion", "update_output"]["output"] == loss
+    assert np.array_equal(by_verb["", "backward"]["grad_input"], grad_input)
+    for path, module in twin.named_modules():
+        if isinstance(module, nn.Linear):
+            step = by_verb[path, "acc_grad_parameters"]
+            assert np.array_equal(step["grad_weight"], module.grad_weight)
+            assert np.array_equal(step["grad_bias"], module.grad_bias)
+    assert np.array_equal(by_verb["kl", "update_output"]["output[1]"], twin.encode(x)[1])
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
+def test_every_layer_can_be_traced(row):
+    trace = mv.trace(row.make(), row.input())
+    assert len(trace) >= 2 and trace.first_nonfinite() is None
+    assert row.make().title in str(trace) and all(str(step) for step in trace)
+
+
+def test_the_model_and_the_stream_stay_as_they_were():
+    model, x, state = small(), images(), backend.get_random_state()
+    flat, grads = model.get_parameters()
+    grads[...] = 7
+    kept = flat.copy()
+    mv.trace(model, x)
+    assert np.array_equal(flat, kept) and (grads == 7).all() and model.output is None
+    assert backend.get_random_state() == state
+    assert not any("update_output" in vars(module) for module in model.list_modules())
+
+
+def test_arrays_are_copies_of_what_was():
+    """An inplace layer overwrites its input later on; the trace still has what it was."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
+    step = mv.trace(model, np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32))[1]
+    assert (step["output"] < 0).any()
+
+
+def test_shared_memory_zeros_and_dtypes_are_told():
+    trace = mv.trace(nn.Sequential(nn.View(16), nn.Linear(16, 4), nn.ReLU()), images())
+    view, linear, relu = trace[1:4]
+    assert view.made[0].shared == "input" and not linear.made[0].shared
+    assert relu.made[0].zeros == (relu["output"] == 0).mean() > 0
+    assert "is input" in str(trace) and "float32" in str(trace) and "3×16" in str(trace)
+    assert trace._repr_html_().count("<tr>") == len(trace.rows()) + 1
+
+
+def test_html_is_escaped():
+    class Odd(nn.Tanh):
+        def extra_repr(self):
+            return "<script>"
+
+    assert "<script>" not in mv.trace(Odd(), np.ones((2, 2), np.float32))._repr_html_()
+
+
+@pytest.mark.parametrize(("plant", "path", "verb"), [
+    (lambda model: model.encoder[1].weight.fill(np.inf), "encoder.1", "update_output"),
+    (lambda model: model.encoder[5][1].bias.fill(2000), "kl", "update_output"),
+    (lambda model: model.decoder[2].weight.fill(3e38), "decoder.2", "update_output")])
+def test_first_nonfinite_names_where_it_arose(plant, path, verb):
+    model = small()
+    plant(model)
+    with np.errstate(all="ignore"):
+        trace = mv.trace(model, images())
+    if path == "kl":  # the divergence overflows, its output does not: the sampler's is the first array
+        path = "sampler"
+    assert (trace.first_nonfinite().path, trace.first_nonfinite().verb) == (path, verb)
+    assert "not finite" in str(trace)
+
+
+def test_unknown_arrays_are_explained():
+    with pytest.raises(OptionError, match=r"step 0 has no 'weight'; it has input, output"):
+        mv.trace(nn.Tanh(), np.ones((2, 2), np.float32))[0]["weight"]
+
+
+def walk(commands, trace=None):
+    """What the prompt writes for these commands, and the Walk."""
+    out = io.StringIO()
+    walker = Walk(trace or mv.trace(small(), images()), stdin=io.StringIO("".join(f"{each}\n" for each in commands)), stdout=out)
+    walker.cmdloop()
+    return out.getvalue(), walker
+
+
+def test_walk_goes_over_into_back_and_to():
+    assert walk([])[1].at == 0
+    assert walk(["into", "into"])[1].at == 2
+    text, walker = walk(["next"])
+    assert walker.step.path == "criterion" and "BCEWithLogitsCriterion.update_output" in text
+    assert walk(["n 2", "b"])[1].at == walker.at
+    assert walk(["goto decoder.0"])[1].step.path == "decoder.0"
+    assert walk(["goto 4", "", "back 2"])[1].at < 5
+    text, walker = walk(["next 99", "into", "next"])
+    assert "that was the last step" in text
+
+
+def test_walk_prints_watches_and_explains():
+    text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "list", "nonfinite",
+                    "dance", "goto nowhere", "help", "help next", "q"])
+    for words in ("output (3, 1, 4, 4) =", "step 0 has no 'weight'", "watching grad_weight", "watching nothing", "->  ",
+                  "every number is finite", "unknown command 'dance'", "no step 'nowhere'", "Documented commands",
+                  "on to the next step of this module"):
+        assert words in text, words
+
+
+def test_walk_finds_what_is_not_finite():
+    model = small()
+    model.decoder[2].bias[...] = np.nan
+    text, walker = walk(["nonfinite"], mv.trace(model, images()))
+    assert walker.step.path == "decoder.2" and "not finite" in text
+
+
+def test_step_of_a_model_and_of_a_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["step", "vae", "--table"]) == 0
+    assert "decoder.4 Linear(1152 -> 576).acc_grad_parameters" in capsys.readouterr().out
+    training = Training(models.vae(hidden=4), Batches(rectangles(64), 16))
+    training.run(2, progress=False)
+    checkpoint.save("checkpoint.npz", training, {"model": "vae", "options": {"hidden": 4},
+                                                 "data": {"name": "rectangles", "images": 64}})
+    assert main(["step", ".", "--table", "--images", "3"]) == 0
+    assert "3×1×24×24" in capsys.readouterr().out
+    assert main(["step", "gan"]) == 1
+    assert "'gan' is no run and none of vae, denoising, bernoulli, aevb" in capsys.readouterr().err
