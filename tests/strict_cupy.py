@@ -126,7 +126,7 @@ for _name, _function in {"add": np.add, "sub": np.subtract, "mul": np.multiply, 
     setattr(ndarray, f"__r{_name}__", _operator(_function, swap=True))
     setattr(ndarray, f"__i{_name}__", _operator(_function, inplace=True))
 for _name, _function in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-                         "and": np.logical_and}.items():
+                         "and": np.logical_and, "or": np.logical_or}.items():
     setattr(ndarray, f"__{_name}__", _operator(_function))
 ndarray.__neg__ = lambda self: _fresh(np.negative(self._array))
 

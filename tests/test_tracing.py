@@ -120,7 +120,8 @@ def test_unknown_arrays_are_explained():
 def walk(commands, trace=None):
     """What the prompt writes for these commands, and the Walk."""
     out = io.StringIO()
-    walker = Walk(trace or mv.trace(small(), images()), stdin=io.StringIO("".join(f"{each}\n" for each in commands)), stdout=out)
+    typed = io.StringIO("".join(f"{each}\n" for each in commands))
+    walker = Walk(trace or mv.trace(small(), images()), stdin=typed, stdout=out)
     walker.cmdloop()
     return out.getvalue(), walker
 

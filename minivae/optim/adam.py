@@ -59,7 +59,7 @@ def adam(feval, x, state):
                         option["epsilon"] / root)
     if state["t"] % FLUSH_EVERY == 0:
         for moment in ("m", "v"):
-            backend.elementwise(_flush, state[moment], NOTHING)
+            backend.elementwise(_flush, state[moment], -NOTHING, NOTHING)
     return x, loss
 
 
@@ -76,8 +76,8 @@ def _adam(xp, x, m, v, grad, beta1, beta2, step, epsilon):
     x -= spare  # step · m / (√v + ε), with one temporary array where an expression has four
 
 
-def _flush(xp, moment, least):
-    moment *= xp.abs(moment) > least
+def _flush(xp, moment, least, most):
+    moment *= (moment > most) | (moment < least)
 
 
 def decay(xp, grad, x, weight_decay):
