@@ -151,3 +151,10 @@ def test_criterion_mistake_is_found():
     target = np.random.default_rng(1).random((3, 4))
     assert mv.gradcheck_criterion(nn.BCEWithLogitsCriterion(), x(3, 4), target).ok
     assert not mv.gradcheck_criterion(Mean(), x(3, 4), target).ok
+
+
+@pytest.mark.parametrize("verb", ["update_output", "update_grad_input"])
+def test_a_missing_return_is_named(verb):
+    forgetful = type("Forgetful", (nn.Tanh,), {verb: lambda self, *arguments: None})
+    with pytest.raises(GradientError, match=f"{verb} returned None where an array belongs: is its return missing"):
+        mv.gradcheck(forgetful(), x(2, 3))

@@ -100,8 +100,8 @@ def explain(check, facts):
         return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added", "certain")]
     seen = ~check.kink
     found = []
-    for rules in ((_transposed, _factor, _own_term, _by_products, _by_draws, _by_children), (_masked, _by_function),
-                  (_missing_term,), (_missing_product,)):  # the more general only where no special one fits
+    for rules in ((_transposed, _factor, _signs, _own_term, _by_products, _by_draws, _by_children),
+                  (_masked, _by_function), (_missing_term,), (_missing_product,)):  # the general ones last
         for rule in rules:
             found += [finding for finding in rule(a, n, seen, facts) if finding.kind not in {f.kind for f in found}]
         if found:
@@ -165,6 +165,13 @@ def _factor(a, n, seen, facts):
                       f"{' or of '.join(labels)}", "certain" if len(labels) == 1 else "likely")
     else:
         yield Finding("factor", f"every entry is {c:.6g} times what it should be: a constant factor", "likely")
+
+
+def _signs(a, n, seen, facts):
+    wrong = (np.sign(a) != np.sign(n)) & seen
+    if _fits(np.abs(a), np.abs(n), seen) and not wrong.all():
+        yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
+                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there", "certain")
 
 
 def _own_term(a, n, seen, facts):
@@ -283,10 +290,6 @@ def _masked(a, n, seen, facts):
                                                  if g.shape == a.shape):
         yield Finding("mask inverted", "the gradient passes exactly where it should be 0: the mask is inverted",
                       "certain")
-    elif _fits(np.abs(a), np.abs(n), seen):
-        wrong = (np.sign(a) != np.sign(n)) & seen
-        yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
-                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there", "certain")
 
 
 def _by_function(a, n, seen, facts):

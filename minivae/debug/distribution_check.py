@@ -61,9 +61,10 @@ class DistributionReport:
         wrong = self.wrong()
         lines = [f"{self.title}: {'draws as it should' if not wrong else 'DRAWS FROM ANOTHER DISTRIBUTION'}  "
                  f"({len(self.statistics)} statistics; a right layer fails once in {1 / self.false_alarm:,.0f} checks)"]
+        width = max(len(each.name) for each in self.statistics)
         for each in self.statistics:
             off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
-            lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<46} {each.observed:>10.5f}  "
+            lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
                          f"expected {each.expected:>9.5f}  {off}")
         return "\n".join(lines)
 

@@ -1,0 +1,83 @@
+"""The tutorials: each runs, in fast mode here and in full with -m slow, keeps to its form, and shows its errata."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "tutorials"
+TUTORIALS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+MNIST = ("11_", "12_")  # the ones that need its files
+each = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+
+
+def run(path, tmp_path, fast):
+    if path.name.startswith(MNIST) and not os.environ.get("MINIVAE_DATA"):
+        pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
+    environment = {key: value for key, value in os.environ.items() if key != "MINIVAE_FAST"}
+    environment |= {"MINIVAE_FAST": "1"} if fast else {}
+    done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert not list(tmp_path.iterdir()), "a tutorial writes no files"
+
+
+def test_there_are_fourteen():
+    assert [path.name[:2] for path in TUTORIALS] == [f"{number:02}" for number in range(1, 15)]
+
+
+@each
+def test_it_runs_fast(path, tmp_path):
+    run(path, tmp_path, fast=True)
+
+
+@pytest.mark.slow
+@each
+def test_it_runs_in_full(path, tmp_path):
+    run(path, tmp_path, fast=False)
+
+
+@each
+def test_its_form(path):
+    """A title, cells, at most 150 lines; it ends in assertions, none of which depends on the mode."""
+    text = path.read_text(encoding="utf-8")
+    cells = re.split(r"^# %%.*\n", text, flags=re.MULTILINE)
+    assert text.startswith("# %% [markdown]\n# # " + path.name[:2]) and len(text.splitlines()) <= 150
+    code = [cell for cell in cells if any(line and not line.startswith("#") for line in cell.splitlines())]
+    assert "assert " in code[-1]
+    if path.name[:2] != "14":
+        following = next(each.stem for each in TUTORIALS if each.name[:2] == f"{int(path.name[:2]) + 1:02}")
+        assert re.search(rf"Next:.*{following}|Next:.*{following[:2]}", text)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.If | ast.IfExp) and "FAST" in ast.dump(node.test):
+            assert not any(isinstance(inner, ast.Assert) for inner in ast.walk(node)), "an assertion depends on FAST"
+        if isinstance(node, ast.Assert):
+            assert "FAST" not in ast.dump(node), "an assertion depends on FAST"
+
+
+def test_every_erratum_is_linked_to_the_cell_that_shows_it():
+    """Links are FILE#Lline of a heading that names the number; an assertion follows before the next heading."""
+    text = (FOLDER / "ERRATA.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    assert [int(number) for number, _ in entries] == list(range(1, 27))
+    for number, entry in entries:
+        links = re.findall(r"\]\((\d\d_\w+\.py)#L(\d+)\)", entry)
+        assert links, f"erratum {number} has no link to a tutorial"
+        for name, line in links:
+            lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
+            heading = lines[int(line) - 1]
+            assert heading.startswith("# #") and number in re.findall(r"\d+", heading.split("ERRATA")[-1]), (
+                f"erratum {number}: line {line} of {name} is {heading!r}")
+            rest = lines[int(line):]
+            end = next((k for k, other in enumerate(rest) if other.startswith("# ## ")), len(rest))
+            assert any(other.lstrip().startswith("assert ") for other in rest[:end]), f"{name}, {heading}: no assertion"
+
+
+def test_the_syllabus_lists_every_tutorial_and_exercise():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for path in (*TUTORIALS, *(FOLDER / "exercises").glob("[0-9][0-9]_*.py")):
+        assert path.name in text, path.name

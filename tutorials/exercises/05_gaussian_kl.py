@@ -1,0 +1,70 @@
+"""Exercise 05: the divergence of a Gaussian code from the unit Gaussian.  After tutorial 07.
+
+The layer hands on its input, the table (mean, log_var), as it is; it measures, and pulls on the way back.
+
+    mean, log_var  input and output  (N, Q) each      beta  a number: the weight of the divergence
+
+    divergence = ½ Σₙ Σ_q (mean² + e^log_var − 1 − log_var)                        in nats, over the whole batch
+
+    backward, with (G₁, G₂) = ∂L/∂(mean, log_var), both from the layers behind:
+
+        ∂/∂mean = G₁ + beta · mean        ∂/∂log_var = G₂ + beta · ½ (e^log_var − 1)
+
+Hints
+- nn.Divergence gives the layer `beta`, and `loss` = beta · divergence, which training adds to the reconstruction.
+- `divergence` itself is not multiplied by beta.
+- grad_input is a table of two buffers: self.buffer("mean", mean.shape) and self.buffer("log_var", mean.shape).
+
+Check it: python tutorials/exercises/05_gaussian_kl.py
+"""
+
+import numpy as np
+from checks import check, column, mean_is, normal, same
+
+from minivae import nn
+
+
+class GaussianKL(nn.Divergence):
+
+    def update_output(self, input):
+        self.expect_table("input", input, 2)
+        raise NotImplementedError  # set self.divergence and self.output, return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_table("grad_output", grad_output, 2)
+        raise NotImplementedError  # set self.grad_input, a table, and return it
+
+
+def conditions(test):
+    def by_hand():
+        for mean, log_var, wanted in ((0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2)):
+            kl = GaussianKL()
+            kl.forward((column(mean, 2), column(log_var, 2)))
+            same(f"divergence of two codes of mean {mean}, log_var {log_var:.3f}", kl.divergence, 2 * wanted)
+
+    def by_counting():  # KL = E_q[ln q(z) − ln p(z)]
+        mean, log_var = 0.8, -1.2
+        z = np.random.default_rng(0).normal(mean, np.exp(log_var / 2), 20000)
+        log_q = -0.5 * (np.log(2 * np.pi) + log_var + (z - mean) ** 2 / np.exp(log_var))
+        kl = GaussianKL()
+        kl.forward((column(mean, 1), column(log_var, 1)))
+        mean_is("the mean of ln q − ln p", log_q + 0.5 * (np.log(2 * np.pi) + z**2), float(kl.divergence))
+
+    def weighs():
+        kl, x = GaussianKL(beta=3), (normal(3, 2), normal(3, 2, seed=2))
+        kl.forward(x)
+        wanted = nn.GaussianKL()
+        wanted.forward(x)
+        same("divergence at beta=3", kl.divergence, wanted.divergence)
+        same("loss at beta=3", kl.loss, 3 * wanted.divergence)
+        zero = np.zeros((3, 2), np.float32)
+        same("grad_input at beta=3", kl.backward(x, (zero, zero)), (3 * x[0], 1.5 * (np.exp(x[1]) - 1)))
+
+    test.layer(GaussianKL, nn.GaussianKL, (normal(4, 3), normal(4, 3, seed=2)), passes_through=True)
+    test.that("divergences that can be computed by hand", by_hand)
+    test.that("the divergence is the mean of ln q(z) − ln p(z)", by_counting)
+    test.that("beta weighs the gradient and the loss, not the divergence", weighs)
+
+
+if __name__ == "__main__":
+    check(conditions)

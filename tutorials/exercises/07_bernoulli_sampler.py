@@ -1,0 +1,70 @@
+"""Exercise 07: draw relaxed bits so that gradients pass through.  After tutorial 10.
+
+    a  logits, input  (N, Q)      u  noise  (N·L, Q), uniform in (0, 1)      y  output  (N·L, Q)      T  temperature
+
+    forward     y = (a + ln u − ln(1 − u)) / T,  L = `samples` times for each row, the draws of one row together
+    backward    with G = ∂L/∂y:    ∂L/∂a = Σₗ G / T
+
+A Sigmoid follows: z = σ(y) is above ½ with probability σ(a), at any temperature, and the lower T, the nearer z is to 0
+or 1.
+
+Hints
+- self.draw(backend.uniform, shape) draws u, or hands out what is held.  It stays in self.noise.
+- A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞.  Keep u within SMALLEST … LARGEST.
+- self.grouped(y) shows (N·L, Q) as (N, L, Q).
+
+Check it: python tutorials/exercises/07_bernoulli_sampler.py
+"""
+
+import numpy as np
+from checks import check, column, draws_right, expect, gradients, normal, same
+
+from minivae import backend, nn  # noqa: F401  backend.uniform is for you
+from minivae.debug import check_sampler
+
+SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24
+
+
+class BernoulliSampler(nn.Sampler):
+
+    def __init__(self, temperature=1, samples=1):
+        super().__init__(samples)
+        self.temperature = temperature
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", "Q"))
+        raise NotImplementedError
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        raise NotImplementedError
+
+
+def conditions(test):
+    def bits():
+        for temperature in (0.5, 2):
+            draws_right(check_sampler(BernoulliSampler(temperature), "bernoulli"))
+
+    def nearness():  # of relaxed bits z = σ(y), |y| < ln 9 is z in (.1, .9)
+        for temperature, share in ((0.1, 0.09), (0.5, 0.44), (1, 0.75), (2, 0.97)):
+            y = BernoulliSampler(temperature).forward(column(np.log(0.3) - np.log(0.7)))
+            same(f"the share of z in (.1, .9), for p = .3 and T = {temperature},", (np.abs(y) < np.log(9)).mean(),
+                 share, 0.02)
+
+    def ends():
+        layer = BernoulliSampler().hold_noise()
+        layer.noise = np.array([[0, 0.5, 1 - 2.0**-24]], dtype=np.float32)  # what uniform can return at its ends
+        y = layer.forward(np.zeros((1, 3), np.float32))
+        expect(np.isfinite(y).all(), f"u = 0, 0.5 and 1 − 2⁻²⁴ gave y = {y[0]}, expected finite numbers")
+
+    x = normal(4, 3)
+    test.layer(lambda: BernoulliSampler(0.7), lambda: nn.BernoulliSampler(0.7), x)
+    test.that("three draws a row: gradients agree with finite differences",
+              lambda: gradients(BernoulliSampler(0.7, samples=3), x))
+    test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
+    test.that("the lower the temperature, the nearer to bits", nearness)
+    test.that("the ends of the uniform distribution", ends)
+
+
+if __name__ == "__main__":
+    check(conditions)

@@ -1,0 +1,59 @@
+"""Exercise 08: flip pixels at random, and only while training.  After tutorial 09.
+
+    x  input  (N, ...), in [0, 1]      u  noise  (N, ...), uniform in [0, 1)      y  output  (N, ...)
+
+    training      y = 1 − x where u < p, else x        ∂L/∂x = −∂L/∂y where u < p, else ∂L/∂y
+    evaluation    y = x                                ∂L/∂x = ∂L/∂y
+
+Hints
+- self.train tells the mode: True while training.
+- self.draw(backend.uniform, shape) draws u, or hands out what is held.  It stays in self.noise, for the way back.
+- Make all comparisons before you write anything: a public listing of this layer sets some numbers to 0, then everything
+  below p to 1, and so flips every pixel.
+- In evaluation the layer may hand on its input as it is.
+
+Check it: python tutorials/exercises/08_bernoulli_noise.py
+"""
+
+import numpy as np
+from checks import check, draws_right, gradients, same
+
+from minivae import backend, nn  # noqa: F401  backend.uniform is for you
+from minivae.debug import check_noise
+
+
+class BernoulliNoise(nn.RandomLayer):
+
+    def __init__(self, p=0.1):
+        super().__init__()
+        self.p = p
+
+    def update_output(self, input):
+        self.expect("input", input)
+        raise NotImplementedError
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        raise NotImplementedError
+
+
+def conditions(test):
+    x = np.random.default_rng(1).random((4, 5)).astype(np.float32)
+
+    def flips():
+        for p in (0.0, 0.1, 0.5, 1.0):
+            draws_right(check_noise(BernoulliNoise(p), "bernoulli"))
+
+    def evaluates():
+        layer = BernoulliNoise(0.5).evaluate()
+        same("output in evaluation", layer.forward(x), x)
+        same("grad_input in evaluation", layer.backward(x, x), x)
+        gradients(layer, x)
+
+    test.layer(lambda: BernoulliNoise(0.4), lambda: nn.BernoulliNoise(0.4), x)
+    test.that("a share p of the pixels is flipped, counted over 25,000 pixels", flips)
+    test.that("evaluation changes nothing", evaluates)
+
+
+if __name__ == "__main__":
+    check(conditions)

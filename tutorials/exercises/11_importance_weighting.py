@@ -1,0 +1,79 @@
+"""Exercise 11: estimate log p(x) from weighted draws.  After tutorial 12.
+
+For each of N images, K codes z₁ … z_K were drawn from q(z|x).  You get three logarithms of each draw:
+
+    log_likelihood  ln p(x|zₖ)  (N, K)      log_prior  ln p(zₖ)  (N, K)      log_posterior  ln q(zₖ|x)  (N, K)
+
+    ln wₖ = ln p(x|zₖ) + ln p(zₖ) − ln q(zₖ|x)
+    result = ln [(1/K) Σₖ wₖ]        (N,), in nats
+
+With K = 1 it is the evidence lower bound for one draw; it grows with K, on average, and tends to ln p(x).
+
+Hints
+- ln wₖ is near −100 for a picture of digits, and e^−100 is 0 in float32.  Take out the largest weight first:
+  ln Σ wₖ = M + ln Σ e^(ln wₖ − M), with M the largest ln wₖ of that image.
+- The mean is inside the logarithm.  The mean of the logarithms is the evidence lower bound again.
+
+Check it: python tutorials/exercises/11_importance_weighting.py
+"""
+
+import numpy as np
+from checks import check, expect, same
+
+import minivae as mv
+from minivae import backend, evaluation
+from minivae.data import rectangles
+
+
+def importance_bound(log_likelihood, log_prior, log_posterior):
+    """ln (1/K) Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x) for each image: (N, K) each -> (N,)."""
+    raise NotImplementedError
+
+
+def log_normal(x, mean, variance):
+    return -0.5 * (np.log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
+
+
+def bound(x, k, mean, variance):
+    """importance_bound for z from N(0, 1), x = z + N(0, 1), and q(z|x) = N(mean, variance): ln p(x) is known."""
+    z = np.random.default_rng(0).normal(mean, np.sqrt(variance), (len(x), k))
+    x = x[:, None]
+    return importance_bound(log_normal(x, z, 1), log_normal(z, 0, 1), log_normal(z, mean, variance))
+
+
+def conditions(test):
+    x = np.array([-2.0, 0.0, 0.5, 3.0])
+    exact = log_normal(x, 0, 2)
+
+    def of_a_model():
+        model = mv.models.vae(image=(1, 6, 6), hidden=8)
+        images, k = rectangles(5, 6, 6, sides=(3, 3)).astype(np.float32), 7
+        wanted = evaluation.log_likelihood(model, images, samples=k, seed=3).per_image
+        model.evaluate().find_modules(mv.nn.Sampler)[0].samples = k
+        with backend.seeded(3):
+            parameters = model.encode(images)
+            z = model.sampler.forward(parameters)
+        terms = (-model.criterion().rows(model.decoder.forward(z), images), model.kl.log_prior(z),
+                 model.kl.log_posterior(parameters, z))
+        same("the bound of 5 images under a VAE, K = 7", importance_bound(*(t.reshape(5, k) for t in terms)), wanted,
+             1e-4)
+
+    def small():
+        far = np.full((2, 3), -1000, np.float32)
+        same("the bound when every ln w is −1000", importance_bound(far, 0 * far, 0 * far), far[:, 0])
+
+    def grows():
+        one, many = (bound(np.full(4000, 1.0), k, 0, 1).mean() for k in (1, 50))
+        truth = log_normal(1, 0, 2)
+        expect(one < many - 0.1 and abs(many - truth) < 0.02,
+               f"drawing from the prior, ln p(x) = {truth:.3f}; K = 1 gives {one:.3f} and K = 50 {many:.3f}")
+
+    test.that("q = the exact posterior: every draw gives ln p(x)",
+              lambda: same("the bound", bound(x, 5, x[:, None] / 2, 0.5), exact))
+    test.that("q = the prior: it grows with K and tends to ln p(x)", grows)
+    test.that("weights too small for a float32", small)
+    test.that("a VAE, as minivae.evaluation.log_likelihood", of_a_model)
+
+
+if __name__ == "__main__":
+    check(conditions)
