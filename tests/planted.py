@@ -434,3 +434,86 @@ class GaussianForgetsPrecision(nn.GaussianNLLCriterion):
     def update_grad_input(self, input, target):
         mean, log_var = super().update_grad_input(input, target)
         return mean * np.exp(input[1]), log_var
+
+
+# -- written from scratch -----------------------------------------------------------------------------
+
+
+class Gain(nn.Module):
+    """y = x · gain, one gain a unit."""
+
+    parameter_names = ("gain",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("gain", (5,))
+        self.gain[...] = np.linspace(0.5, 1.5, 5)
+
+    def update_output(self, input):
+        self.output = input * self.gain
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * self.gain
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_gain += scale * (grad_output * input).sum(axis=0)
+
+
+@plant("wrong axis", input=x(5, 5))
+class GainSumsOverUnits(Gain):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_gain += scale * (grad_output * input).sum(axis=1)
+
+
+@plant("parameter modified")
+class GainLearnsInBackward(Gain):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, grad_output, scale)
+        self.gain -= 0.01 * self.grad_gain
+
+
+@plant("rebound")
+class GainMakesNewGradients(Gain):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_gain = self.grad_gain + scale * (grad_output * input).sum(axis=0)
+
+
+@plant("wrong side")
+class LeakyByGradOutput(nn.ReLU):
+    def update_output(self, input):
+        self.output = np.where(input > 0, input, 0.1 * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.where(grad_output > 0, grad_output, 0.1 * grad_output)
+
+
+@plant("factor missing")
+class BernoulliKLForgetsChainRule(nn.BernoulliKL):
+    def update_grad_input(self, input, grad_output):
+        return grad_output + self.beta * input
+
+
+class FirstNoise(nn.GaussianSampler):
+    """Keeps the noise of its first forward for every backward."""
+
+    kept = None
+
+    def update_output(self, input):
+        output = super().update_output(input)
+        self.kept = self.noise.copy() if self.kept is None else self.kept
+        return output
+
+
+@plant("stale noise", input=PAIR)
+class SamplerKeepsFirstNoise(FirstNoise):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy(), 0.5 * np.exp(input[1] / 2) * grad_output * self.kept
+
+
+@plant("term", input=x(3, 4, low=0.1, high=0.9), target=x(3, 4, seed=5, low=0, high=1))
+class BCEForgetsWhite(nn.BCECriterion):
+    def update_grad_input(self, input, target):
+        return -target / input

@@ -19,7 +19,12 @@ def observe(twin, input, grad_output, kept):
     if not all(map(same, arrays(output), arrays(again))):
         watch.add("noise not held", "two forward passes with held noise differ: draw noise with self.draw(...), which "
                   "keeps it while hold_noise() is on")
+    weights = [np.array(array) for _, array, _ in watch.parameters]
     grad, grads = watch.backward()
+    for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
+        if not np.array_equal(array, before, equal_nan=True):
+            watch.add("parameter modified", "backward has changed this parameter; only the optimiser may", path)
+            array[...] = before
     for path, old, new in zip(watch.paths, watch.parameters, twin.named_parameters()):
         if new[2] is not old[2]:
             watch.add("rebound", "the gradient has become a new array, of which the flat vector of get_parameters "

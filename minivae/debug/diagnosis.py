@@ -101,8 +101,8 @@ def explain(check, facts):
     seen = ~check.kink
     found = []
     for rules in ((_transposed, _factor, _signs, _own_term, _by_products, _by_draws, _by_children),
-                  (_masked, _by_function), (_missing_term,), (_missing_product,)):  # the general ones last
-        for rule in rules:
+                  (_masked, _by_side), (_by_function, _by_axis), (_missing_term,), (_missing_product, _in_own_term)):
+        for rule in rules:  # the general ones last
             found += [finding for finding in rule(a, n, seen, facts) if finding.kind not in {f.kind for f in found}]
         if found:
             break
@@ -298,7 +298,8 @@ def _by_function(a, n, seen, facts):
     found = []
     with np.errstate(all="ignore"):
         for label, f in facts.functions(a.shape):
-            wrong = f"grad_output is multiplied by {label}, which is not the derivative"
+            wrong = (f"grad_output is multiplied by {label}, which is not the derivative, or not all of it: where an "
+                     "output depends on several inputs, a term of each is to be added")
             for kind, text, basis, wanted in (
                     ("factor missing", f"the factor {label} is missing", n, a * f),
                     ("factor too many", f"there is a factor {label} too many", n * f, a),
@@ -313,6 +314,46 @@ def _by_function(a, n, seen, facts):
             if np.isfinite(d[seen]).all() and _fits(each * d * d, a, seen):
                 found.append(Finding("factor too many", "the derivative has been multiplied by twice", "certain"))
     yield from found or other  # grad_output times something is true of many mistakes: only if nothing more exact is
+
+
+def _by_side(a, n, seen, facts):
+    """Layers whose slope has two values, such as a leaky rectifier: the side is chosen by the wrong thing."""
+    for g in facts.g:
+        if g.shape != a.shape or not np.all(g):
+            continue
+        right, wrong = n / g, a / g
+        low, high = right.min(), right.max()
+        if high - low < 1e-6 or not same(np.where(right > (low + high) / 2, high, low), right, TOLERANCE):
+            continue
+        for label, value in (("grad_output", g), *facts.values(a.shape)):
+            for word, side in (("where", value > 0), ("except where", value <= 0)):
+                if same(np.where(side, high, low), wrong, TOLERANCE):
+                    yield Finding("wrong side", f"the slope {high:.4g} instead of {low:.4g} is taken {word} {label} is "
+                                  "positive, which is not the condition of the forward pass", "certain")
+                    return
+
+
+def _by_axis(a, n, seen, facts):
+    """Parameters of one number a unit: the sum runs over the units instead of the batch."""
+    for g in facts.g:
+        for _, v in [("", np.ones_like(g)), *facts.functions(g.shape)]:
+            product = g * v
+            if a.ndim == 1 and product.ndim == 2 and _fits(product.sum(axis=0), n, seen):
+                for text, candidate in (("over the units instead of the batch", product.sum(axis=1)),
+                                        ("over everything", np.full(a.shape, product.sum()))):
+                    if _fits(candidate, a, seen):
+                        yield Finding("wrong axis", f"the sum runs {text}", "certain")
+                        return
+
+
+def _in_own_term(a, n, seen, facts):
+    """Pass-through layers whose own gradient is wrong by a factor that differs from entry to entry."""
+    for g in facts.g if facts.passes_on else ():
+        if g.shape == a.shape:
+            for finding in _by_function(a - g, n - g, seen, facts):
+                if finding.kind != "wrong derivative":
+                    yield Finding(finding.kind, "in the layer's own gradient, which is added to grad_output: "
+                                  + finding.text, finding.certainty)
 
 
 def _missing_term(a, n, seen, facts):

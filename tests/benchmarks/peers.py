@@ -1,0 +1,200 @@
+"""A training step of a workload, as each peer would write it.  Each function returns (step, version)."""
+
+import numpy as np
+
+
+def pixels(work):
+    """The data set, bytes (n, D): mostly black, as digits and squares are."""
+    random = np.random.default_rng(0)
+    shape = (60000 if work.grey else 5000, work.pixels)
+    return ((random.random(shape, np.float32) < 0.2) * random.integers(1, 256 if work.grey else 2, shape)).astype(np.uint8)
+
+
+# -- minivae ------------------------------------------------------------------------------------------
+
+
+def minivae(work):
+    import minivae as mv
+    from minivae import models
+    from minivae.data import Batches
+    from minivae.training import Training
+
+    mv.manual_seed(0)
+    options = {"image": (work.pixels,), "hidden": work.encoder[-1], "code": work.code, "samples": work.samples}
+    if work.likelihood != "bernoulli" or len(work.encoder) == 2:
+        model = models.aevb(work.likelihood, **options)
+    elif work.binary:
+        model = models.bernoulli_vae(**options)
+    else:
+        model = models.denoising_vae(p=work.flip, **options)
+    batches = Batches(pixels(work), work.batch, 1 / 255 if work.grey else 1)
+    return Training(model, batches).step, mv.__version__
+
+
+def floor(work):
+    """Only the matrix products, each in the orientation that its layer has them in."""
+    random = np.random.default_rng(0)
+
+    def array(*shape):
+        return random.standard_normal(shape, dtype=np.float32)
+
+    products = []
+    for rows, n_in, n_out, first in work.products():
+        x, w, g = array(rows, n_in), array(n_out, n_in), array(rows, n_out)
+        y, gx, gw = np.empty((rows, n_out), np.float32), np.empty_like(x), np.empty_like(w)
+        products += [(x, w.T, y), (g.T, x, gw)] + ([] if first else [(g, w, gx)])
+
+    def step():
+        for a, b, out in products:
+            np.matmul(a, b, out=out)
+
+    return step, np.__version__
+
+
+# -- PyTorch ------------------------------------------------------------------------------------------
+
+
+def eager(work):
+    return _pytorch(work, fused=False, compiled=False)
+
+
+def fused(work):
+    return _pytorch(work, fused=True, compiled=False)
+
+
+def compile(work):
+    return _pytorch(work, fused=True, compiled=True)
+
+
+def _pytorch(work, fused, compiled):
+    import torch
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    torch.manual_seed(0)
+
+    def mlp(widths):
+        return nn.Sequential(*(layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())))
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = mlp(work.encoder), mlp((work.code, *work.decoder))
+            self.first = nn.Linear(work.encoder[-1], work.code)
+            self.second = None if work.binary else nn.Linear(work.encoder[-1], work.code)
+            self.pixel_mean = nn.Linear(work.decoder[-1], work.pixels)
+            gaussian = work.likelihood == "gaussian"
+            self.pixel_log_var = nn.Linear(work.decoder[-1], work.pixels) if gaussian else None
+
+        def forward(self, x):
+            noisy = torch.where(torch.rand_like(x) < work.flip, 1 - x, x) if work.flip else x
+            h = self.encoder(noisy)
+            if work.binary:
+                a = self.first(h)
+                u = torch.rand_like(a).clamp(1e-7, 1 - 1e-7)
+                z, p = torch.sigmoid(a + torch.log(u) - torch.log1p(-u)), torch.sigmoid(a)
+                kl = (p * a - nn.functional.softplus(a) + 0.6931472).sum()
+            else:
+                mean, log_var = self.first(h), self.second(h)
+                kl = 0.5 * (mean * mean + log_var.exp() - 1 - log_var).sum()
+                mean, std = (each.repeat_interleave(work.samples, 0) for each in (mean, torch.exp(0.5 * log_var)))
+                z = mean + std * torch.randn_like(mean)
+            h, target = self.decoder(z), x.repeat_interleave(work.samples, 0)
+            y = self.pixel_mean(h)
+            if work.likelihood == "bernoulli":
+                loss = binary_cross_entropy_with_logits(y, target, reduction="sum")
+            elif work.likelihood == "gaussian":
+                log_var = self.pixel_log_var(h).clamp(min=-6)
+                loss = 0.5 * (1.837877 + log_var + (target - y) ** 2 * torch.exp(-log_var)).sum()
+            else:
+                loss = 0.5 * (1.837877 + (target - y) ** 2).sum()
+            return loss / work.samples + kl
+
+    model, data = Model(), torch.from_numpy(pixels(work))
+    loss_of = torch.compile(model) if compiled else model
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
+    scale = 1 / 255 if work.grey else 1.0
+
+    def step():
+        x = data[torch.randint(len(data), (work.batch,))].float() * scale
+        optimizer.zero_grad()
+        loss_of(x).backward()
+        optimizer.step()
+
+    return step, torch.__version__
+
+
+# -- JAX ----------------------------------------------------------------------------------------------
+
+
+def jax(work):
+    import jax
+    import jax.numpy as jnp
+
+    random = np.random.default_rng(0)
+
+    def linear(n_in, n_out):
+        bound = n_in**-0.5
+        return tuple(jnp.asarray(random.uniform(-bound, bound, shape).astype(np.float32)) for shape in
+                     ((n_in, n_out), (n_out,)))
+
+    def mlp(widths):
+        return [linear(i, o) for i, o in zip(widths, widths[1:])]
+
+    heads = 1 if work.binary else 2
+    parameters = {"encoder": mlp(work.encoder), "decoder": mlp((work.code, *work.decoder)),
+                  "code": [linear(work.encoder[-1], work.code) for _ in range(heads)],
+                  "pixels": [linear(work.decoder[-1], work.pixels)
+                             for _ in range(2 if work.likelihood == "gaussian" else 1)]}
+
+    def apply(layers, x):
+        for w, b in layers:
+            x = jax.nn.relu(x @ w + b)
+        return x
+
+    def loss_of(parameters, x, key):
+        flip_key, noise_key = jax.random.split(key)
+        noisy = jnp.where(jax.random.uniform(flip_key, x.shape) < work.flip, 1 - x, x) if work.flip else x
+        h = apply(parameters["encoder"], noisy)
+        code = [h @ w + b for w, b in parameters["code"]]
+        if work.binary:
+            a, = code
+            u = jax.random.uniform(noise_key, a.shape, minval=1e-7, maxval=1 - 1e-7)
+            z, p = jax.nn.sigmoid(a + jnp.log(u) - jnp.log1p(-u)), jax.nn.sigmoid(a)
+            kl = (p * a - jax.nn.softplus(a) + 0.6931472).sum()
+        else:
+            mean, log_var = code
+            kl = 0.5 * (mean * mean + jnp.exp(log_var) - 1 - log_var).sum()
+            mean, std = (jnp.repeat(each, work.samples, 0) for each in (mean, jnp.exp(0.5 * log_var)))
+            z = mean + std * jax.random.normal(noise_key, mean.shape)
+        h, target = apply(parameters["decoder"], z), jnp.repeat(x, work.samples, 0)
+        y, *rest = (h @ w + b for w, b in parameters["pixels"])
+        if work.likelihood == "bernoulli":
+            loss = (jnp.maximum(y, 0) - y * target + jnp.log1p(jnp.exp(-jnp.abs(y)))).sum()
+        else:
+            log_var = jnp.maximum(rest[0], -6) if rest else 0.0
+            loss = 0.5 * (1.837877 + log_var + (target - y) ** 2 * jnp.exp(-log_var)).sum()
+        return loss / work.samples + kl
+
+    scale = 1 / 255 if work.grey else 1.0
+    data = jnp.asarray(pixels(work))
+
+    def update(state, key):
+        parameters, m, v, t = state
+        index_key, key = jax.random.split(key)
+        x = data[jax.random.randint(index_key, (work.batch,), 0, len(data))].astype(jnp.float32) * scale
+        grads = jax.grad(loss_of)(parameters, x, key)
+        tree = jax.tree_util.tree_map
+        m, v = tree(lambda m, g: 0.9 * m + 0.1 * g, m, grads), tree(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
+        size = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        return tree(lambda p, m, v: p - size * m / (jnp.sqrt(v) + 1e-8), parameters, m, v), m, v, t + 1
+
+    zeros = jax.tree_util.tree_map(jnp.zeros_like, parameters)
+    held = {"state": (parameters, zeros, zeros, 1.0), "key": jax.random.PRNGKey(0)}
+    compiled = jax.jit(update, donate_argnums=0)
+
+    def step():
+        held["key"], key = jax.random.split(held["key"])
+        held["state"] = jax.block_until_ready(compiled(held["state"], key))
+
+    return step, jax.__version__

@@ -1,0 +1,118 @@
+"""Milliseconds of a training step: minivae beside PyTorch and JAX, on this machine, in turn.
+
+    python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 3] [--peers minivae floor eager fused compile jax]
+
+A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
+peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
+logits, as its best user would.  `floor`: the step's bare matrix products in NumPy.  Peers that are not installed are
+left out.  Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE: they slow NumPy down.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from workloads import WORKLOADS
+
+PEERS = ("minivae", "floor", "eager", "fused", "compile", "jax")
+NAMES = {"eager": "PyTorch eager", "fused": "PyTorch, fused Adam", "compile": "torch.compile, fused Adam",
+         "jax": "JAX jit", "floor": "bare products, NumPy"}
+SECONDS = 4  # of one measurement, after the warm-up
+WARM_UP = 30  # steps
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD",
+                        help=f"of {', '.join(WORKLOADS)}; by default all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
+    parser.add_argument("--measure", nargs=2, metavar=("PEER", "WORKLOAD"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(*args.measure)))
+        return
+    print(f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    tables = {workload: compare(workload, args.peers, args.rounds) for workload in args.workloads}
+    report(tables, args.peers)
+
+
+def processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in (cpuinfo.read_text() if cpuinfo.exists() else "").splitlines()
+             if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def compare(workload, peers, rounds):
+    """{peer: [measurement of each round]}, the peers in turn."""
+    results = {}
+    for _ in range(rounds):
+        for peer in peers:
+            environment = {key: value for key, value in os.environ.items()
+                           if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+            done = subprocess.run([sys.executable, __file__, "--measure", peer, workload], env=environment,
+                                  capture_output=True, text=True)
+            if done.returncode == 0:
+                results.setdefault(peer, []).append(json.loads(done.stdout.splitlines()[-1]))
+            elif "ModuleNotFoundError" not in done.stderr:
+                print(f"{peer} {workload}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    return results
+
+
+def measure(peer, workload):
+    """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
+    started = time.perf_counter()
+    import peers
+
+    step, version = getattr(peers, peer)(WORKLOADS[workload])
+    imported = time.perf_counter() - started
+    for _ in range(WARM_UP):
+        step()
+    times, end = [], time.perf_counter() + SECONDS
+    while (now := time.perf_counter()) < end:
+        for _ in range(5):
+            step()
+        times.append((time.perf_counter() - now) / 5)
+    return {"ms": statistics.median(times) * 1e3, "MB": peak_memory(), "start": imported, "version": version}
+
+
+def peak_memory():
+    """Of this process, in MB; since it began, so without what its parent held."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def report(tables, peers):
+    peers = [peer for peer in peers if any(peer in results for results in tables.values())]
+    others = [peer for peer in peers if peer != "minivae"]
+    print("| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |")
+    print("|---" * (len(others) + 2) + "|")
+    for workload, results in tables.items():
+        mine = [each["ms"] for each in results["minivae"]]
+        cells = [f"{WORKLOADS[workload].title} | {statistics.median(mine):.2f}"]
+        for peer in others:
+            theirs = [each["ms"] for each in results.get(peer, [])]
+            ratios = [a / b for a, b in zip(theirs, mine)]
+            cells.append(f"{statistics.median(theirs):.2f} (×{statistics.median(ratios):.2f}, {min(ratios):.2f}–"
+                         f"{max(ratios):.2f})" if theirs else "")
+        print("| " + " | ".join(cells) + " |")
+    print("\nIn brackets: the peer's time / minivae's, the median of the rounds and their range.\n")
+    print("| peer | version | peak memory, MB | import and build, s |\n|---|---|---|---|")
+    for peer in peers:
+        runs = [each for results in tables.values() for each in results.get(peer, [])]
+        print(f"| {NAMES.get(peer, peer)} | {runs[0]['version']} | {max(each['MB'] for each in runs):.0f} | "
+              f"{statistics.median(each['start'] for each in runs):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The networks that are timed: their layers, their data and how they are drawn from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """An encoder with two heads (or one, of logits), a code, a decoder with one head or two, and a batch."""
+
+    title: str
+    encoder: tuple  # widths, from the pixels to the last hidden layer
+    code: int
+    decoder: tuple  # widths, from the first hidden layer to the last
+    batch: int
+    likelihood: str = "bernoulli"
+    samples: int = 1
+    flip: float = 0.0  # probability that a pixel of the input is flipped
+    binary: bool = False  # code of relaxed bits
+    grey: bool = True  # bytes from 0 to 255, of 60,000 images; else 0 and 1, of 5,000
+
+    @property
+    def pixels(self):
+        return self.encoder[0]
+
+    def products(self):
+        """(rows, width in, width out, is it the first) of every linear layer."""
+        pairs = list(zip(self.encoder, self.encoder[1:]))
+        layers = [(self.batch, i, o, k == 0) for k, (i, o) in enumerate(pairs)]
+        layers += [(self.batch, self.encoder[-1], self.code, False)] * (1 if self.binary else 2)
+        rows, widths = self.batch * self.samples, (self.code, *self.decoder)
+        layers += [(rows, i, o, False) for i, o in zip(widths, widths[1:])]
+        return layers + [(rows, widths[-1], self.pixels, False)] * (2 if self.likelihood == "gaussian" else 1)
+
+
+def _aevb(title, **options):
+    return Workload(title, (784, 400), 20, (400,), 128, **options)
+
+
+WORKLOADS = {
+    "dvae": Workload("dvae: 576-1152-1152-2, batch 16", (576, 1152, 1152), 2, (1152, 1152), 16, flip=0.1, grey=False),
+    "bvae": Workload("bvae: 576-1152-1152-50, batch 16", (576, 1152, 1152), 50, (1152, 1152), 16, binary=True,
+                     grey=False),
+    "mnist": _aevb("mnist: 784-400-20, batch 128"),
+    "aevb": _aevb("aevb Bernoulli, L = 5", samples=5),
+    "identity": _aevb("aevb identity Gaussian, L = 5", samples=5, likelihood="identity_gaussian"),
+    "gaussian": _aevb("aevb Gaussian, L = 5", samples=5, likelihood="gaussian"),
+}
