@@ -96,7 +96,7 @@ class LinearAccumulatesInBothVerbs(nn.Linear):
         return super().update_grad_input(input, grad_output)
 
 
-@plant("factor", make=wide)
+@plant("accumulated twice", make=wide)
 class LinearAccumulatesTwice(nn.Linear):
     def acc_grad_parameters(self, input, grad_output, scale=1):
         super().acc_grad_parameters(input, grad_output, scale)
@@ -517,3 +517,9 @@ class SamplerKeepsFirstNoise(FirstNoise):
 class BCEForgetsWhite(nn.BCECriterion):
     def update_grad_input(self, input, target):
         return -target / input
+
+
+@plant("factor missing", "wrong derivative")
+class TanhPlusSquare(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 + self.output**2)

@@ -32,6 +32,7 @@ class Facts:
 
     def __init__(self, module, input, output, grad_output, earlier=None):
         self.module = module
+        self.of_parameter = False  # whether the array that is explained now is one
         self.earlier = earlier or {}  # {name: input gradient that an earlier forward, with other noise, had}
         self.x, self.y, self.g = arrays(input), arrays(output), arrays(grad_output)
         self.noise = getattr(module, "noise", None)
@@ -77,7 +78,7 @@ class Facts:
             for label, v in self.values(shape):
                 sigma = 1 / (1 + np.exp(-v))
                 found += [(label, v), (f"1 − v of {label}", 1 - v), (f"v (1 − v) of {label}", v * (1 - v)),
-                          (f"1 − v² of {label}", 1 - v * v), (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)),
+                          (f"1 − v² of {label}", 1 - v * v), (f"1 + v² of {label}", 1 + v * v), (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)),
                           (f"e^(v/2), a standard deviation, of {label}", np.exp(v / 2)),
                           (f"e^v − 1 of {label}", np.expm1(v)), (f"σ(v) of {label}", sigma),
                           (f"σ(v) (1 − σ(v)) of {label}", sigma * (1 - sigma)),
@@ -99,6 +100,7 @@ def explain(check, facts):
     if not np.any(a):
         return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added", "certain")]
     seen = ~check.kink
+    facts.of_parameter = not check.name.startswith(("input", "prediction"))
     found = []
     for rules in ((_transposed, _factor, _signs, _own_term, _by_products, _by_draws, _by_children),
                   (_masked, _by_side), (_by_function, _by_axis), (_missing_term,), (_missing_product, _in_own_term)):
@@ -158,7 +160,10 @@ def _factor(a, n, seen, facts):
     if c is None or seen.sum() < 2 or abs(c - 1) < 1e-4:
         return
     labels = _labels(c, facts)
-    if abs(c + 1) < 1e-4:
+    if abs(c - 2) < 1e-4 and facts.of_parameter:
+        yield Finding("accumulated twice", "every entry is 2 times what it should be: it has been added twice, or there "
+                      "is a constant factor of 2", "certain")
+    elif abs(c + 1) < 1e-4:
         yield Finding("sign", "the sign is wrong: every entry is −1 times what it should be", "certain")
     elif labels:
         yield Finding("factor", f"every entry is {c:.4g} times what it should be: a constant factor of "
@@ -169,7 +174,7 @@ def _factor(a, n, seen, facts):
 
 def _signs(a, n, seen, facts):
     wrong = (np.sign(a) != np.sign(n)) & seen
-    if _fits(np.abs(a), np.abs(n), seen) and not wrong.all():
+    if _fits(np.abs(a), np.abs(n), seen) and wrong.any() and not wrong.all():
         yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
                       "derivative of −1 is missing, as where a pixel was flipped, or an abs is there", "certain")
 
@@ -208,7 +213,7 @@ def _by_products(a, n, seen, facts):
     wrong = [("the output instead of grad_output", lambda: y.T @ x),
              ("the output instead of the input", lambda: g.T @ y),
              ("the transposed weight", lambda: g @ weight.T), ("the weight, not transposed", lambda: g @ weight),
-             ("the input instead of grad_output", lambda: x @ weight), ("the factors exchanged", lambda: x.T @ g),
+             ("the input instead of grad_output", lambda: x @ weight),
              ("the output instead of grad_output, summed over the batch", lambda: y.sum(axis=0)),
              ("the first row of grad_output only", lambda: g[0]), ("the last row of grad_output only", lambda: g[-1]),
              ("the mean of grad_output instead of the sum", lambda: g.mean(axis=0)),

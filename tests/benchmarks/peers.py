@@ -1,5 +1,7 @@
 """A training step of a workload, as each peer would write it.  Each function returns (step, version)."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -7,7 +9,8 @@ def pixels(work):
     """The data set, bytes (n, D): mostly black, as digits and squares are."""
     random = np.random.default_rng(0)
     shape = (60000 if work.grey else 5000, work.pixels)
-    return ((random.random(shape, np.float32) < 0.2) * random.integers(1, 256 if work.grey else 2, shape)).astype(np.uint8)
+    white = random.random(shape, np.float32) < 0.2
+    return (white * random.integers(1, 256 if work.grey else 2, shape)).astype(np.uint8)
 
 
 # -- minivae ------------------------------------------------------------------------------------------
@@ -74,7 +77,7 @@ def _pytorch(work, fused, compiled):
     torch.manual_seed(0)
 
     def mlp(widths):
-        return nn.Sequential(*(layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())))
+        return nn.Sequential(*(layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())))
 
     class Model(nn.Module):
         def __init__(self):
@@ -139,7 +142,7 @@ def jax(work):
                      ((n_in, n_out), (n_out,)))
 
     def mlp(widths):
-        return [linear(i, o) for i, o in zip(widths, widths[1:])]
+        return [linear(i, o) for i, o in pairwise(widths)]
 
     heads = 1 if work.binary else 2
     parameters = {"encoder": mlp(work.encoder), "decoder": mlp((work.code, *work.decoder)),

@@ -1,6 +1,7 @@
 """The networks that are timed: their layers, their data and how they are drawn from."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Workload:
         layers = [(self.batch, i, o, k == 0) for k, (i, o) in enumerate(pairs)]
         layers += [(self.batch, self.encoder[-1], self.code, False)] * (1 if self.binary else 2)
         rows, widths = self.batch * self.samples, (self.code, *self.decoder)
-        layers += [(rows, i, o, False) for i, o in zip(widths, widths[1:])]
+        layers += [(rows, i, o, False) for i, o in pairwise(widths)]
         return layers + [(rows, widths[-1], self.pixels, False)] * (2 if self.likelihood == "gaussian" else 1)
 
 
