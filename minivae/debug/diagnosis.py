@@ -78,7 +78,8 @@ class Facts:
             for label, v in self.values(shape):
                 sigma = 1 / (1 + np.exp(-v))
                 found += [(label, v), (f"1 − v of {label}", 1 - v), (f"v (1 − v) of {label}", v * (1 - v)),
-                          (f"1 − v² of {label}", 1 - v * v), (f"1 + v² of {label}", 1 + v * v), (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)),
+                          (f"1 − v² of {label}", 1 - v * v), (f"1 + v² of {label}", 1 + v * v),
+                          (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)),
                           (f"e^(v/2), a standard deviation, of {label}", np.exp(v / 2)),
                           (f"e^v − 1 of {label}", np.expm1(v)), (f"σ(v) of {label}", sigma),
                           (f"σ(v) (1 − σ(v)) of {label}", sigma * (1 - sigma)),
@@ -161,8 +162,8 @@ def _factor(a, n, seen, facts):
         return
     labels = _labels(c, facts)
     if abs(c - 2) < 1e-4 and facts.of_parameter:
-        yield Finding("accumulated twice", "every entry is 2 times what it should be: it has been added twice, or there "
-                      "is a constant factor of 2", "certain")
+        yield Finding("accumulated twice", "every entry is 2 times what it should be: it has been added twice, or "
+                      "there is a constant factor of 2", "certain")
     elif abs(c + 1) < 1e-4:
         yield Finding("sign", "the sign is wrong: every entry is −1 times what it should be", "certain")
     elif labels:
