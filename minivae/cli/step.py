@@ -1,16 +1,15 @@
 """minivae step: walk through one forward and one backward pass in the terminal."""
 
 import cmd
-import inspect
-from pathlib import Path
 
 import numpy as np
 
-from minivae import backend, checkpoint, models
+from minivae import backend
 from minivae.cli import options
-from minivae.data import Redrawn, data_set
+from minivae.cli.subjects import NAMES, subject
+from minivae.data import Redrawn
 from minivae.debug.tracing import trace
-from minivae.errors import MinivaeError, OptionError
+from minivae.errors import MinivaeError
 
 
 def add_to(verbs):
@@ -18,7 +17,7 @@ def add_to(verbs):
         "step", help="walk through a forward and a backward pass", formatter_class=options.Help,
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
         "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.")
-    verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {', '.join(models.BY_NAME)}")
+    verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
     verb.add_argument("--images", type=options.whole, metavar="N", default=2, help="images in the batch")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0,
@@ -27,31 +26,15 @@ def add_to(verbs):
 
 
 def run(args):
-    model, images = _load(args)
-    recorded = trace(model.training(), images, seed=args.seed)
+    model, data, _ = subject(args.what, args.seed)
+    images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
+    images = images[:args.images].astype(model.dtype) * model.dtype.type(data.scale)
+    recorded = trace(model.training(), backend.from_numpy(images, like=model.backend), seed=args.seed)
     if args.table:
         print(recorded)
     else:
         Walk(recorded).cmdloop()
     return 0
-
-
-def _load(args):
-    """(model, images) of a run's folder, or of a new model by name."""
-    if args.what in models.BY_NAME and not Path(args.what).exists():
-        backend.manual_seed(args.seed)
-        default = inspect.signature(models.BY_NAME[args.what]).parameters["image"].default
-        model, source = models.build(args.what), {"name": "rectangles" if len(default) == 3 else "mnist"}
-    else:
-        try:
-            model, config = checkpoint.load_model(args.what)
-        except OptionError as error:
-            raise OptionError(f"{args.what!r} is no run and none of {', '.join(models.BY_NAME)}: {error}") from error
-        source = config["data"]
-    data = data_set.build(**source)
-    images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
-    images = images[:args.images].astype(model.dtype) * model.dtype.type(data.scale)
-    return model, backend.from_numpy(images, like=model.backend)
 
 
 class Walk(cmd.Cmd):

@@ -1,4 +1,4 @@
-"""Tables, which may hold tables, as flat lists and back."""
+"""Tables of arrays, which may hold tables, as flat lists and back; and tables of text."""
 
 import numpy as np
 
@@ -37,3 +37,10 @@ def same(a, b, tolerance=1e-7):
         return False
     with np.errstate(all="ignore"):
         return bool(np.linalg.norm(np.subtract(a, b)) <= tolerance * max(np.linalg.norm(a), np.linalg.norm(b)))
+
+
+def columns(rows, left=(0,)):
+    """Lines of text whose columns are aligned: those numbered in `left` to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) if k in left else cell.rjust(width)
+                      for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae import backend
 from minivae.debug.behaviour import random_like
-from minivae.debug.tables import mapped, named
+from minivae.debug.tables import columns, mapped, named
 from minivae.errors import OptionError
 
 
@@ -67,7 +67,7 @@ class Step:
 
     def __str__(self):
         rows = [each.row() for each in (*self.given, *self.made)]
-        lines = [f"[{self.number}] {self.title}.{self.verb}", *_table([HEADER[2:], *rows])]
+        lines = [f"[{self.number}] {self.title}.{self.verb}", *columns([HEADER[2:], *rows], left=(0, 1, 2, 8))]
         with np.printoptions(precision=4, suppress=True, threshold=60, edgeitems=3, linewidth=110):
             lines += [f"{each.name} =\n{each.array}" for each in self.made]
         return "\n".join(lines)
@@ -105,7 +105,7 @@ class Trace:
                  *each.row()] for step in self.steps for k, each in enumerate(step.made)]
 
     def __str__(self):
-        return "\n".join(_table([HEADER, *self.rows()]))
+        return "\n".join(columns([HEADER, *self.rows()], left=(0, 1, 2, 3, 4, 10)))
 
     def _repr_html_(self):
         def cells(row, tag):
@@ -204,11 +204,3 @@ def _gradients(owner, result, arguments):
     return _record([f"grad_{name}" for name in owner.parameter_names if getattr(owner, name) is not None],
                    [getattr(owner, "grad_" + name) for name in owner.parameter_names
                     if getattr(owner, name) is not None])
-
-
-def _table(rows):
-    """Lines of text whose columns are aligned: words left, numbers right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    left = len(rows[0]) - 8 if len(rows[0]) > 9 else 1
-    return ["  ".join(cell.ljust(width) if k < left + 2 or k == len(row) - 1 else cell.rjust(width)
-                      for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]

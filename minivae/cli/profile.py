@@ -1,0 +1,26 @@
+"""minivae profile: where the time of a training step goes."""
+
+from minivae.cli import options
+from minivae.cli.subjects import NAMES, subject
+from minivae.data import Batches
+from minivae.debug.profiling import profile
+from minivae.training import Training
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "profile", help="where the time of a training step goes", formatter_class=options.Help,
+        description="Take training steps of a run, or of a new model, and print for each module the milliseconds of "
+        "its forward and backward pass, their share of the step, and the memory that it holds.  Nothing is written.")
+    verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
+    verb.add_argument("--steps", type=options.whole, metavar="N", default=100, help="to take the mean of")
+    verb.add_argument("--batch-size", type=options.whole, metavar="N", default=None,
+                      help="images a step; by default the run's, or the article's")
+    verb.set_defaults(run=run)
+
+
+def run(args):
+    model, data, schedule = subject(args.what)
+    batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
+    print(profile(Training(model, batches, schedule["learning_rate"]), args.steps))
+    return 0

@@ -1,0 +1,116 @@
+"""Where the time of a training step goes, module by module (torch/nn's Profile)."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from minivae import backend
+from minivae.debug.tables import columns
+
+WARM_UP = 5  # steps: buffers are made in the first ones
+
+
+@dataclass
+class Part:
+    """One module, or another part of a step: milliseconds a step, and bytes that it holds."""
+
+    title: str
+    forward: float = 0.0
+    backward: float = 0.0
+    parameters: int = 0  # bytes, gradients included
+    buffers: int = 0
+
+
+@dataclass
+class Profile:
+    """The parts of a step; print it for a table."""
+
+    steps: int
+    total: float  # milliseconds a step
+    parts: list[Part] = field(default_factory=list)
+
+    def __str__(self):
+        rows = [["", "forward ms", "backward ms", "share", "parameters MB", "buffers MB"]]
+        for part in self.parts:
+            rows.append([part.title, _ms(part.forward), _ms(part.backward),
+                         f"{(part.forward + part.backward) / self.total:.0%}", _mb(part.parameters), _mb(part.buffers)])
+        forward, backward, parameters, buffers = (sum(getattr(part, name) for part in self.parts) for name in
+                                                  ("forward", "backward", "parameters", "buffers"))
+        rows.append(["a step", _ms(forward), _ms(backward), f"{(forward + backward) / self.total:.0%}", _mb(parameters),
+                     _mb(buffers)])
+        return "\n".join([*columns(rows), f"mean of {self.steps} steps; parameters are counted with their gradients"])
+
+
+def profile(training, steps=100):
+    """Take so many steps of a Training, and time its parts.  Returns a Profile.
+
+    Times of modules are those of their own verbs; what a container does beside its modules is in no row.
+    """
+    model = training.model.training()
+    for _ in range(WARM_UP):
+        training.step()
+    parts = [(module, Part(module.title)) for module in model.list_modules() if not module.children()]
+    criterion, others = training.criterion, {name: Part(name) for name in ("zero gradients", "gather a batch")}
+    loss, optimiser = Part(type(criterion).__name__), Part("Adam, and the protocol")
+    with _timed() as timed:
+        for module, part in parts:
+            timed(module, "update_output", part, "forward")
+            timed(module, "update_grad_input", part, "backward")
+            timed(module, "acc_grad_parameters", part, "backward")
+        timed(criterion, "update_output", loss, "forward")
+        timed(criterion, "update_grad_input", loss, "backward")
+        timed(model, "zero_grad_parameters", others["zero gradients"], "backward")
+        timed(training.batches, "next", others["gather a batch"], "forward")
+        started = _now(model.backend)
+        for _ in range(steps):
+            training.step()
+        total = (_now(model.backend) - started) * 1e3
+    rows = [others["gather a batch"], *(part for _, part in parts), loss, others["zero gradients"]]
+    optimiser.backward = total - sum(part.forward + part.backward for part in rows)
+    for part in (*rows, optimiser):
+        part.forward, part.backward = part.forward / steps, part.backward / steps
+    for module, part in parts:
+        part.parameters = sum(2 * array.nbytes for _, array, _ in module.named_parameters())
+        part.buffers = sum(array.nbytes for array in module.buffers.values())
+    loss.buffers = sum(array.nbytes for array in criterion.buffers.values())
+    optimiser.buffers = sum(array.nbytes for key, array in training.state.items() if key in ("m", "v"))
+    return Profile(steps, total / steps, [*rows, optimiser])
+
+
+@contextmanager
+def _timed():
+    """A function that makes a method add its milliseconds to a Part, until the block ends."""
+    wrapped = []
+
+    def wrap(owner, verb, part, column):
+        plain, name = getattr(owner, verb), getattr(owner, "backend", "numpy")
+
+        def watched(*arguments, **options):
+            started = _now(name)
+            result = plain(*arguments, **options)
+            setattr(part, column, getattr(part, column) + (_now(name) - started) * 1e3)
+            return result
+
+        setattr(owner, verb, watched)
+        wrapped.append((owner, verb))
+
+    try:
+        yield wrap
+    finally:
+        for owner, verb in wrapped:
+            delattr(owner, verb)
+
+
+def _now(name):
+    """Seconds, once the device has done what it was given."""
+    if name != "numpy":
+        backend.array_library(name).cuda.get_current_stream().synchronize()
+    return time.perf_counter()
+
+
+def _ms(value):
+    return f"{value:.3f}"
+
+
+def _mb(value):
+    return f"{value / 1e6:.2f}" if value else ""

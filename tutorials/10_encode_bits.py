@@ -1,0 +1,150 @@
+# %% [markdown]
+# # 10 Encode bits
+#
+# A code of bits can be stored, counted and read.  But a bit jumps, and a jump has no gradient: **how can an encoder
+# learn to set bits?**  Needs: 06 to 08 (reparameterization, KL, VAE).  About 30 minutes.
+#
+# Each bit has a probability θ of being 1, where the *prior* says ½: before it sees an image, the decoder expects tosses
+# of a coin.  A linear layer gives any real number, so the encoder gives the *logit* a = ln θ − ln(1 − θ), and θ = σ(a)
+# is its sigmoid.  To be quick we take hidden layers of 128 units for the article's 1,152, and 2,500 of its 31,250
+# steps, at twice its rate.  Losses are in *nats*, units of natural logarithms.
+
+# %%
+import os
+
+import numpy as np
+
+import minivae as mv
+from minivae import evaluation, figures, nn
+from minivae.data import Batches, is_full_square, rectangles
+from minivae.training import Training
+
+FAST = os.environ.get("MINIVAE_FAST") == "1"
+images, bounds, samples = rectangles(50_000), {}, {}
+for code in (2, 25, 50):
+    mv.manual_seed(0)
+    model = mv.models.bernoulli_vae(hidden=128, code=code, temperature=0.5)
+    Training(model, Batches(images, batch_size=16), learning_rate=2e-3).run(500 if FAST else 2500, progress=False)
+    bounds[code], samples[code] = evaluation.elbo(model, images[:300]), figures.prior_samples(model, 40)
+    print(f"{code:2} bits: ELBO {bounds[code]}")
+blur = {code: (pixels * (1 - pixels)).mean() for code, pixels in samples.items()}
+figures.picture(figures.grid(np.concatenate(list(samples.values())), columns=20, gap=1, background=0.25), scale=2)
+
+# %% [markdown]
+# Two rows for 2 bits, two for 25, two for 50, decoded from random bits.  With 2 bits there are four pictures, all
+# blurred, however many you ask for: a divergence of at most 2 ln 2 = 1.39 nats cannot tell 256 places apart.  More bits
+# give sharper shapes, yet hardly one is exactly a square: most have bits that no image of the data has.
+#
+# ## The divergence without its weights (ERRATA 21)
+# Equation (2) of the article reads Σₖ ln θᵏ(1 − θ)¹⁻ᵏ − ln ½ᵏ½¹⁻ᵏ, k in {0, 1}: it adds two logarithms and forgets to
+# weigh them by θ and 1 − θ.  **Predict:** what does that give for θ = 0.9, and can it be a divergence?
+
+# %%
+def logit(p):
+    return np.log(p / (1 - p))
+
+theta, at = 0.9, np.array([[logit(0.9)]])
+printed, right = np.log(2 * theta) + np.log(2 * (1 - theta)), nn.BernoulliKL().double().rows(at)[0]
+print(f"as printed {printed:.3f}, weighted {right:.3f}")
+
+# %% [markdown]
+# −1.02, and no divergence is negative.  Right is θ ln 2θ + (1 − θ) ln 2(1 − θ) = 0.368, as in the article's listing.
+#
+# ## The draw, and a listing that draws something else (ERRATA 1)
+# As in 06 the randomness becomes an input, u uniform in (0, 1).  Equation (1) adds *logistic noise* to the logit:
+#
+#     y = (a + ln u − ln(1 − u)) / T        z = σ(y)        T is the temperature
+#
+# z > ½ where u > 1 − θ: with probability θ.  z is a *relaxed bit*, its distribution is the *binary Concrete*.  The
+# listing has y = (ln p − ln(−ln u)) / T, with p = θ.  **Predict:** how often is z > ½ there, when p is almost 1?
+
+# %%
+u, p = np.random.default_rng(0).random(400_000), np.array([0.05, 0.3, 0.95, 1 - 1e-9])
+drawn = np.array([(logit(each) + logit(u) > 0).mean() for each in p])
+listed = np.array([(np.log(each) - np.log(-np.log(u)) > 0).mean() for each in p])
+print("p", p, " equation", drawn.round(3), " listing", listed.round(3), " 1 − e⁻ᵖ", (1 - np.exp(-p)).round(3))
+
+# %% [markdown]
+# In 0.632 of the draws, for −ln u < p has the probability 1 − e⁻ᵖ: a certain bit is wrong in more than a third of them.
+#
+# ## A deliberate mistake that the gradient check passes (ERRATA 2)
+# Here is the listing as a layer, with its derivative 1/(pT).  **Predict:** what does the gradient check say?
+
+# %%
+class ListedSampler(nn.BernoulliSampler):  # takes probabilities
+    def update_output(self, input):
+        gumbel = -np.log(-np.log(self.draw(mv.backend.uniform, input.shape)))
+        return (np.log(input) + gumbel) / self.temperature
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output / (input * self.temperature)
+
+print(mv.gradcheck(ListedSampler(0.5), np.linspace(0.1, 0.9, 12).reshape(3, 4)).raise_if_failed())
+sampler, h = nn.BernoulliSampler(temperature=0.5).double(), 1e-6
+by_logit = (sampler(at), sampler.backward(at, 0 * at + 1))[1][0, 0]
+by_p = by_logit * (logit(theta + h) - logit(theta - h)) / (2 * h)
+print(f"equation (1): ∂y/∂a = {by_logit:.2f}, ∂y/∂p = {by_p:.2f}; the listing: {1 / (theta * 0.5):.2f}")
+
+# %% [markdown]
+# It passes: forward and backward agree on the wrong draw, which only counting finds.  The article calls 1/(pT) the
+# derivative of equation (1), but that is 1/(p(1 − p)T), ten times as much at p = 0.9; by the logit it is 1/T.
+# **Step in here:** `minivae.nn.bernoulli_sampler.BernoulliSampler.update_grad_input`.  Does it read the noise?  No.
+#
+# ## A divergence that changes its sign (ERRATA 3)
+# By p, the derivative of the divergence is the logit a.  The listing's formula, with its guards of 10⁻²⁰, divides by
+# 1 − p.  **Predict** what it gives in float32 for a = 16 and for a = 17.
+
+# %%
+def listed_gradient(a, guard=np.float32(1e-20), ln2=np.float32(np.log(2))):  # noqa: B008
+    p = 1 / (1 + np.exp(-np.float32(a)))
+    q = 1 - p + guard
+    return float(np.log(p + guard) + 1 + ln2 - 1 / q - np.log(q) + p / q - ln2)
+
+kl, high = nn.BernoulliKL(), np.array([[16, 17]], dtype=np.float32)
+by_logits = (kl(high), kl.backward(high, 0 * high))[1][0]
+print("listing", [listed_gradient(a) for a in high[0]], " by the logit", by_logits)
+
+# %% [markdown]
+# 15.8 and then −0.69, for p is rounded to 1.  `BernoulliKL` takes logits, θ(1 − θ) a, and is right everywhere.
+#
+# ## The higher the temperature, the closer to true sampling? (ERRATA 4)
+# So says the article.  **Predict:** which temperature leaves most relaxed bits undecided, between 0.1 and 0.9?
+
+# %%
+undecided = {T: (np.abs((logit(0.3) + logit(u)) / T) < logit(0.9)).mean() for T in (0.1, 0.5, 1, 2, 5)}
+print("undecided", {T: f"{share:.1%}" for T, share in undecided.items()})
+
+# %% [markdown]
+# The highest.  A lower one is closer to true bits, at the price of a larger factor 1/T in the gradient.
+#
+# ## A loss that is too good (ERRATA 5)
+# The loss adds the divergence of *bits* to the reconstruction from *relaxed* bits.  That is a *surrogate*, no bound: a
+# decoder can read a message between 0 and 1.  64 places of a small square need 6 bits, and over 2⁶ codes we can sum, so
+# we know log p(x).  **Predict:** at T = 2, can the loss be below −log p(x)?
+
+# %%
+small, found = rectangles(5000, height=12, width=12, sides=(5, 5)), {}
+for T in (0.5, 2):
+    mv.manual_seed(0)
+    model = mv.models.bernoulli_vae(image=(1, 12, 12), hidden=64, code=6, temperature=T)
+    loss = Training(model, Batches(small, batch_size=16)).run(1500, progress=False)["total"][-100:].mean()
+    found[T] = loss, *(-f(model, small[:500]).value for f in (evaluation.exact_log_likelihood, evaluation.elbo))
+    print("T = {}: loss {:.1f}   −log p(x) {:.1f}   −ELBO with hard bits {:.1f}".format(T, *found[T]))
+
+# %% [markdown]
+# It can: by 4 nats.  With hard bits the bound holds, so `minivae.evaluation` makes them hard, always.
+#
+# ## What we claimed
+# Next: 11 compare decoders, where the pixels are grey.
+
+# %%
+assert len(np.unique(samples[2].round(3), axis=0)) == 4 and bounds[2].divergence <= 2 * np.log(2)
+assert min(blur[2] - blur[25], blur[2] - blur[50]) > 0.005 and bounds[2].value + 30 < bounds[25].value
+assert all(is_full_square(pixels).mean() < 0.1 for pixels in samples.values())
+assert abs(printed + 1.02) < 0.01 and abs(right - 0.368) < 0.001
+assert np.allclose(drawn, p, atol=0.004) and np.allclose(listed, 1 - np.exp(-p), atol=0.004)
+assert np.isclose(by_logit, 1 / 0.5) and np.isclose(by_p, 1 / (theta * (1 - theta) * 0.5), rtol=1e-6)
+assert np.allclose([*map(listed_gradient, high[0])], [15.8, -0.69], atol=0.01)
+assert np.allclose(by_logits, high / (2 + 2 * np.cosh(high)), rtol=1e-4)  # θ (1 − θ) a
+assert list(undecided.values()) == sorted(undecided.values()) and undecided[0.1] < 0.1 < 0.96 < undecided[2]
+assert found[2][0] < found[2][1] - 3 and all(bound > exact for _, exact, bound in found.values())

@@ -1,0 +1,150 @@
+# %% [markdown]
+# # 11 Compare decoders
+#
+# Kingma and Welling's model reads MNIST: 28×28 grey pixels x, from 0 to 1.  **Which distribution should the decoder
+# give a grey pixel?**  Needs: 07 and 08 (KL, VAE), 10 (logits), and the data: `minivae.data.mnist` looks for them in
+# `$MINIVAE_DATA`, else it downloads them.  About 35 minutes.
+#
+# The article has three answers.  A *Bernoulli*: a coin that shows 1 with probability μ.  An *identity Gaussian*:
+# N(μ, 1).  A *diagonal Gaussian*: N(μ, σ²), with a mean and a log-variance ln σ² of its own for each pixel.  We add a
+# *floor* to the last, ln σ² ≥ −6.  To be quick: 10,000 images, 128 hidden units, one draw of the code an image.
+
+# %%
+import os
+
+import numpy as np
+
+import minivae as mv
+from minivae import evaluation, figures, nn
+from minivae.data import Batches, mnist
+from minivae.training import Training
+
+FAST = os.environ.get("MINIVAE_FAST") == "1"
+train, test = mnist("train")[0][:10_000], mnist("test")[0][:200]
+x = (test / 255).astype(np.float32)
+
+def trained(steps, kind=Training, **options):
+    mv.manual_seed(0)
+    batches = Batches(train, batch_size=100, scale=1 / 255, by_epoch=True)
+    training = kind(mv.models.aevb(hidden=128, **options), batches, learning_rate=2e-3)
+    return training.model, training.run(steps, progress=False)["total"]
+
+KINDS = {"Bernoulli": {}, "identity": {"likelihood": "identity_gaussian"}, "floor": {"likelihood": "gaussian"},
+         "no floor": {"likelihood": "gaussian", "log_var_floor": None}}
+models = {name: trained(250 if FAST else 1000, **options)[0] for name, options in KINDS.items()}
+bounds = {name: evaluation.elbo(model, test, 1 / 255) for name, model in models.items()}
+errors = {name: float(((model.reconstruct(x) - x) ** 2).sum() / len(x)) for name, model in models.items()}
+print(*(f"{name:9} squared error {errors[name]:.1f}  ELBO {bounds[name]}" for name in models), sep="\n")
+figures.picture(np.concatenate([figures.reconstructions(model, x[:12], columns=12) for model in models.values()]), 2)
+
+# %% [markdown]
+# Bernoulli, identity, floor, no floor: each time images, and below them what the model makes of them.  The last one
+# beats the first by more than 700 nats, yet its pictures are further from the images.  Their numbers have no common
+# scale: a probability is at most 1, a density may be any number above 0.
+# ## 720 nats that are always there (ERRATA 15)
+# A Gaussian's log-density has a constant, −D/2 · ln 2π, which the article's listing drops.  **Predict:** of the more
+# than 740 nats that the identity Gaussian loses, how many would a reconstruction without any error lose?
+
+# %%
+perfect = nn.GaussianNLLCriterion().forward(x[:1], x[:1])
+print(f"without error {perfect:.2f}, 784/2 · ln 2π = {392 * np.log(2 * np.pi):.2f}")
+
+# %% [markdown]
+# 720.45, so the listing prints some 20.  A constant has no gradient: training is the same, the number is not.
+# ## Unbounded, but where? (ERRATA 17 and 24)
+# The diagonal Gaussian has no best value.  The article says why: the true mean with *arbitrary* variance, or *huge*
+# variances with arbitrary means.  **Predict** the log-density of one pixel in each of these cases.
+
+# %%
+log_var = 2 * np.log(10.0 ** np.array([[-4], [-2], [0], [2], [4]]))  # σ from 0.0001 to 10,000
+right, wrong = (-nn.GaussianNLLCriterion().double().rows((0 * log_var + error, log_var), 0 * log_var)
+                for error in (0, 0.5))
+print("log-density at μ = x", right.round(1), "and at μ = x + 0.5", wrong.round(1))
+
+# %% [markdown]
+# Only σ → 0 at the true mean goes to +∞, by ln 10 = 2.3 nats for each power of ten.  A huge σ goes to −∞ whatever the
+# mean.  And the true mean is easily had: many pixels are 0 in every training image.  **Predict** ln σ² of these pixels
+# in both models, and the price of a test image that is white at one of them.
+
+# %%
+constant, lowest, price = (train == 0).all(axis=0), {}, {}
+for name in ("floor", "no floor"):
+    mean, log_var = models[name].decoder(models[name].encode(x)[0])
+    lowest[name] = log_var.min()
+    price[name] = (0.5 * (1 - mean[:, constant]) ** 2 * np.exp(-log_var[:, constant])).max()
+print(f"{constant.sum()} constant pixels; smallest ln σ² {lowest}; price in nats {price}")
+
+# %% [markdown]
+# The price is about ½ e⁶ = 200 nats at the floor and thousands without.  **Step in here:**
+# `minivae.nn.gaussian_nll_criterion.GaussianNLLCriterion.update_grad_input`; watch `grad_log_var`.  Where μ = x it is ½
+# and nothing pushes back, until `minivae.nn.clamp.Clamp` makes it 0.
+# ## A logarithm of a rounded number (ERRATA 16)
+# The listing takes ln μ and ln(1 − μ) after a sigmoid.  **Predict** x ln μ + (1 − x) ln(1 − μ) in float32 for the logit
+# 20: of a white pixel, which is all but certain, and of a black one, which costs 20 nats.
+
+# %%
+logit, bits = np.float32([[20], [20]]), np.float32([[1], [0]])
+with np.errstate(divide="ignore", invalid="ignore"):
+    mu = 1 / (1 + np.exp(-logit))
+    listed = (bits * np.log(mu) + (1 - bits) * np.log(1 - mu))[:, 0]
+stable = nn.BCEWithLogitsCriterion().rows(logit, bits)
+print("listing", listed, " from logits", -stable)
+
+# %% [markdown]
+# μ is rounded to 1, and 0 · ln 0 is NaN: one such pixel and the loss is gone.  Logits give the right answers.
+# ## A deliberate mistake that the sum hides (ERRATA 14)
+# For L draws an image the listing does `x.repeat(L, 1).view(N, L, -1)`, NumPy's tile and reshape.  **Predict** whose
+# rows come first for N = 4, L = 2, and what notices: the loss of the batch, or that of each image?
+
+# %%
+rows, model = np.tile(np.arange(4)[:, None], (2, 1)).reshape(4, 2), models["Bernoulli"]
+each = model.criterion().rows(model.decoder(model.encode(x[:4])[0]), x[:4])  # of the four mean codes
+mixed = each[rows].mean(axis=1)
+print(rows.tolist(), f"right {each}, sum {each.sum():.2f}; mixed {mixed}, sum {mixed.sum():.2f}")
+
+# %% [markdown]
+# [0, 1], [2, 3], [0, 1], [2, 3].  The code is mixed alike, so the sum is right, and training too; only a look at single
+# images finds it.  Here row n · L + l is draw l of image n: see `minivae.nn.sampler.Sampler.grouped`.
+# ## N/M is only a scale (ERRATA 19)
+# Kingma and Welling multiply the loss of M images by N/M = 469; the listing does not.  **Predict** what that does to
+# Adam, which divides the gradient by its own root mean square.
+
+# %%
+class Scaled(Training):
+    def feval(self, parameters):
+        loss, grad = super().feval(parameters)
+        grad *= 60_000 / 128
+        return loss, grad
+plain, scaled = (trained(60, kind)[1] for kind in (Training, Scaled))
+print("last losses", plain[-1], scaled[-1], "largest difference", np.abs(plain - scaled).max())
+
+# %% [markdown]
+# Next to nothing: only ε = 10⁻⁸ beside that root tells them apart.
+# ## The most probable image, and σ²I (ERRATA 25 and 26)
+# "Highest probability, i.e. the mean" is true of Gaussians.  **Predict** for the Bernoulli: which image of bits has the
+# highest probability, and is it the mean?  And look at q's variances: are they σ²I, the same for all numbers?
+
+# %%
+mean = models["Bernoulli"].reconstruct(x[:1]).astype(np.float64)
+images = {"mean": mean, "thresholded": mean > 0.5, "drawn": np.random.default_rng(0).random(mean.shape) < mean}
+log_p = {name: (b * np.log(mean) + (1 - b) * np.log(1 - mean)).sum() for name, b in images.items()}
+variance = np.exp(models["Bernoulli"].encode(x)[1].astype(np.float64))
+lost = 0.5 * (np.log(variance.mean(axis=1, keepdims=True)) - np.log(variance)).sum(axis=1).mean()
+print(log_p, f"variances from {variance.min():.2f} to {variance.max():.2f}; as σ²I the KL would differ by {lost:.2f}")
+
+# %% [markdown]
+# The thresholded mean; the mean is grey and no image of bits at all.  And σ²I with a vector σ² should read diag(σ²).
+# ## What we claimed
+# Next: 12 judge likelihood, where the pixels become bits.
+
+# %%
+assert bounds["no floor"].value - bounds["Bernoulli"].value > 700 and errors["no floor"] > errors["Bernoulli"] + 5
+assert np.isclose(perfect, 720.45, atol=0.01) and 15 < -bounds["identity"].value - perfect < 30
+assert np.allclose(np.diff(right), -2 * np.log(10)) and wrong[0] < -1e7 and max(right[-1], wrong[-1]) < -10
+assert constant.sum() > 60 and lowest["floor"] == -6 and lowest["no floor"] < -7
+assert 150 < price["floor"] < 250 and price["no floor"] > 2000
+assert np.isnan(listed[0]) and np.isinf(listed[1]) and np.allclose(stable, [0, 20], atol=1e-6)
+assert rows.tolist() == [[0, 1], [2, 3], [0, 1], [2, 3]] and np.isclose(mixed.sum(), each.sum())
+assert np.abs(mixed / each - 1).max() > 0.2 and np.abs(plain - scaled).max() < 0.01
+assert log_p["thresholded"] > max(log_p["mean"], log_p["drawn"]) + 20 and 0 < (mean * (1 - mean)).max()
+assert variance.max() > 10 * variance.min() and lost > 0.5
