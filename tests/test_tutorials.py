@@ -70,7 +70,7 @@ def test_every_erratum_is_linked_to_the_cell_that_shows_it():
         for name, line in links:
             lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
             heading = lines[int(line) - 1]
-            assert heading.startswith("# #") and number in re.findall(r"\d+", heading.split("ERRATA")[-1]), (
+            assert heading.startswith("# #") and number in re.findall(r"\d+", heading.partition("ERRATA")[2]), (
                 f"erratum {number}: line {line} of {name} is {heading!r}")
             below = next(other for other in lines[int(line):] if other == "# %%" or other.startswith("# ## "))
             assert below == "# %%", f"{name}, {heading}: no code below it"

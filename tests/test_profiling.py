@@ -1,0 +1,56 @@
+"""The profile of a training step: its parts, their sizes, and nothing left behind."""
+
+import pytest
+
+from minivae import models, nn
+from minivae.cli import main
+from minivae.data import Batches, rectangles
+from minivae.debug.profiling import profile
+from minivae.training import Training
+
+
+def test_every_part_of_a_step_is_in_it():
+    model = models.vae(hidden=32)
+    training = Training(model, Batches(rectangles(100), 16))
+    found = profile(training, steps=10)
+    parts = {part.title: part for part in found.parts}
+    leaves = [module for module in model.list_modules() if not module.children()]
+    assert [part.title for part in found.parts[1:1 + len(leaves)]] == [module.title for module in leaves]
+    linear = parts["encoder.3 Linear(32 -> 32)"]
+    assert linear.forward > 0 < linear.backward and linear.parameters == 2 * 4 * (32 * 32 + 32)
+    assert linear.buffers >= 2 * 4 * 16 * 32
+    adam = parts["Adam, and the protocol"]
+    assert adam.backward > 0 and adam.buffers == 2 * training.parameters.nbytes
+    assert sum(part.forward + part.backward for part in found.parts) == pytest.approx(found.total)
+    text = str(found)
+    assert text.count("\n") == len(found.parts) + 2 and "mean of 10 steps" in text and "100%" in text
+
+
+def test_nothing_is_left_behind():
+    training = Training(models.vae(hidden=4), Batches(rectangles(100), 16))
+    profile(training, steps=2)
+    for owner in (*training.model.list_modules(), training.criterion, training.batches):
+        assert not {"update_output", "update_grad_input", "acc_grad_parameters", "zero_grad_parameters", "next"} & set(
+            vars(owner))
+
+
+def test_a_failing_step_leaves_nothing_behind_either():
+    training = Training(models.vae(hidden=4), Batches(rectangles(100), 16))
+
+    class Broken(nn.ReLU):
+        def update_grad_input(self, input, grad_output):
+            if len(training.protocol) > 6:
+                raise ValueError("broken")
+            return super().update_grad_input(input, grad_output)
+
+    training.model.decoder.modules[1].__class__ = Broken
+    with pytest.raises(ValueError, match="broken"):
+        profile(training, steps=5)
+    assert "update_grad_input" not in vars(training.model.decoder[1])
+
+
+def test_profile_of_a_model(capsys):
+    assert main(["profile", "vae", "--steps", "2", "--batch-size", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "decoder.4 Linear(1152 -> 576)" in out and "forward ms" in out and "a step" in out
+    assert main(["profile", "gan"]) == 1
