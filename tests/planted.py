@@ -523,3 +523,18 @@ class BCEForgetsWhite(nn.BCECriterion):
 class TanhPlusSquare(nn.Tanh):
     def update_grad_input(self, input, grad_output):
         return grad_output * (1 + self.output**2)
+
+
+@plant("grad_output missing")
+class TanhDerivativeAlone(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return 1 - self.output**2
+
+
+@plant("stale noise", input=PAIR)
+class SamplerDrawsAgain(nn.GaussianSampler):
+    """Held noise hides it: draw gives the same again."""
+
+    def update_grad_input(self, input, grad_output):
+        noise = self.draw(backend.standard_normal, grad_output.shape)
+        return grad_output.copy(), 0.5 * np.exp(input[1] / 2) * grad_output * noise

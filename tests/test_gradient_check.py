@@ -158,3 +158,17 @@ def test_a_missing_return_is_named(verb):
     forgetful = type("Forgetful", (nn.Tanh,), {verb: lambda self, *arguments: None})
     with pytest.raises(GradientError, match=f"{verb} returned None where an array belongs: is its return missing"):
         mv.gradcheck(forgetful(), x(2, 3))
+
+
+@pytest.mark.parametrize(("divergence", "message"), [
+    (None, "update_output has not set self.divergence"),
+    (np.zeros(3), r"self.divergence has shape \(3,\), expected one number for the whole batch")])
+def test_a_divergence_that_is_no_number_is_named(divergence, message):
+    class Wrong(nn.GaussianKL):
+        def update_output(self, input):
+            super().update_output(input)
+            self.divergence = divergence
+            return self.output
+
+    with pytest.raises(GradientError, match=message):
+        mv.gradcheck(Wrong(), (x(3, 4), x(3, 4)))

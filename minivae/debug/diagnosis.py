@@ -40,6 +40,7 @@ class Facts:
         self.samples = int(getattr(module, "samples", 1) or 1)
         x = self.x[0]
         self.numbers = {"the batch size N": len(x), "the length of a row D": x[0].size if len(x) else 1,
+                        "all elements N·D": x.size,
                         "the draws for a row L": self.samples}
         for name in ("temperature", "beta", "std", "p", "prior"):
             value = getattr(module, name, None)
@@ -185,6 +186,10 @@ def _own_term(a, n, seen, facts):
     for g in facts.g:
         if g.shape != a.shape:
             continue
+        if _fits(a * g, n, seen) and not isinstance(facts.module, Criterion):
+            yield Finding("grad_output missing", "this is the derivative alone: it has to be multiplied by "
+                          "grad_output, which comes back from the later layers", "certain")
+            return
         own = n - g
         if not np.any(np.abs(own[seen]) > 1e-9):
             continue
@@ -403,8 +408,8 @@ def _partly(check, a, n):
         if len(rows) < len(a) or len(columns) < a.shape[-1]:
             return [Finding("partly", f"it is wrong in rows {_few(rows)} of {len(a)} and columns {_few(columns)} of "
                             f"{a.shape[-1]}, and right elsewhere: no mistake that I know", "possible")]
-    return [Finding("unknown", "no pattern that I know: compare the formula with the equation in the docstring, entry "
-                    "by entry", "possible")]
+    return [Finding("unknown", "no pattern that I know: compare your formula with the layer's equation, entry by "
+                    "entry", "possible")]
 
 
 def _few(indices):

@@ -57,7 +57,8 @@ class ArrayCheck:
             return text
         if self.analytic.shape == self.numeric.shape:
             wrong = self.wrong()
-            text += f"\n      {len(wrong)} of {self.analytic.size} entries differ; the worst:"
+            text += (f"\n      {len(wrong)} of {self.analytic.size} entries differ; the worst:" if wrong else
+                     "\n      a kink is a corner, as of max(x, 0) at 0, where no difference tells: give other inputs")
             for index in wrong[:4]:
                 a, n = self.analytic[index], self.numeric[index]
                 ratio = f"{a / n:.4g}" if n != 0 else "-"

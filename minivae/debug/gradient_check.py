@@ -9,9 +9,9 @@ from minivae import backend
 from minivae.debug.behaviour import observe, random_like
 from minivae.debug.diagnosis import Facts, Finding, explain, explain_swap
 from minivae.debug.differences import ArrayCheck, compare
-from minivae.debug.tables import arrays, copied, float64, named
+from minivae.debug.tables import arrays, copied, float64, named, same
 from minivae.errors import MinivaeError
-from minivae.nn import side_loss
+from minivae.nn import Divergence, side_loss
 
 
 @dataclass
@@ -49,8 +49,8 @@ class GradientReport:
         agree = all(check.ok for check in self.checks)
         lines = [f"{self.title}: " + ("gradients agree" if agree else "GRADIENTS DIFFER") + " with central differences"
                  + ("" if agree == self.ok else ", but FAIL:")]
-        lines += [f"  {check.summary() if self.inside else check}" for check in self.checks]
         lines += [f"  FAIL  {finding.name + '  ' if finding.name else ''}{finding}" for finding in self.findings]
+        lines += [f"  {check.summary() if self.inside else check}" for check in self.checks]
         for report in self.inside:
             lines += ["  the cause is in here, by itself:"] + [f"    {line}" for line in str(report).split("\n")]
         return "\n".join(lines)
@@ -74,6 +74,7 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
     with backend.seeded(seed):
         twin = module.clone().cpu().double()
         _expect_arrays("update_output", twin.forward(float64(input)))
+        _expect_divergence(twin)
         title = module.title if not module.children() else type(module).__name__
         return _check(twin, float64(input), title, tolerance, step)
 
@@ -85,11 +86,13 @@ def _check(twin, input, title, tolerance, step):
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier)
     earlier = copied(earlier)
+    redraws = _redraws(earlier, twin.backward(input, copied(grad_output)))
     for value, before in zip(arrays(input), arrays(kept)):
         value[...] = before
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     grad_input, parameters, findings = observe(twin, input, grad_output, kept)
+    findings += redraws if not findings else []
     output = copied(twin.forward(input))
     fed.stop()
 
@@ -109,7 +112,7 @@ def _check(twin, input, title, tolerance, step):
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
     for check in failed:
         check.findings = explain(check, facts) if not inside else []
-        if "noise not held" in {finding.kind for finding in findings}:
+        if {"noise not held", "input modified"} & {finding.kind for finding in findings}:
             check.findings = []  # no difference of a function that changes means anything
     if not inside:
         explain_swap(checks)
@@ -120,6 +123,25 @@ def _expect_arrays(verb, value):
     for array in arrays(value):
         if not isinstance(array, np.ndarray):
             raise GradientError(f"{verb} returned {array!r} where an array belongs: is its return missing?")
+
+
+def _expect_divergence(twin):
+    for layer in twin.find_modules(Divergence):
+        if layer.divergence is None:
+            raise GradientError(f"{layer.title}: update_output has not set self.divergence")
+        if np.ndim(layer.divergence) != 0:
+            raise GradientError(f"{layer.title}: self.divergence has shape {np.shape(layer.divergence)}, expected one "
+                                "number for the whole batch: sum over all axes")
+
+
+def _redraws(first, second):
+    """A Finding if two backward passes after one forward differ while noise is not held, but not by a factor."""
+    for a, b in zip(arrays(first), arrays(second)):
+        factor = float((a * b).sum() / (a * a).sum()) if np.any(a) else 1
+        if np.isfinite(a).all() and np.isfinite(b).all() and not same(factor * a, b):
+            return [Finding("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
+                            "backward; use what forward drew and kept, self.noise", "certain")]
+    return []
 
 
 class _Fed:

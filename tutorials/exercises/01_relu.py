@@ -1,4 +1,4 @@
-"""Exercise 01: a rectifier, forward and backward.  After tutorial 01.
+"""Exercise 01: a rectifier, forward and backward.  After tutorial 02.
 
 Write the two verbs of a layer that sets negative numbers to zero.
 
@@ -7,8 +7,10 @@ Write the two verbs of a layer that sets negative numbers to zero.
     forward     y = max(x, 0)
     backward    ∂L/∂x = ∂L/∂y where x > 0, else 0
 
+`forward` calls `update_output`, `backward` calls `update_grad_input`; the `expect` lines refuse wrong input.
+
 Hints
-- `self.xp` is the array library, here NumPy: self.xp.maximum(a, b, out=c).
+- `self.xp` is the array library, here NumPy, and stands for np: self.xp.maximum(a, b, out=c).
 - `self.buffer(name, shape)` is an array that the layer owns and keeps.  Fill it with `out=` or with `array[...] = `.
 - grad_output is ∂L/∂y.  A comparison such as `x > 0` gives True and False, and these multiply as 1 and 0.
 

@@ -27,11 +27,11 @@ class GaussianSampler(nn.Sampler):
 
     def update_output(self, input):
         self.expect_table("input", input, 2)
-        raise NotImplementedError
+        raise NotImplementedError  # set self.output, (N·L, Q), and return it
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
-        raise NotImplementedError
+        raise NotImplementedError  # set self.grad_input, a table of two, and return it
 
 
 def conditions(test):
@@ -50,8 +50,13 @@ def conditions(test):
 
     x = normal(4, 3), normal(4, 3, seed=2)
     test.layer(GaussianSampler, nn.GaussianSampler, x)
-    test.that("three draws a row: gradients agree with finite differences",
-              lambda: gradients(GaussianSampler(samples=3), x))
+    def three():
+        layer = GaussianSampler(samples=3)
+        shape = layer.forward(x).shape
+        expect(shape == (12, 3), f"z of three draws for each of 4 rows has shape {shape}, expected (12, 3)")
+        gradients(layer, x)
+
+    test.that("three draws a row: gradients agree with finite differences", three)
     test.that("the draws of one row stand together", rows)
     test.that("new noise each time, unless it is held", draws)
     test.that("the moments of z, counted over 100,000 draws",

@@ -36,9 +36,9 @@ class Checks:
         except NotImplementedError as error:
             self._say(f"to write  {_place(error)}", aloud=True)
         except Wrong as error:
-            self._say(f"WRONG     {what}", str(error))
+            self._say(f"WRONG     not so: {what}", str(error))
         except Warning as error:
-            self._say(f"WRONG     {what}", f"{error}\nin {_place(error)}")
+            self._say(f"WRONG     not so: {what}", f"{error}\nin {_place(error)}")
         except Exception as error:  # the student's code may do anything
             self._say(f"WRONG     {_place(error)}", f"{type(error).__name__}: {error}", aloud=True)
         else:
@@ -85,7 +85,8 @@ def expect(truth, message):
 def same(what, mine, wanted, tolerance=1e-5):
     """Raise unless the two arrays, tables or numbers are equal but for rounding."""
     if isinstance(wanted, tuple):
-        expect(isinstance(mine, tuple) and len(mine) == len(wanted), f"{what}: expected a tuple of {len(wanted)}")
+        expect(isinstance(mine, tuple) and len(mine) == len(wanted),
+               f"{what}: expected a tuple of {len(wanted)}, got {type(mine).__name__}")
         for k, (a, b) in enumerate(zip(mine, wanted)):
             same(f"{what}[{k}]", a, b, tolerance)
         return
