@@ -60,7 +60,7 @@ MISTAKES = {
     "06_gaussian_sampler": {
         "σ² for σ, forward and backward": (
             ("0.5 * self.xp.exp(0.5 * log_var)", "exp(0.5 * log_var)"), ("self.xp.exp(log_var)", "exp(log_var)"),
-            r"passed    the backward passes[^$]*WRONG     the moments[^$]*variance"),
+            r"passed    the backward passes[^$]*WRONG     not so: the moments[^$]*variance"),
         "gradient without ½": ("0.5 * self.xp.exp", "self.xp.exp", "GRADIENTS DIFFER"),
         "noise of its own": ("self.draw(backend.standard_normal, (n * self.samples, q))",
                              "self.noise = backend.standard_normal(self.buffer('e', (n * self.samples, q)))", "hold"),
