@@ -69,8 +69,8 @@ def read(path):
         _expect_arrays(header, arrays)
     except MinivaeError:
         raise
-    except archive.ERRORS as error:
-        raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: {error}") from error
+    except archive.ERRORS as error:  # zipfile's can quote half of the file
+        raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: {str(error)[:300]}") from error
     return header, arrays
 
 

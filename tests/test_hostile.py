@@ -198,7 +198,8 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-2**70, 2**70) | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4), max_leaves=8)
 PLACES = [("config",), ("config", "model"), ("config", "options"), ("config", "data"), ("steps",), ("columns",),
-          ("dtype",), ("random",), ("random", "host"), ("random", "device"), ("random", "host", "state"), ("optimiser",),
+          ("dtype",), ("random",),
+          ("random", "host"), ("random", "device"), ("random", "host", "state"), ("optimiser",),
           *(("config", "options", key) for key in ("image", "hidden", "code", "samples", "beta", "strange")),
           *(("optimiser", key) for key in ("t", "learning_rate", "strange"))]
 
@@ -256,12 +257,14 @@ def test_members_that_lie_in_one_place(real, opens, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value", "message"), [
-    ("hidden", 10**9, "array of shape .* bytes"), ("code", 10**12, "array of shape"), ("hidden", 3, "array of shape|shape"),
+    ("hidden", 10**9, "array of shape .* bytes"), ("code", 10**12, "array of shape"),
+    ("hidden", 3, "array of shape|shape"),
     ("image", [1, 10**9, 10**9], "array of shape"), ("image", [10**9, "abcd"], "the shape of an image"),
     ("samples", 0, "samples is a whole number"), ("beta", float("nan"), "beta weighs"), ("hidden", "2", "n_out|n_in"),
     ("name", "vae", "unknown option name"), ("beta", "x", "beta weighs")])
 def test_models_that_the_file_does_not_hold(real, opens, tmp_path, key, value, message):
-    refuses(opens, with_header(real, lambda header: header["config"]["options"].update({key: value})), tmp_path, message)
+    content = with_header(real, lambda header: header["config"]["options"].update({key: value}))
+    refuses(opens, content, tmp_path, message)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -281,7 +284,8 @@ def test_headers_that_are_none(real, opens, tmp_path, change, message):
     ("batches/position", np.array(-5), "position is -5"), ("batches/position", np.array(10**6), "position is 1000000"),
     ("batches/position", np.zeros(3, np.int64), "position is"),
     ("optimiser/m", np.zeros(3, np.float32), "optimiser/m has shape"),
-    ("protocol", np.zeros((2, 3)), "protocol has shape"), ("../../escape", np.zeros(2), "nothing that a checkpoint holds")])
+    ("protocol", np.zeros((2, 3)), "protocol has shape"),
+    ("../../escape", np.zeros(2), "nothing that a checkpoint holds")])
 def test_arrays_that_fit_nothing(real, opens, tmp_path, name, array, message):
     content = packed(members(real) | {f"{name}.npy": npy(array)})
     assert not opens(content)
