@@ -13,7 +13,7 @@ def make(kind, functions, name, options):
     known = inspect.signature(functions[name]).parameters
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise OptionError(f"unknown option {', '.join(unknown)} of {kind} {name!r}; it has {', '.join(known)}")
+        raise OptionError(f"unknown option {', '.join(unknown)[:300]} of {kind} {name!r}; it has {', '.join(known)}")
     image = options.get("image", (1,))
     if not isinstance(image, list | tuple) or len(image) > 8 or not all(type(size) is int for size in image):
         raise OptionError(f"{kind} {name!r}: image={reprlib.repr(image)}; the shape of an image is a list of up to 8 "
@@ -23,4 +23,4 @@ def make(kind, functions, name, options):
     except MinivaeError:
         raise
     except (TypeError, ValueError, OverflowError, MemoryError) as error:  # options of another type, or far too large
-        raise OptionError(f"{kind} {name!r} cannot be made with {reprlib.repr(options)}: {error}") from error
+        raise OptionError(f"{kind} {name!r} cannot be made with {reprlib.repr(options)}: {str(error)[:300]}") from error

@@ -93,6 +93,8 @@ class Training:
         return self.protocol
 
     def _record(self, reconstruction, divergence, n):
+        if n == 0:
+            return  # of no images there is no mean
         statistics = self.model.kl.statistics(self.model.kl.output)
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
