@@ -8,20 +8,27 @@ A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a head
     protocol          a row a step
 """
 
+import copy
 import json
-import zipfile
+import reprlib
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
-from minivae import backend, models
-from minivae.errors import OptionError
+from minivae import archive, backend, models
+from minivae.errors import MinivaeError, OptionError
 from minivae.files import atomic
+from minivae.optim.adam import DEFAULTS
 from minivae.protocol import Protocol
 
 SCHEMA = 2
 NAME = "checkpoint.npz"
 MOMENTS = ("m", "v")  # what Adam keeps as arrays
+KNOWN = ("protocol", "optimiser/m", "optimiser/v", "batches/order", "batches/position")  # beside model/...
+LONGEST = 2**20  # bytes of a header
+DIGITS = 40  # of a whole number in it: the random state's have 39
+SLACK = 2**16  # bytes that alignment may add to a model
 
 
 def save(path, training, config):
@@ -37,61 +44,122 @@ def save(path, training, config):
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
     arrays["protocol"] = training.protocol.array()
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    size = sum(array.nbytes for array in arrays.values())
+    if size + SLACK > archive.LARGEST or arrays["header"].nbytes > LONGEST:
+        raise OptionError(f"a checkpoint of {size} bytes, {arrays['header'].nbytes} of them configuration, would not "
+                          f"be read again: at most {archive.LARGEST} and {LONGEST}; train a smaller model")
     with atomic(path) as file:
         np.savez(file, **arrays)
 
 
 def read(path):
-    """(header, {name: array}) of a checkpoint, or of the one in a run's folder."""
+    """(header, {name: array}) of a checkpoint, or of the one in a run's folder.  Nothing in the file is trusted."""
     path = Path(path)
     path = path / NAME if path.is_dir() else path
+    if not path.exists():
+        raise OptionError(f"there is no checkpoint {path}; give the folder of a run, such as runs/denoising")
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        if not isinstance(header, dict):
-            raise ValueError("its header is no table")
-    except FileNotFoundError as error:
-        raise OptionError(f"there is no checkpoint {path}; give the folder of a run, such as runs/denoising") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: {error}") from error
-    if header.get("schema") != SCHEMA:
-        raise OptionError(f"{path} has schema {header.get('schema')!r}, this minivae reads {SCHEMA}; "
-                          "use the version that wrote it")
-    missing = [key for key in ("config", "steps", "columns", "dtype", "random", "optimiser") if key not in header]
-    if missing:
-        raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: its header lacks {', '.join(missing)}")
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with archive.opened(path) as members:
+            if "header" not in members:
+                raise ValueError("it has no header")
+            header = _header(members.pop("header")().tobytes(), path)
+            arrays = {name: load() for name, load in members.items()}
+        _expect_arrays(header, arrays)
+    except MinivaeError:
+        raise
+    except archive.ERRORS as error:  # zipfile's can quote half of the file
+        raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: {str(error)[:300]}") from error
     return header, arrays
 
 
 def load_model(path):
     """(model, config) of a checkpoint or a run's folder: the model as it was saved, in evaluation mode."""
     header, arrays = read(path)
-    config = header["config"]
-    with backend.seeded(0):  # its first weights are overwritten at once
+    config, parameters = header["config"], _part(arrays, "model")
+    numbers = sum(array.size for array in parameters.values())
+    with backend.seeded(0), backend.at_most(2 * 8 * numbers + SLACK):  # its first weights are overwritten at once
         model = models.build(config["model"], **config["options"])
     if header["dtype"] == "float64":
         model.double()
-    model.load_state_dict(_part(arrays, "model"))
+    model.load_state_dict(parameters)
     return model.evaluate(), config
 
 
 def restore(path, training):
-    """Continue a training where a checkpoint left it, exactly: the next step is the one it would have taken."""
+    """Continue a training where a checkpoint left it, exactly: the next step is the one it would have taken.
+
+    All of it is checked before anything is changed.
+    """
     header, arrays = read(path)
     moments = _part(arrays, "optimiser")
     for key, value in moments.items():
         if value.shape != training.parameters.shape or value.dtype != training.parameters.dtype:
             raise OptionError(f"{path}: optimiser/{key} has shape {value.shape} and dtype {value.dtype}, the model's "
                               f"parameters {training.parameters.shape} and {training.parameters.dtype}")
-    training.batches.set_state(_part(arrays, "batches"))
+    with backend.seeded(0):
+        backend.set_random_state(header["random"])
+    copy.copy(training.batches).set_state(_part(arrays, "batches"))
     training.model.load_state_dict(_part(arrays, "model"))
+    training.batches.set_state(_part(arrays, "batches"))
     training.state = header["optimiser"] | {key: backend.from_numpy(value, like=training.parameters)
                                             for key, value in moments.items()}
     training.steps = header["steps"]
     training.protocol = Protocol(tuple(header["columns"][4:]))
     training.protocol.rows = [tuple(row) for row in arrays["protocol"].tolist()]
     backend.set_random_state(header["random"])
+
+
+def _header(content, path):
+    """The header, once each of its entries is of the kind that `save` writes."""
+    if len(content) > LONGEST:
+        raise ValueError(f"its header has {len(content)} bytes, more than the {LONGEST} that one may have")
+    header = json.loads(content, parse_int=_int)
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
+    if header.get("schema") != SCHEMA:
+        raise OptionError(f"{path} has schema {reprlib.repr(header.get('schema'))}, this minivae reads {SCHEMA}; "
+                          "use the version that wrote it")
+    config, optimiser = header.get("config"), header.get("optimiser")
+    sound = {
+        "config": isinstance(config, dict) and isinstance(config.get("model"), str)
+        and isinstance(config.get("options"), dict) and isinstance(config.get("data", {}), dict)
+        and isinstance(config.get("data", {}).get("name", ""), str),
+        "steps": type(header.get("steps")) is int and header["steps"] >= 0,
+        "columns": isinstance(header.get("columns"), list) and all(isinstance(each, str) for each in header["columns"])
+        and tuple(header["columns"][:4]) == Protocol(()).columns,
+        "dtype": header.get("dtype") in tuple(backend.FLOATS),
+        "random": isinstance(header.get("random"), dict),
+        "optimiser": isinstance(optimiser, dict) and set(optimiser) <= {*DEFAULTS, "t"} and all(
+            type(value) in (int, float) and isfinite(value) for value in optimiser.values())}
+    for key, is_sound in sound.items():
+        if not is_sound:
+            raise ValueError(f"its header lacks {key}" if key not in header else f"{key} in its header is not one")
+    return header
+
+
+def _int(digits):
+    if len(digits) > DIGITS:
+        raise ValueError(f"its header has a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _expect_arrays(header, arrays):
+    """Raise unless there are the arrays that `save` writes, in the header's dtype."""
+    for name, array in arrays.items():
+        group = name.partition("/")[0]
+        if name not in KNOWN and group != "model":
+            raise ValueError(f"{reprlib.repr(name)} is nothing that a checkpoint holds")
+        if group in ("model", "optimiser") and array.dtype != header["dtype"]:
+            raise ValueError(f"{name} has dtype {array.dtype}, its header says {header['dtype']}")
+    missing = {"protocol", "batches/order", "batches/position"} - set(arrays)
+    if missing or len(set(arrays) & {"optimiser/m", "optimiser/v"}) == 1:
+        raise ValueError(f"it lacks {', '.join(sorted(missing)) or 'one of the moments'}")
+    table = arrays["protocol"]
+    if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != len(header["columns"]):
+        raise ValueError(f"its protocol has shape {table.shape} and dtype {table.dtype}, expected float64 and "
+                         f"{len(header['columns'])} columns")
 
 
 def _part(arrays, prefix):

@@ -1,6 +1,7 @@
 """The errors minivae raises on purpose: each says what came, what was wanted and what to do."""
 
 import operator
+import reprlib
 
 
 class MinivaeError(Exception):
@@ -38,5 +39,5 @@ def whole_number(title, name, value, least=1):
     except TypeError:
         number = -1
     if number < least:
-        raise OptionError(f"{title}({name}={value!r}): {name} is a whole number from {least}")
+        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is a whole number from {least}")
     return number

@@ -3,9 +3,11 @@
 import contextlib
 import signal
 import threading
+from math import isfinite
 
 from tqdm import tqdm
 
+from minivae import backend
 from minivae.errors import NonFiniteError, OptionError
 from minivae.nn import side_loss
 from minivae.optim import adam
@@ -21,6 +23,12 @@ class Training:
         state      Adam's state: its options, then its moments        protocol  a row a step
 
     `feval` and `step` are the loop of Torch7; `run` repeats them.
+
+    A loss that is not finite raises NonFiniteError before it changes a parameter, in the step that made it: on a
+    device, where to look would make every step wait, in the next of the steps that are looked at.  These are the ones
+    of a log line, a checkpoint and the end; in them the gradient must be finite too, and what Adam makes of it.  A
+    gradient that is not in between makes parameters that are not, and so the next loss.  The error names the first
+    module and verb to blame.
     """
 
     def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0):
@@ -31,6 +39,7 @@ class Training:
         self.protocol = Protocol(())
         self.steps = 0
         self.stopped = False
+        self.looking = False  # whether this step's gradient is looked at
 
     def feval(self, parameters):
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
@@ -40,7 +49,9 @@ class Training:
         reconstruction = criterion.forward(prediction, x)
         model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
         self._record(reconstruction, model.kl.divergence, len(x))
-        return reconstruction + side_loss(model), self.grads
+        loss = reconstruction + side_loss(model)
+        self._expect_finite(loss)
+        return loss, self.grads
 
     def step(self):
         """Draw a batch and take one step of Adam; returns the loss before it, in nats, summed over the batch."""
@@ -62,9 +73,13 @@ class Training:
         with _stop_signals() as stop, tqdm(total=steps, unit="step", disable=not progress) as bar:
             logged = 0
             for done in range(1, steps + 1):
+                logs = done % LOG_EVERY == 0 or done == steps
+                keeps = checkpoint is not None and every and done % every == 0 and done < steps
+                self.looking = logs or keeps
                 self.step()
-                if done % LOG_EVERY == 0 or done == steps or stop.is_set():
-                    self._expect_finite()
+                if self.looking or stop.is_set():
+                    self._expect_finite_memory()
+                if logs or stop.is_set():
                     mean = self.protocol.mean(LOG_EVERY)
                     bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
                                         f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
@@ -72,25 +87,47 @@ class Training:
                     logged = done
                 if stop.is_set():
                     break
-                if checkpoint is not None and every and done % every == 0 and done < steps:
-                    self._expect_finite()
+                if keeps:
                     checkpoint()
             self.stopped = stop.is_set()
         return self.protocol
 
     def _record(self, reconstruction, divergence, n):
+        if n == 0:
+            return  # of no images there is no mean
         statistics = self.model.kl.statistics(self.model.kl.output)
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(self.steps, reconstruction / n, divergence / n, statistics)
 
-    def _expect_finite(self):
+    def _expect_finite(self, loss):
+        """Raise if the loss is known not to be finite, or the gradient in a step that is looked at."""
+        if self.looking:
+            self.protocol.flush()
+        if ((self.looking or isinstance(loss, float)) and not isfinite(loss)) or self.protocol.nonfinite is not None:
+            raise self._blame("the loss")
+        if self.looking and backend.total(_not_finite, self.grads):
+            raise self._blame("the gradient")
+
+    def _expect_finite_memory(self):
+        """Raise if the step just taken has spoiled what the next one starts from, which a checkpoint would keep."""
+        if backend.total(_not_finite, self.parameters):
+            raise self._blame("a parameter")
+        if backend.total(_not_finite, self.state["v"]):  # g² of a finite g: that weight would never move again
+            raise self._blame("a squared gradient")
+
+    def _blame(self, what):
+        from minivae.debug.nonfinite import origin  # here, because it is seldom needed and loads the checkers
+
         self.protocol.flush()
-        if self.protocol.nonfinite is not None:
-            step, reconstruction, divergence, *_ = self.protocol.nonfinite
-            raise NonFiniteError(f"the loss is not finite since step {step:.0f}: reconstruction {reconstruction:g}, "
-                                 f"KL {divergence:g} nats per image; lower the learning rate, or check the data for "
-                                 "values that are not finite")
+        step, reconstruction, divergence, *_ = self.protocol.nonfinite or self.protocol.rows[-1]
+        return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
+                              f"{divergence:g} nats per image; {origin(self.model, self.batch)}; lower the learning "
+                              "rate, or check the data for values that are not finite")
+
+
+def _not_finite(xp, x):
+    return xp.logical_not(xp.isfinite(x))
 
 
 def train(model, batches, epochs=1, learning_rate=1e-3, learning_rate_decay=0.0, progress=True):

@@ -137,6 +137,29 @@ def test_a_run_that_fails_leaves_nothing_behind(folder, capsys):
     assert "not finite" in capsys.readouterr().err and os.listdir("runs") == []
 
 
+def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, capsys, monkeypatch):
+    plain = nn.BCEWithLogitsCriterion.update_output
+
+    def overflow(criterion, input, target):
+        value = plain(criterion, input, target)
+        overflow.steps += criterion is overflow.training
+        return np.inf if overflow.steps > 5 else value
+
+    def watched(model):
+        overflow.training, overflow.steps = model.criterion(), 0
+        return model
+
+    build = models.build
+    monkeypatch.setattr(models, "build", lambda *args, **options: watched(build(*args, **options)))
+    monkeypatch.setattr(nn.BCEWithLogitsCriterion, "update_output", overflow)
+    assert main(["train", "vae", *TINY, "--epochs", "3"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("minivae: ") == 1 and "not finite since step 6" in error and "Traceback" not in error
+    monkeypatch.undo()
+    model, _ = checkpoint.load_model(folder / "runs" / "vae")
+    assert all(np.isfinite(array).all() for array in model.state_dict().values())
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["train", "gan"], "invalid choice: 'gan'"),
     (["train", "vae", "--epochs", "0"], "not a whole number from 1"),

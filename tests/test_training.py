@@ -146,6 +146,70 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step():
         training.run(100, progress=False)
 
 
+def test_the_first_module_to_overflow_is_named_and_no_parameter_is_touched():
+    training = Training(small(), Batches(squares(), 16))
+    training.run(3, progress=False)
+    training.model.encoder[1].weight.fill(3e38)
+    before = training.parameters.copy()
+    with np.errstate(all="ignore"), pytest.raises(
+            NonFiniteError, match=r"loss is not finite since step 4.* arose in encoder\.1 Linear.*\.update_output;"):
+        training.run(100, progress=False)
+    assert np.array_equal(training.parameters, before)
+
+
+def overflow_on_the_way_back(training, at):
+    """In step `at` the gradient that leaves the decoder's first layer becomes infinite; the loss stays as it was."""
+    layer = training.model.decoder[0]
+    plain = layer.update_grad_input
+
+    def spoiled(input, grad_output):
+        grad = plain(input, grad_output)
+        if training.steps >= at:
+            grad[0, 0] = np.inf
+        return grad
+
+    layer.update_grad_input = spoiled
+
+
+@pytest.mark.parametrize(("at", "options", "message"), [
+    (10, {}, r"the gradient is not finite since step 10: .* arose in decoder\.0 Linear\(2 -> 16\)\.update_grad_input;"),
+    (7, {"every": 7}, r"the gradient is not finite since step 7: .* decoder\.0 .*update_grad_input;"),
+    (5, {}, r"the loss is not finite since step 6: .*encoder\.5\.1\.bias holds values that are not finite, from the")])
+def test_a_gradient_that_is_not_finite_is_noticed(at, options, message):
+    training, kept = Training(small(), Batches(squares(), 16)), []
+    overflow_on_the_way_back(training, at)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+        training.run(10, progress=False, checkpoint=lambda: kept.append(training.steps), **options)
+    assert not kept, "a checkpoint of parameters that are lost"
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda training: training.state.update(learning_rate=1e40), "a parameter is not finite since step 1:"),
+    (lambda training: training.model.decoder[4].weight.fill(1e18), "a squared gradient is not finite since step 1:")])
+def test_what_adam_makes_is_finite_in_a_checkpoint(spoil, message):
+    training = Training(small(), Batches(squares(), 16))
+    spoil(training)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+        training.run(2, progress=False, every=1, checkpoint=lambda: pytest.fail("kept"))
+
+
+def test_a_stop_after_a_bad_gradient_keeps_nothing():
+    training = Training(small(), Batches(squares(), 16))
+    overflow_on_the_way_back(training, 5)
+    step = training.step
+    training.step = lambda: (training.steps == 4 and os.kill(os.getpid(), signal.SIGINT), step())
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="a parameter is not finite since step 5"):
+        training.run(100, progress=False)
+
+
+def test_a_batch_that_is_not_finite_is_named():
+    images = squares().astype(np.float32)
+    images[:, 0, 0, 0] = np.inf
+    model = models.build("aevb", image=(1, 6, 6), hidden=4, code=2, likelihood="gaussian")
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="the batch holds values that are not finite"):
+        train(model, Batches(images, 16), progress=False)
+
+
 def test_images_that_were_not_scaled_are_refused():
     with pytest.raises(mv.errors.MinivaeError, match="maximum is 255; divide by 255"):
         train(small(), Batches(squares() * 255, 16), progress=False)

@@ -12,6 +12,6 @@ from minivae.backend.selection import (
 from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, seeded, set_random_state, standard_normal, uniform,
 )
-from minivae.backend.buffers import address, empty, resize
+from minivae.backend.buffers import address, at_most, empty, resize
 from minivae.backend.elementwise import elementwise, gather, outside, row_totals, total
 from minivae.backend.products import add_product

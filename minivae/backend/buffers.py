@@ -1,16 +1,42 @@
 """Buffers: aligned arrays that keep their storage when their shape changes."""
 
+import contextlib
+import threading
+
 import numpy as np
 
 from minivae.backend.selection import array_library, current, name_of
+from minivae.errors import OptionError
 
 COLUMNS = 64  # batches of fewer rows are kept column by column, see `resize`
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
+class _Allowance(threading.local):
+    left = None  # bytes that this thread may still allocate; None: no limit
+
+
+_allowance = _Allowance()
+
+
+@contextlib.contextmanager
+def at_most(size):
+    """Inside the block, parameters and buffers of more than `size` bytes together are refused before they are made."""
+    kept, _allowance.left = _allowance.left, size
+    try:
+        yield
+    finally:
+        _allowance.left = kept
+
+
 def empty(shape, dtype, name=None, columns=False):
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
-    raw = array_library(name or current()).empty(_bytes(shape, dtype) + ALIGNMENT, dtype=np.uint8)
+    size = _bytes(shape, dtype) + ALIGNMENT
+    if _allowance.left is not None:
+        _allowance.left -= size
+        if _allowance.left < 0:
+            raise OptionError(f"an array of shape {tuple(shape)} takes {size} bytes, {_allowance.left + size} are left")
+    raw = array_library(name or current()).empty(size, dtype=np.uint8)
     return _carve(raw, shape, dtype, columns)
 
 

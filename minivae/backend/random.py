@@ -1,6 +1,7 @@
 """Random numbers: a seed, a state and a pair of generators for each thread."""
 
 import contextlib
+import reprlib
 import threading
 
 import numpy as np
@@ -39,11 +40,16 @@ def set_random_state(state):
     """Continue from a state of `get_random_state`: exactly on the host.
 
     A device generator's state cannot be read, so the device continues with a fresh stream that depends on
-    the seed and on how much had been drawn.
+    the seed and on how much had been drawn.  A state that is none raises, and changes nothing.
     """
-    _streams.host.bit_generator.state = state["host"]
-    _streams.device = None
-    _streams.device_key, _streams.device_draws = state["device"]
+    try:
+        host = np.random.default_rng(0)
+        host.bit_generator.state = state["host"]
+        key, draws = map(_expect_seed, state["device"])
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise OptionError(f"this is no random state of get_random_state: {str(error)[:300]}") from error
+    _streams.host, _streams.device = host, None
+    _streams.device_key, _streams.device_draws = key, draws
 
 
 @contextlib.contextmanager
@@ -63,7 +69,7 @@ def seeded(seed):
 
 def _expect_seed(seed):
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(f"seed {seed!r}; a seed is an integer that is not negative")
+        raise OptionError(f"seed {reprlib.repr(seed)}; a seed is an integer that is not negative")
     return int(seed)
 
 

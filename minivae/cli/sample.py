@@ -26,5 +26,5 @@ def run(args):
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     make_folder(folder)
     print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed,
-                                  squares=config["data"]["name"] == "rectangles"))
+                                  squares=config.get("data", {}).get("name") == "rectangles"))
     return 0

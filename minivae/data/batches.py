@@ -70,11 +70,15 @@ class Batches:
         return {"order": order, "position": np.array(self.position)}
 
     def set_state(self, state):
-        """Continue from a state of `get_state`."""
-        if state["order"].size not in (0, len(self.pixels)):
-            raise OptionError(f"this state is of {state['order'].size} images, the data has {len(self.pixels)}")
-        self.order = np.array(state["order"]) if state["order"].size else None
-        self.position = int(state["position"])
+        """Continue from a state of `get_state`; one that is none raises, and changes nothing."""
+        order, position, n = np.asarray(state["order"]), np.asarray(state["position"]), len(self.pixels)
+        if order.size not in (0, n):
+            raise OptionError(f"this state is of {order.size} images, the data has {n}")
+        if order.dtype != np.int64 or order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(order.size)):
+            raise OptionError("this state's order is no permutation of the images: each number from 0 once, as int64")
+        if position.dtype.kind not in "iu" or position.ndim != 0 or not 0 <= position <= order.size:
+            raise OptionError(f"this state's position is {position}, expected a whole number from 0 to {order.size}")
+        self.order, self.position = (order.copy() if order.size else None), int(position)
 
     def _buffer(self, name, shape, dtype):
         self._buffers[name] = backend.resize(self._buffers.get(name), shape, dtype, self.backend)

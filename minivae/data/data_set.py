@@ -1,10 +1,10 @@
 """The data sets by name, each with what training and evaluation have to know about it."""
 
-import inspect
 from typing import NamedTuple
 
 import numpy as np
 
+from minivae import by_name
 from minivae.data.mnist import mnist
 from minivae.data.rectangles import entropy, rectangles
 from minivae.data.redrawn import Redrawn
@@ -36,10 +36,10 @@ def rectangles_set(images=50000):
     return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False)
 
 
-def mnist_set(images=60000, binarize=None, root=None):
+def mnist_set(images=60000, binarize=None, root=None, download=True):
     """MNIST, or the first so many of its images to learn from; the test images are binarized once."""
-    train, _ = mnist("train", root, binarize)
-    test, labels = mnist("test", root, "fixed" if binarize == "each_epoch" else binarize)
+    train, _ = mnist("train", root, binarize, download=download)
+    test, labels = mnist("test", root, "fixed" if binarize == "each_epoch" else binarize, download=download)
     images = whole_number("mnist", "images", images)
     if images > len(train):
         raise OptionError(f"MNIST has {len(train)} images to learn from, not {images}")
@@ -52,10 +52,4 @@ BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set}
 
 def build(name, **options):
     """The data set of that name, as a run's configuration has it: build("mnist", binarize="fixed")."""
-    if name not in BY_NAME:
-        raise OptionError(f"unknown data set {name!r}; choose one of {', '.join(BY_NAME)}")
-    known = inspect.signature(BY_NAME[name]).parameters
-    if set(options) - set(known):
-        raise OptionError(f"unknown option {', '.join(sorted(set(options) - set(known)))} of data set {name!r}; it has "
-                          f"{', '.join(known)}")
-    return BY_NAME[name](**options)
+    return by_name.make("data set", BY_NAME, name, options)

@@ -34,7 +34,7 @@ SLACK = 1024  # bytes that compression may add at most
 SEED = 0  # of the bits of binarize="fixed": everyone's are the same
 
 
-def mnist(split, root=None, binarize=None, progress=True):
+def mnist(split, root=None, binarize=None, progress=True, download=True):
     """(images, labels) of "train" (60,000) or "test" (10,000): uint8 (n, 28, 28) and (n,).
 
         binarize    None          grey, from 0 to 255: give Batches scale=1/255
@@ -46,14 +46,15 @@ def mnist(split, root=None, binarize=None, progress=True):
     with those of binarized images.
 
     The four files, with or without .gz, are looked for in the folder `root`, else in `$MINIVAE_DATA`, else in the
-    cache folder; files that are not there are downloaded to it.  What is in them is verified by its MD5.
+    cache folder; files that are not there are downloaded to it, unless `download=False`.  What is in them is verified
+    by its MD5.
     """
     if split not in FILES:
         raise OptionError(f"mnist({split!r}): choose the split \"train\" or \"test\"")
     if binarize not in BINARIZE:
         raise OptionError(f"mnist(binarize={binarize!r}): choose one of {', '.join(map(repr, BINARIZE))}")
     folder = _folder(root)
-    images, labels = (read_idx(_content(folder, file, progress), file.name) for file in FILES[split])
+    images, labels = (read_idx(_content(folder, file, progress, download), file.name) for file in FILES[split])
     if binarize == "threshold":
         images = (images > 127).view(np.uint8)
     if binarize == "fixed":
@@ -71,20 +72,22 @@ def _folder(root):
     return folder
 
 
-def _content(folder, file, progress):
+def _content(folder, file, progress, download):
     """The verified content of one of the files, downloaded if it is not there."""
     for place in (folder, folder / "mnist", folder / "MNIST" / "raw"):  # the last is torchvision's
         for name in (file.name, file.name.replace("-idx", ".idx")):
             for path in (place / name, place / f"{name}.gz"):
                 if path.is_file():
                     return _local(path, file)
-    from minivae.data.download import download  # here, because few need it and it loads the whole of urllib
+    if not download:
+        raise OptionError(f"{file.name} is not in {folder}; root=, or --root, gives the folder that it is in")
+    from minivae.data.download import download as fetch  # here, because few need it and it loads the whole of urllib
 
     path = folder / f"{file.name}.gz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        content = download(MIRRORS, path.name, path, lambda content: _verified(content, path.name, file),
-                           largest=file.size + SLACK, progress=progress)
+        content = fetch(MIRRORS, path.name, path, lambda content: _verified(content, path.name, file),
+                        largest=file.size + SLACK, progress=progress)
     except (OSError, OptionError) as error:
         wanted = ", ".join(each.name + ".gz" for files in FILES.values() for each in files)
         raise OptionError(f"MNIST is not in {folder} and cannot be downloaded ({error}); put {wanted} there, or into "

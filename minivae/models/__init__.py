@@ -1,8 +1,6 @@
 """The models of the articles, each a function that builds it with the article's sizes."""
 
-import inspect
-
-from minivae.errors import OptionError
+from minivae import by_name
 from minivae.models.vae import SCHEDULE as VAE_SCHEDULE
 from minivae.models.vae import CRITERIONS, VAE, vae
 from minivae.models.denoising_vae import denoising_vae
@@ -17,12 +15,6 @@ SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOU
              "aevb": AEVB_SCHEDULE}
 
 
-def build(name, **options):
+def build(name, /, **options):
     """The model of that name, as the command line calls it: build("denoising", code=2)."""
-    if name not in BY_NAME:
-        raise OptionError(f"unknown model {name!r}; choose one of {', '.join(BY_NAME)}")
-    known = inspect.signature(BY_NAME[name]).parameters
-    if set(options) - set(known):
-        raise OptionError(f"unknown option {', '.join(sorted(set(options) - set(known)))} of model {name!r}; it has "
-                          f"{', '.join(known)}")
-    return BY_NAME[name](**options)
+    return by_name.make("model", BY_NAME, name, options)

@@ -1,5 +1,6 @@
 """Kingma and Welling's model of MNIST, with the article's three likelihoods."""
 
+import reprlib
 from math import prod
 
 from minivae import nn
@@ -22,7 +23,7 @@ def aevb(likelihood="bernoulli", samples=1, hidden=400, code=20, image=(28, 28),
     one pixel that is not then costs millions of nats.
     """
     if likelihood not in CRITERIONS:
-        raise OptionError(f"unknown likelihood {likelihood!r}; choose one of {', '.join(CRITERIONS)}")
+        raise OptionError(f"unknown likelihood {reprlib.repr(likelihood)}; choose one of {', '.join(CRITERIONS)}")
     d = prod(image)
     encoder = nn.Sequential(
         nn.View(d), nn.Linear(d, hidden), nn.ReLU(inplace=True),

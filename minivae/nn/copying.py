@@ -1,6 +1,7 @@
 """Copies of modules: to another library or dtype, to a twin, from a saved state."""
 
 import copy
+import reprlib
 
 from minivae import backend
 from minivae.errors import DTypeError, OptionError, ShapeError
@@ -54,8 +55,8 @@ def load(root, state):
     mine = {path: array for path, array, _ in root.named_parameters()}
     missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
     if missing or unknown:
-        raise ShapeError(f"this state is not this model's: missing {missing or 'nothing'}, unknown "
-                         f"{unknown or 'nothing'}; build the model with the options it was saved with")
+        raise ShapeError(f"this state is not this model's: missing {_listed(missing)}, unknown "
+                         f"{_listed(unknown)}; build the model with the options it was saved with")
     checked = {path: backend.to_numpy(state[path]) for path in mine}
     for path, array in mine.items():
         if checked[path].shape != array.shape:
@@ -65,3 +66,7 @@ def load(root, state):
             raise DTypeError(f"{path}: the state has dtype {checked[path].dtype}, expected floating point numbers")
     for path, array in mine.items():
         array[...] = backend.from_numpy(checked[path].astype(array.dtype), like=array)
+
+
+def _listed(paths):
+    return reprlib.repr(paths) if paths else "nothing"

@@ -1,5 +1,6 @@
 """What the layers that measure a Kullback-Leibler divergence have in common."""
 
+import reprlib
 from math import inf
 
 from minivae.errors import OptionError
@@ -22,7 +23,8 @@ class Divergence(Module):
     def __init__(self, beta=1):
         super().__init__()
         if not isinstance(beta, int | float) or not 0 <= beta < inf:
-            raise OptionError(f"{type(self).__name__}(beta={beta!r}): beta weighs the divergence, a number from 0")
+            raise OptionError(f"{type(self).__name__}(beta={reprlib.repr(beta)}): beta weighs the divergence, a "
+                              "number from 0")
         self.beta = beta
         self.divergence = None
 

@@ -1,0 +1,27 @@
+"""Where a number that is not finite came from."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.debug.tables import named
+from minivae.debug.tracing import trace
+
+
+def origin(model, input):
+    """A clause that names the first module and verb to make an infinity or a NaN, with the noise just drawn.
+
+    Parameters that hold one already are named first: then an earlier gradient was the cause.
+    """
+    for name, array in named("the batch", input):
+        if not _finite(array):
+            return f"{name} holds values that are not finite"
+    for path, array, _ in reversed(list(model.named_parameters())):  # as a gradient passes them
+        if not _finite(array):
+            return f"{path} holds values that are not finite, from the gradient of an earlier step"
+    with np.errstate(all="ignore"):
+        step = trace(model.clone().hold_noise(), input).first_nonfinite()
+    return "a second pass over the batch is finite" if step is None else f"it arose in {step.title}.{step.verb}"
+
+
+def _finite(array):
+    return bool(np.isfinite(backend.to_numpy(array)).all())
