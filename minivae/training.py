@@ -89,7 +89,7 @@ class Training:
                     break
                 if keeps:
                     checkpoint()
-            self.stopped = stop.is_set()
+            self.stopped, self.looking = stop.is_set(), False
         return self.protocol
 
     def _record(self, reconstruction, divergence, n):

@@ -147,7 +147,7 @@ def _function(function, keywords=("out",)):
 
 
 for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "multiply", "divide",
-              "matmul"):
+              "matmul", "isfinite", "logical_not"):
     globals()[_name] = _function(getattr(np, _name))
 where = _function(np.where, ())
 sum = _function(np.sum, ("axis",))
