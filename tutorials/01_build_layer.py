@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 01 Build a layer
-# *What does a layer of a neural network compute, and what does it hand back when it learns?* You need derivatives,
+# **What does a layer of a neural network compute, and what does it hand back when it learns?** Needs: derivatives,
 # matrix products and NumPy, and no earlier tutorial. About 20 minutes.
 #
 # A **layer** is a function with numbers in it that can be changed, its **parameters**. Here we build the most common
@@ -21,8 +21,8 @@ b = np.array([1, -2], dtype="float32")
 print(y := x @ W.T + b)
 
 # %% [markdown]
-# That was the **forward pass**. Check one entry by hand: y[0, 1] = 1·(−1) + 2·3 + (−1)·1 − 2 = 2. Now predict what
-# minivae's `Linear(3, 2)` gives for the same x, before and after we write our W and b into it.
+# That was the **forward pass**. Check one entry by hand: y[0, 1] = 1·(−1) + 2·3 + (−1)·1 − 2 = 2. **Predict:** what
+# does minivae's `Linear(3, 2)` give for the same x, before and after we write our W and b into it?
 
 # %%
 layer = nn.Linear(3, 2)
@@ -33,8 +33,8 @@ after = layer.forward(x).copy()
 print(layer, before, after, sep="\n")
 
 # %% [markdown]
-# Before, the numbers are arbitrary: a new layer draws W and b at random between −1/√I and 1/√I. After, they are
-# exactly ours. "Exactly" is no luck: float32 keeps about seven digits of a number, and ours are small and whole.
+# Before, the numbers are arbitrary: a new layer draws W and b at random between −1/√I and 1/√I. After, they are ours
+# to the last digit: float32 keeps about seven digits of a number, and ours are small and whole.
 #
 # ## Backward: three derivatives
 # Say we want y to be some t. The **loss** L is one number for how far off we are; here L = ½ Σ (y − t)². Everything
@@ -45,7 +45,7 @@ print(layer, before, after, sep="\n")
 #     ∂L/∂W[o, i] = Σₙ G[n, o] x[n, i]      grad_weight = Gᵀ x     how L depends on the weight
 #     ∂L/∂b[o]    = Σₙ G[n, o]              grad_bias   = Σₙ Gₙ    how L depends on the bias
 #
-# Predict the three shapes before you run: a derivative has the shape of what one derives by.
+# **Predict:** what are the three shapes? (A derivative has the shape of what one derives by.)
 
 # %%
 t = np.array([[1, 2], [5, 5]], dtype="float32")
@@ -55,9 +55,9 @@ by_hand = {"grad_input": G @ W, "grad_weight": G.T @ x, "grad_bias": G.sum(axis=
 print(f"L = {L}", G, *by_hand.values(), sep="\n")
 
 # %% [markdown]
-# Now minivae's. `backward` calls two methods: `update_grad_input` returns G W, and `acc_grad_parameters` puts the
-# other two into `layer.grad_weight` and `layer.grad_bias`. **Step in here:**
-# `minivae.nn.linear.Linear.update_grad_input`. Set a breakpoint on its `matmul` line and watch `grad_output.shape`
+# Now minivae's. `forward` calls `update_output`, which computes y. `backward` calls `update_grad_input`, which returns
+# G W, and `acc_grad_parameters`, which adds the other two to `layer.grad_weight` and `layer.grad_bias`. **Step in
+# here:** `minivae.nn.linear.Linear.update_grad_input`. Set a breakpoint on its `matmul` line, watch `grad_output.shape`
 # (2, 2), `self.weight.shape` (2, 3), and, one line later, `self.grad_input`.
 
 # %%
@@ -67,7 +67,7 @@ print(grad_input, layer.grad_weight, layer.grad_bias, sep="\n")
 
 # %% [markdown]
 # The same numbers. But are they the *derivative*? Ask L itself: move W[0, 2] up and down by ½, and divide the change
-# of L by the distance between the two, which is 1. Predict the result from grad_weight.
+# of L by the distance between the two, which is 1. **Predict:** what comes out? (Look at grad_weight.)
 
 # %%
 nudge = np.zeros_like(W)
@@ -78,10 +78,9 @@ print(slope := L_above - L_below)
 # %% [markdown]
 # It is 7, which is grad_weight[0, 2]. (For this loss a step of any size gives the exact slope, because L is a
 # parabola in each weight. Tutorial 02 makes a test for every layer out of this.)
-#
 # ## What accumulates, and what is overwritten
-# Predict `grad_weight` and the returned `grad_input` after a second call of `backward` with the same x and G. Then
-# predict `grad_weight` after the batch has come in two halves, one row each.
+# **Predict:** what are `grad_weight` and the returned `grad_input` after a second call of `backward` with the same x
+# and G? And what is `grad_weight` after the batch has come in two halves, one row each?
 
 # %%
 again = layer.backward(x, G).copy()
@@ -98,7 +97,7 @@ print(twice, halves, sep="\n")
 # halves show what for: L is a sum over rows, so the gradients of two half batches add up to that of the whole.
 #
 # `output` and `grad_input` are **buffers**: arrays that the layer owns and writes into again and again, so that a long
-# training need not ask for new memory. Predict `kept` below; then you see why `.copy()` stood in the cells above.
+# training need not ask for new memory. **Predict:** what is in `kept` below? (That is why `.copy()` stood above.)
 
 # %%
 kept = layer.forward(x)
@@ -107,10 +106,10 @@ print(overwritten := kept.copy())
 
 # %% [markdown]
 # The second call wrote the output for 10 x over the first.
-#
 # ## One step down, and a deliberate mistake
-# Against its gradient, L falls: a step of η = 0.01 should lower it by about η Σ gradient² = 0.62, from 3 to 2.38. We
-# take that step; then 60 of η = 0.05, once properly and once **without** `zero_grad_parameters`. Where do they end?
+# L changes by about Σ ∂L/∂w Δw, over all weights w and their changes Δw. With Δw = −η ∂L/∂w that is −η Σ (∂L/∂w)²:
+# a step of η = 0.01 lowers L by about 0.62, from 3 to 2.38. We take it; then 60 steps of η = 0.05, once properly and
+# once **without** `zero_grad_parameters`. **Predict:** where do they end?
 
 # %%
 def learn(rate, steps, zero=True):
@@ -130,6 +129,7 @@ def learn(rate, steps, zero=True):
 proper, proper_right = learn(0.05, steps=60)
 forgotten, forgotten_right = learn(0.05, steps=60, zero=False)
 print(one_step, proper[-1], forgotten[-1], proper_right, forgotten_right)
+print("forgotten, from step 30 on: between", min(forgotten[30:]), "and", max(forgotten[30:]))
 
 # %% [markdown]
 # One step reaches 2.41, not quite 2.38: the slope flattens on the way. Sixty proper steps end at practically 0. The

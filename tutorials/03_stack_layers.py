@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 03 Stack layers
-# *How do many layers become one model, with one backward pass and one gradient?* You need 01 and 02. About 25 minutes.
+# **How do many layers become one model, with one backward pass and one gradient?** Needs: 01 and 02. About 25 minutes.
 #
 # A layer, and anything made of layers, is a **module**: it has `forward` and `backward`. A **container** is a module
 # made of modules. The first is `Sequential`: what comes out of one module goes into the next. Between two `Linear`s
@@ -25,9 +25,9 @@ print(y - one_by_one)
 
 # %% [markdown]
 # Forward, a Sequential is nothing but f₂(f₁(f₀(x))). Backward, the chain rule runs the other way: the grad_input of a
-# module is the grad_output of the one before it. Predict in which order you would call the three `backward`s, and with
-# which inputs; then compare. (G is random: any ∂L/∂y will do.) **Step in here:** the loop of
-# `minivae.nn.sequential.Sequential.backward`. Watch `module` and `grad_output.shape`: (3, 2), (3, 5), (3, 5), (3, 4).
+# module is the grad_output of the one before it. **Predict:** in which order would you call the three `backward`s, and
+# with which inputs? (G is random: any ∂L/∂y will do.) **Step in here:** the loop of
+# `minivae.nn.sequential.Sequential.backward`. Watch `module` and `grad_output.shape` change.
 
 # %%
 G = random.standard_normal((3, 2)).astype("float32")
@@ -44,15 +44,15 @@ print(shapes, np.abs(grad - grad_input).max())
 #
 # ## Tables
 # A module may have several outputs: a **table**, in Python a tuple. `ConcatTable` gives one input to several modules.
-# `ParallelTable` gives each entry of a table to a module of its own. A model may need two numbers of each kind from
-# one input, say, and the second kind positive: `SoftPlus` is ln(1 + eˣ), `Identity` does nothing. Predict the number
-# of outputs and their shapes, and how the two grad_inputs become one at the `ConcatTable`.
+# `ParallelTable` gives each entry of a table to a module of its own. Below, one input gives two outputs of two columns,
+# the second positive: `SoftPlus` is ln(1 + eˣ), and `Identity` does nothing. **Predict:** which shapes do the outputs
+# have, and how do the two grad_inputs become one at the `ConcatTable`?
 
 # %%
 heads = nn.ConcatTable(nn.Linear(5, 2), nn.Linear(5, 2))
 fork = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), heads, nn.ParallelTable(nn.Identity(), nn.SoftPlus()))
 mean, positive = (each.copy() for each in fork.forward(x))
-hidden, table = fork[1].output, (G, -2 * G)
+hidden, table = fork[1].output, (G, -2 * G)  # fork[1] is the Tanh
 summed = heads.backward(hidden, table)
 sum_error = np.abs(summed - sum(heads[k].backward(hidden, table[k]) for k in (0, 1))).max()
 print(mean.shape, positive.shape, positive.min(), sum_error)
@@ -71,8 +71,8 @@ print(list(state := fork.state_dict()))
 # %% [markdown]
 # ## One vector
 # To learn, one wants to see the model as one function of one vector. `get_parameters` moves all parameters into one
-# array, **flat**, and makes each weight a **view** of its stretch: the same memory, seen in another shape. Predict its
-# length, and what the model gives for any input when all of flat is 0.
+# array, **flat**, and makes each weight a **view** of its stretch: the same memory, seen in another shape. **Predict:**
+# how long is flat, and what does the model give for any input when all of flat is 0?
 
 # %%
 flat, flat_grad = fork.get_parameters()
@@ -86,7 +86,7 @@ print(len(flat), at_zero[:, 0], restored[:, 0], grads_too)
 # %% [markdown]
 # 4·5 + 5 + 2 (5·2 + 2) = 49 numbers. All zero, the model says 0 and ln(1 + e⁰) = ln 2 = 0.69 for everything: writing
 # into `flat` *is* writing into the weights. `flat_grad` is to the gradients what `flat` is to the weights. This holds
-# as long as you write *into* a weight. Predict what happens to `flat` when you assign a new array instead.
+# as long as you write *into* a weight. **Predict:** what happens to `flat` if you assign a new array?
 
 # %%
 fork[0].weight[...] = 1
@@ -102,8 +102,8 @@ print(inside, left_behind, new_flat[:20], sep="\n")
 #
 # ## Shared parameters
 # Two modules can use the same weights. Adding a module twice is an error, because it has one output buffer; a clone
-# has buffers of its own and may **share** weight and bias. Predict the length of flat: 20 or 40? And is the gradient
-# of a shared weight that of the first use, of the second, or something else?
+# has buffers of its own and may **share** weight and bias. **Predict:** is flat 20 or 40 long? And is the gradient of a
+# shared weight that of the first use, of the second, or something else?
 
 # %%
 layer = nn.Linear(4, 4)
@@ -119,9 +119,9 @@ print(len(tied_flat), list(tied.state_dict()), shared_error)
 # %% [markdown]
 # 20: what is shared counts once, though `state_dict` lists it at both paths. Its gradient is the sum over both uses:
 # each layer adds its Gᵀ x to the same array, and gradients accumulate.
-#
 # ## Errors that name the place
-# In a model of many layers, "shapes do not match" helps little. Predict who complains in each line, and of what.
+# In a model of many layers, "shapes do not match" helps little. **Predict:** who complains in each line below, and
+# of what? (`sgd` is an optimiser, tutorial 04; here it is given a vector that is out of date.)
 
 # %%
 messages = []

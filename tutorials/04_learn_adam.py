@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 04 Learn with Adam
-# *The model is one vector, its gradient another. How does one walk downhill?* You need 01 and 03. About 25 minutes.
+# **The model is one vector, its gradient another. How does one walk downhill?** Needs: 01 and 03. About 25 minutes.
 #
-# An **optimiser** takes steps that lower a loss f. In Torch7's form, which minivae keeps, it is a function:
-# `x, fx = adam(feval, x, state)`. `feval(x)` returns the loss at x and its gradient; x is changed in place; `state` is
-# a dict of options, such as the **learning rate** η (how far to step), in which the optimiser keeps its memory. The
-# simplest is **SGD**, (stochastic) gradient descent: x ← x − η g, with g the gradient. Here is a valley, a hundred
-# times steeper across than along. Predict: which of the three learning rates is best, and what do the others do?
+# An **optimiser** takes steps that lower a loss f. In the form of Torch7 (a Lua library whose verbs minivae keeps) it
+# is a function: `x, fx = adam(feval, x, state)`. `feval(x)` returns the loss at x and its gradient; x changes in place;
+# `state` is a dict of options, such as the **learning rate** η (how far to step), where the optimiser keeps its memory.
+# The simplest is **SGD**, (stochastic) gradient descent: x ← x − η g, with g the gradient. Here is a valley, a hundred
+# times steeper across than along. **Predict:** which of the three learning rates is best, and what do the others do?
 
 # %%
 import numpy as np
@@ -31,7 +31,6 @@ print(ends := {rate: walk(sgd, 200, learning_rate=rate)[0][-1].item() for rate i
 # %% [markdown]
 # A step multiplies x₁ by 1 − 100 η. Beyond η = 2/100 that is below −1: each step jumps over the valley to a higher
 # place. So the steep direction limits η, and along the flat one x₀ shrinks by no more than 2 % a step.
-#
 # ## Adam in ten lines
 # **Adam** gives each number a step length of its own. It keeps a running mean m of the gradient and v of its square,
 # and steps along m / √v: a number whose gradient is always large is divided by a large number. With t = 1, 2, … and
@@ -39,7 +38,8 @@ print(ends := {rate: walk(sgd, 200, learning_rate=rate)[0][-1].item() for rate i
 #     m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²        β₁ = 0.9, β₂ = 0.999, both from 0
 #
 # both means are too small at first, by 1 − β₁ᵗ and 1 − β₂ᵗ; dividing by that corrects them. A small ε keeps the
-# division finite. Predict Adam's first step for g = (1, 100): what are m / (1 − β₁) and √(v / (1 − β₂))?
+# division finite. Without ε the step is η · (m / (1 − β₁ᵗ)) / √(v / (1 − β₂ᵗ)). **Predict:** where is x after the first
+# one, from (1, 1), where g = (1, 100)?
 
 # %%
 def ten_lines(feval, x, state, corrected=False):
@@ -57,7 +57,7 @@ def ten_lines(feval, x, state, corrected=False):
 _, first_step = walk(ten_lines, 1, learning_rate=0.1)
 mine, mine_end = walk(ten_lines, 200, learning_rate=0.1)
 theirs, their_end = walk(adam, 200, learning_rate=0.1)
-print(first_step, mine[-1], np.abs(mine_end - their_end).max())
+print("x after one step from (1, 1):", first_step, " f after 200:", mine[-1], np.abs(mine_end - their_end).max())
 
 # %% [markdown]
 # The first step is η in *each* direction, whatever the size of the gradient: m / (1 − β₁) is g, the root is |g|, their
@@ -71,7 +71,7 @@ print(first_step, mine[-1], np.abs(mine_end - their_end).max())
 #
 #     corrected:  η g / (|g| + ε)          Torch7:  η g / (|g| + ε / √(1 − β₂ᵗ))
 #
-# So Torch7's ε counts 1/√(1 − β₂ᵗ) times: predict this factor at t = 1 and t = 1000, and for which g it matters.
+# So Torch7's ε counts 1/√(1 − β₂ᵗ) times. **Predict:** what is this factor at t = 1 and t = 1000? When does it matter?
 
 # %%
 def length(g, t, corrected):
@@ -86,11 +86,9 @@ print("(g, t), (Torch7, corrected)", *lengths.items(), sep="\n")
 # %% [markdown]
 # The factor is 31.6 at the first step and 1.26 at the thousandth. For gradients far above 10⁻⁶ nobody sees it. At 10⁻⁸,
 # the size of ε, the first step is 0.03 η by Torch7's rule and ½ η by the other: compare two programs with care.
-#
 # ## Learning a model
 # The `feval` of a model zeroes the gradients, goes forward and backward, and returns the loss and the flat gradient.
-# This one fits sin(x) at 32 points, each optimiser for 300 steps at three rates. Predict which ends lower, and which
-# cares more about its rate.
+# This one fits sin(x) at 32 points, each optimiser for 300 steps at three rates. **Predict:** which one ends lower?
 
 # %%
 points = np.linspace(-3, 3, 32, dtype="float32")[:, None]
@@ -119,9 +117,10 @@ print(by_sgd, by_adam, too_fast, by_mine, sep="\n")
 # a larger rate, until it flies apart: at 0.02 the loss is above a million after 15 steps.
 #
 # ## A key that nobody reads (ERRATA 10)
-# A deliberate mistake, from the articles in Torch7: `momentum = 0` among Adam's options. Adam has no such option, and a
-# table that nobody checks says nothing. The listings also differ in `learning_rate_decay`, the d in
-# η / (1 + (t − 1) d): 1e-4, 1e-2 or 5e-7. What does each leave of η = 0.001 at the last of their 31,250 steps?
+# A deliberate mistake, from the code (the listings) in articles that minivae implements: `momentum = 0` among Adam's
+# options. Adam has no such option, and a table that nobody checks says nothing. The listings also differ in
+# `learning_rate_decay`, the d in η / (1 + (t − 1) d): 1e-4, 1e-2 or 5e-7. **Predict:** what does each leave of
+# η = 0.001 at the last of their 31,250 steps?
 
 # %%
 start, decays = {"learning_rate": 1e-3, "t": 31249}, (1e-4, 1e-2, 5e-7)

@@ -1,14 +1,13 @@
 # %% [markdown]
 # # 05 Compress rectangles
-# *Can a network learn to describe an image with two numbers, and can we then make up images from two numbers?* You need
+# **Can a network learn to describe an image with two numbers, and can we then make up images from two numbers?** Needs:
 # 01, 03 and 04. About 30 minutes.
 #
 # An **auto-encoder** is two networks. The **encoder** makes a few numbers of an image, its **code**; the **decoder**
 # makes an image of a code. They learn together, from one wish: what comes out shall be what went in.
-#
 # ## The images (ERRATA 11)
-# The articles call them "rectangles of random size". Here are 40 of 4096; predict how many *different* ones there are.
-# (The pictures appear where you run this as a notebook.)
+# The articles call them "rectangles of random size". Here are 40 of 4096. **Predict:** how many *different* ones are
+# there? (The pictures appear where you run this as a notebook.)
 
 # %%
 import os
@@ -29,19 +28,20 @@ figures.picture(figures.grid(images[:40], columns=20, gap=1, background=0.25), s
 # %% [markdown]
 # 256: each is a full square of 9×9, at one of 16·16 places. Two numbers, the row and the column, say all there is to
 # say. Nobody tells the network so; it sees 576 pixels.
-#
 # ## The loss of a picture
-# The decoder shall give each pixel a probability p to be white. It does so by a **logit** a, any real number, with
+# A **criterion** is a loss as a module: `forward(prediction, target)` gives the sum over the batch, `backward` its
+# gradient. Here the decoder gives each pixel a probability p to be white, by a **logit** a, any real number, with
 # p = σ(a) = 1 / (1 + e⁻ᵃ): 0 is "could be either", +5 is "white, surely". The loss is −ln of the probability that it
 # gave to the true image x, summed over pixels. That is the **binary cross entropy**, BCE, and its unit, that of the
 # natural logarithm, is the **nat**: −ln p = ln(1 + eᵃ) − a x for each pixel. Its derivative by a is σ(a) − x.
 #
-# Between the layers we use **ReLU**, max(x, 0). Predict the loss of the untrained network, whose logits are nearly 0.
+# Between the layers we use **ReLU**, max(x, 0). **Predict:** what does the untrained network, its logits near 0, lose?
 
 # %%
 def autoencoder(hidden=128, *last):
     encoder = nn.Linear(576, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2)
     decoder = nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 576), *last
+    # View(576) makes a row of 576 numbers of each image, View(1, 24, 24) an image of each row
     return nn.Sequential(nn.Sequential(nn.View(576), *encoder), nn.Sequential(*decoder, nn.View(1, 24, 24)))
 
 criterion = nn.BCEWithLogitsCriterion()
@@ -52,12 +52,12 @@ print(untrained, 576 * np.log(2))
 
 # %% [markdown]
 # A coin for each pixel: 576 ln 2 = 399 nats per image.
-#
 # ## Learn
 # One step looks at a **minibatch**: a few images, drawn at random, because the gradient of 64 is nearly that of all
-# and far cheaper. `Batches` draws them, as float32, into a buffer. The rest is the `feval` of tutorial 04. Predict the
-# loss at the end. **Step in here:** `minivae.nn.bce_with_logits_criterion.BCEWithLogitsCriterion.update_grad_input`.
-# Watch `self.grad_input`: it is σ(a) − x, between −1 and 1, and nearly 0 where the network is right and sure.
+# and far cheaper. `Batches` draws them, as float32, into a buffer. The rest is the `feval` of tutorial 04. **Predict:**
+# what is the loss at the end? **Step in here:**
+# `minivae.nn.bce_with_logits_criterion.BCEWithLogitsCriterion.update_grad_input`. Watch
+# `self.grad_input`: it is σ(a) − x, between −1 and 1, and nearly 0 where the network is right and sure.
 
 # %%
 def learn(model, steps):
@@ -70,7 +70,6 @@ def learn(model, steps):
         loss = criterion.forward(logits, x)
         model.backward(x, criterion.backward(logits, x), need_grad_input=False)
         return loss, flat_grad
-
     losses = []
     for step in range(steps):
         x = batches.next()
@@ -83,9 +82,10 @@ at_the_end = np.mean(losses[-20:])
 print(losses[0], losses[100], at_the_end)
 
 # %% [markdown]
-# From 399 to a few nats, or less. To name one of 256 equal chances costs ln 256 = 5.545 nats, and no model of these
-# images can do better. Yet the loss is lower! It does not count the code: the decoder has been told which square it
-# is, in two numbers, free of charge. Now all 256 squares: eleven of them, and below what two numbers keep of each.
+# From 399 to a few nats, or less. A model of these images gives each a probability; the 256 sum to at most 1, and the
+# mean of −ln p is least where all are equal: ln 256 = 5.545 nats, no model can do better. Yet the loss is lower! It
+# does not count the code: the decoder has been told, in two numbers, which square it is, free of charge. Now eleven of
+# the 256 squares, and below what two numbers keep of each.
 
 # %%
 encoder, decoder = model[0], model[1]
@@ -101,11 +101,10 @@ figures.picture(figures.grid(np.concatenate([different[5::25], again[5::25]]), 1
 
 # %% [markdown]
 # Few pixels of 576 are wrong, or none, and most of the 256 come back as a full square. Two numbers are enough.
-#
 # ## Make up images
 # The decoder turns any two numbers into an image. So let us invent some: draw codes at random and decode them. We do
 # not know where codes lie, so we try twice: from the standard normal distribution N(0, 1), and, to be generous, from a
-# normal distribution with the mean and the spread of the real codes. Predict which share will be full squares.
+# normal distribution with the mean and the spread of the real codes. **Predict:** which share will be full squares?
 
 # %%
 random = np.random.default_rng(0)
@@ -120,25 +119,25 @@ figures.picture(figures.grid(np.concatenate([each[:40] for each in invented.valu
 # The upper two rows are from N(0, 1): all in about the same place, many crumbled, because the codes spread over many
 # times its width. The lower two rows reach everywhere, but many squares are ragged, torn in two or lost. Of the real
 # codes most gave a full square, the invented ones do so less than half as often.
-#
 # Nothing went wrong in learning. The loss asks only that 256 *points* of the plane decode well. Where the encoder puts
 # them is its own affair, as is what lies between them; so we know neither where to draw nor what to expect there.
 # A **variational** auto-encoder asks for both: codes that together fill a distribution known beforehand, the **prior**,
 # and a decoder that works all around each code, because the code is drawn at random. It also pays for codes, in nats.
-#
 # ## A deliberate mistake
 # "Probabilities come from a Sigmoid", so let us end the decoder in one, and keep the criterion, which wants logits.
-# Predict the best loss that "logits" between 0 and 1 can reach for 81 white and 495 black pixels.
+# **Predict:** which loss can "logits" between 0 and 1 reach at best, for 81 white and 495 black pixels?
 
 # %%
 mv.manual_seed(0)
-squashed = learn(autoencoder(128, nn.Sigmoid()), 100)
+squashed = learn(mistaken := autoencoder(128, nn.Sigmoid()), 100)
 best = 81 * np.log(1 + np.exp(-1)) + 495 * np.log(2)
-print(squashed[0], squashed[-1], best)
+print(squashed[0], squashed[-1], best, "largest output", mistaken.output.max())
 
 # %% [markdown]
 # No error, and the loss falls, as it should. But it cannot fall below 368: for black pixels the "logit" 0 is the least,
-# and that is a coin. It halts at 399, a coin for all. A bound worked out by hand catches it; no gradient check can.
+# and that is a coin. It halts even at 399, a coin for all: Adam has pushed the numbers before the sigmoid so far down
+# that every output is exactly 0 in float32. There p (1 − p), the derivative of the sigmoid, is 0 too: no gradient leads
+# back. A bound worked out by hand catches it; no gradient check can.
 
 # %% What we claimed
 assert len(different) == 256 and is_full_square(different).all() and abs(untrained - 576 * np.log(2)) < 3
@@ -146,5 +145,6 @@ assert abs(losses[0] - 399) < 3 and at_the_end < np.log(256) and abs(np.log(256)
 assert wrong_pixels < 2 and is_full_square(again).mean() > 0.5 and np.abs(criterion.grad_input).max() <= 1
 assert 2 * max(shares.values()) < is_full_square(again).mean() and kinds < 64 and codes.std(0).min() > 5
 assert abs(best - 368) < 1 and min(squashed) > best and abs(squashed[-1] - 399) < 2 < squashed[0] - squashed[-1]
+assert not mistaken.output.any() and not mistaken.get_parameters()[1].any()
 # %% [markdown]
 # Next: 06 Sample codes, the random draw in the middle of a variational auto-encoder.

@@ -1,19 +1,21 @@
 # %% [markdown]
 # # 08 Train a VAE
-# **What does a variational auto-encoder learn from 256 squares, and how good can it get?**  Needs: 05, 06, 07.  45 min.
+# **What does a variational auto-encoder learn from 256 squares, and how good can it get?**  Needs: 05 to 07.  45 min.
 #
 # Four parts become one model: the encoder gives q(z|x), the code's distribution once the image is known; the KL layer
 # measures its divergence from the prior p(z); the sampler draws z; the decoder gives p(x|z), a probability a pixel.
-# We would maximise ln p(x), but p(x) = ∫ p(x|z) p(z) dz is out of reach.  What is not is a lower bound of it, the
-# *evidence lower bound* or ELBO.  We minimise its negative, reconstruction + KL, in nats:
+# Real images shall be probable, so we would maximise ln p(x); but p(x) = ∫ p(x|z) p(z) dz is out of reach.  Write it as
+# E_q[p(x|z) p(z) / q(z|x)], a mean over codes that the encoder draws.  The logarithm of a mean is at least the mean of
+# the logarithms: the *evidence lower bound*, ELBO, whose gap is KL(q(z|x) ‖ p(z|x)).
 #
-#     ln p(x)  ≥  ELBO = E_q[ln p(x|z)] − KL(q(z|x) ‖ p(z))
+#     ln p(x)  ≥  ELBO = E_q[ln p(x|z)] − KL(q(z|x) ‖ p(z))        we minimise its negative, reconstruction + KL
 
 # %%
 import os
 from math import erf, log, sqrt
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy loads: for matrices this small one thread is best
+# small matrices: one thread is as fast, and calmer on a busy machine; NumPy reads this as it loads
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import minivae as mv
@@ -26,12 +28,13 @@ mv.manual_seed(0)
 images = rectangles(4000)  # 24×24 pixels of 0 and 1
 model = mv.models.vae(hidden=128)  # the article has hidden=1152, some ten times slower
 training = Training(model, Batches(images, batch_size=16), learning_rate=1e-3, learning_rate_decay=1e-4)
+print(model)
 figures.picture(figures.grid(images[:20], columns=10, gap=1, background=0.25), scale=2)
 
 # %% [markdown]
 # ## Rectangles of random size (ERRATA 11)
-# So the articles call them, but their `torch.random(8, 8)` is always 8, and `sub(a, a + 8)` includes both ends.
-# **Predict:** how many different images are there, and of what size?
+# Why did 05 count only 256?  The listing's `torch.random(8, 8)` is a whole number from 8 to 8, and `sub(a, a + 8)`
+# takes the rows from a to a + 8, both included.
 
 # %%
 distinct, optimum = np.unique(images, axis=0), entropy()
@@ -39,8 +42,8 @@ p = mv.backend.host_generator().dirichlet(np.ones(256))  # some other probabilit
 print(len(distinct), "images, optimum", optimum, "nats per image, with other probabilities", -np.log(p).mean())
 
 # %% [markdown]
-# 16 · 16 = 256 squares of 9×9, equally likely.  A gift: the best any model can do is to give each the probability
-# 1/256, and then −ln p(x) = ln 256 = 5.545 nats.  Others cost more on average, and the bound can only add to it.
+# 256 squares of 9×9, equally likely.  A gift: we know the best that any model can reach, −ln p(x) = ln 256 = 5.545
+# nats.  Other probabilities cost more on average, and the bound can only add to it.
 #
 # ## The printed loss (ERRATA 12, ERRATA 13)
 # **Predict:** an untrained decoder says about ½ for each of the 576 pixels.  What does the loss of a batch of 16 read?
@@ -71,7 +74,6 @@ print("⟨gradient, d⟩", along, " slopes of the two losses", slopes)
 # %% [markdown]
 # Of the sum: it is what training minimises, and the only number to compare with 5.545.  **Step in here:** set a
 # breakpoint in `minivae.training.Training.feval`, and watch `reconstruction` and `model.kl.divergence`.
-#
 # ## Probabilities or logits
 # The article's decoder ends in a sigmoid, with `BCECriterion` for probabilities; ours ends in *logits*
 # a = ln p − ln(1−p), and the criterion holds the sigmoid.  **Predict:** with the same weights, what differs?
@@ -87,7 +89,7 @@ for decoder, loss in ((article, nn.BCECriterion().double()), (twin.decoder, bce)
 print(values, np.abs(grads[0] - grads[1]).max())
 
 # %% [markdown]
-# Neither value nor gradient.  Now train.  **Predict:** the reconstruction will fall.  And the KL?
+# Neither value nor gradient (11 shows where the former fail).  Now train.  **Predict:** reconstruction falls; and KL?
 
 # %%
 protocol = training.run(600 if FAST else 6000, progress=False)
@@ -97,8 +99,8 @@ print("ELBO", elbo, "\nln p(x) is at least", better, "\noptimum", -optimum)
 figures.curve(protocol, floor=optimum)
 
 # %% [markdown]
-# It rises, from nothing to about 8 nats: codes must differ where images do.  It is more than the 5.545 nats of a square
-# because the codes of all squares together do not fill the prior evenly.
+# It rises, from nothing to about 8 nats: codes must differ where images do.  The KL is what the code says about the
+# image (at most ln 256), plus the divergence of all codes together from the prior.  (±: the mean's standard error.)
 #
 # ## The plane of codes (ERRATA 22)
 # The article's caption says codes in [0, 1]² in steps of 0.05; its listing draws −0.95 … 0.95 in steps of 0.1.
@@ -106,13 +108,12 @@ figures.curve(protocol, floor=optimum)
 
 # %%
 inside, planes = erf(0.95 / sqrt(2)) ** 2, (figures.plane(model), figures.plane(model, span=2.2))
-reach = [np.ptp((each[:, 0].sum(axis=1) @ np.arange(24)) / each.sum(axis=(1, 2, 3))) for each in planes]
+reach = [float(np.ptp((each[:, 0].sum(axis=1) @ np.arange(24)) / each.sum(axis=(1, 2, 3)))) for each in planes]
 print(f"{inside:.0%} of the prior; pixels that the square moves from left to right:", reach)
 figures.picture(np.concatenate([figures.grid(each, 20, gap=1, background=0.25) for each in planes], axis=1))
 
 # %% [markdown]
 # 43 %.  The square moves as the code does, but on the listing's grid not as far.
-#
 # ## A "std" that is none (ERRATA 23)
 # The listing's "std" is the standard deviation of the log-variances.  **Predict:** is that the codes' spread σ?
 
@@ -122,7 +123,6 @@ print("mean σ", std := np.exp(log_var / 2).mean(), " the listing's", listed := 
 
 # %% [markdown]
 # No: σ is below 0.2, a small patch of the plane; the other number says how the certainty varies between squares.
-#
 # ## A mean for a sum: the deliberate mistake
 # Torch7's criterions take a mean by default.  The reconstruction then weighs 16 · 576 times less.  **Predict:** the KL?
 

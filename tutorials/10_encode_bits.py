@@ -7,7 +7,7 @@
 # Each bit has a probability θ of being 1, where the *prior* says ½: before it sees an image, the decoder expects tosses
 # of a coin.  A linear layer gives any real number, so the encoder gives the *logit* a = ln θ − ln(1 − θ), and θ = σ(a)
 # is its sigmoid.  To be quick we take hidden layers of 128 units for the article's 1,152, and 2,500 of its 31,250
-# steps, at twice its rate.  Losses are in *nats*, units of natural logarithms.
+# steps, at twice its rate (the temperature is explained below).  Losses are in *nats*, units of natural logarithms.
 
 # %%
 import os
@@ -49,13 +49,13 @@ print(f"as printed {printed:.3f}, weighted {right:.3f}")
 
 # %% [markdown]
 # −1.02, and no divergence is negative.  Right is θ ln 2θ + (1 − θ) ln 2(1 − θ) = 0.368, as in the article's listing.
-#
 # ## The draw, and a listing that draws something else (ERRATA 1)
 # As in 06 the randomness becomes an input, u uniform in (0, 1).  Equation (1) adds *logistic noise* to the logit:
 #
 #     y = (a + ln u − ln(1 − u)) / T        z = σ(y)        T is the temperature
 #
-# z > ½ where u > 1 − θ: with probability θ.  z is a *relaxed bit*, its distribution is the *binary Concrete*.  The
+# (`BernoulliSampler` returns y; a `Sigmoid` follows it.)  z > ½ where u > 1 − θ: with probability θ.  z is a *relaxed
+# bit*, its distribution is the *binary Concrete*.  The
 # listing has y = (ln p − ln(−ln u)) / T, with p = θ.  **Predict:** how often is z > ½ there, when p is almost 1?
 
 # %%
@@ -66,7 +66,6 @@ print("p", p, " equation", drawn.round(3), " listing", listed.round(3), " 1 − 
 
 # %% [markdown]
 # In 0.632 of the draws, for −ln u < p has the probability 1 − e⁻ᵖ: a certain bit is wrong in more than a third of them.
-#
 # ## A deliberate mistake that the gradient check passes (ERRATA 2)
 # Here is the listing as a layer, with its derivative 1/(pT).  **Predict:** what does the gradient check say?
 
@@ -92,7 +91,7 @@ print(f"equation (1): ∂y/∂a = {by_logit:.2f}, ∂y/∂p = {by_p:.2f}; the li
 #
 # ## A divergence that changes its sign (ERRATA 3)
 # By p, the derivative of the divergence is the logit a.  The listing's formula, with its guards of 10⁻²⁰, divides by
-# 1 − p.  **Predict** what it gives in float32 for a = 16 and for a = 17.
+# 1 − p.  **Predict:** what does it give in float32 for a = 16 and for a = 17?
 
 # %%
 def listed_gradient(a, guard=np.float32(1e-20), ln2=np.float32(np.log(2))):  # noqa: B008
@@ -102,10 +101,11 @@ def listed_gradient(a, guard=np.float32(1e-20), ln2=np.float32(np.log(2))):  # n
 
 kl, high = nn.BernoulliKL(), np.array([[16, 17]], dtype=np.float32)
 by_logits = (kl(high), kl.backward(high, 0 * high))[1][0]
-print("listing", [listed_gradient(a) for a in high[0]], " by the logit", by_logits)
+print("by p, listing:", [*map(listed_gradient, high[0])], " by the logit, θ(1 − θ) a, minivae:", by_logits)
 
 # %% [markdown]
-# 15.8 and then −0.69, for p is rounded to 1.  `BernoulliKL` takes logits, θ(1 − θ) a, and is right everywhere.
+# By p it should be 16 and 17.  The listing gives 15.8, nearly right, and then −0.69, as p is rounded to 1.
+# `BernoulliKL` takes logits: by a the derivative is θ(1 − θ) a, and it is right everywhere.
 #
 # ## The higher the temperature, the closer to true sampling? (ERRATA 4)
 # So says the article.  **Predict:** which temperature leaves most relaxed bits undecided, between 0.1 and 0.9?
@@ -120,7 +120,7 @@ print("undecided", {T: f"{share:.1%}" for T, share in undecided.items()})
 # ## A loss that is too good (ERRATA 5)
 # The loss adds the divergence of *bits* to the reconstruction from *relaxed* bits.  That is a *surrogate*, no bound: a
 # decoder can read a message between 0 and 1.  64 places of a small square need 6 bits, and over 2⁶ codes we can sum, so
-# we know log p(x).  **Predict:** at T = 2, can the loss be below −log p(x)?
+# we know ln p(x).  **Predict:** at T = 2, can the loss be below −ln p(x)?
 
 # %%
 small, found = rectangles(5000, height=12, width=12, sides=(5, 5)), {}
@@ -129,10 +129,10 @@ for T in (0.5, 2):
     model = mv.models.bernoulli_vae(image=(1, 12, 12), hidden=64, code=6, temperature=T)
     loss = Training(model, Batches(small, batch_size=16)).run(1500, progress=False)["total"][-100:].mean()
     found[T] = loss, *(-f(model, small[:500]).value for f in (evaluation.exact_log_likelihood, evaluation.elbo))
-    print("T = {}: loss {:.1f}   −log p(x) {:.1f}   −ELBO with hard bits {:.1f}".format(T, *found[T]))
+    print("T = {}: loss {:.1f}   −ln p(x) {:.1f}   −ELBO with hard bits {:.1f}".format(T, *found[T]))
 
 # %% [markdown]
-# It can: by 4 nats.  With hard bits the bound holds, so `minivae.evaluation` makes them hard, always.
+# It can: by 4 nats.  With hard bits (0 or 1) the bound holds, so `minivae.evaluation` makes them hard, always.
 #
 # ## What we claimed
 # Next: 11 compare decoders, where the pixels are grey.

@@ -1,10 +1,8 @@
 # %% [markdown]
 # # 11 Compare decoders
-#
-# Kingma and Welling's model reads MNIST: 28×28 grey pixels x, from 0 to 1.  **Which distribution should the decoder
-# give a grey pixel?**  Needs: 07 and 08 (KL, VAE), 10 (logits), and the data: `minivae.data.mnist` looks for them in
-# `$MINIVAE_DATA`, else it downloads them.  About 35 minutes.
-#
+# Kingma and Welling's model (`aevb`: Auto-Encoding Variational Bayes) reads MNIST: 28×28 grey pixels x, from 0 to 1.
+# **Which distribution should the decoder give a grey pixel?**  Needs: 07 and 08 (KL, VAE), 10 (logits), and the data:
+# `minivae.data.mnist` looks for them in `$MINIVAE_DATA`, else it downloads them.  About 35 minutes.
 # The article has three answers.  A *Bernoulli*: a coin that shows 1 with probability μ.  An *identity Gaussian*:
 # N(μ, 1).  A *diagonal Gaussian*: N(μ, σ²), with a mean and a log-variance ln σ² of its own for each pixel.  We add a
 # *floor* to the last, ln σ² ≥ −6.  To be quick: 10,000 images, 128 hidden units, one draw of the code an image.
@@ -39,11 +37,11 @@ figures.picture(np.concatenate([figures.reconstructions(model, x[:12], columns=1
 
 # %% [markdown]
 # Bernoulli, identity, floor, no floor: each time images, and below them what the model makes of them.  The last one
-# beats the first by more than 700 nats, yet its pictures are further from the images.  Their numbers have no common
-# scale: a probability is at most 1, a density may be any number above 0.
+# beats the first by more than 700 nats (after few steps the floor may be ahead of it), yet its pictures are further
+# from the images.  The numbers have no common scale: a probability is at most 1, a density may be any number above 0.
 # ## 720 nats that are always there (ERRATA 15)
-# A Gaussian's log-density has a constant, −D/2 · ln 2π, which the article's listing drops.  **Predict:** of the more
-# than 740 nats that the identity Gaussian loses, how many would a reconstruction without any error lose?
+# A Gaussian's log-density of D = 784 pixels has a constant, −D/2 · ln 2π, which the article's listing drops.
+# **Predict:** of the more than 740 nats that the identity Gaussian loses, how many has a reconstruction without error?
 
 # %%
 perfect = nn.GaussianNLLCriterion().forward(x[:1], x[:1])
@@ -53,7 +51,7 @@ print(f"without error {perfect:.2f}, 784/2 · ln 2π = {392 * np.log(2 * np.pi):
 # 720.45, so the listing prints some 20.  A constant has no gradient: training is the same, the number is not.
 # ## Unbounded, but where? (ERRATA 17 and 24)
 # The diagonal Gaussian has no best value.  The article says why: the true mean with *arbitrary* variance, or *huge*
-# variances with arbitrary means.  **Predict** the log-density of one pixel in each of these cases.
+# variances with arbitrary means.  **Predict:** what is the log-density of one pixel in each case?
 
 # %%
 log_var = 2 * np.log(10.0 ** np.array([[-4], [-2], [0], [2], [4]]))  # σ from 0.0001 to 10,000
@@ -63,24 +61,25 @@ print("log-density at μ = x", right.round(1), "and at μ = x + 0.5", wrong.roun
 
 # %% [markdown]
 # Only σ → 0 at the true mean goes to +∞, by ln 10 = 2.3 nats for each power of ten.  A huge σ goes to −∞ whatever the
-# mean.  And the true mean is easily had: many pixels are 0 in every training image.  **Predict** ln σ² of these pixels
-# in both models, and the price of a test image that is white at one of them.
+# mean.  And the true mean is easily had: many pixels are 0 in every training image.  **Predict:** what is ln σ² of
+# these in both models, and what does a test image cost that is white at one of them?
 
 # %%
 constant, lowest, price = (train == 0).all(axis=0), {}, {}
 for name in ("floor", "no floor"):
     mean, log_var = models[name].decoder(models[name].encode(x)[0])
-    lowest[name] = log_var.min()
-    price[name] = (0.5 * (1 - mean[:, constant]) ** 2 * np.exp(-log_var[:, constant])).max()
+    lowest[name] = float(log_var.min())
+    price[name] = float((0.5 * (1 - mean[:, constant]) ** 2 * np.exp(-log_var[:, constant])).max())
 print(f"{constant.sum()} constant pixels; smallest ln σ² {lowest}; price in nats {price}")
 
 # %% [markdown]
-# The price is about ½ e⁶ = 200 nats at the floor and thousands without.  **Step in here:**
-# `minivae.nn.gaussian_nll_criterion.GaussianNLLCriterion.update_grad_input`; watch `grad_log_var`.  Where μ = x it is ½
-# and nothing pushes back, until `minivae.nn.clamp.Clamp` makes it 0.
+# The price is about ½ e⁶ = 200 nats at the floor and thousands without.  **Step in here:** set a breakpoint in
+# `minivae.nn.gaussian_nll_criterion.GaussianNLLCriterion.update_grad_input` before the first cell and run again; watch
+# `grad_log_var`.  Where μ = x the derivative by ln σ² is ½ whatever σ: each step lowers ln σ², without end, unless
+# `minivae.nn.clamp.Clamp`, the floor, makes it 0.
 # ## A logarithm of a rounded number (ERRATA 16)
-# The listing takes ln μ and ln(1 − μ) after a sigmoid.  **Predict** x ln μ + (1 − x) ln(1 − μ) in float32 for the logit
-# 20: of a white pixel, which is all but certain, and of a black one, which costs 20 nats.
+# The listing takes ln μ and ln(1 − μ) after a sigmoid.  **Predict:** what is x ln μ + (1 − x) ln(1 − μ) in float32
+# for the logit 20: of a white pixel, which is all but certain, and of a black one, which costs 20 nats?
 
 # %%
 logit, bits = np.float32([[20], [20]]), np.float32([[1], [0]])
@@ -93,7 +92,7 @@ print("listing", listed, " from logits", -stable)
 # %% [markdown]
 # μ is rounded to 1, and 0 · ln 0 is NaN: one such pixel and the loss is gone.  Logits give the right answers.
 # ## A deliberate mistake that the sum hides (ERRATA 14)
-# For L draws an image the listing does `x.repeat(L, 1).view(N, L, -1)`, NumPy's tile and reshape.  **Predict** whose
+# For L draws an image the listing does `x.repeat(L, 1).view(N, L, -1)`, NumPy's tile and reshape.  **Predict:** whose
 # rows come first for N = 4, L = 2, and what notices: the loss of the batch, or that of each image?
 
 # %%
@@ -103,11 +102,12 @@ mixed = each[rows].mean(axis=1)
 print(rows.tolist(), f"right {each}, sum {each.sum():.2f}; mixed {mixed}, sum {mixed.sum():.2f}")
 
 # %% [markdown]
-# [0, 1], [2, 3], [0, 1], [2, 3].  The code is mixed alike, so the sum is right, and training too; only a look at single
-# images finds it.  Here row n · L + l is draw l of image n: see `minivae.nn.sampler.Sampler.grouped`.
+# [0, 1], [2, 3], [0, 1], [2, 3].  The listing repeats q's mean and variance in the same way, so each row still meets
+# its own image, and sum and training are right; only the grouping per image is wrong.  Here row n · L + l is draw l
+# of image n: see `minivae.nn.sampler.Sampler.grouped`.
 # ## N/M is only a scale (ERRATA 19)
-# Kingma and Welling multiply the loss of M images by N/M = 469; the listing does not.  **Predict** what that does to
-# Adam, which divides the gradient by its own root mean square.
+# Kingma and Welling multiply the loss of M images by N/M = 60,000 / 128 = 469; the listing does not.  **Predict:** what
+# does that do to Adam, which divides the gradient by its own root mean square?
 
 # %%
 class Scaled(Training):
@@ -121,13 +121,13 @@ print("last losses", plain[-1], scaled[-1], "largest difference", np.abs(plain -
 # %% [markdown]
 # Next to nothing: only ε = 10⁻⁸ beside that root tells them apart.
 # ## The most probable image, and σ²I (ERRATA 25 and 26)
-# "Highest probability, i.e. the mean" is true of Gaussians.  **Predict** for the Bernoulli: which image of bits has the
-# highest probability, and is it the mean?  And look at q's variances: are they σ²I, the same for all numbers?
+# "Highest probability, i.e. the mean" is true of Gaussians.  **Predict:** which image of bits is most probable for the
+# Bernoulli, and is it the mean?  And look at q's variances: are they σ²I, the same for all numbers?
 
 # %%
 mean = models["Bernoulli"].reconstruct(x[:1]).astype(np.float64)
 images = {"mean": mean, "thresholded": mean > 0.5, "drawn": np.random.default_rng(0).random(mean.shape) < mean}
-log_p = {name: (b * np.log(mean) + (1 - b) * np.log(1 - mean)).sum() for name, b in images.items()}
+log_p = {name: float((b * np.log(mean) + (1 - b) * np.log(1 - mean)).sum()) for name, b in images.items()}
 variance = np.exp(models["Bernoulli"].encode(x)[1].astype(np.float64))
 lost = 0.5 * (np.log(variance.mean(axis=1, keepdims=True)) - np.log(variance)).sum(axis=1).mean()
 print(log_p, f"variances from {variance.min():.2f} to {variance.max():.2f}; as σ²I the KL would differ by {lost:.2f}")

@@ -39,11 +39,11 @@ figures.picture(figures.grid(rows, columns=20, gap=1, background=0.25), scale=2)
 
 # %% [markdown]
 # Grey, threshold, fixed, and another toss: the last two are frayed where grey was undecided.  One model, one set of
-# digits, three numbers: thresholded digits are smoother and easier to predict.  So a number needs its binarization
+# digits, three numbers: thresholded digits are smoother and easier to predict.  (The images are the same each time, so
+# the difference is surer than the ± of each number says.)  So a number needs its binarization
 # beside it.  And the one on grey images is worse than incomparable.
-#
 # ## Grey pixels have no likelihood under a coin (ERRATA 18)
-# A distribution sums to 1 over everything that can happen.  **Predict** for μ = 0.5, 0.9, 0.999: what is the sum of
+# A distribution sums to 1 over everything that can happen.  **Predict:** for μ = 0.5, 0.9, 0.999, what is the sum of
 # μˣ(1 − μ)¹⁻ˣ over x = 0 and 1?  Over 256 greys?  And its integral from 0 to 1?
 
 # %%
@@ -62,7 +62,6 @@ print(f"cross-entropy of greys {on_grey:.2f}, mean over 20 tosses {on_bits:.2f};
 # 1 over bits; 128, 93 and 37 over greys; 0.5, 0.36 and 0.14 as an integral.  Nothing divides by these: on grey pixels
 # the loss is a *cross-entropy*, no likelihood of an image.  Given a code it is what tosses cost on average, as it is
 # linear in x, so it looks like their number.  But a perfect reconstruction of greys costs 44 nats, of bits 0.
-#
 # ## Which way round? (ERRATA 20)
 # A note on PyTorch's example calls p(z|x) the decoder.  **Predict:** 4 pixels, 2 bits, all probabilities that the
 # decoder gives in a table: a row for each code z, a column for each image x.  Do rows or columns sum to 1?
@@ -74,16 +73,18 @@ def all_bits(n):
 mv.manual_seed(0)
 tiny = mv.models.bernoulli_vae(image=(2, 2), hidden=4, code=2)
 table = np.exp([-criterion.rows(np.repeat(tiny.decoder(z[None]), 16, axis=0), all_bits(4)) for z in all_bits(2)])
-posterior = table / table.sum(axis=0)  # Bayes, with the prior ¼ of each code above and below
+posterior = table / table.sum(axis=0)  # Bayes: the prior ¼ cancels
 print("rows", table.sum(axis=1), "\ncolumns", table.sum(axis=0).round(2))
 
 # %% [markdown]
 # Rows: the decoder is p(x|z).  p(z|x) is the *posterior*, which takes Bayes' rule; its columns sum to 1, and the
 # encoder's q(z|x) approximates it.  Likewise the note's "Bernoulli or Gaussian" is said of the decoder's likelihood.
-#
 # ## How near is the bound?
-# The ELBO lies below log p(x).  The *importance-weighted* bound averages K draws inside of the logarithm:
-# ln (1/K) Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x).  **Predict:** what do K = 10 and K = 100 do to it?  And to the standard error?
+# The ELBO lies below ln p(x).  The *importance-weighted* bound averages K draws inside of the logarithm:
+# ln (1/K) Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x).  That mean is p(x) on average, and the logarithm of a mean is at least the mean
+# of the logarithms: a bound, which grows as the mean of more draws scatters less.  K = 1 is the ELBO with its KL drawn
+# too.  **Predict:** what do K = 10 and 100 do to it, and to the standard error?  **Step in here:**
+# `minivae.evaluation.log_likelihood`, in its inner loop, before you run; watch `weight`, `peak` and `total`.
 
 # %%
 weighted = {K: evaluation.log_likelihood(model, fixed, samples=K) for K in (1, 10, 100)}
@@ -94,9 +95,8 @@ print(f"standard error of 50 images: {half:.2f} times that of 200")
 # %% [markdown]
 # It grows by nats, with the same weights: never compare an ELBO with K = 5,000 from a paper.  The ± is the spread over
 # test images; K does not help, four times the images about halve it.
-#
 # ## The exact value, and a deliberate mistake
-# With 8 bits there are 256 codes: log p(x) = ln Σ_z p(x|z)/256.  **Predict:** what goes wrong in the first line below?
+# With 8 bits there are 256 codes: ln p(x) = ln Σ_z p(x|z)/256.  **Predict:** what goes wrong in the line `naive`?
 
 # %%
 bits = trained(mv.models.bernoulli_vae, hidden=64, code=8, temperature=0.5)
@@ -110,9 +110,7 @@ careful = peak[:, 0] + np.log(np.exp(log_p - peak).mean(axis=1))
 print(f"ELBO {lower.value:.1f}, K = 10 {ten.value:.1f}, exact {exact.value:.1f}; naive", naive[:6])
 
 # %% [markdown]
-# Below e^−104 float32 knows only 0, whose logarithm is −∞.  *Log-sum-exp* takes the largest term out first.  **Step in
-# here:** `minivae.evaluation.log_likelihood`, in its inner loop; watch `weight`, `peak` and `total`.
-#
+# Below e^−104 float32 knows only 0, whose logarithm is −∞.  *Log-sum-exp* takes the largest term out first.
 # ## Active units, and other scales
 # A unit of the code is *active* if its mean varies over the images, by a variance above 0.01.  **Predict:** how many of
 # our 20 are?  After we cut one off from the image?  And by how much does a Gaussian's log-density of an image change
@@ -125,7 +123,7 @@ for head in model.encoder[3]:  # mean and log-variance
 silent, pixel = evaluation.active_units(model, fixed), grey[:1].astype(np.float64)
 unit, bytes_ = (nn.GaussianNLLCriterion().double().rows((0 * pixel, 0 * pixel + 2 * np.log(s)), s * pixel)[0]
                 for s in (1, 255))
-print(f"{active.count}, then {silent.count}; −log p of one image {unit:.1f} in units, {bytes_:.1f} in bytes")
+print(f"{active.count}, then {silent.count}; −ln p of one image {unit:.1f} in units, {bytes_:.1f} in bytes")
 
 # %% [markdown]
 # 20, then 19: the silent unit costs nothing and says nothing.  The scale shifts a density by 784 ln 255 = 4344 nats.
@@ -144,6 +142,8 @@ assert np.allclose(integral, [0.5, 0.364, 0.145], atol=0.001) and np.isclose(on_
 assert 43 < best < 45 and criterion.rows(np.float32([[200], [-200]]), np.float32([[1], [0]])).max() < 1e-20
 assert np.allclose(table.sum(axis=1), 1) and table.sum(axis=0).max() < 0.9 and np.allclose(posterior.sum(axis=0), 1)
 assert bounds["fixed"].value + 2 < weighted[10].value < weighted[100].value - 1 and 1.4 < half < 2.8
+paired = bounds["threshold"].per_image - bounds["fixed"].per_image  # the spread of the difference of each image
+assert paired.std() < 0.7 * bounds["fixed"].per_image.std()
 assert lower.value < ten.value < exact.value and np.isneginf(naive).any()
 assert np.allclose(careful, exact.per_image[:20], rtol=1e-5)
 assert (active.count, silent.count) == (20, 19) and silent.divergence[0] == 0 < active.divergence[0]

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 13 Move to the GPU
-# *What changes in a model when its numbers live on a graphics card?* You need 01 to 04. About 30 minutes. No graphics
-# card is needed: without one, everything here runs on NumPy and says so.
+# **What changes in a model when its numbers live on a graphics card?** Needs: 01 to 04; its last cell borrows two
+# layers of 05 and 06. About 30 minutes. No graphics card is needed: without one, all runs on NumPy and says so.
 #
 # A **GPU** is the processor of a graphics card: thousands of small arithmetic units with a memory of their own, the
 # **device**. The computer around it, where Python and NumPy live, is the **host**. **CuPy** is a library with NumPy's
-# functions for an NVIDIA GPU. minivae calls either library a **backend**. *Predict:* which one can work here?
+# functions for an NVIDIA GPU. minivae calls either library a **backend**. **Predict:** which one can work here?
 
 # %%
 from pathlib import Path
@@ -34,7 +34,7 @@ print(device, reason or "CuPy works here", refused := complaint(lambda: backend.
 #
 # ## Two doors
 # Numbers do not move between host and device by themselves. `from_numpy` carries an array in, `to_numpy` out.
-# *Predict:* is `there` a copy of `host`, or the same array?
+# **Predict:** is `there` a copy of `host`, or the same array?
 
 # %%
 host = np.arange(6, dtype="float32").reshape(2, 3)
@@ -46,8 +46,8 @@ print(type(there), there is host)
 # On a GPU it is a copy in another memory. On NumPy the doors lead from the host to the host: the very same array.
 #
 # ## Move a model
-# `model.cuda()` moves the parameters to CuPy, `model.cpu()` to NumPy, `model.to(name)` wherever you say. *Predict:* we
-# take the flat vector of parameters, then move. Will Adam still train the model through the old vector?
+# `model.cuda()` moves the parameters to CuPy, `model.cpu()` to NumPy, `model.to(name)` wherever you say.
+# **Predict:** we take the flat vector of parameters, then move. Will Adam still train the model through the old vector?
 
 # %%
 mv.manual_seed(0)
@@ -59,7 +59,7 @@ print(stale := complaint(lambda: optim.adam(lambda x: (0.0, x), flat, {})))
 
 # %% [markdown]
 # The weights are the same to the last bit, but in new memory, and the old vector is nobody's: Adam refuses it. Move
-# first, then call `get_parameters`. *Step in here:* `minivae.nn.copying.convert`; watch `converted` fill.
+# first, then call `get_parameters`. **Step in here:** `minivae.nn.copying.convert`; watch `converted` fill.
 #
 # ## A layer asks for its library
 # How can one layer run on both? It never says `np`. It says `self.xp`, which is NumPy or CuPy, and takes its arrays

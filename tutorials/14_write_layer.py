@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 14 Write a layer
-# *What must a class of yours do, so that it can stand in any model beside the others?* You need 01 to 04 and 13. About
+# **What must a class of yours do, so that it can stand in any model beside the others?** Needs: 01 to 04 and 13. About
 # 40 minutes.
 #
 # Our layer is **Swish** (Ramachandran et al. 2017), a smooth relative of ReLU with a parameter, the weight w of each
 # column. With σ(t) = 1 / (1 + e^−t), the function that squeezes any number into (0, 1), and s = σ(w x):
 #
-# y = x s  ∂y/∂x = s + w x s (1 − s)  ∂y/∂w = x² s (1 − s)
+#     y = x s        ∂y/∂x = s + w x s (1 − s)        ∂y/∂w = x² s (1 − s)
 #
-# *Predict:* what is y for w = 0? And which function does it come near to for a large w?
+# **Predict:** what is y for w = 0? And which function does it come near to for a large w?
 
 # %%
 import numpy as np
@@ -27,9 +27,10 @@ for w in (0, 1, 50):
 
 # %% [markdown]
 # For w = 0 it is half of x, a straight line; for w = 50 nothing tells it from ReLU at these x. w bends the function.
-#
 # ## The class
-# Write it in this order, as every layer here. First a formula for each derivative, times what comes from above, G.
+# Write it in this order, as every layer here. First a formula for each derivative, times the gradient G that comes back
+# from the later layers. `spare_output`: `backward` does not read y, so the next layer may overwrite it, as
+# ReLU(inplace=True) does. `scale`: a factor for the gradient, 1 as a rule.
 
 # %%
 def by_input(xp, x, w, grad):
@@ -46,7 +47,7 @@ class Swish(nn.Module):
         x  input  (N, D)      w  weight  (D,), starts at 1      y  output  (N, D)      G  ∂L/∂y
     """
     parameter_names = ("weight",)  # what get_parameters, state_dict, to() and Adam look for; grad_weight goes with it
-    spare_output = True  # the next layer may work in place: y is ours, and the way back does not read it
+    spare_output = True  # the next layer may overwrite y
 
     def __init__(self, size):
         super().__init__()
@@ -83,10 +84,10 @@ print(Swish(4), report, sep="\n")
 
 # %% [markdown]
 # `expect` refuses a wrong shape, dtype or library and names the layer; `buffer` hands out an array that the layer owns
-# and keeps. *Step in here:* stop in `acc_grad_parameters`, look at `terms` and `row`, then step into `self.buffer`.
+# and keeps. **Step in here:** stop in `acc_grad_parameters`, look at `terms` and `row`, then step into `self.buffer`.
 #
 # ## Contracts
-# Gradients are one promise of a layer. Others are no derivatives, so we ask for them one by one. *Predict* the answer.
+# Gradients are one promise of a layer. Others are no derivatives; we ask one by one. **Predict:** does Swish keep them?
 
 # %%
 def broken(make, x, wrong):
@@ -110,9 +111,8 @@ print(kept, refused, sep="\n")
 # file `nn/swish.py`, a line in `nn/__init__.py` and a row in the table of `tests/layers.py`. A row says how to make the
 # layer, the shape of one row of input and that of a wrong batch, `"Swish": Row(lambda: nn.Swish(4), (4,), (3, 5))`, and
 # every contract in the tests runs on it.
-#
 # ## Three mistakes
-# Forget a term of the derivative; write = for +=; make a new array at every call. *Predict* what finds which.
+# Forget a term of the derivative; write = for +=; make a new array at every call. **Predict:** what finds which?
 
 # %%
 class ForgetsTerm(Swish):
