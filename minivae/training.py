@@ -53,7 +53,7 @@ class Training:
         """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
 
         floor        shown beside the loss: the least that the data allow, in nats per image
-        checkpoint   called without arguments after each `every` steps, but not after the last
+        checkpoint   called without arguments after each step whose number `every` divides, but not after the last
         """
         if steps < 1:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
@@ -72,7 +72,7 @@ class Training:
                     logged = done
                 if stop.is_set():
                     break
-                if checkpoint is not None and every and done % every == 0 and done < steps:
+                if checkpoint is not None and every and self.steps % every == 0 and done < steps:
                     self._expect_finite()
                     checkpoint()
             self.stopped = stop.is_set()
