@@ -31,3 +31,8 @@ def atomic(path, mode="wb"):
             raise OptionError(f"cannot write {path}: {error.strerror or error}; "
                               "what was there before is untouched") from error
         raise
+
+
+def strays(path):
+    """What `atomic(path)` has left half-written where the process was killed."""
+    return list(Path(path).parent.glob(f".{Path(path).name}.{'[0-9a-f]' * 8}"))

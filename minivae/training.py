@@ -64,7 +64,7 @@ class Training:
         """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
 
         floor        shown beside the loss: the least that the data allow, in nats per image
-        checkpoint   called without arguments after each `every` steps, but not after the last
+        checkpoint   called without arguments after each step whose number `every` divides, but not after the last
         """
         if steps < 1:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
@@ -74,7 +74,7 @@ class Training:
             logged = 0
             for done in range(1, steps + 1):
                 logs = done % LOG_EVERY == 0 or done == steps
-                keeps = checkpoint is not None and every and done % every == 0 and done < steps
+                keeps = checkpoint is not None and every and self.steps % every == every - 1 and done < steps
                 self.looking = logs or keeps
                 self.step()
                 if self.looking or stop.is_set():

@@ -3,6 +3,9 @@
 NumPy lets go of the interpreter's lock inside a loop over a large array, so two threads that each take
 half of the blocks finish in little more than half the time.  Workers only compute: they never draw random
 numbers, and the blocks are cut the same way however many workers there are, so results do not depend on it.
+
+A forked process starts workers of its own.  OpenBLAS has threads too, and forking while another thread multiplies
+matrices can hang in its fork handler: there fork before training, spawn, or set OPENBLAS_NUM_THREADS=1.
 """
 
 import contextvars

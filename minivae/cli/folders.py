@@ -4,6 +4,7 @@ from pathlib import Path
 
 from minivae import checkpoint
 from minivae.errors import OptionError
+from minivae.files import strays
 
 FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png", "samples.png",
          "curve.png", "codes.png", "evaluation.json")
@@ -16,11 +17,13 @@ def claim(out, name, force):
         while not make_folder(folder := Path("runs") / (name if number == 1 else f"{name}-{number}")):
             number += 1
         return folder
+    sweep(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not (out / checkpoint.NAME).exists():
             raise OptionError(f"--out {out} exists and is not a run; choose another name")
         if not force:
-            raise OptionError(f"--out {out} holds a run already; --force overwrites it")
+            raise OptionError(f"--out {out} holds a run already; --force overwrites it, and "
+                              f"minivae train --resume {out} continues it")
     make_folder(out)
     return out
 
@@ -41,7 +44,15 @@ def make_folder(folder):
 
 def clear(folder):
     """Remove a run's files, and the folder if nothing else is in it; whatever else is there stays."""
+    sweep(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def sweep(folder):
+    """Remove what a run that was killed while it wrote has left half-written."""
+    for name in FILES:
+        for path in strays(folder / name):
+            path.unlink(missing_ok=True)

@@ -1,23 +1,18 @@
 """minivae train: build a model, train it, and leave a folder with what it learned."""
 
+import argparse
 import inspect
-import json
-import time
 from pathlib import Path
 
-from tqdm import tqdm
-
-from minivae import backend, checkpoint, evaluation, models
-from minivae.cli import options, pictures
-from minivae.cli.folders import claim, clear, make_folder
-from minivae.data import Batches, data_set
-from minivae.files import atomic
-from minivae.training import Training
+from minivae import backend, models
+from minivae.cli import options, runs
+from minivae.data import data_set
+from minivae.errors import OptionError
 
 WRITES = """Writes to runs/MODEL (the next free name): checkpoint.npz, config.json, protocol.csv (a row a step),
 reconstructions.png, interpolations.png (the plane of latent codes) or samples.png (draws from the prior), and, where
 matplotlib is installed, curve.png and for MNIST codes.png (codes of test images, coloured by digit).
-Ctrl-C stops early and keeps what was learned."""
+Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --resume RUN` continues."""
 
 MODELS = {  # what it is, the data of its article
     "vae": ("the vanilla VAE, code of 2 numbers", "rectangles"),
@@ -41,12 +36,22 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
 
 def add_to(verbs):
     verb = verbs.add_parser("train", help="train a model and draw what it learned",
-                            description=f"Train a model of the articles.  {WRITES}", formatter_class=options.Help)
-    kinds = verb.add_subparsers(dest="model", metavar="MODEL", required=True)
+                            description=f"Train a model of the articles, or continue a run.  {WRITES}",
+                            formatter_class=options.Help,
+                            usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
+                            "[--root FOLDER]")
+    verb.add_argument("--resume", type=Path, metavar="RUN", default=None, help="continue the run of this folder from "
+                      "its last checkpoint, with its model, data and options, as if it had never stopped")
+    verb.add_argument("--epochs", type=options.whole, metavar="N", default=None, dest="total",
+                      help="with --resume: so many epochs in all, in place of those the run was started for")
+    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None, dest="moved",
+                      help="with --resume: where MNIST's files are, if they have moved")
+    verb.set_defaults(run=run)
+    kinds = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for name, (text, data) in MODELS.items():
         kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {WRITES}", formatter_class=options.Help)
         _add_options(kind, name, data)
-        kind.set_defaults(run=run)
+        kind.add_argument("--resume", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
 
 
 def _add_options(kind, name, data):
@@ -79,63 +84,24 @@ def _add_options(kind, name, data):
 
 
 def run(args):
+    if args.model is None and args.resume is None:
+        raise OptionError(f"nothing to train; give a model, one of {', '.join(MODELS)}, or --resume RUN")
+    if args.model is None:
+        return runs.resume(args.resume, args.total, args.moved)
+    if args.resume is not None or args.total is not None or args.moved is not None:
+        raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
+                          f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
     if args.backend is not None:
         backend.use(args.backend)
-    backend.manual_seed(args.seed)
-    source = _data_options(args)
-    data = data_set.build(**source)
-    chosen = {name: getattr(args, name) for name in MODEL_OPTIONS if hasattr(args, name)} | {"image": list(data.image)}
-    training = Training(models.build(args.model, **chosen),
-                        Batches(data.train, args.batch_size, data.scale, data.by_epoch),
-                        args.learning_rate, args.learning_rate_decay)
-    config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(), "data": source,
+    chosen = {name: getattr(args, name) for name in MODEL_OPTIONS if hasattr(args, name)}
+    config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
+              "data": _data_options(args),
               "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
                            "learning_rate_decay": args.learning_rate_decay}}
-    folder = claim(args.out, args.model, args.force)
-    clear(folder)
-    make_folder(folder)
-    try:
-        return train(training, config, folder, data)
-    except BaseException:
-        if not (folder / checkpoint.NAME).exists():  # nothing learned: nothing half-written stays behind
-            clear(folder)
-        raise
+    return runs.start(config, args.out, args.force)
 
 
 def _data_options(args):
     """What builds the data set again: {"name": ..., and the options that were given}."""
     given = {"images": args.images, "binarize": args.binarize, "root": args.root and str(args.root.resolve())}
     return {"name": args.data} | {name: value for name, value in given.items() if value is not None}
-
-
-def train(training, config, folder, data):
-    """Run the epochs of a config, with a checkpoint after each, and write the folder."""
-    epochs, length = config["training"]["epochs"], len(training.batches)
-    print(f"training {config['model']} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
-          f"{config['backend']}, into {folder}")
-    with atomic(folder / "config.json", "w") as file:
-        file.write(json.dumps(config, indent=2) + "\n")
-
-    def keep():
-        checkpoint.save(folder / checkpoint.NAME, training, config)
-        tqdm.write(_progress(training, data, length))
-
-    started = time.perf_counter()
-    training.run(epochs * length, floor=data.floor, every=length, checkpoint=keep)
-    seconds = time.perf_counter() - started
-    keep()
-    with atomic(folder / "protocol.csv", "w") as file:
-        training.protocol.write_csv(file)
-    print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s")
-    for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
-        print(line)
-    return 0
-
-
-def _progress(training, data, length):
-    """A line on the last epoch: the loss while it learned, and −ELBO on the test images."""
-    last = training.protocol.mean(length)
-    test = evaluation.elbo(training.model, data.test, data.scale)
-    return (f"epoch {training.steps / length:.4g}: loss {last['total']:.2f} = {last['reconstruction']:.2f} "
-            f"reconstruction + {last['divergence']:.2f} KL;  test {-test.value:.2f} = {test.reconstruction:.2f} + "
-            f"{test.divergence:.2f} nats per image" + ("" if data.floor is None else f" (optimum {data.floor:.3f})"))

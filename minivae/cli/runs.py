@@ -1,0 +1,134 @@
+"""A run: a configuration, the training it describes, and the folder that holds what was learned.
+
+A configuration is plain JSON, in the run's config.json and in its checkpoint, and decides everything:
+
+    model, options, seed, backend      the model and its first weights
+    data                               its name and options
+    training                           epochs, batch_size, learning_rate, learning_rate_decay
+"""
+
+import json
+import time
+
+from tqdm import tqdm
+
+from minivae import backend, checkpoint, evaluation, models
+from minivae.cli import pictures
+from minivae.cli.folders import claim, clear, make_folder, sweep
+from minivae.data import Batches, data_set
+from minivae.errors import OptionError
+from minivae.files import atomic
+from minivae.training import Training
+
+KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
+SCHEDULE = ("epochs", "batch_size", "learning_rate", "learning_rate_decay")
+
+
+def start(config, out, force):
+    """Train a new run in the folder `out`, or in the next free one."""
+    data = data_set.build(**config["data"])
+    config["options"]["image"] = list(data.image)
+    training = build(config, data)
+    folder = claim(out, config["model"], force)
+    clear(folder)
+    make_folder(folder)
+    try:
+        return train(training, config, folder, data)
+    except BaseException:
+        if not (folder / checkpoint.NAME).exists():  # nothing learned: nothing half-written stays behind
+            clear(folder)
+        raise
+
+
+def resume(folder, epochs=None, root=None):
+    """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
+    folder = folder.parent if folder.name == checkpoint.NAME else folder
+    config = _read_config(folder)
+    if epochs is not None:
+        config["training"]["epochs"] = epochs
+    if root is not None:
+        config["data"]["root"] = str(root.resolve())
+    data = data_set.build(**config["data"])
+    training = build(config, data)
+    sweep(folder)
+    path = folder / checkpoint.NAME
+    if path.exists():
+        checkpoint.restore(path, training)
+        _expect_epochs(training, config, folder)
+        checkpoint.save(path, training, config)  # with the number of epochs that is now wanted
+    return train(training, config, folder, data)
+
+
+def build(config, data):
+    """The Training that a configuration describes, before its first step."""
+    backend.use(config["backend"])
+    backend.manual_seed(config["seed"])
+    model, schedule = models.build(config["model"], **config["options"]), config["training"]
+    batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
+    return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"])
+
+
+def train(training, config, folder, data):
+    """Run what is left of a config's epochs, with a checkpoint after each, and write the folder."""
+    epochs, length = config["training"]["epochs"], len(training.batches)
+    with atomic(folder / "config.json", "w") as file:
+        file.write(json.dumps(config, indent=2) + "\n")
+    print(f"training {config['model']} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
+          f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
+
+    def keep():
+        checkpoint.save(folder / checkpoint.NAME, training, config)
+        (folder / "evaluation.json").unlink(missing_ok=True)  # of an earlier checkpoint
+        tqdm.write(_progress(training, data, length))
+
+    if training.steps < epochs * length:
+        started = time.perf_counter()
+        training.run(epochs * length - training.steps, floor=data.floor, every=length, checkpoint=keep)
+        seconds = time.perf_counter() - started
+        keep()
+        print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s")
+    else:
+        print(f"nothing is left to learn of {training.steps} steps; what it draws is written again")
+    with atomic(folder / "protocol.csv", "w") as file:
+        training.protocol.write_csv(file)
+    for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
+        print(line)
+    more = "" if training.stopped else f" --epochs {2 * epochs}"
+    print(f"minivae train --resume {folder}{more} continues")
+    return 0
+
+
+def _progress(training, data, length):
+    """A line on the last epoch: the loss while it learned, and −ELBO on the test images."""
+    last = training.protocol.mean(length)
+    test = evaluation.elbo(training.model, data.test, data.scale)
+    return (f"epoch {training.steps / length:.4g}: loss {last['total']:.2f} = {last['reconstruction']:.2f} "
+            f"reconstruction + {last['divergence']:.2f} KL;  test {-test.value:.2f} = {test.reconstruction:.2f} + "
+            f"{test.divergence:.2f} nats per image" + ("" if data.floor is None else f" (optimum {data.floor:.3f})"))
+
+
+def _read_config(folder):
+    """The configuration of a run: its checkpoint's, or config.json's when there is no checkpoint yet."""
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
+    if (folder / checkpoint.NAME).exists() or not path.exists():
+        config = checkpoint.read(folder)[0]["config"]
+    else:
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OptionError(f"{path} cannot be read: {error}; start the run again") from error
+    lacks = [name for name, kind in KINDS.items() if not isinstance(config, dict) or type(config.get(name)) is not kind]
+    lacks = lacks or [name for name in SCHEDULE if type(config["training"].get(name)) not in (int, float)]
+    if lacks:
+        raise OptionError(f"{folder} cannot be resumed: its configuration has no usable {', '.join(lacks)}; give the "
+                          "folder of a run of minivae train")
+    return config
+
+
+def _expect_epochs(training, config, folder):
+    done, epochs = training.steps / len(training.batches), config["training"]["epochs"]
+    if done > epochs:
+        raise OptionError(f"{folder} has been trained for {done:.4g} epochs already, {epochs} are fewer; --epochs N "
+                          "gives how many it shall have in all")

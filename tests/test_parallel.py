@@ -1,0 +1,174 @@
+"""Threads and processes change no number and never wait for each other for ever."""
+
+import hashlib
+import importlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from minivae import backend, models
+from minivae.backend import workers
+from minivae.data import Batches, rectangles
+from minivae.training import Training
+
+elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
+MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {"samples": 2}), ("aevb", {}),
+          ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"})]
+TOO_LONG = 120  # seconds: whoever waits so long waits for ever
+BATCH, HIDDEN = 400, 520  # 400 rows of 520 units, of 576 pixels, and 576·520 weights: all are shared out
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
+warned = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+def trained(name, options, seed=3, steps=6):
+    """A digest of all that a training of large layers ends with."""
+    backend.manual_seed(seed)
+    model = models.build(name, image=(1, 24, 24), hidden=HIDDEN, **options)
+    training = Training(model, Batches(rectangles(1000), BATCH))
+    training.run(steps, progress=False)
+    assert np.isfinite(training.parameters).all()
+    kept = [training.parameters, training.state["m"], training.state["v"], training.protocol.array()]
+    return hashlib.sha256(b"".join(array.tobytes() for array in kept)).hexdigest()
+
+
+@pytest.fixture
+def shared():
+    """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
+    kept, run, calls = workers.count(), workers.run, []
+    workers.set_count(4)
+    workers.run = lambda task, blocks: (calls.append(blocks), run(task, blocks))
+    x = np.ones(2 * elementwise.PARALLEL, np.float32)
+    backend.elementwise(lambda xp, x: x + 1, x, out=x)
+    yield calls
+    workers.run = run
+    workers.set_count(kept)
+
+
+@pytest.mark.parametrize(("name", "options"), MODELS)
+def test_the_number_of_worker_threads_changes_no_bit(shared, name, options):
+    digests, calls = set(), []
+    for threads in (1, 2, 4):
+        workers.set_count(threads)
+        before = len(shared)
+        digests.add(trained(name, options))
+        calls.append(len(shared) - before)
+    assert len(digests) == 1
+    assert calls[0] == 0 and calls[1] == calls[2] >= 6 * 6, f"{calls} calls were shared out: too small a test"
+
+
+@pytest.mark.parametrize("name", ["denoising", "bernoulli"])
+def test_minivae_threads_changes_no_bit_of_a_run(tmp_path, name):
+    found = set()
+    for threads in ("1", "2", "4"):
+        done = subprocess.run([sys.executable, "-m", "minivae", "train", name, "--images", "1000", "--batch-size",
+                               str(BATCH), "--hidden", str(HIDDEN), "--epochs", "3", "--out", threads], cwd=tmp_path,
+                              env={**os.environ, "MINIVAE_THREADS": threads}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.add(tuple((tmp_path / threads / file).read_bytes() for file in ("checkpoint.npz", "protocol.csv")))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (2, 4), (3, 3)])
+def test_two_threads_train_large_models_as_if_alone(shared, pair):
+    jobs = [(*MODELS[index], seed) for seed, index in enumerate(pair)]
+    alone, together = [trained(*job) for job in jobs], {}
+    threads = [threading.Thread(target=lambda job=job: together.update({job[2]: trained(*job)}), daemon=True)
+               for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TOO_LONG)
+    assert [together.get(seed) for seed in (0, 1)] == alone
+    assert len(shared) > 100
+
+
+def answer(channel, job):
+    channel.send(trained(*job))
+    channel.close()
+
+
+def forked(jobs):
+    """What `trained` gives in forked processes that run side by side; None for one that never answers."""
+    context, children = multiprocessing.get_context("fork"), []
+    for job in jobs:
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=answer, args=(there, job))
+        child.start()
+        there.close()
+        children.append((child, here))
+    try:
+        found = [here.recv() if here.poll(TOO_LONG) else None for _, here in children]
+        for child, _ in children:
+            child.join(TOO_LONG)
+        assert [child.exitcode for child, _ in children] == [0] * len(jobs), "a child does not end"
+        return found
+    finally:
+        for child, here in children:
+            child.kill()
+            child.join()
+            here.close()
+
+
+@forks
+@warned
+@pytest.mark.parametrize("pair", [(0, 1), (2, 4), (3, 3)])
+def test_two_forked_processes_train_as_if_alone(shared, pair):
+    jobs = [(*MODELS[index], seed) for seed, index in enumerate(pair)]
+    assert forked(jobs) == [trained(*job) for job in jobs]
+
+
+def fork_while_threads_train():
+    """The fork comes while two threads hold whatever they hold, and a child has neither them nor the workers."""
+    workers.set_count(4)
+    job, stop, found = (*MODELS[1], 7), threading.Event(), []
+    alone = trained(*job)
+
+    def keep_busy():
+        while not stop.is_set():
+            found.append(trained(*job))
+
+    threads = [threading.Thread(target=keep_busy, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        assert forked([job, job]) == [alone, alone]
+    stop.set()
+    for thread in threads:
+        thread.join(TOO_LONG)
+    assert not any(thread.is_alive() for thread in threads) and set(found) == {alone}
+
+
+@forks
+def test_processes_forked_while_threads_train():
+    """With one thread in OpenBLAS: its own fork handler may wait for ever for its threads while others multiply."""
+    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_parallel as here; " \
+           "here.fork_while_threads_train()"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                          capture_output=True, text=True, timeout=3 * TOO_LONG)
+    assert done.returncode == 0, done.stderr
+
+
+@forks
+def test_a_forked_child_that_ends_as_python_does_ends():
+    """os.fork without multiprocessing: the child leaves by way of the threading module's clean-up."""
+    code = f"""if True:
+        import os, sys, numpy as np
+        from minivae import backend
+        from minivae.backend import workers
+        workers.set_count(4)
+        x = np.ones({2 * elementwise.PARALLEL})
+        backend.elementwise(lambda xp, x: x + 1, x, out=x)
+        child = os.fork()
+        backend.elementwise(lambda xp, x: x + 1, x, out=x)
+        if child == 0:
+            sys.exit(int(x.sum() == 3 * x.size))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1, "the child's sum is wrong"
+        """
+    subprocess.run([sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", code], check=True,
+                   timeout=TOO_LONG)

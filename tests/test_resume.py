@@ -1,0 +1,178 @@
+"""A run that stops and continues is the run that never stopped, bit for bit."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivae import checkpoint
+from minivae.cli import main, pictures
+from minivae.training import Training
+
+EPOCHS = 3
+DRAW = pictures.draw
+RUNS = {  # every model, likelihood, data set and way of drawing
+    "vae": ["vae"],
+    "denoising": ["denoising", "--code", "3"],
+    "bernoulli": ["bernoulli", "--samples", "2"],
+    "aevb": ["aevb"],
+    "aevb gaussian": ["aevb", "--likelihood", "gaussian"],
+    "aevb identity_gaussian": ["aevb", "--likelihood", "identity_gaussian", "--data", "rectangles"],
+    "vae each_epoch": ["vae", "--data", "mnist", "--binarize", "each_epoch", "--beta", "0.5"],
+    "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, small_mnist):
+    """A function that runs `minivae train` on 70 images in batches of 16, and checks that it says it went well."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "draw", lambda model, folder, data, protocol: [])  # most of the time, and none of it
+
+    def run(name, out, epochs, *more):
+        options = ["--images", "70", "--hidden", "8", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
+        mnist = "mnist" in RUNS[name] or (RUNS[name][0] == "aevb" and "rectangles" not in RUNS[name])
+        options += ["--root", str(small_mnist)] if mnist else []
+        assert main(["train", *RUNS[name], *options, "--out", out, *more]) == 0
+    return run
+
+
+def contents(folder):
+    """Every file of a run, byte by byte: parameters, Adam's state, random state, place in the data, protocol."""
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_some_epochs_and_then_the_others_are_all_epochs(run, name):
+    run(name, "whole", EPOCHS)
+    run(name, "parts", 1)
+    assert main(["train", "--resume", "parts", "--epochs", "2"]) == 0
+    assert contents("parts") != contents("whole")
+    assert main(["train", "--resume", "parts", "--epochs", str(EPOCHS)]) == 0
+    assert contents("parts") == contents("whole")
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_in_the_middle_of_an_epoch_loses_nothing(run, monkeypatch, capsys, name, number):
+    run(name, "whole", EPOCHS)
+    step = Training.step
+
+    def stopping(training):
+        if training.steps in (1, 6):
+            os.kill(os.getpid(), number)
+        return step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", stopping)
+        run(name, "parts", EPOCHS)
+        assert checkpoint.read("parts")[0]["steps"] == 2
+        assert "stopped early after 2 steps" in capsys.readouterr().out
+        assert main(["train", "--resume", "parts"]) == 0
+        out = capsys.readouterr().out
+        assert "from step 2" in out and "stopped early after 7 steps" in out
+        assert "minivae train --resume parts continues" in out
+    assert main(["train", "--resume", "parts"]) == 0
+    assert contents("parts") == contents("whole")
+
+
+def test_checkpoints_come_at_the_ends_of_epochs_after_a_stop_in_the_middle_too(run, monkeypatch):
+    run("vae", "parts", EPOCHS)
+    saved, save, step = [], checkpoint.save, Training.step
+    monkeypatch.setattr(checkpoint, "save", lambda path, training, config: (saved.append(training.steps),
+                                                                             save(path, training, config)))
+    length = 70 // 16
+
+    def stop(training):
+        if training.steps == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", stop)
+        run("vae", "parts", EPOCHS, "--force")
+    assert main(["train", "--resume", "parts"]) == 0
+    assert saved == [2, 2, length, 2 * length, 3 * length]
+
+
+def test_a_run_that_has_no_checkpoint_yet_begins_again(run):
+    run("denoising", "whole", EPOCHS)
+    os.makedirs("killed")
+    Path("killed/config.json").write_bytes(Path("whole/config.json").read_bytes())
+    assert main(["train", "--resume", "killed"]) == 0
+    assert contents("killed") == contents("whole")
+
+
+def test_a_finished_run_writes_again_what_was_lost_and_changes_nothing(run, capsys, monkeypatch):
+    monkeypatch.setattr(pictures, "draw", DRAW)
+    run("vae", "mine", 1)
+    wanted = contents("mine")
+    for name in ("protocol.csv", "interpolations.png", "config.json"):
+        os.unlink(f"mine/{name}")
+    assert main(["train", "--resume", "mine/checkpoint.npz"]) == 0
+    assert "nothing is left to learn of 4 steps" in capsys.readouterr().out
+    assert contents("mine") == wanted
+
+
+def test_what_was_half_written_is_swept_away_and_the_evaluation_of_an_earlier_checkpoint(run):
+    run("vae", "mine", 1)
+    assert main(["evaluate", "mine", "--images", "10"]) == 0
+    half = Path("mine/.checkpoint.npz.0123abcd")
+    half.write_bytes(b"PK")
+    kept = [Path("mine/.checkpoint.npz.mine"), Path("mine/.notes.0123abcd")]
+    for path in kept:
+        path.write_text("the user's own")
+    assert main(["train", "--resume", "mine"]) == 0
+    assert not half.exists() and Path("mine/evaluation.json").exists() and all(path.exists() for path in kept)
+    assert main(["train", "--resume", "mine", "--epochs", "2"]) == 0
+    assert not Path("mine/evaluation.json").exists() and all(path.exists() for path in kept)
+
+
+def test_data_that_have_moved_are_found(run, tmp_path, small_mnist):
+    run("aevb", "whole", 2)
+    run("aevb", "parts", 1)
+    small_mnist.rename(tmp_path / "elsewhere")
+    assert main(["train", "--resume", "parts", "--epochs", "2", "--root", "elsewhere"]) == 0
+    assert contents("parts")["protocol.csv"] == contents("whole")["protocol.csv"]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, aevb, or --resume RUN"),
+    (["train", "vae", "--resume", "mine"], "so `vae` does not go with it"),
+    (["train", "--epochs", "2", "vae"], "options of a new run stand after the model"),
+    (["train", "--resume", "absent"], "there is no run absent"),
+    (["train", "--resume", "empty"], "there is no checkpoint"),
+    (["train", "--resume", "mine", "--epochs", "1"], "has been trained for 2 epochs already, 1 are fewer"),
+    (["train", "--resume", "mine", "--epochs", "0"], "not a whole number from 1"),
+    (["train", "--resume", "torn"], "config.json cannot be read"),
+    (["train", "--resume", "other"], "has no usable model, options, seed, backend, data, training"),
+    (["train", "--resume", "library"], "has no usable seed, backend, data, training"),
+])
+def test_what_cannot_be_continued_is_explained(run, capsys, arguments, message):
+    run("vae", "mine", 2)
+    for name, text in (("torn", '{"model": "va'), ("other", "[1]"), ("library", '{"model": "vae", "options": {}}')):
+        os.makedirs(name)
+        Path(name, "config.json").write_text(text)
+    os.makedirs("empty")
+    before = contents("mine")
+    try:
+        status = main(arguments)
+    except SystemExit as error:
+        status = error.code
+    error = capsys.readouterr().err
+    assert status != 0 and message in error and "Traceback" not in error
+    assert contents("mine") == before
+
+
+def test_a_configuration_of_other_sizes_is_refused(run, capsys):
+    run("vae", "mine", 1)
+    header, arrays = checkpoint.read("mine")
+    header["config"]["options"]["hidden"] = 9
+    with open("mine/checkpoint.npz", "wb") as file:
+        np.savez(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    before = contents("mine")
+    assert main(["train", "--resume", "mine"]) == 1
+    assert "shape" in capsys.readouterr().err and contents("mine") == before
