@@ -176,3 +176,23 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
     before = contents("mine")
     assert main(["train", "--resume", "mine"]) == 1
     assert "shape" in capsys.readouterr().err and contents("mine") == before
+
+
+@pytest.mark.parametrize(("part", "change", "message"), [
+    ("data", {"images": 10**12}, "at most 10000000"), ("data", {"root": "/nowhere"}, "unknown option"),
+    ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is a whole number"),
+    ("training", {"batch_size": 10**9}, "batch size")])
+def test_a_configuration_that_asks_for_too_much_is_refused(tmp_path, monkeypatch, capsys, part, change, message):
+    """As a file from somebody else may: the header of a real checkpoint, with one thing changed."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "vae", "--images", "64", "--hidden", "8", "--epochs", "1", "--out", "run"]) == 0
+    with np.load("run/checkpoint.npz") as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["config"][part] |= change
+    header["config"]["training"]["epochs"] = 2
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez("run/checkpoint.npz", **arrays)
+    capsys.readouterr()
+    assert main(["train", "--resume", "run"]) == 1
+    assert message in capsys.readouterr().err

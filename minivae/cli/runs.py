@@ -48,10 +48,13 @@ def resume(folder, epochs=None, root=None):
         config["training"]["epochs"] = epochs
     if root is not None:
         config["data"]["root"] = str(root.resolve())
-    data = data_set.build(**config["data"])
+    path = folder / checkpoint.NAME
+    if path.exists():
+        checkpoint.load_model(path)  # refuses a model larger than the file before it is made
+    given = root is not None or "root" not in config["data"]  # a folder that a file names is never written to
+    data = data_set.build(**config["data"] | ({} if given else {"download": False}))
     training = build(config, data)
     sweep(folder)
-    path = folder / checkpoint.NAME
     if path.exists():
         checkpoint.restore(path, training)
         _expect_epochs(training, config, folder)

@@ -31,8 +31,13 @@ class DataSet(NamedTuple):
         return tuple(self.train.shape[1:])
 
 
+MOST = 10**7  # images: some thousand times as many as there are different ones, and they must fit into memory
+
+
 def rectangles_set(images=50000):
     """The articles' rectangles; batches are drawn with replacement, as theirs."""
+    if whole_number("rectangles", "images", images) > MOST:
+        raise OptionError(f"rectangles(images={images}): at most {MOST}, which are {MOST * 576 / 1e9:.1f} GB")
     return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False)
 
 
