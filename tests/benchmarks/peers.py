@@ -8,9 +8,11 @@ import numpy as np
 def pixels(work):
     """The data set, bytes (n, D): mostly black, as digits and squares are."""
     random = np.random.default_rng(0)
-    shape = (60000 if work.grey else 5000, work.pixels)
-    white = random.random(shape, np.float32) < 0.2
-    return (white * random.integers(1, 256 if work.grey else 2, shape)).astype(np.uint8)
+    data = np.empty((60000 if work.grey else 5000, work.pixels), np.uint8)
+    for rows in np.split(data, 50):  # a little at a time, for the peak memory is measured
+        white = random.integers(0, 5, rows.shape, np.uint8) == 0
+        rows[...] = white * random.integers(1, 256 if work.grey else 2, rows.shape, np.uint8)
+    return data
 
 
 # -- minivae ------------------------------------------------------------------------------------------
@@ -192,8 +194,8 @@ def jax(work):
         size = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
         return tree(lambda p, m, v: p - size * m / (jnp.sqrt(v) + 1e-8), parameters, m, v), m, v, t + 1
 
-    zeros = jax.tree_util.tree_map(jnp.zeros_like, parameters)
-    held = {"state": (parameters, zeros, zeros, 1.0), "key": jax.random.PRNGKey(0)}
+    m, v = (jax.tree_util.tree_map(jnp.zeros_like, parameters) for _ in range(2))
+    held = {"state": (parameters, m, v, 1.0), "key": jax.random.PRNGKey(0)}
     compiled = jax.jit(update, donate_argnums=0)
 
     def step():

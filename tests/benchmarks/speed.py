@@ -24,7 +24,7 @@ from workloads import WORKLOADS
 PEERS = ("minivae", "floor", "eager", "fused", "compile", "jax")
 NAMES = {"eager": "PyTorch eager", "fused": "PyTorch, fused Adam", "compile": "torch.compile, fused Adam",
          "jax": "JAX jit", "floor": "bare products, NumPy"}
-SECONDS = 4  # of one measurement, after the warm-up
+SECONDS = 2  # of one measurement, after the warm-up
 WARM_UP = 30  # steps
 
 
