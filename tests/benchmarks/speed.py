@@ -70,6 +70,8 @@ def compare(workload, peers, rounds):
 def measure(peer, workload):
     """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
     started = time.perf_counter()
+    if peer == "minivae":
+        import minivae  # noqa: F401  before NumPy, as its command does: then OpenBLAS's idle threads do not spin
     import peers
 
     step, version = getattr(peers, peer)(WORKLOADS[workload])
