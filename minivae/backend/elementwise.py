@@ -14,7 +14,7 @@ from minivae.backend.selection import array_library, name_of
 # Elements of one block.  Small enough for a formula's arrays to stay near the second-level cache; large enough that
 # threads seldom meet at the interpreter's lock, which each NumPy call takes: a quarter of this makes two threads
 # slower than one.
-BLOCK = 96 * 1024
+BLOCK = 112 * 1024
 PARALLEL = 2 * BLOCK  # from here on waking the worker threads costs less than it saves
 
 
