@@ -20,7 +20,7 @@ elementwise = importlib.import_module("minivae.backend.elementwise")  # the func
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {"samples": 2}), ("aevb", {}),
           ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"})]
 TOO_LONG = 120  # seconds: whoever waits so long waits for ever
-BATCH, HIDDEN = 400, 520  # 400 rows of 520 units, of 576 pixels, and 576·520 weights: all are shared out
+BATCH, HIDDEN = 440, 560  # 440 rows of 560 units, of 576 pixels, and 576·560 weights: all are shared out
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 warned = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
