@@ -241,7 +241,8 @@ def test_an_interrupted_download_leaves_nothing(mirrors, tmp_path):
     answers, requests = mirrors
     answers[:] = "slow", "slow"
     code = textwrap.dedent(f"""
-        import importlib
+        import importlib, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs do not inherit
         module = importlib.import_module("minivae.data.mnist")
         module.MIRRORS = {module.MIRRORS!r}
         module.mnist("test", root={str(tmp_path / "new")!r})""")
