@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minivae import backend, models
 from minivae.cli import options, runs
+from minivae.cli.subjects import DATA
 from minivae.data import data_set
 from minivae.errors import OptionError
 
@@ -14,11 +15,11 @@ reconstructions.png, interpolations.png (the plane of latent codes) or samples.p
 matplotlib is installed, curve.png and for MNIST codes.png (codes of test images, coloured by digit).
 Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --resume RUN` continues."""
 
-MODELS = {  # what it is, the data of its article
-    "vae": ("the vanilla VAE, code of 2 numbers", "rectangles"),
-    "denoising": ("the denoising VAE: pixels of its input are flipped", "rectangles"),
-    "bernoulli": ("the Bernoulli VAE, code of 50 bits", "rectangles"),
-    "aevb": ("Kingma and Welling's model with one of three likelihoods", "mnist"),
+MODELS = {
+    "vae": "the vanilla VAE, code of 2 numbers",
+    "denoising": "the denoising VAE: pixels of its input are flipped",
+    "bernoulli": "the Bernoulli VAE, code of 50 bits",
+    "aevb": "Kingma and Welling's model with one of three likelihoods",
 }
 MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, help)
     "likelihood": ("--likelihood", options.one_of(*models.CRITERIONS), "NAME",
@@ -48,13 +49,13 @@ def add_to(verbs):
                       help="with --resume: where MNIST's files are, if they have moved")
     verb.set_defaults(run=run)
     kinds = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
-    for name, (text, data) in MODELS.items():
+    for name, text in MODELS.items():
         kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {WRITES}", formatter_class=options.Help)
-        _add_options(kind, name, data)
+        _add_options(kind, name)
         kind.add_argument("--resume", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
 
 
-def _add_options(kind, name, data):
+def _add_options(kind, name):
     schedule, known = models.SCHEDULES[name], inspect.signature(models.BY_NAME[name]).parameters
 
     def add(option, type, metavar, default, help, **more):
@@ -68,7 +69,7 @@ def _add_options(kind, name, data):
     add("--learning-rate", options.positive, "RATE", schedule["learning_rate"], "of Adam, at the first step")
     add("--learning-rate-decay", options.rate, "RATE", schedule["learning_rate_decay"],
         "at step t the learning rate is divided by 1 + (t − 1) · RATE")
-    add("--data", options.one_of(*data_set.BY_NAME), "NAME", data, f"one of {', '.join(data_set.BY_NAME)}")
+    add("--data", options.one_of(*data_set.BY_NAME), "NAME", DATA[name], f"one of {', '.join(data_set.BY_NAME)}")
     add("--images", options.whole, "N", None, "train on so many images; by default 50000 rectangles, all of MNIST")
     add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
         "make bits of MNIST's grey pixels: by threshold, or drawn with the grey as probability: fixed once and for "
