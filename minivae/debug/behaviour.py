@@ -35,8 +35,7 @@ def observe(twin, input, grad_output, kept):
     if watch.findings or not finite or _expect_apart(watch, grads):  # what follows would only repeat what was found
         return grad, pairs, watch.findings
     watch.backward()
-    second, doubled = watch.backward(zero=False)
-    _expect_repeatable(watch, grad, second)
+    _, doubled = watch.backward(zero=False)
     for path, first, both in zip(watch.paths, grads, doubled):
         if np.any(first) and same(first, both):
             watch.add("overwritten", "a second backward leaves the gradient as it was: acc_grad_parameters overwrites "
@@ -81,16 +80,17 @@ class _Watch:
                     array[...] = kept
 
 
-def _expect_repeatable(watch, grad, second):
-    for a, b in zip(arrays(grad), arrays(second)):
+def unrepeatable(first, second):
+    """[Finding] on two backward passes after one forward, while noise was not held, that do not agree."""
+    for a, b in zip(arrays(first), arrays(second)):
         grown = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0
         if grown > 1.01 and same(grown * a, b):
-            return watch.add("grad_input accumulates", "the input gradient grows with every backward: "
-                             "update_grad_input must overwrite its buffer, not add to it")
-        if not same(a, b):
-            return watch.add("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
-                             "backward; use what forward drew and kept, self.noise")
-    return None
+            return [Finding("grad_input accumulates", "the input gradient grows with every backward: "
+                            "update_grad_input must overwrite its buffer, not add to it", "certain")]
+        if np.isfinite(a).all() and not same(a, b):
+            return [Finding("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
+                            "backward; use what forward drew and kept, self.noise", "certain")]
+    return []
 
 
 def _expect_scaled(watch, grad, grads):

@@ -1,63 +1,16 @@
 """Gradients against finite differences, every entry, with a report that says what is wrong."""
 
 import copy
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import observe, random_like
+from minivae.debug.behaviour import observe, random_like, unrepeatable
 from minivae.debug.diagnosis import Facts, Finding, explain, explain_swap
-from minivae.debug.differences import ArrayCheck, compare
-from minivae.debug.tables import arrays, copied, float64, named, same
-from minivae.errors import MinivaeError
+from minivae.debug.differences import compare
+from minivae.debug.report import GradientError, GradientReport
+from minivae.debug.tables import arrays, copied, float64, named
 from minivae.nn import Divergence, side_loss
-
-
-@dataclass
-class GradientReport:
-    """What a gradient check found: `ok`, an ArrayCheck for the input and each parameter, and other `findings`.
-
-    checks     one for the input and each parameter; each has findings of its own
-    findings   what its verbs do besides: overwrite, ignore scale, change their arguments, ...
-    inside     of a container that failed: reports of the layers in it that fail by themselves
-    """
-
-    title: str
-    checks: list[ArrayCheck] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    inside: list["GradientReport"] = field(default_factory=list)
-
-    @property
-    def ok(self):
-        return all(check.ok for check in self.checks) and not self.findings and not self.inside
-
-    def diagnoses(self):
-        """Every Finding, the surest first: on the layers inside if any fails by itself, else on this module."""
-        found = [finding for report in self.inside for finding in report.diagnoses()]
-        if not found:
-            found = [*self.findings, *(finding for check in self.checks if not check.ok for finding in check.findings)]
-        return sorted(found, key=lambda finding: ("certain", "likely", "possible").index(finding.certainty))
-
-    def raise_if_failed(self):
-        """Raise with the whole report unless everything passed."""
-        if not self.ok:
-            raise GradientError(str(self))
-        return self
-
-    def __str__(self):
-        agree = all(check.ok for check in self.checks)
-        lines = [f"{self.title}: " + ("gradients agree" if agree else "GRADIENTS DIFFER") + " with central differences"
-                 + ("" if agree == self.ok else ", but FAIL:")]
-        lines += [f"  FAIL  {finding.name + '  ' if finding.name else ''}{finding}" for finding in self.findings]
-        lines += [f"  {check.summary() if self.inside else check}" for check in self.checks]
-        for report in self.inside:
-            lines += ["  the cause is in here, by itself:"] + [f"    {line}" for line in str(report).split("\n")]
-        return "\n".join(lines)
-
-
-class GradientError(MinivaeError, AssertionError):
-    """An analytic gradient that is not the derivative."""
 
 
 def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
@@ -86,13 +39,13 @@ def _check(twin, input, title, tolerance, step):
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier)
     earlier = copied(earlier)
-    redraws = _redraws(earlier, twin.backward(input, copied(grad_output)))
+    repeated = copied(twin.backward(input, copied(grad_output)))
     for value, before in zip(arrays(input), arrays(kept)):
         value[...] = before
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     grad_input, parameters, findings = observe(twin, input, grad_output, kept)
-    findings += redraws if not findings else []
+    findings = findings or unrepeatable(earlier, repeated)
     output = copied(twin.forward(input))
     fed.stop()
 
@@ -106,7 +59,7 @@ def _check(twin, input, title, tolerance, step):
     inside = []
     if (failed or findings) and twin.children():
         inside = [report for report in (_check(layer, given, layer.title, tolerance, step)
-                                        for path, layer, given in fed.layers()) if not report.ok]
+                                        for layer, given in fed.layers()) if not report.ok]
     twin.forward(input)
     twin.backward(input, copied(grad_output))
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
@@ -134,16 +87,6 @@ def _expect_divergence(twin):
                                 "number for the whole batch: sum over all axes")
 
 
-def _redraws(first, second):
-    """A Finding if two backward passes after one forward differ while noise is not held, but not by a factor."""
-    for a, b in zip(arrays(first), arrays(second)):
-        factor = float((a * b).sum() / (a * a).sum()) if np.any(a) else 1
-        if np.isfinite(a).all() and np.isfinite(b).all() and not same(factor * a, b):
-            return [Finding("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
-                            "backward; use what forward drew and kept, self.noise", "certain")]
-    return []
-
-
 class _Fed:
     """The innermost modules of a twin, and the inputs that its first forward gave them."""
 
@@ -165,8 +108,8 @@ class _Fed:
             del module.update_output
 
     def layers(self):
-        """(path, module, input) of each; an inplace layer, which may not stand alone, is left to its container."""
-        return [(path, module, self.given[path]) for path, module in self.watched
+        """(module, input) of each; an inplace layer, which may not stand alone, is left to its container."""
+        return [(module, self.given[path]) for path, module in self.watched
                 if path in self.given and not getattr(module, "inplace", False)]
 
 
