@@ -3,7 +3,7 @@
 import numpy as np
 
 from minivae import backend
-from minivae.debug.diagnosis import Finding
+from minivae.debug.facts import Finding
 from minivae.debug.tables import arrays, copied, mapped, named, same
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from minivae import backend
 from minivae.debug.behaviour import observe, random_like, unrepeatable
-from minivae.debug.diagnosis import Facts, Finding, explain, explain_swap
+from minivae.debug.diagnosis import explain, explain_swap
 from minivae.debug.differences import compare
+from minivae.debug.facts import Facts, Finding
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.tables import arrays, copied, float64, named
 from minivae.nn import Divergence, side_loss

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from minivae.debug.diagnosis import Finding
 from minivae.debug.differences import ArrayCheck
+from minivae.debug.facts import Finding
 from minivae.errors import MinivaeError
 
 

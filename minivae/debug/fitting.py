@@ -1,0 +1,25 @@
+"""Whether a supposed mistake reproduces a gradient, entry by entry."""
+
+import numpy as np
+
+from minivae.debug.tables import same
+
+TOLERANCE = 1e-5  # of a reproduction: numeric gradients carry the error of their differences
+
+
+def fits(candidate, wanted, seen):
+    return np.shape(candidate) == np.shape(wanted) and same(candidate[seen], wanted[seen], TOLERANCE)
+
+
+def fit(basis, wanted, seen):
+    """The c for which c · basis is nearest to `wanted`, or None if that does not reproduce it."""
+    b = basis[seen]
+    size = float((b * b).sum())
+    if size == 0:
+        return None
+    c = float((b * wanted[seen]).sum()) / size
+    return c if c != 0 and fits(c * basis, wanted, seen) else None
+
+
+def constant_names(c, facts):
+    return [label for label, value in facts.constants() if abs(c - value) <= 1e-4 * abs(value)]

@@ -1,0 +1,148 @@
+"""Mistakes that leave a mark of their own: factors, transposes, products, draws, branches.
+
+Each rule says what the analytic gradient `a` would be if that mistake had been made, given the numeric one `n`, and
+yields a Finding only if that reproduces every entry that was `seen`.
+"""
+
+import numpy as np
+
+from minivae.debug.facts import Finding
+from minivae.debug.fitting import constant_names, fit, fits
+from minivae.debug.tables import arrays
+from minivae.nn import Container, Criterion
+
+
+def transposed(a, n, seen, facts):
+    if a.ndim == 2 and a.shape[0] == a.shape[1] > 1 and fits(n.T, a, np.ones_like(seen)):
+        yield Finding("transposed", "the gradient is the transpose of the right one: exchange the factors of the "
+                      "product, or drop a .T", "certain")
+
+
+def factor(a, n, seen, facts):
+    c = fit(n, a, seen)
+    if c is None or seen.sum() < 2 or abs(c - 1) < 1e-4:
+        return
+    labels = constant_names(c, facts)
+    if abs(c - 2) < 1e-4 and facts.of_parameter:
+        yield Finding("accumulated twice", "every entry is 2 times what it should be: it has been added twice, or "
+                      "there is a constant factor of 2", "certain")
+    elif abs(c + 1) < 1e-4:
+        yield Finding("sign", "the sign is wrong: every entry is −1 times what it should be", "certain")
+    elif labels:
+        yield Finding("factor", f"every entry is {c:.4g} times what it should be: a constant factor of "
+                      f"{' or of '.join(labels)}", "certain" if len(labels) == 1 else "likely")
+    else:
+        yield Finding("factor", f"every entry is {c:.6g} times what it should be: a constant factor", "likely")
+
+
+def signs(a, n, seen, facts):
+    wrong = (np.sign(a) != np.sign(n)) & seen
+    if fits(np.abs(a), np.abs(n), seen) and wrong.any() and not wrong.all():
+        yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
+                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there", "certain")
+
+
+def own_term(a, n, seen, facts):
+    """Gradients of the form G + own: the layer hands G on and adds a derivative of its own."""
+    for g in facts.g:
+        if g.shape != a.shape:
+            continue
+        if fits(a * g, n, seen) and not isinstance(facts.module, Criterion):
+            yield Finding("grad_output missing", "this is the derivative alone: it has to be multiplied by "
+                          "grad_output, which comes back from the later layers", "certain")
+            return
+        own = n - g
+        if not np.any(np.abs(own[seen]) > 1e-9):
+            continue
+        if fits(g, a, seen):
+            if facts.passes_on:
+                yield Finding("own gradient missing", "grad_output is handed on unchanged: the gradient of the "
+                              "divergence itself is missing", "certain")
+            else:
+                yield Finding("derivative missing", "grad_output is handed on unchanged: it has to be multiplied by "
+                              "the derivative of the layer, or by its mask", "certain")
+        elif facts.passes_on and fits(own, a, seen):
+            yield Finding("grad_output not added", "only the layer's own gradient is there: grad_output, which comes "
+                          "from above, has to be added", "certain")
+        elif facts.passes_on and (c := fit(own, a - g, seen)) is not None:
+            labels, sign = constant_names(c, facts), abs(c + 1) < 1e-4
+            text = "the wrong sign" if sign else f"{c:.4g} times its size, a factor of {' or of '.join(labels) or '?'}"
+            yield Finding("own gradient's sign" if sign else "own gradient's factor", "the layer's own gradient, "
+                          f"which is added to grad_output, has {text}", "certain" if labels else "likely")
+
+
+def by_products(a, n, seen, facts):
+    """Products of matrices, for layers with a weight: which arrays have been multiplied."""
+    weight = getattr(facts.module, "weight", None)
+    if weight is None or np.ndim(weight) != 2:
+        return
+    x, y, g = facts.x[0], facts.y[0], facts.g[0]
+    wrong = [("the output instead of grad_output", lambda: y.T @ x),
+             ("the output instead of the input", lambda: g.T @ y),
+             ("the transposed weight", lambda: g @ weight.T), ("the weight, not transposed", lambda: g @ weight),
+             ("the input instead of grad_output", lambda: x @ weight),
+             ("the output instead of grad_output, summed over the batch", lambda: y.sum(axis=0)),
+             ("the first row of grad_output only", lambda: g[0]), ("the last row of grad_output only", lambda: g[-1]),
+             ("the mean of grad_output instead of the sum", lambda: g.mean(axis=0)),
+             ("the sum of all of grad_output in every entry", lambda: np.full(a.shape, g.sum())),
+             ("the first image of the batch only", lambda: np.outer(g[0], x[0])),
+             ("the last image of the batch only", lambda: np.outer(g[-1], x[-1])),
+             ("absolute values of grad_output", lambda: np.abs(g).T @ x)]
+    for label, product in wrong:
+        try:
+            candidate = product()
+        except ValueError:  # shapes that do not multiply: not this mistake
+            continue
+        if fits(candidate, a, seen) and not fits(candidate, n, seen):
+            yield Finding("wrong product", f"the gradient is computed from {label}", "certain")
+            return
+
+
+def by_draws(a, n, seen, facts):
+    """Layers that draw L rows for each row: a sum over draws with something missing, or over the wrong rows."""
+    g, samples = facts.g[0], facts.samples
+    if samples == 1 or a.ndim != 2 or g.ndim != 2 or len(g) != samples * len(a) or g.shape[1] != a.shape[1]:
+        return
+    with np.errstate(all="ignore"):
+        scale = _ratio_of_sums(n, g, facts, samples)
+        for label, rows in (("G", g), ("G ε", None if facts.noise is None else g * facts.noise)):
+            if rows is None:
+                continue
+            grouped, other = rows.reshape(len(a), samples, -1), rows.reshape(samples, len(a), -1)
+            plain = grouped.sum(axis=1) if label == "G" else None
+            for what, total in (("the first draw of each row only", grouped[:, 0]),
+                                ("the last draw of each row only", grouped[:, -1]),
+                                ("rows l·N + n instead of n·L + l: it mixes rows of the input", other.sum(axis=0)),
+                                ("grad_output without the noise", plain)):
+                if total is None:
+                    continue
+                for factor in scale:
+                    if fits(factor * total, a, seen) and not fits(factor * total, n, seen):
+                        yield Finding("draws", f"the sum over the draws is wrong: it takes {what}", "certain")
+                        return
+
+
+def _ratio_of_sums(n, g, facts, samples):
+    """What a right sum over draws is multiplied by in this layer: found from N itself."""
+    factors = [np.ones_like(n)]
+    for rows in (g, None if facts.noise is None else g * facts.noise):
+        if rows is not None:
+            ratio = n / rows.reshape(len(n), samples, -1).sum(axis=1)
+            factors.append(np.where(np.isfinite(ratio), ratio, 0))
+    return factors
+
+
+def by_children(a, n, seen, facts):
+    """Containers that add up their branches: which of them is in the sum."""
+    if not isinstance(facts.module, Container):
+        return
+    parts = [(name, part) for name, child in facts.module.children() if child.grad_input is not None
+             for part in arrays(child.grad_input)]
+    for name, part in parts:
+        if np.shape(part) == a.shape and fits(part, a, seen) and not fits(part, n, seen):
+            yield Finding("branch missing", f"only the gradient of branch ({name}) is there: those of all branches "
+                          "have to be added", "certain")
+            return
+        if np.shape(part) == a.shape and fits(n - part, a, seen) and np.any(part):
+            yield Finding("branch missing", f"the gradient of branch ({name}) has not been added", "certain")
+            return
