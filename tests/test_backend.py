@@ -136,6 +136,7 @@ def formula(xp, x, y, factor):
 
 def test_blocks_equal_the_whole(monkeypatch):
     monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
     monkeypatch.setattr(elementwise, "PARALLEL", 128)
     random = np.random.default_rng(0)
     x, y = random.standard_normal((50, 7)), random.standard_normal((50, 7))
@@ -149,6 +150,7 @@ def test_blocks_equal_the_whole(monkeypatch):
 
 def test_blocks_broadcast(monkeypatch):
     monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
     random = np.random.default_rng(0)
     x, target = random.standard_normal((20, 3, 8)), random.standard_normal((20, 1, 8))
     out = np.empty_like(x)
@@ -166,6 +168,7 @@ def test_out_may_be_an_argument_and_a_table():
 def test_row_totals(monkeypatch, four_workers):
     """Sums over the last axis, of blocks of rows; a target of one draw is broadcast over three."""
     monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
     monkeypatch.setattr(elementwise, "PARALLEL", 128)
     a, x = np.random.default_rng(0).random((50, 3, 7)), np.random.default_rng(1).random((50, 1, 7))
     assert backend.row_totals(lambda xp, a, x, c: c * a * x, a, x, 2.0) == pytest.approx((2 * a * x).sum(axis=2))
@@ -191,6 +194,7 @@ def test_total_of_nothing_is_zero():
 def four_workers(monkeypatch):
     kept = workers.count()
     monkeypatch.setattr(elementwise, "BLOCK", 256)
+    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 256)
     monkeypatch.setattr(elementwise, "PARALLEL", 512)
     yield
     workers.set_count(kept)
@@ -260,9 +264,9 @@ def test_formulas_never_combine_two_numbers():
         1 - Alone(0.5)
     plain, seen = elementwise._in_blocks, []
 
-    def wrapped(work, outs, arguments):
+    def wrapped(work, outs, arguments, shared):
         seen.append(1)
-        return plain(work, outs, [Alone(a) if isinstance(a, float) else a for a in arguments])
+        return plain(work, outs, [Alone(a) if isinstance(a, float) else a for a in arguments], shared)
 
     elementwise._in_blocks = wrapped
     try:

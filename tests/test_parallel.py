@@ -38,8 +38,10 @@ def trained(name, options, seed=3, steps=6):
 
 
 @pytest.fixture
-def shared():
+def shared(monkeypatch):
     """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
+    monkeypatch.setattr(elementwise, "PARALLEL", 240_000)  # so that layers share as well as Adam
+    monkeypatch.setattr(elementwise, "SHARED_BLOCK", elementwise.BLOCK)
     kept, run, calls = workers.count(), workers.run, []
     workers.set_count(4)
     workers.run = lambda task, blocks: (calls.append(blocks), run(task, blocks))
@@ -59,7 +61,7 @@ def test_the_number_of_worker_threads_changes_no_bit(shared, name, options):
         digests.add(trained(name, options))
         calls.append(len(shared) - before)
     assert len(digests) == 1
-    assert calls[0] == 0 and calls[1] == calls[2] >= 6 * 6, f"{calls} calls were shared out: too small a test"
+    assert calls[0] == 0 and calls[1] == calls[2] >= 6 * 5, f"{calls} calls were shared out: too small a test"
 
 
 @pytest.mark.parametrize("name", ["denoising", "bernoulli"])

@@ -6,16 +6,19 @@ one kernel.  Of its numbers it may combine each with an array, but not two with 
 in half precision, so pass 1 − β beside β.
 """
 
+from math import isfinite
+
 import numpy as np
 
 from minivae.backend import workers
 from minivae.backend.selection import array_library, name_of
 
-# Elements of one block.  Small enough for a formula's arrays to stay near the second-level cache; large enough that
-# threads seldom meet at the interpreter's lock, which each NumPy call takes: a quarter of this makes two threads
-# slower than one.
-BLOCK = 112 * 1024
-PARALLEL = 2 * BLOCK  # from here on waking the worker threads costs less than it saves
+# Elements of one block: small enough for a formula's arrays to stay in the second-level cache.  Blocks that threads
+# share out are larger, although the third-level cache is slower: each NumPy call takes the interpreter's lock, and a
+# thread that meets another one there sleeps for longer than a small block takes.
+BLOCK = 96 * 1024
+SHARED_BLOCK = 224 * 1024
+PARALLEL = 1024 * 1024  # from here on waking the worker threads costs less than it saves
 
 
 def elementwise(formula, *arguments, out=None):
@@ -35,14 +38,14 @@ def elementwise(formula, *arguments, out=None):
         for target, value in zip(outs, values if isinstance(values, tuple) else (values,)):
             target[...] = value
 
-    _in_blocks(store, outs, arguments)
+    _in_blocks(store, outs, arguments, SHARED_BLOCK)
     return out
 
 
 def total(formula, *arguments):
     """Sum over all elements of formula(xp, *arguments): a float on NumPy, a 0-d device array on CuPy.
 
-    Added in float64, where the sum of numbers near the end of float32's range is still a number.
+    Where float32 would overflow the sum is that of float64.
     Block sums are added in the order of the blocks, so the result does not depend on the thread count.
     """
     first = arguments[0]
@@ -51,9 +54,12 @@ def total(formula, *arguments):
     sums = {}
 
     def add(part, _, arguments):
-        sums[part] = float(formula(np, *arguments).sum(dtype=np.float64))
+        values = formula(np, *arguments)
+        with np.errstate(over="ignore"):
+            value = float(values.sum())  # pairwise, so float32 will do for one block, unless it overflows
+        sums[part] = value if isfinite(value) else float(values.sum(dtype=np.float64))
 
-    _in_blocks(add, (), arguments)
+    _in_blocks(add, (), arguments, BLOCK)
     return sum(sums[part] for part in sorted(sums))
 
 
@@ -78,14 +84,14 @@ def row_totals(formula, *arguments):
     return sums
 
 
-def _in_blocks(work, outs, arguments):
-    """Call work(part, outs, arguments) for every block of the arrays."""
+def _in_blocks(work, outs, arguments, shared):
+    """Call work(part, outs, arguments) for every block of the arrays; of `shared` elements where threads share them."""
     arrays = [a for a in (*outs, *arguments) if isinstance(a, np.ndarray)]
     shape, size = arrays[0].shape, arrays[0].size
     if size <= BLOCK:
         work(0, outs, arguments)
         return
-    flatten, rows, step = _cut(arrays, shape, size)
+    flatten, rows, step = _cut(arrays, shape, size, shared if _is_shared(size) else BLOCK)
     cut = len(shape) if not flatten else 1
 
     def flat(array):
@@ -108,20 +114,30 @@ def _in_blocks(work, outs, arguments):
 
 def _share(span, blocks, size):
     """Call span(first, last) for all blocks, over the worker threads where that pays."""
-    if size >= PARALLEL and workers.count() > 1:
+    if _is_shared(size):
         workers.run(span, blocks)
     else:
         span(0, blocks)
 
 
-def _cut(arrays, shape, size):
+def _is_shared(size):
+    return size >= PARALLEL and workers.count() > 1
+
+
+def _cut(arrays, shape, size, block):
     """(how to flatten the arrays or None, length of the axis that is cut, its elements in a block)."""
     if all(a.shape == shape for a in arrays):
         if all(a.flags.c_contiguous for a in arrays):
-            return (lambda a: a.reshape(-1)), size, BLOCK
+            return (lambda a: a.reshape(-1)), size, _even(size, block)
         if all(a.flags.f_contiguous for a in arrays):
-            return (lambda a: a.T.reshape(-1)), size, BLOCK
-    return None, shape[0], max(1, BLOCK * shape[0] // size)
+            return (lambda a: a.T.reshape(-1)), size, _even(size, block)
+    return None, shape[0], _even(shape[0], max(1, block * shape[0] // size))
+
+
+def _even(length, most):
+    """The length of blocks of at most `most`, when their number is even and they are as long as one another."""
+    pairs = -(-length // (2 * most))
+    return -(-length // (2 * pairs))
 
 
 _kernels = {}

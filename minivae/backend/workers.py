@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from minivae.errors import OptionError
 
 # After a product OpenBLAS's own threads spin for 2²⁶ cycles, some 25 ms, in case another one follows, on the cores
-# that element-wise work needs.  2¹⁶ are enough from one layer to the next.  NumPy reads it when it loads.
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
+# that Adam needs.  2²⁰ are enough from one layer to the next.  NumPy reads it when it loads.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
 _MAX = 8  # element-wise work is bound by memory traffic, which more threads do not add to
 

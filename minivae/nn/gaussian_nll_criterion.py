@@ -21,10 +21,10 @@ class GaussianNLLCriterion(Criterion):
     def update_output(self, input, target):
         mean, log_var, x = self._grouped(input, target)
         if log_var is None:
-            value = backend.total(_identity_loss, mean, x)
+            value = backend.total(_squares, mean, x)
         else:
-            value = backend.total(_loss, mean, log_var, x)
-        self.output = value * self.weight(target)
+            value = backend.total(_weighted_squares, mean, log_var, x)
+        self.output = 0.5 * (value + log(2 * pi) * mean.size) * self.weight(target)
         return self.output
 
     def update_grad_input(self, input, target):
@@ -44,8 +44,10 @@ class GaussianNLLCriterion(Criterion):
     def rows(self, input, target):
         mean, log_var, x = self._grouped(input, target)
         if log_var is None:
-            return backend.row_totals(_identity_loss, mean, x).reshape(-1)
-        return backend.row_totals(_loss, mean, log_var, x).reshape(-1)
+            squares = backend.row_totals(_squares, mean, x)
+        else:
+            squares = backend.row_totals(_weighted_squares, mean, log_var, x)
+        return 0.5 * (squares.reshape(-1) + log(2 * pi) * mean.shape[-1])
 
     def _grouped(self, input, target):
         """(mean, log_var or None, x), with the axes (N, L, D)."""
@@ -58,17 +60,20 @@ class GaussianNLLCriterion(Criterion):
         return mean, log_var, x
 
 
-def _loss(xp, mean, log_var, x):
-    return 0.5 * (log(2 * pi) + log_var + (x - mean) * (x - mean) * xp.exp(-log_var))
+def _weighted_squares(xp, mean, log_var, x):
+    error = x - mean
+    return log_var + error * error * xp.exp(-log_var)
 
 
 def _derivative(xp, mean, log_var, x, weight, half_weight):
-    error = (mean - x) * xp.exp(-log_var)
-    return weight * error, half_weight * (1 - (mean - x) * error)
+    error = mean - x
+    weighted = error * xp.exp(-log_var)
+    return weight * weighted, half_weight * (1 - error * weighted)
 
 
-def _identity_loss(xp, mean, x):
-    return 0.5 * (log(2 * pi) + (x - mean) * (x - mean))
+def _squares(xp, mean, x):
+    error = x - mean
+    return error * error
 
 
 def _identity_derivative(xp, mean, x, weight):

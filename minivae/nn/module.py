@@ -128,7 +128,7 @@ class Module(ArrayOwner):
     def zero_grad_parameters(self):
         """Set the gradients to zero; nothing else does."""
         for grad in flat_parameters.whole_grad(self):
-            backend.elementwise(_clear, grad)
+            grad.fill(0)
 
     def update_parameters(self, learning_rate):
         """w ← w − learning_rate · ∂L/∂w"""
@@ -235,10 +235,6 @@ class Module(ArrayOwner):
         extra = self.extra_repr()
         name = type(self).__name__ + (f"({extra})" if extra else "")
         return f"{self.path} {name}" if self.path else name
-
-
-def _clear(xp, grad):
-    grad[...] = 0
 
 
 def _descend(xp, w, grad, learning_rate):

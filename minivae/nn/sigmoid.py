@@ -33,9 +33,8 @@ class Sigmoid(Module):
 
 
 def sigmoid(xp, x):
-    """1 / (1 + e^−x), from e^−|x|, which cannot overflow."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1, e) / (1 + e)
+    """1 / (1 + e^−x), above and below multiplied by e^x where x < 0, so that nothing overflows."""
+    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
 
 
 def _derivative(xp, y, grad):

@@ -14,7 +14,7 @@ MEMORY = ("t", "m", "v")  # steps taken, first and second moment: what the next 
 # The moments of a weight that gets no gradient halve every few steps until they are denormal numbers, on which
 # arithmetic is ten times slower: half of a model is there after 1,000 steps.  So what is as good as nothing becomes 0.
 NOTHING = 1e-30
-FLUSH_EVERY = 16  # steps
+FLUSH_EVERY = 64  # steps
 
 
 def adam(feval, x, state):
