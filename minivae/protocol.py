@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from minivae import backend
 from minivae.errors import OptionError
 
 
@@ -21,14 +22,20 @@ class Protocol:
         self.nonfinite = None  # the first row whose total is infinite or NaN, once it has been read
         self._waiting = []  # rows that may still be on the device
 
-    def add(self, step, reconstruction, divergence, statistics):
-        """Append a row.  Device values stay on the device until someone asks for them."""
-        self._waiting.append((step, reconstruction, divergence, reconstruction + divergence, *statistics.values()))
+    def add(self, step, images, reconstruction, divergence, statistics):
+        """Append a row, from sums over a batch of so many images and the statistics of its codes.
+
+        Device values stay on the device until someone asks for them.
+        """
+        pairs = [(reconstruction, images), (divergence, images), *statistics.values()]
+        self._waiting.append((step, pairs))
 
     def flush(self):
-        """Bring what is on the device to the host."""
-        for row in self._waiting:
-            self.rows.append(tuple(float(value) for value in row))
+        """Bring what is on the device to the host, in one copy, and divide there."""
+        totals = iter(backend.to_floats([total for _, pairs in self._waiting for total, _ in pairs]))
+        for step, pairs in self._waiting:
+            reconstruction, divergence, *statistics = (next(totals) / count for _, count in pairs)
+            self.rows.append((float(step), reconstruction, divergence, reconstruction + divergence, *statistics))
             if self.nonfinite is None and not math.isfinite(self.rows[-1][3]):
                 self.nonfinite = self.rows[-1]
         self._waiting.clear()

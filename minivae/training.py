@@ -98,7 +98,7 @@ class Training:
         statistics = self.model.kl.statistics(self.model.kl.output)
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
-        self.protocol.add(self.steps, reconstruction / n, divergence / n, statistics)
+        self.protocol.add(self.steps, n, reconstruction, divergence, statistics)
 
     def _expect_finite(self, loss):
         """Raise if the loss is known not to be finite, or the gradient in a step that is looked at."""

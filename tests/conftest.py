@@ -8,8 +8,13 @@ import struct
 
 import numpy as np
 import pytest
+import strict_cupy
 
 from minivae import backend
+
+selection = importlib.import_module("minivae.backend.selection")
+GPU, REASON = backend.available("cupy")
+CUPY = [pytest.param("cupy", marks=pytest.mark.gpu)] if GPU else []  # test_cupy.py says so where there is none
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +25,27 @@ def same_start():
     backend.manual_seed(0)
     yield
     backend.set_default_dtype("float32")
+
+
+@pytest.fixture(params=["numpy", "strict", *CUPY])
+def library(request, monkeypatch):
+    """The array library that a test makes its modules and arrays in: NumPy, the stand-in for CuPy, CuPy on a GPU."""
+    yield use_library(request.param, monkeypatch)
+    backend.use("numpy")
+
+
+@pytest.fixture(params=["strict", *CUPY])
+def device(request, monkeypatch):
+    """The stand-in for CuPy, and CuPy on a GPU; modules and data are made on NumPy unless a test says otherwise."""
+    yield use_library(request.param, monkeypatch)
+    backend.use("numpy")
+
+
+def use_library(name, monkeypatch):
+    if name == "strict":
+        monkeypatch.setitem(selection._libraries, "cupy", strict_cupy)
+    backend.use("numpy" if name == "numpy" else "cupy")
+    return name
 
 
 @pytest.fixture

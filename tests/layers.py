@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minivae import nn
+from minivae import backend, nn
 
 
 @dataclass
@@ -20,10 +20,10 @@ class Row:
     name: str = ""
 
     def input(self, rows=3, seed=1, dtype=np.float32):
-        """A new input, an array or a table, uniform in low … high."""
+        """A new input in the current library, an array or a table, uniform in low … high."""
         random = np.random.default_rng(seed)
         def one(shape):
-            return random.uniform(self.low, self.high, (rows, *shape)).astype(dtype)
+            return backend.from_numpy(random.uniform(self.low, self.high, (rows, *shape)).astype(dtype))
         return tuple(one(s) for s in self.shape) if isinstance(self.shape[0], tuple) else one(self.shape)
 
 
@@ -84,14 +84,15 @@ def arrays(value):
 
 
 def copies(value):
-    return tuple(copies(part) for part in value) if isinstance(value, tuple) else np.array(value)
+    """Copies of all arrays, on the host."""
+    return tuple(copies(part) for part in value) if isinstance(value, tuple) else np.array(backend.to_numpy(value))
 
 
 def random_like(value, seed=2):
-    """Random numbers in the shape, or the table of shapes, of `value`."""
+    """Random numbers in the current library, in the shape, or the table of shapes, of `value`."""
     random = np.random.default_rng(seed)
     def draw(part):
         if isinstance(part, tuple):
             return tuple(draw(each) for each in part)
-        return random.standard_normal(part.shape).astype(part.dtype)
+        return backend.from_numpy(random.standard_normal(part.shape).astype(part.dtype))
     return draw(value)

@@ -76,6 +76,9 @@ class ndarray:
     def mean(self):
         return _fresh(np.asarray(self._array.mean()))
 
+    def std(self, ddof=0):
+        return _fresh(np.asarray(self._array.std(ddof=ddof)))
+
     def get(self):
         _count(device_to_host=1)
         return self._array.copy()
@@ -152,6 +155,16 @@ for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", 
 where = _function(np.where, ())
 sum = _function(np.sum, ("axis",))
 take = _function(np.take, ("axis",))
+
+
+def broadcast_to(array, shape):
+    return array._seen_as(np.broadcast_to(array._array, shape))
+
+
+
+
+def stack(arrays):
+    return _fresh(np.stack([_inside(each) for each in arrays]))
 
 
 def empty(shape, dtype):

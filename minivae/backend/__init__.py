@@ -7,7 +7,7 @@ differ, the difference is in here, beside its reason.
 from minivae.backend import workers  # first, because it prepares the environment that NumPy reads when it loads
 from minivae.backend.selection import (
     FLOATS, NAMES, available, current, default_dtype, from_numpy, array_library, name_of, require,
-    set_default_dtype, to_numpy, use,
+    set_default_dtype, to_floats, to_numpy, use,
 )
 from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, seeded, set_random_state, standard_normal, uniform,

@@ -32,16 +32,17 @@ def manual_seed(seed):
 
 
 def get_random_state():
-    """The calling thread's random state, as plain values that JSON can hold."""
+    """The calling thread's random state, as plain values that JSON can hold.
+
+    A device generator's own state cannot be read, so asking starts a new stream on the device, made from the seed and
+    from how much had been drawn: whoever goes on from here and whoever continues from the state draw the same.
+    """
+    _streams.device = None
     return {"host": _streams.host.bit_generator.state, "device": [_streams.device_key, _streams.device_draws]}
 
 
 def set_random_state(state):
-    """Continue from a state of `get_random_state`: exactly on the host.
-
-    A device generator's state cannot be read, so the device continues with a fresh stream that depends on
-    the seed and on how much had been drawn.  A state that is none raises, and changes nothing.
-    """
+    """Continue from a state of `get_random_state`.  A state that is none raises, and changes nothing."""
     try:
         host = np.random.default_rng(0)
         host.bit_generator.state = state["host"]

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from minivae.backend.cupy_trouble import NoDevice, explain
 from minivae.errors import BackendError, DTypeError, OptionError
 
 NAMES = ("numpy", "cupy")
@@ -55,14 +56,12 @@ def available(name):
         xp = array_library(name)
         if name == "cupy":  # missing libraries show at their first use, not at import
             if xp.cuda.runtime.getDeviceCount() == 0:
-                return False, "CuPy is installed but sees no CUDA device"
+                raise NoDevice("CuPy counts 0 devices")
             ones = xp.ones((2, 2), dtype=np.float32)
             float(xp.matmul(ones, ones).sum())
             xp.random.Generator(xp.random.XORWOW(0, size=4)).random(size=4, dtype=np.float32)
-    except ImportError as error:
-        return False, f"CuPy is not installed ({error}); with an NVIDIA GPU: pip install -e '.[cuda12]', or cuda13"
     except Exception as error:  # whatever it is, it is the reason
-        return False, f"CuPy is installed but does not work: {type(error).__name__}: {error}"
+        return False, explain(error)
     return True, ""
 
 
@@ -101,6 +100,16 @@ def set_default_dtype(dtype):
 def to_numpy(array):
     """The array on the host: NumPy's own array as it is, a device array copied."""
     return array if isinstance(array, np.ndarray) else array_library(name_of(array)).asnumpy(array)
+
+
+def to_floats(values):
+    """The numbers as a list of floats: those on a device come to the host together, in one copy."""
+    kinds = [isinstance(value, float | int | np.generic) for value in values]
+    waiting = [value for value, host in zip(values, kinds) if not host]
+    if waiting:
+        xp = array_library(name_of(waiting[0]))
+        waiting = iter(to_numpy(xp.stack(waiting)).tolist())
+    return [float(value) if host else next(waiting) for value, host in zip(values, kinds)]
 
 
 def from_numpy(array, like=None):

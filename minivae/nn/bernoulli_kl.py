@@ -68,21 +68,29 @@ class BernoulliKL(Divergence):
         return (u < self.prior).astype(self.dtype)
 
     def statistics(self, input):
-        """{name: mean over the batch}: of θ, of |a|, and the share of bits not yet decided, θ in (.1, .9)."""
-        undecided = self.xp.abs(input) < log(9)
-        return {"probability": (0.5 + 0.5 * self.xp.tanh(0.5 * input)).mean(),
-                "absolute_logit": self.xp.abs(input).mean(), "undecided": undecided.mean()}
+        """{name: (sum over the batch, of how many)}: of θ, of |a|, and of the bits not yet decided, θ in (.1, .9)."""
+        return {"probability": (backend.total(sigmoid, input), input.size),
+                "absolute_logit": (backend.total(_absolute, input), input.size),
+                "undecided": (backend.total(_undecided, input), input.size)}
 
     def extra_repr(self):
         prior = "" if self.prior == 0.5 else f"prior={self.prior:g}"
         return ", ".join(filter(None, (super().extra_repr(), prior)))
 
 
+def _absolute(xp, a):
+    return xp.abs(a)
+
+
+def _undecided(xp, a):
+    return xp.abs(a) < log(9)
+
+
 def _divergence(xp, a, log_prior, log_other):
     # −entropy − θ ln prior − (1 − θ) ln(1 − prior), everything from e^−|a|, which cannot overflow
     e = xp.exp(-xp.abs(a))
     entropy = xp.log1p(e) + xp.abs(a) * e / (1 + e)
-    probability = xp.where(a >= 0, 1, e) / (1 + e)
+    probability = sigmoid(xp, a)
     return -entropy - probability * log_prior - (1 - probability) * log_other
 
 

@@ -63,9 +63,18 @@ class GaussianKL(Divergence):
         return backend.standard_normal(backend.empty((n, code), self.dtype, self.backend))
 
     def statistics(self, input):
-        """{name: mean over the batch}: of the means, of the standard deviations, of the log-variances."""
+        """{name: (sum over the batch, of how many)}: of the means, the standard deviations, the log-variances."""
         mean, log_var = input
-        return {"mean": mean.mean(), "std": self.xp.exp(0.5 * log_var).mean(), "log_var": log_var.mean()}
+        return {"mean": (backend.total(_same, mean), mean.size), "std": (backend.total(_std, log_var), mean.size),
+                "log_var": (backend.total(_same, log_var), mean.size)}
+
+
+def _same(xp, x):
+    return x
+
+
+def _std(xp, log_var):
+    return xp.exp(0.5 * log_var)
 
 
 def _divergence(xp, mean, log_var):

@@ -1,0 +1,237 @@
+"""The CuPy half of the engine beside NumPy: on a stand-in as strict as CuPy, with the same bits, and on a GPU where
+there is one, nearly.  What needs no comparison runs in every library where it is tested: fixture `library`.
+"""
+
+import numpy as np
+import pytest
+import strict_cupy
+from conftest import GPU, REASON
+from layers import ROWS, arrays, random_like
+
+import minivae as mv
+from minivae import backend, checkpoint, models, nn
+from minivae.data import Batches, rectangles
+from minivae.evaluation import active_units, elbo, exact_log_likelihood, log_likelihood
+from minivae.training import Training
+
+
+@pytest.mark.gpu
+def test_a_gpu():
+    if not GPU:
+        pytest.skip(f"no test runs on a GPU here: {REASON}")
+    assert backend.use("auto") == "cupy"
+    backend.use("numpy")
+
+
+@pytest.fixture(autouse=True)
+def on_host(device):
+    backend.use("numpy")
+
+
+@pytest.fixture
+def counts():
+    """What the stand-in counts."""
+    strict_cupy.counts.clear()
+    return strict_cupy.counts
+
+
+@pytest.fixture
+def expect_same(device):
+    """The same bits on the stand-in; on a GPU, which sums products in another order, the same but for rounding."""
+    def expect(a, b):
+        for one, other in zip(arrays(host(a)), arrays(host(b)), strict=True):
+            if device == "strict":
+                assert np.array_equal(one, other)
+            else:
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    return expect
+
+
+def on_device(value):
+    return tuple(map(on_device, value)) if isinstance(value, tuple) else backend.from_numpy(value, like="cupy")
+
+
+def host(value):
+    return tuple(map(host, value)) if isinstance(value, tuple) else np.array(backend.to_numpy(value))
+
+
+def give_noise(module, other):
+    """Let `other` hold the noise that `module` has drawn."""
+    for mine, its in zip(module.find_modules(nn.RandomLayer), other.find_modules(nn.RandomLayer)):
+        its.noise = None if mine.noise is None else on_device(np.ascontiguousarray(mine.noise))
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_every_layer_gives_the_same(row, expect_same):
+    module, input = row.make().hold_noise(), row.input(rows=64)
+    output = host(module.forward(input))
+    module.zero_grad_parameters()
+    grad_input = host(module.backward(input, random_like(output)))
+
+    other = module.clone().cuda().hold_noise()
+    give_noise(module, other)
+    other.zero_grad_parameters()
+    expect_same(other.forward(on_device(input)), output)
+    expect_same(other.backward(on_device(input), on_device(random_like(output))), grad_input)
+    expect_same(tuple(other.parameters()[1]), tuple(module.parameters()[1]))
+    assert float(mv.side_loss(other)) == pytest.approx(mv.side_loss(module), rel=1e-6)
+
+
+@pytest.mark.parametrize(("make", "table"), [
+    (nn.BCECriterion, False), (nn.BCEWithLogitsCriterion, False), (nn.GaussianNLLCriterion, False),
+    (nn.GaussianNLLCriterion, True)])
+def test_every_criterion_gives_the_same(make, table, expect_same):
+    random = np.random.default_rng(0)
+    p, x = random.random((128, 5)).astype(np.float32), random.random((64, 5)).astype(np.float32)
+    prediction = (p, p[::-1].copy()) if table else p
+    criterion = make(samples=2)
+    value, grad = criterion.forward(prediction, x), host(criterion.backward(prediction, x))
+    criterion.cuda()
+    loss = criterion.forward(on_device(prediction), on_device(x))
+    assert backend.name_of(loss) == "cupy" and float(loss) == pytest.approx(value, rel=1e-6)
+    expect_same(criterion.backward(on_device(prediction), on_device(x)), grad)
+
+
+def training(name, kind, batch_size=64):
+    backend.use(kind)
+    backend.manual_seed(1)
+    options = {"likelihood": name.split()[1]} if " " in name else {}
+    model = models.build(name.split()[0], image=(1, 6, 6), hidden=8, code=4, **options)
+    return Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), batch_size))
+
+
+each_model = pytest.mark.parametrize("name", [*models.BY_NAME, "aevb gaussian", "aevb identity_gaussian"])
+
+
+@each_model
+def test_fifty_steps_of_every_model(name, device):
+    """Same weights, same batches, same noise: gradients bit for bit and losses to 1e-6; on a GPU losses to 1e-4."""
+    cpu, gpu = training(name, "numpy"), training(name, "cupy")
+    for _ in range(50):
+        backend.manual_seed(cpu.steps)
+        backend.use("numpy")
+        cpu.model.hold_noise(False)
+        loss = cpu.step()
+        gpu.model.hold_noise()
+        give_noise(cpu.model, gpu.model)
+        backend.manual_seed(gpu.steps)
+        assert float(gpu.step()) == pytest.approx(loss, rel=1e-6 if device == "strict" else 1e-4)
+        if device == "strict":
+            assert np.array_equal(cpu.grads, host(gpu.grads))
+    if device == "strict":
+        np.testing.assert_allclose(cpu.parameters, host(gpu.parameters), rtol=1e-5, atol=1e-7)
+
+
+# Launches of a step: batch, forward, loss, backward, Adam and the row of the protocol.  Seven of them are those of each
+# Linear.  One more needs a reason.
+LAUNCHES = {"vae": 79, "denoising": 81, "bernoulli": 70, "aevb": 61, "aevb gaussian": 74, "aevb identity_gaussian": 63}
+
+
+@each_model
+def test_budget_of_a_step(name, device, counts):
+    """Between log lines no synchronisation, one copy (the indices of the batch), and no layer's array made anew.
+
+    What is allocated are the sums that go into the protocol, a number each.
+    """
+    if device == "cupy":
+        pytest.skip("only the stand-in counts")
+    run = training(name, "cupy", batch_size=16)
+    run.run(3, progress=False)
+    counts.clear()
+    for _ in range(10):
+        run.step()
+    assert counts["device_to_host"] == 0
+    assert counts["host_to_device"] == 10
+    assert counts["launches"] <= 10 * LAUNCHES[name]
+    assert counts["allocations"] <= 10 * 7
+    counts.clear()
+    run.protocol.flush()
+    assert counts["device_to_host"] == 1, "the rows since the last log line come to the host in one copy"
+
+
+@each_model
+def test_what_a_model_gives_is_the_same(name, expect_same):
+    model, x = training(name, "numpy").model, rectangles(5, 6, 6, sides=(3, 3)).astype(np.float32)
+    other = model.clone().cuda()
+    expect_same(other.encode(on_device(x)), model.encode(x))
+    expect_same(other.reconstruct(on_device(x)), model.reconstruct(x))
+    z = np.random.default_rng(0).integers(0, 2, (5, 4)).astype(np.float32)
+    expect_same(other.decode(on_device(z)), model.decode(z))
+    faces = host(other.sample(7))
+    assert faces.shape == (7, 1, 6, 6) and np.isfinite(faces).all()
+
+
+def test_evaluation_on_the_device_is_that_of_the_host():
+    images = rectangles(12, 6, 6, sides=(3, 3))
+    for name, evaluate, tolerance in (("vae", elbo, 0.02), ("vae", log_likelihood, 0.02),
+                                      ("bernoulli", log_likelihood, 0.02), ("bernoulli", exact_log_likelihood, 1e-6)):
+        model = training(name, "numpy").model
+        options = {} if evaluate is exact_log_likelihood else {"samples": 200}
+        mine, its = evaluate(model, images, **options), evaluate(model.clone().cuda(), images, **options)
+        assert its.value == pytest.approx(mine.value, rel=tolerance), name
+    active, other = active_units(model, images), active_units(model.clone().cuda(), images)
+    np.testing.assert_allclose(active.variance, other.variance, rtol=1e-4)
+
+
+def test_a_run_on_the_device_and_its_checkpoint_on_the_host(tmp_path):
+    config = {"model": "vae", "options": {"image": [1, 6, 6], "hidden": 8, "code": 4}}
+    run = training("vae", "cupy", batch_size=16)
+    protocol = run.run(60, progress=False)
+    assert len(protocol) == 60 and np.isfinite(protocol["total"]).all()
+    checkpoint.save(tmp_path / "one.npz", run, config)
+    backend.use("numpy")
+    model, _ = checkpoint.load_model(tmp_path / "one.npz")
+    x = rectangles(4, 6, 6, sides=(3, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.reconstruct(x), host(run.model.reconstruct(on_device(x))), rtol=1e-5)
+
+
+def test_to_and_fro():
+    model = models.vae(image=(1, 3, 3), hidden=4)
+    weights = model.state_dict()
+    flat, _ = model.get_parameters()
+    assert backend.name_of(model.cuda().get_parameters()[0]) == "cupy"
+    assert all(np.array_equal(a, weights[name]) for name, a in model.cpu().state_dict().items())
+    with pytest.raises(mv.errors.MinivaeError, match="no longer the model's"):
+        mv.optim.adam(lambda x: (0.0, x), flat, {})
+
+
+def test_device_seeds_repeat():
+    def draw():
+        backend.manual_seed(3)
+        return host(backend.standard_normal(backend.empty((5,), np.float32, "cupy"))).tolist()
+    assert draw() == draw()
+
+
+class TakesHost(nn.Tanh):
+    def update_output(self, input):
+        return super().update_output(input) + np.ones(4, np.float32)
+
+
+class Synchronises(nn.Tanh):
+    def update_output(self, input):
+        return super().update_output(input) * float(input.sum())
+
+
+class UnknownKeyword(nn.Tanh):
+    def update_output(self, input):
+        return self.xp.tanh(input, where=True)
+
+
+@pytest.mark.parametrize("layer", [TakesHost, UnknownKeyword])
+def test_what_cupy_refuses_is_refused(layer):
+    with pytest.raises(TypeError, match=r"host value|no keyword|Unsupported type|unexpected keyword|where"):
+        layer().cuda().forward(on_device(np.ones((2, 4), np.float32)))
+
+
+def test_a_synchronisation_in_a_layer_is_counted(device, counts):
+    if device == "cupy":
+        pytest.skip("only the stand-in counts")
+    layer, input = Synchronises().cuda(), on_device(np.ones((2, 4), np.float32))
+    counts.clear()
+    layer.forward(input)
+    assert counts["device_to_host"] == 1
+
+
+def test_host_input_is_refused_with_advice():
+    with pytest.raises(mv.errors.DTypeError, match="it is on numpy: move it with"):
+        nn.Tanh().cuda().forward(np.ones((2, 4), np.float32))
