@@ -3,7 +3,9 @@ the code of a kernel is made from the kinds of its arguments, and never from the
 """
 
 import importlib
+import shutil
 
+import kernels_on_host
 import numpy as np
 import pytest
 from layers import ROWS, copies, random_like
@@ -85,3 +87,24 @@ def test_two_numbers_combined_would_be_half_precision(monkeypatch):
     monkeypatch.setitem(library._libraries, "cupy", cupy)
     _, dtypes = fused(lambda xp, x, beta: (1 - beta) * x, 0, [np.ones(3, np.float32), 0.999])
     assert np.dtype(np.float16) in dtypes
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not here to compile CuPy's kernels")
+def test_every_kernel_gives_the_numbers_of_its_formula(formulas, tmp_path):
+    kernels = [fused(formula, outs, arguments)[0] for (formula, outs), arguments in formulas.items()]
+    for ((formula, outs), arguments), run in zip(formulas.items(), kernels_on_host.build(kernels, tmp_path)):
+        arguments = [copied(argument) for argument in arguments]
+        others = [copied(argument) for argument in arguments]
+        total = run(others)
+        if outs < 0:
+            assert total == pytest.approx(elementwise.total(formula, *arguments), rel=1e-5, abs=1e-6), formula
+            continue
+        elementwise.elementwise(formula, *arguments[outs:], out=tuple(arguments[:outs]) or None)
+        for one, other in zip(arguments, others):
+            if isinstance(one, np.ndarray):
+                np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-7, err_msg=formula.__name__)
+
+
+def copied(argument):
+    """A contiguous copy of an array, so that memory is what the kernel has to see."""
+    return np.ascontiguousarray(argument) + 0 if isinstance(argument, np.ndarray) else argument
