@@ -4,7 +4,7 @@ A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a head
 
     header            schema, model and its options, steps taken, random state, options of the optimiser
     model/PATH        parameters, by their state_dict path
-    optimiser/m, v    Adam's moments                batches/order, position    the place in the data
+    optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol          a row a step
 """
 
@@ -19,13 +19,15 @@ import numpy as np
 from minivae import archive, backend, models
 from minivae.errors import MinivaeError, OptionError
 from minivae.files import atomic
-from minivae.optim.adam import DEFAULTS
+from minivae.optim.adam import DEFAULTS as ADAM
+from minivae.optim.sgd import DEFAULTS as SGD
 from minivae.protocol import Protocol
 
 SCHEMA = 2
 NAME = "checkpoint.npz"
-MOMENTS = ("m", "v")  # what Adam keeps as arrays
-KNOWN = ("protocol", "optimiser/m", "optimiser/v", "batches/order", "batches/position")  # beside model/...
+MOMENTS = ("m", "v", "velocity")  # what the optimisers keep as arrays: Adam the first two
+OPTIONS = {*ADAM, *SGD, "t"}  # and what they keep as numbers
+KNOWN = ("protocol", *(f"optimiser/{key}" for key in MOMENTS), "batches/order", "batches/position")  # beside model/...
 LONGEST = 2**20  # bytes of a header
 DIGITS = 40  # of a whole number in it: the random state's have 39
 SLACK = 2**16  # bytes that alignment may add to a model
@@ -131,7 +133,7 @@ def _header(content, path):
         and tuple(header["columns"][:4]) == Protocol(()).columns,
         "dtype": header.get("dtype") in tuple(backend.FLOATS),
         "random": isinstance(header.get("random"), dict),
-        "optimiser": isinstance(optimiser, dict) and set(optimiser) <= {*DEFAULTS, "t"} and all(
+        "optimiser": isinstance(optimiser, dict) and set(optimiser) <= OPTIONS and all(
             type(value) in (int, float) and isfinite(value) for value in optimiser.values())}
     for key, is_sound in sound.items():
         if not is_sound:

@@ -1,8 +1,8 @@
 """How good a model is: bounds of log p(x), and which units of its code say anything.
 
 Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
-Codes are always drawn, bits are hard and noise layers are off: only then is a bound one.  Images are (n, ...), in
-[0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
+Codes are always drawn, discrete ones are hard and noise layers are off: only then is a bound one.  Images are
+(n, ...), in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
 """
 
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from tqdm import tqdm
 from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError, whole_number
-from minivae.nn import BernoulliKL, Sampler
+from minivae.nn import Sampler
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
 IMAGES = 8  # of one batch at least, so that worker threads can share it
-MOST_BITS = 12  # 4,096 codes to enumerate
+MOST_CODES = 4096  # to enumerate: 12 bits
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False)
 
 
 def exact_log_likelihood(model, images, scale=1, progress=False):
-    """log p(x) = log Σ_z p(x|z) p(z)  over all 2^Q codes of a model with Q ≤ 12 bits."""
-    if not isinstance(model.kl, BernoulliKL) or model.code > MOST_BITS:
-        raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_BITS} bits, "
-                          f"not {type(model.kl).__name__} and a code of {model.code}; log_likelihood estimates it")
-    bits = np.indices((2,) * model.code).reshape(model.code, -1).T.astype(model.dtype)
-    z = backend.from_numpy(np.ascontiguousarray(bits), like=model.backend)
+    """log p(x) = log Σ_z p(x|z) p(z)  over all codes of a model with a discrete code that has at most 4,096 of them."""
+    if model.kl.support_size(model.code) > MOST_CODES:
+        raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_CODES} of "
+                          f"them, such as 12 bits, not {type(model.kl).__name__} and a code of {model.code}; "
+                          "log_likelihood estimates it")
+    z = model.kl.support(model.code)
     exact = []
     with _evaluating(model, 1, 0):
         prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.log_prior(z)), model.criterion()
@@ -118,15 +118,17 @@ def exact_log_likelihood(model, images, scale=1, progress=False):
 def active_units(model, images, scale=1, threshold=0.01):
     """The units of the code whose mean E_q[z] varies from image to image: by a variance above `threshold`.
 
-    The others have learned to say nothing.  Burda et al. 2015, section 5.1.
+    The others have learned to say nothing.  Burda et al. 2015, section 5.1.  A unit that is a vector of numbers, as
+    one-hot ones, varies by the sum of their variances.
     """
     expected, divergence = [], []
     for x in _batches(model, images, scale, 1, progress=False):
         parameters = model.encode(x)
         expected.append(_host(model.kl.expected(parameters)))
         divergence.append(_host(model.kl.units(parameters)))
-    variance = np.concatenate(expected).var(axis=0)
-    return ActiveUnits(int((variance > threshold).sum()), variance, np.concatenate(divergence).mean(axis=0))
+    divergence = np.concatenate(divergence).mean(axis=0)
+    variance = np.concatenate(expected).var(axis=0).reshape(len(divergence), -1).sum(axis=1)
+    return ActiveUnits(int((variance > threshold).sum()), variance, divergence)
 
 
 @contextmanager

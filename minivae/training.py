@@ -10,7 +10,7 @@ from tqdm import tqdm
 from minivae import backend
 from minivae.errors import NonFiniteError, OptionError
 from minivae.nn import side_loss
-from minivae.optim import adam
+from minivae.optim import adam, sgd
 from minivae.protocol import Protocol
 
 LOG_EVERY = 50  # steps, as the articles' lossIterations
@@ -20,7 +20,9 @@ class Training:
     """A model, its data, and how far it has got.
 
         model      a VAE                        batches   a data.Batches, whose images are both input and target
-        state      Adam's state: its options, then its moments        protocol  a row a step
+        momentum   None: Adam; a number: gradient descent with that momentum
+        annealing  an Annealing of the temperature of relaxed codes, or None
+        state      the optimiser's: its options, then its moments     protocol  a row a step
 
     `feval` and `step` are the loop of Torch7; `run` repeats them.
 
@@ -31,11 +33,14 @@ class Training:
     module and verb to blame.
     """
 
-    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0):
-        self.model, self.batches = model, batches
+    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0, momentum=None, annealing=None):
+        self.model, self.batches, self.annealing = model, batches, annealing
+        self.optimiser = adam if momentum is None else sgd
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
         self.state = {"learning_rate": float(learning_rate), "learning_rate_decay": float(learning_rate_decay)}
+        if momentum is not None:
+            self.state["momentum"] = float(momentum)
         self.protocol = Protocol(())
         self.steps = 0
         self.stopped = False
@@ -54,10 +59,12 @@ class Training:
         return loss, self.grads
 
     def step(self):
-        """Draw a batch and take one step of Adam; returns the loss before it, in nats, summed over the batch."""
+        """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
         self.batch = self.batches.next()
+        if self.annealing is not None:
+            self.annealing.apply(self.model, self.steps)
         self.steps += 1
-        _, loss = adam(self.feval, self.parameters, self.state)
+        _, loss = self.optimiser(self.feval, self.parameters, self.state)
         return loss
 
     def run(self, steps, progress=True, floor=None, checkpoint=None, every=None):
@@ -96,6 +103,8 @@ class Training:
         if n == 0:
             return  # of no images there is no mean
         statistics = self.model.kl.statistics(self.model.kl.output)
+        if self.annealing is not None:
+            statistics["temperature"] = self.annealing.temperature(self.steps - 1)
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(self.steps, n, reconstruction, divergence, statistics)
@@ -113,8 +122,8 @@ class Training:
         """Raise if the step just taken has spoiled what the next one starts from, which a checkpoint would keep."""
         if backend.total(_not_finite, self.parameters):
             raise self._blame("a parameter")
-        if backend.total(_not_finite, self.state["v"]):  # g² of a finite g: that weight would never move again
-            raise self._blame("a squared gradient")
+        if "v" in self.state and backend.total(_not_finite, self.state["v"]):
+            raise self._blame("a squared gradient")  # g² of a finite g: that weight would never move again
 
     def _blame(self, what):
         from minivae.debug.nonfinite import origin  # here, because it is seldom needed and loads the checkers

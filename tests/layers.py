@@ -63,10 +63,18 @@ ROWS = {
     "GaussianKL beta": Row(lambda: nn.GaussianKL(beta=0.25), TABLE, (3, 4)),
     "BernoulliKL": Row(lambda: nn.BernoulliKL(), (4,), ()),
     "BernoulliKL prior": Row(lambda: nn.BernoulliKL(beta=2, prior=0.2), (4,), ()),
+    "CategoricalKL": Row(lambda: nn.CategoricalKL(), (2, 3), (3, 6)),
+    "CategoricalKL beta": Row(lambda: nn.CategoricalKL(beta=0.25, categories=3), (2, 3), (3, 2, 4)),
     "GaussianSampler": Row(lambda: nn.GaussianSampler(), TABLE, (3, 4)),
     "GaussianSampler L": Row(lambda: nn.GaussianSampler(samples=3), TABLE, (3, 4)),
     "BernoulliSampler": Row(lambda: nn.BernoulliSampler(0.7), (4,), (3, 4, 1)),
     "BernoulliSampler L": Row(lambda: nn.BernoulliSampler(2, samples=3), (4,), (3,)),
+    "GumbelSoftmaxSampler": Row(lambda: nn.GumbelSoftmaxSampler(0.7), (2, 3), (3, 6)),
+    "GumbelSoftmaxSampler L": Row(lambda: nn.GumbelSoftmaxSampler(2, samples=3), (2, 3), (3, 2)),
+    "HardOneHot": Row(lambda: nn.HardOneHot(2), (4,), (3, 5)),
+    "HardOneHot in evaluation": Row(lambda: _evaluated(nn.HardOneHot(2)), (4,), (3, 5), excused=ESTIMATOR),
+    "HardOneHot straight through": Row(lambda: nn.HardOneHot(2, straight_through=True), (4,), (3, 2, 2),
+                                       excused=ESTIMATOR),
     "HardBits": Row(nn.HardBits, (4,), (), low=0.1, high=0.9),
     "HardBits in evaluation": Row(lambda: _evaluated(nn.HardBits()), (4,), (), low=0.1, high=0.9, excused=ESTIMATOR),
     "HardBits straight through": Row(lambda: nn.HardBits(straight_through=True), (4,), (), low=0.1, high=0.9,
@@ -75,7 +83,7 @@ ROWS = {
 for _name, _row in ROWS.items():
     _row.name = _name
 
-ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "Divergence"}  # what layers are made from
+ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "RelaxedSampler", "Divergence"}  # what others are
 
 
 def arrays(value):

@@ -128,8 +128,10 @@ for _name, _function in {"add": np.add, "sub": np.subtract, "mul": np.multiply, 
     setattr(ndarray, f"__{_name}__", _operator(_function))
     setattr(ndarray, f"__r{_name}__", _operator(_function, swap=True))
     setattr(ndarray, f"__i{_name}__", _operator(_function, inplace=True))
+for _name, _function in {"floordiv": np.floor_divide, "mod": np.remainder, "pow": np.power, "rpow": np.power}.items():
+    setattr(ndarray, f"__{_name}__", _operator(_function, swap=_name.startswith("r")))
 for _name, _function in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-                         "and": np.logical_and, "or": np.logical_or}.items():
+                         "eq": np.equal, "and": np.logical_and, "or": np.logical_or}.items():
     setattr(ndarray, f"__{_name}__", _operator(_function))
 ndarray.__neg__ = lambda self: _fresh(np.negative(self._array))
 
@@ -153,8 +155,10 @@ for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", 
               "matmul", "isfinite", "logical_not"):
     globals()[_name] = _function(getattr(np, _name))
 where = _function(np.where, ())
-sum = _function(np.sum, ("axis",))
+sum = _function(np.sum, ("axis", "keepdims"))
 take = _function(np.take, ("axis",))
+max = _function(np.max, ("axis", "keepdims"))
+argmax = _function(np.argmax, ("axis",))
 
 
 def broadcast_to(array, shape):
@@ -176,6 +180,10 @@ def empty(shape, dtype):
 
 def ones(shape, dtype):
     return _fresh(np.ones(shape, dtype))
+
+
+def arange(stop):
+    return _fresh(np.arange(stop))
 
 
 def asarray(array):

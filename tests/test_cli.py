@@ -30,7 +30,8 @@ def pixels(path):
 
 
 @pytest.mark.parametrize(("model", "picture"), [
-    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png")])
+    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png"),
+    ("categorical", "samples.png")])
 def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, picture):
     assert main(["train", model, *TINY]) == 0
     run = folder / "runs" / model
@@ -60,6 +61,28 @@ def test_evaluate_says_how_good_a_run_is(folder, capsys):
     model, _ = checkpoint.load_model("runs/bernoulli")
     assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)
     assert found["ELBO"]["value"] < found["log p(x) ≥, 50 samples"]["value"] < exact + 0.1
+
+
+def test_a_small_code_of_categories_is_summed_exactly(folder, capsys):
+    assert main(["train", "categorical", *TINY, "--code", "2", "--categories", "5"]) == 0
+    assert main(["evaluate", "runs/categorical", "--images", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "log p(x), exact" in out and "of 2\n" in out
+    found = json.loads((folder / "runs" / "categorical" / "evaluation.json").read_text())
+    assert found["ELBO"]["value"] < found["log p(x), exact"]["value"] and len(found["active units"]["variance"]) == 2
+
+
+def test_a_preset_sets_what_the_options_after_it_do_not(folder, small_mnist):
+    for model, code in (("bernoulli", 200), ("categorical", 7)):
+        more = ["--code", "7"] if model == "categorical" else []
+        assert main(["train", model, "--preset", "jang", "--epochs", "1", "--root", str(small_mnist), "--images", "120",
+                     "--anneal-every", "1", "--anneal-rate", "0.1", *more]) == 0
+        config = json.loads((folder / "runs" / model / "config.json").read_text())
+        assert config["options"]["hidden"] == 0 and config["options"]["code"] == code
+        assert config["data"]["binarize"] == "fixed" and config["training"]["momentum"] == 0.9
+        assert config["training"] | {"epochs": 1, "anneal_rate": 0.1, "anneal_floor": 0.5} == config["training"]
+        header, arrays = checkpoint.read(f"runs/{model}")
+        assert header["optimiser"]["momentum"] == 0.9 and "optimiser/velocity" in arrays
 
 
 def test_mnist_from_training_to_evaluation(folder, capsys, small_mnist):
@@ -173,6 +196,10 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "aevb", "--log-var-floor", "low"], "'low' is not a number or none"),
     (["train", "vae", "--likelihood", "gaussian"], "unrecognized arguments: --likelihood"),
     (["train", "vae", "--binarize", "fixed"], "unknown option binarize of data set 'rectangles'"),
+    (["train", "bernoulli", "--momentum", "1"], "not a number from 0 to below 1"),
+    (["train", "bernoulli", "--anneal-rate", "1e-4", "--anneal-floor", "2"], "wanted 0 < floor ≤ start"),
+    (["train", "vae", "--anneal-rate", "1e-4"], "unrecognized arguments: --anneal-rate"),
+    (["train", "categorical", "--preset", "maddison"], "invalid choice: 'maddison'"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
     ([], "VERB"),
 ])
@@ -226,7 +253,8 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["train"], ["train", "denoising"], ["train", "aevb"], ["evaluate"], ["sample"], ["doctor"]):
+    for verb in ([], ["train"], ["train", "denoising"], ["train", "categorical"],
+                 ["train", "aevb"], ["evaluate"], ["sample"], ["doctor"]):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
         assert stop.value.code == 0

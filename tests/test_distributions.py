@@ -53,6 +53,30 @@ def test_bit_is_one_with_probability_p_at_any_temperature(p, temperature):
     assert within_five_errors(y > 0, p)
 
 
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 3.0])
+@pytest.mark.parametrize("p", [(0.5, 0.3, 0.2), (0.9, 0.05, 0.05), (0.98, 0.019, 0.001)])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_hard_categories_have_the_probabilities_of_the_softmax(p, temperature, samples):
+    """At any temperature; with logistic noise on each logit, say, the rare ones would come too often."""
+    logits = np.tile(np.log(np.array([p, p[::-1]], np.float32)) + 3, (N // samples, 1, 1))
+    sampler = nn.Sequential(nn.GumbelSoftmaxSampler(temperature, samples), nn.HardOneHot(3)).evaluate()
+    z = sampler.forward(logits).reshape(N, 2, 3)
+    assert set(np.unique(z)) == {0, 1} and (z.sum(axis=2) == 1).all()
+    for c in range(3):
+        assert within_five_errors(z[:, 0, c], p[c]) and within_five_errors(z[:, 1, 2 - c], p[c])
+        assert within_five_errors(z[:, 0, c] * z[:, 1, c], p[c] * p[2 - c])  # the variables are independent
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_two_categories_are_a_relaxed_bit(temperature):
+    """The first of two is σ((a₀ − a₁ + logistic noise) / T): the same mean and spread as BernoulliSampler's."""
+    pair = nn.GumbelSoftmaxSampler(temperature).forward(np.tile(np.float32([0.3, 1.0]), (N, 1, 1)))[:, 0]
+    bit = nn.Sequential(nn.BernoulliSampler(temperature), nn.Sigmoid()).forward(column(-0.7))[:, 0]
+    for power in (1, 2, 3):
+        difference = pair.astype(np.float64)**power - bit.astype(np.float64)**power  # of independent draws
+        assert within_five_errors(difference, 0)
+
+
 def test_lower_temperature_is_nearer_to_bits():
     shares = []
     for temperature in (0.1, 0.5, 2 / 3, 1, 2, 5):
@@ -82,7 +106,17 @@ def test_bernoulli_kl_is_the_mean_log_ratio(prior):
     assert within_five_errors(ratio, kl.divergence / N)
 
 
-@pytest.mark.parametrize(("kl", "mean", "square"), [(nn.GaussianKL(), 0, 1), (nn.BernoulliKL(prior=0.3), 0.3, 0.3)])
+def test_categorical_kl_is_the_mean_log_ratio():
+    p = np.array([0.7, 0.2, 0.1])
+    logits = np.tile(np.log(p).astype(np.float32), (N, 1, 1))
+    kl = nn.CategoricalKL()
+    kl.forward(logits)
+    z = nn.Sequential(nn.GumbelSoftmaxSampler(), nn.HardOneHot(3)).evaluate().forward(logits)
+    assert within_five_errors(np.log(3 * p)[z.argmax(axis=1)], kl.divergence / N)
+
+
+@pytest.mark.parametrize(("kl", "mean", "square"), [(nn.GaussianKL(), 0, 1), (nn.BernoulliKL(prior=0.3), 0.3, 0.3),
+                                                    (nn.CategoricalKL(categories=4), 0.25, 0.25)])
 def test_prior_samples_have_the_priors_moments(kl, mean, square):
     z = kl.sample_prior(N // 4, 4)
     assert within_five_errors(z, mean) and within_five_errors(z**2, square)

@@ -58,13 +58,27 @@ def bit_images(n=200):
     return np.random.default_rng(2).integers(0, 2, (n, 3, 3), dtype=np.uint8)
 
 
+def categories_model():
+    """The same, with a code of 2 variables of 4 categories."""
+    backend.manual_seed(3)
+    model = models.categorical_vae(image=(3, 3), hidden=8, code=2, categories=4)
+    for array in model.parameters()[0]:
+        array *= 2
+    return model
+
+
+def codes_by_hand(model):
+    if model.kl.support_size(model.code) == 2**model.code:
+        return [[k >> i & 1 for i in range(model.code)] for k in range(2**model.code)]
+    return [np.eye(4)[[i, j]].reshape(8) for i in range(4) for j in range(4)]
+
+
 def exact_by_hand(model, images):
     """log Σ_z p(x|z) p(z), code by code."""
-    x, p = images.reshape(len(images), 9).astype(np.float64), 0
-    for k in range(2**model.code):
-        z = np.array([[k >> i & 1 for i in range(model.code)]], model.dtype)
-        theta = model.decode(z).reshape(9).astype(np.float64)
-        p = p + np.prod(np.where(x == 1, theta, 1 - theta), axis=1) / 2**model.code
+    x, p, codes = images.reshape(len(images), 9).astype(np.float64), 0, codes_by_hand(model)
+    for z in codes:
+        theta = model.decode(np.array([z], model.dtype)).reshape(9).astype(np.float64)
+        p = p + np.prod(np.where(x == 1, theta, 1 - theta), axis=1) / len(codes)
     return np.log(p)
 
 
@@ -109,8 +123,9 @@ def test_the_elbo_falls_short_by_the_divergence_from_the_posterior():
     assert log_p(x).mean() - estimate.value == approx(gap, abs=0.01)
 
 
-def test_all_codes_of_a_few_bits():
-    model, images = bits_model(), bit_images()
+@pytest.mark.parametrize("make", [bits_model, categories_model])
+def test_all_codes_of_a_few_bits_or_categories(make):
+    model, images = make(), bit_images()
     exact = exact_log_likelihood(model, images)
     assert exact.per_image == approx(exact_by_hand(model, images), rel=1e-5)
     assert exact.samples == 0 and exact.divergence is None
@@ -118,8 +133,9 @@ def test_all_codes_of_a_few_bits():
     assert np.exp(p).sum() == approx(1, rel=1e-5)  # a distribution over the 512 images
 
 
-def test_the_bounds_of_bits_grow_to_the_exact_value():
-    model, images = bits_model(), bit_images(1000)
+@pytest.mark.parametrize("make", [bits_model, categories_model])
+def test_the_bounds_of_discrete_codes_grow_to_the_exact_value(make):
+    model, images = make(), bit_images(3000)
     exact = exact_log_likelihood(model, images).per_image
     expect_growth([exact - elbo(model, images, samples=100).per_image]
                   + [exact - log_likelihood(model, images, samples=samples).per_image for samples in (2, 10, 3000)])
@@ -192,6 +208,8 @@ def test_active_units():
     assert active.variance == approx(mean.var(axis=0), rel=1e-4)
     assert active.divergence == approx(0.5 * (mean.astype(np.float64)**2).mean(axis=0), rel=1e-4)
     assert active_units(model, images, threshold=0).count == 2
+    categories = active_units(categories_model(), images, threshold=1e-5)
+    assert categories.count == 2 == len(categories.variance) and (categories.variance <= 0.75).all()
     bits = active_units(bits_model(), images, threshold=1e-5)
     assert bits.count == 4 and (bits.variance <= 0.25).all() and (bits.divergence <= np.log(2) + 1e-6).all()
 
@@ -203,7 +221,7 @@ def test_estimates_read_well():
 
 
 def test_what_cannot_be_evaluated_is_explained():
-    with pytest.raises(OptionError, match=r"at most 12 bits, not BernoulliKL and a code of 13; log_likelihood"):
+    with pytest.raises(OptionError, match=r"such as 12 bits, not BernoulliKL and a code of 13; log_likelihood"):
         exact_log_likelihood(bits_model(13), bit_images())
     with pytest.raises(OptionError, match=r"not GaussianKL"):
         exact_log_likelihood(models.vae(image=(3, 3), hidden=3), bit_images())

@@ -22,6 +22,9 @@ def test_networks_are_the_articles():
     assert [type(m).__name__ for m in models.denoising_vae(**SMALL).encoder][:2] == ["View", "BernoulliNoise"]
     sampler = models.bernoulli_vae(**SMALL).sampler
     assert [type(m).__name__ for m in sampler] == ["BernoulliSampler", "Sigmoid", "HardBits"]
+    assert sizes["categorical"] == [(576, 1152), (1152, 1152), (1152, 200), (200, 1152), (1152, 1152), (1152, 576)]
+    sampler = models.categorical_vae(**SMALL).sampler
+    assert [type(m).__name__ for m in sampler] == ["GumbelSoftmaxSampler", "HardOneHot"]
     assert sizes["aevb"] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
     assert models.SCHEDULES["vae"] == models.SCHEDULES["denoising"]
 
@@ -67,6 +70,14 @@ def test_reconstruction_decodes_the_mean_or_the_thresholded_bits():
     assert np.array_equal(binary.reconstruct(x()), binary.decode(bits))
 
 
+def test_reconstruction_decodes_the_most_likely_categories():
+    model = models.categorical_vae(**SMALL, code=2, categories=3)
+    logits = model.encode(x())
+    assert logits.shape == (5, 2, 3) and model.code == 6
+    z = (logits == logits.max(axis=2, keepdims=True)).reshape(5, 6).astype(np.float32)
+    assert np.array_equal(model.reconstruct(x()), model.decode(z))
+
+
 def test_reconstruction_is_without_noise_and_leaves_the_mode_alone():
     model = models.denoising_vae(**SMALL, p=0.5)
     assert np.array_equal(model.reconstruct(x()), model.reconstruct(x()))
@@ -75,8 +86,10 @@ def test_reconstruction_is_without_noise_and_leaves_the_mode_alone():
     assert not np.array_equal(*drawn)
 
 
-def test_binary_codes_are_hard_in_evaluation_only():
-    model = models.bernoulli_vae(**SMALL, code=8)
+@pytest.mark.parametrize("make", [models.bernoulli_vae, models.categorical_vae])
+def test_discrete_codes_are_hard_in_evaluation_only_or_straight_through(make):
+    model, straight = make(**SMALL, code=8), make(**SMALL, code=8, straight_through=True)
+    assert set(np.unique(straight.training().sampler.forward(straight.encode(x())))) == {0, 1}
     assert len(np.unique(model.training().sampler.forward(model.encode(x())))) > 2
     assert set(np.unique(model.evaluate().sampler.forward(model.encode(x())))) <= {0, 1}
 
@@ -86,7 +99,7 @@ def test_samples_come_from_the_prior(name):
     model = models.build(name, **SMALL)
     z = model.kl.sample_prior(400, model.code)
     assert z.shape == (400, model.code)
-    assert set(np.unique(z)) == {0, 1} if name == "bernoulli" else abs(z.std() - 1) < 0.1
+    assert set(np.unique(z)) == {0, 1} if name in ("bernoulli", "categorical") else abs(z.std() - 1) < 0.1
     with backend.seeded(1):
         first = model.sample(4)
     with backend.seeded(1):
@@ -124,7 +137,7 @@ def test_without_hidden_layers_coders_are_linear():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli, aevb"):
+    with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli, categorical"):
         models.build("gan")
     m = models.vae(**SMALL)
     with pytest.raises(OptionError, match="unknown likelihood"):

@@ -11,12 +11,12 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.models import aevb, bernoulli_vae, denoising_vae, vae
+from minivae.models import aevb, bernoulli_vae, categorical_vae, denoising_vae, vae
 from minivae.optim import adam, sgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this comparison")
 F = torch.nn.functional
-Normal, Bernoulli = torch.distributions.Normal, torch.distributions.Bernoulli
+Normal, Bernoulli, Categorical = (getattr(torch.distributions, each) for each in ("Normal", "Bernoulli", "Categorical"))
 
 TOLERANCE = 1e-10  # ‖a − b‖ / ‖b‖ of one array
 BATCH = 4
@@ -26,12 +26,15 @@ CASES = [
     pytest.param(vae, {}, id="vae"),
     pytest.param(denoising_vae, {}, id="denoising"),
     pytest.param(bernoulli_vae, {}, id="bernoulli"),
+    pytest.param(categorical_vae, {}, id="categorical"),
     *(pytest.param(aevb, {"likelihood": each, "samples": 5, "image": (28, 28)}, id=f"aevb-{each}")
       for each in ("bernoulli", "gaussian", "identity_gaussian")),
     pytest.param(aevb, {"likelihood": "gaussian", "log_var_floor": None, "image": (6, 5)}, id="aevb-without-floor"),
     pytest.param(vae, SMALL, id="vae-3-samples"),
     pytest.param(denoising_vae, {**SMALL, "p": 0.3}, id="denoising-3-samples"),
     pytest.param(bernoulli_vae, {**SMALL, "code": 7, "temperature": 0.5}, id="bernoulli-3-samples"),
+    pytest.param(categorical_vae, {**SMALL, "code": 7, "categories": 5, "temperature": 0.5},
+                 id="categorical-3-samples"),
 ]
 
 
@@ -81,6 +84,16 @@ def binary_code(h, weights, noise, samples, temperature):
     return torch.sigmoid((logits.repeat_interleave(samples, 0) + torch.logit(noise)) / temperature), kl
 
 
+def categorical_code(h, weights, noise, samples, temperature, categories):
+    """Logits -> (relaxed one-hot vectors, KL from the uniform distribution)."""
+    logits = mlp(h, weights).reshape(len(h), -1, categories)
+    uniform = Categorical(logits=torch.zeros_like(logits))
+    kl = torch.distributions.kl_divergence(Categorical(logits=logits), uniform).sum()
+    gumbel = -torch.log(-torch.log(noise)).reshape(-1, *logits.shape[1:])
+    z = torch.softmax((logits.repeat_interleave(samples, 0) + gumbel) / temperature, dim=-1)
+    return z.flatten(1), kl
+
+
 def plain_pytorch(make, options, weights, x, noise):
     """(logits, reconstruction, KL, total): one training step's forward pass, the target held constant."""
     samples, h = options.get("samples", 1), x.flatten(1)
@@ -90,6 +103,9 @@ def plain_pytorch(make, options, weights, x, noise):
         h = torch.where(noise[0] < options.get("p", 0.1), 1 - h, h)
     if make is bernoulli_vae:
         z, kl = binary_code(h, weights[:6], noise[-1], samples, options.get("temperature", 1))
+    elif make is categorical_vae:
+        z, kl = categorical_code(h, weights[:6], noise[-1], samples, options.get("temperature", 1),
+                                 options.get("categories", 10))
     else:
         z, kl = gaussian_code(h, weights[:8], noise[-1], samples)
     logits = mlp(z, weights[-6:]).reshape(-1, *x.shape[1:])
@@ -253,6 +269,41 @@ def test_divergence(layer, parameters, q, p):
         "log p": (layer.log_prior(z), prior.log_prob(tensor(z)).sum(1)),
         "mean": (layer.expected(given), q(*inputs).mean)}) == {}
     assert disagreements({i: (g, each.grad) for i, (g, each) in enumerate(zip(grads, inputs, strict=True))}) == {}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_relaxed_categories(temperature, monkeypatch):
+    """RelaxedOneHotCategorical draws the same y from the same u, and its gradient is the same."""
+    layer = nn.GumbelSoftmaxSampler(temperature).double().hold_noise()
+    logits, g = 2 * normal(1, 6, 4, 5), normal(2, 6, 20)
+    y = layer.forward(logits)
+    a = tensor(logits, requires_grad=True)
+    q = torch.distributions.RelaxedOneHotCategorical(torch.tensor(temperature, dtype=torch.float64), logits=a)
+    u = tensor(layer.noise).reshape(6, 4, 5)
+    monkeypatch.setattr(torch.distributions.utils, "clamp_probs", lambda probabilities: probabilities)
+    monkeypatch.setattr(torch, "rand", lambda shape, **options: u.reshape(shape))
+    theirs = q.rsample().flatten(1)
+    (theirs * tensor(g)).sum().backward()
+    assert disagreements({"y": (y, theirs), "gradient": (layer.backward(logits, g), a.grad)}) == {}
+
+
+def test_categorical_divergence():
+    layer, logits = nn.CategoricalKL(beta=0.7, categories=5).double(), 3 * normal(1, 4, 3, 5)
+    a = tensor(logits, requires_grad=True)
+    q, prior = Categorical(logits=a), Categorical(logits=torch.zeros(5, dtype=torch.float64))
+    divergence = torch.distributions.kl_divergence(q, prior)
+    (0.7 * divergence.sum()).backward()
+    layer.forward(logits)
+    z = layer.sample_prior(12, 15)
+    category = tensor(z).reshape(4, 3, 3, 5).argmax(-1)
+    one_hot = torch.distributions.OneHotCategorical(logits=a[:, None])
+    assert disagreements({
+        "sum": (layer.divergence, divergence.sum()), "loss": (layer.loss, 0.7 * divergence.sum()),
+        "rows": (layer.rows(logits), divergence.sum(1)), "units": (layer.units(logits), divergence),
+        "log q": (layer.log_posterior(logits, z), one_hot.log_prob(tensor(z).reshape(4, 3, 3, 5)).sum(-1).reshape(-1)),
+        "log p": (layer.log_prior(z), prior.log_prob(category).sum(-1).reshape(-1)),
+        "mean": (layer.expected(logits), q.probs.flatten(1)),
+        "gradient": (layer.backward(logits, 0 * logits), a.grad)}) == {}
 
 
 @pytest.mark.parametrize("options", [

@@ -28,7 +28,8 @@ def squares(n=256):
 
 @everywhere
 @pytest.mark.parametrize(("name", "options", "bound"), [
-    ("vae", {"code": 2}, 10.0), ("denoising", {"code": 2, "p": 0.02}, 12.5), ("bernoulli", {"code": 8}, 16.0)])
+    ("vae", {"code": 2}, 10.0), ("denoising", {"code": 2, "p": 0.02}, 12.5), ("bernoulli", {"code": 8}, 16.0),
+    ("categorical", {"code": 8, "categories": 4}, 16.0)])
 def test_every_model_learns_squares(name, options, bound):
     """16 squares of 3×3 in 6×6 pixels: 36 ln 2 = 25 nats at the start, 19 for the best without a code, ln 16 = 2.8."""
     model = small(name, **options)

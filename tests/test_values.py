@@ -129,6 +129,45 @@ def test_bernoulli_kl():
     assert biased.divergence == approx(0.5 * log(0.5 / 0.2) + 0.5 * log(0.5 / 0.8), rel=1e-6)
 
 
+def test_categorical_kl():
+    """p = (.5, .25, .25): ln 3 − 1.5 ln 2 nats; and of a uniform variable beside it none."""
+    logits = np.array([[[log(2), 0, 0], [7, 7, 7]]], dtype=np.float32)
+    kl = nn.CategoricalKL(beta=2, categories=3)
+    assert kl.forward(logits) is logits
+    entropy = 1.5 * log(2)
+    assert kl.divergence == approx(log(3) - entropy, rel=1e-5) and kl.loss == approx(2 * kl.divergence)
+    assert kl.units(logits)[0] == approx([log(3) - entropy, 0], abs=1e-6)
+    grad = kl.backward(logits, np.ones_like(logits))[0]
+    assert grad[0] == approx([1 + 2 * p * (log(p) + entropy) for p in (0.5, 0.25, 0.25)], rel=1e-5)
+    assert grad[1] == approx([1, 1, 1], rel=1e-5)
+
+
+def test_probabilities_of_categorical_codes():
+    kl = nn.CategoricalKL(categories=3)
+    logits = np.array([[[log(2), 0, 0], [0, 0, 300]]], dtype=np.float32)
+    z = array([1, 0, 0, 0, 0, 1], [0, 0, 1, 1, 0, 0])
+    assert kl.log_posterior(logits, z) == approx([log(0.5), log(0.25) - 300])
+    assert kl.log_prior(z) == approx([-2 * log(3)] * 2)
+    assert kl.expected(logits)[0] == approx([0.5, 0.25, 0.25, 0, 0, 1])
+    assert kl.most_likely(logits).tolist() == [[1, 0, 0, 0, 0, 1]]
+    kl.forward(logits)
+    assert kl.statistics(logits) == approx({"largest_probability": 0.75, "entropy": 0.75 * log(2), "undecided": 0.5})
+    with pytest.raises(OptionError, match=r"CategoricalKL\(categories=C\)"):
+        nn.CategoricalKL().log_prior(z)
+
+
+def test_every_code_is_in_the_support_once():
+    for kl, code, size in ((nn.BernoulliKL(), 3, 8), (nn.CategoricalKL(categories=3), 6, 9),
+                           (nn.CategoricalKL(categories=4), 4, 4)):
+        z = kl.support(code)
+        assert kl.support_size(code) == size and z.shape == (size, code) and z.dtype == np.float32
+        assert len(np.unique(z, axis=0)) == size and np.exp(kl.log_prior(z)) == approx([1 / size] * size)
+    assert (nn.CategoricalKL(categories=3).support(6).reshape(9, 2, 3).sum(axis=2) == 1).all()
+    assert nn.GaussianKL().support_size(2) == float("inf")
+    with pytest.raises(NotImplementedError, match="cannot be enumerated"):
+        nn.GaussianKL().support(2)
+
+
 def test_bernoulli_kl_gradient_keeps_its_sign_where_probabilities_round_to_one():
     """In probabilities float32 gives −0.69 at logit 16.7, where 16 gives +15.8; in logits it falls to 0 from above."""
     logits = array([16, 16.7, 20, 1e4])
@@ -157,6 +196,34 @@ def test_bernoulli_sampler_adds_logistic_noise():
     sampler.noise[...] = [[0.5], [0.75]]
     assert sampler.forward(logits)[:, 0] == approx([2 * log(3), 2 * log(9)])
     assert sampler.backward(logits, array([1], [10])).tolist() == [[22]]
+
+
+def test_gumbel_softmax_sampler_adds_gumbel_noise():
+    """u = e^(−1/w) adds ln w to a logit; at T = ½ the weights are squared, 4 : 1 and 1 : 9."""
+    sampler = nn.GumbelSoftmaxSampler(temperature=0.5, samples=2).hold_noise()
+    logits = np.zeros((1, 1, 2), np.float32)
+    sampler.forward(logits)
+    sampler.noise[...] = np.exp([[-1 / 2, -1], [-1, -1 / 3]])
+    assert sampler.forward(logits) == approx(np.array([[0.8, 0.2], [0.1, 0.9]]), rel=1e-5)
+    grad = sampler.backward(logits, array([1, 0], [0, 10]))[0, 0]
+    assert grad[0] == approx(2 * (0.8 * 0.2 - 10 * 0.1 * 0.9), rel=1e-5) and grad.sum() == approx(0, abs=1e-5)
+
+
+def test_gumbel_softmax_survives_uniforms_of_zero_and_one_and_any_logits():
+    sampler = nn.GumbelSoftmaxSampler(0.01).hold_noise()
+    logits = np.array([[[0, 0, 1e4, -1e4]]], np.float32)
+    sampler.forward(logits)
+    sampler.noise[...] = [0, 1, 0, 1]
+    assert sampler.forward(logits).tolist() == [[0, 0, 1, 0]]
+    assert np.isfinite(sampler.backward(logits, array([1, 2, 3, 4]))).all()
+
+
+def test_hard_one_hot():
+    z = array([0.2, 0.5, 0.3, 0.4, 0.4, 0.2])
+    hard = nn.HardOneHot(3)
+    assert hard.forward(z) is z
+    assert hard.evaluate().forward(z).tolist() == [[0, 1, 0, 1, 0, 0]]
+    assert nn.HardOneHot(3, straight_through=True).forward(z).tolist() == [[0, 1, 0, 1, 0, 0]]
 
 
 def test_bernoulli_sampler_survives_uniforms_of_zero_and_one():
@@ -200,9 +267,11 @@ def test_sequential_separate_verbs_equal_backward():
 
 @pytest.mark.parametrize("make", [
     lambda: nn.BernoulliNoise(1.5), lambda: nn.GaussianNoise(-1), lambda: nn.BernoulliKL(prior=1),
-    lambda: nn.BernoulliSampler(temperature=0), lambda: nn.GaussianSampler(samples=0), lambda: nn.Clamp(),
-    lambda: nn.Clamp(2, 1), lambda: nn.BCECriterion(samples=1.5), lambda: nn.Linear(0, 3), lambda: nn.Linear(3, 2.5),
-    lambda: nn.GaussianNoise(float("nan")), lambda: nn.GaussianKL(beta=-1), lambda: nn.GaussianSampler(samples=True)])
+    lambda: nn.BernoulliSampler(temperature=0), lambda: nn.GumbelSoftmaxSampler(temperature=0),
+    lambda: nn.GaussianSampler(samples=0), lambda: nn.Clamp(), lambda: nn.Clamp(2, 1), lambda: nn.HardOneHot(0),
+    lambda: nn.BCECriterion(samples=1.5), lambda: nn.Linear(0, 3), lambda: nn.Linear(3, 2.5),
+    lambda: nn.GaussianNoise(float("nan")), lambda: nn.GaussianKL(beta=-1), lambda: nn.GaussianSampler(samples=True),
+    lambda: nn.CategoricalKL(categories=0)])
 def test_impossible_options_are_refused(make):
     with pytest.raises(OptionError, match=r"\(.*\): "):
         make()

@@ -9,15 +9,14 @@ from minivae.cli import options
 from minivae.data import data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
-from minivae.nn import BernoulliKL
 
 
 def add_to(verbs):
     verb = verbs.add_parser(
         "evaluate", help="bounds of log p(x) on the test images", formatter_class=options.Help,
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
-        "bound with --samples draws, for a code of up to 12 bits log p(x) itself, and the units of the code that are "
-        "active.  Bits are hard and noise is off.  Writes evaluation.json to the run.")
+        "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
+        "the code that are active.  Discrete codes are hard and noise is off.  Writes evaluation.json to the run.")
     verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/aevb")
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
@@ -46,7 +45,7 @@ def run(args):
         found[name] = {"value": value.value, "standard_error": value.standard_error, "samples": value.samples,
                        "reconstruction": value.reconstruction, "divergence": value.divergence}
     active = evaluation.active_units(model, images, data.scale)
-    print(f"{'active units':32} {active.count} of {model.code}")
+    print(f"{'active units':32} {active.count} of {len(active.variance)}")
     found["active units"] = {"count": active.count, "variance": active.variance.tolist(),
                              "divergence": active.divergence.tolist()}
     if data.floor is not None:
@@ -71,5 +70,5 @@ def _estimates(model, config, images, scale, args):
     if args.samples is not None:
         yield (f"log p(x) ≥, {args.samples} samples",
                lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
-    if isinstance(model.kl, BernoulliKL) and model.code <= evaluation.MOST_BITS:
+    if model.kl.support_size(model.code) <= evaluation.MOST_CODES:
         yield "log p(x), exact", lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)

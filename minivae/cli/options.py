@@ -39,6 +39,11 @@ def probability(text):
     return _number(text, float, lambda value: 0 <= value <= 1, "a probability, from 0 to 1")
 
 
+def below_one(text):
+    """A number from 0 to just below 1."""
+    return _number(text, float, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
 def number_or_none(text):
     """A number, or None for "none"."""
     return None if text.lower() == "none" else _number(text, float, math.isfinite, "a number or none")

@@ -4,7 +4,8 @@ A configuration is plain JSON, in the run's config.json and in its checkpoint, a
 
     model, options, seed, backend      the model and its first weights
     data                               its name and options
-    training                           epochs, batch_size, learning_rate, learning_rate_decay
+    training                           epochs, batch_size, learning_rate, learning_rate_decay, momentum (without it
+                                       Adam), anneal_rate, anneal_floor, anneal_every
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 from tqdm import tqdm
 
 from minivae import backend, checkpoint, evaluation, models
+from minivae.annealing import Annealing
 from minivae.cli import pictures
 from minivae.cli.folders import claim, clear, make_folder, sweep
 from minivae.data import Batches, data_set
@@ -68,7 +70,12 @@ def build(config, data):
     backend.manual_seed(config["seed"])
     model, schedule = models.build(config["model"], **config["options"]), config["training"]
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
-    return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"])
+    annealing = None
+    if schedule.get("anneal_rate"):
+        annealing = Annealing(config["options"].get("temperature", 1.0), schedule["anneal_rate"],
+                              schedule["anneal_floor"], schedule["anneal_every"])
+    return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"],
+                    schedule.get("momentum"), annealing)
 
 
 def train(training, config, folder, data):

@@ -19,6 +19,7 @@ MODELS = {
     "vae": "the vanilla VAE, code of 2 numbers",
     "denoising": "the denoising VAE: pixels of its input are flipped",
     "bernoulli": "the Bernoulli VAE, code of 50 bits",
+    "categorical": "the categorical VAE, code of 20 variables of 10 categories",
     "aevb": "Kingma and Welling's model with one of three likelihoods",
 }
 MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, help)
@@ -26,13 +27,18 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
                    f"of the pixels: one of {', '.join(models.CRITERIONS)}"),
     "log_var_floor": ("--log-var-floor", options.number_or_none, "X",
                       "least log-variance of a pixel, for --likelihood gaussian; none: no least, as in the article"),
-    "code": ("--code", options.whole, "N", "size of the latent code"),
+    "code": ("--code", options.whole, "N", "size of the latent code: numbers, bits or categorical variables"),
+    "categories": ("--categories", options.whole, "C", "of each variable of the code"),
     "hidden": ("--hidden", options.count, "N", "units of each hidden layer"),
     "samples": ("--samples", options.whole, "L", "draws of the code for each image"),
     "beta": ("--beta", options.rate, "BETA", "weight of the KL divergence in what is minimised"),
     "p": ("--noise", options.probability, "P", "probability that a pixel is flipped"),
-    "temperature": ("--temperature", options.positive, "T", "of the relaxed bits"),
+    "temperature": ("--temperature", options.positive, "T", "of the relaxed codes, at the first step"),
+    "straight_through": ("--straight-through", None, None, "hard codes in training too; the gradient is an estimate"),
 }
+
+TRAINING = ("epochs", "batch_size", "learning_rate", "learning_rate_decay", "momentum", "anneal_rate", "anneal_floor",
+            "anneal_every")
 
 
 def add_to(verbs):
@@ -62,13 +68,19 @@ def _add_options(kind, name):
         kind.add_argument(option, type=type, metavar=metavar, default=default, help=help, **more)
 
     for parameter, (option, type, metavar, help) in MODEL_OPTIONS.items():
-        if parameter in known:
+        if parameter in known and type is None:
+            kind.add_argument(option, action="store_true", help=help)
+        elif parameter in known:
             add(option, type, metavar, schedule.get(parameter, known[parameter].default), help, dest=parameter)
     add("--epochs", options.whole, "N", schedule["epochs"], "each of as many images as there are")
     add("--batch-size", options.whole, "N", schedule["batch_size"], "images a step")
-    add("--learning-rate", options.positive, "RATE", schedule["learning_rate"], "of Adam, at the first step")
+    add("--learning-rate", options.positive, "RATE", schedule["learning_rate"], "of the optimiser, at the first step")
     add("--learning-rate-decay", options.rate, "RATE", schedule["learning_rate_decay"],
         "at step t the learning rate is divided by 1 + (t − 1) · RATE")
+    add("--momentum", options.below_one, "M", None, "descend along the gradient with this momentum, 0 for none; by "
+        "default Adam")
+    if "temperature" in known:
+        _add_annealing(kind, add, name)
     add("--data", options.one_of(*data_set.BY_NAME), "NAME", DATA[name], f"one of {', '.join(data_set.BY_NAME)}")
     add("--images", options.whole, "N", None, "train on so many images; by default 50000 rectangles, all of MNIST")
     add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
@@ -84,6 +96,27 @@ def _add_options(kind, name):
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
 
 
+def _add_annealing(kind, add, name):
+    add("--anneal-rate", options.rate, "R", 0.0,
+        "let the temperature fall with the steps t taken, max(FLOOR, T · e^(−R t)); 0 keeps it")
+    add("--anneal-floor", options.positive, "FLOOR", 0.5, "where it stops")
+    add("--anneal-every", options.whole, "N", 1000, "steps from one temperature to the next")
+    kind.add_argument("--preset", action=Preset, choices=tuple(models.PRESETS[name]), settings=models.PRESETS[name],
+                      help="the settings of a paper, which options after it may change: jang, table 1 of Jang et al. "
+                      "2016 on MNIST")
+
+
+class Preset(argparse.Action):
+    """Sets the options of a preset, as if each had been given in its place."""
+
+    def __init__(self, *arguments, settings, **options):
+        super().__init__(*arguments, default=argparse.SUPPRESS, **options)
+        self.settings = settings
+
+    def __call__(self, parser, namespace, name, option=None):
+        vars(namespace).update(self.settings[name])
+
+
 def run(args):
     if args.model is None and args.resume is None:
         raise OptionError(f"nothing to train; give a model, one of {', '.join(MODELS)}, or --resume RUN")
@@ -97,8 +130,7 @@ def run(args):
     chosen = {name: getattr(args, name) for name in MODEL_OPTIONS if hasattr(args, name)}
     config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "data": _data_options(args),
-              "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
-                           "learning_rate_decay": args.learning_rate_decay}}
+              "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}
     return runs.start(config, args.out, args.force)
 
 

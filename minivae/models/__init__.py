@@ -6,13 +6,25 @@ from minivae.models.vae import CRITERIONS, VAE, vae
 from minivae.models.denoising_vae import denoising_vae
 from minivae.models.bernoulli_vae import SCHEDULE as BERNOULLI_SCHEDULE
 from minivae.models.bernoulli_vae import bernoulli_vae
+from minivae.models.categorical_vae import SCHEDULE as CATEGORICAL_SCHEDULE
+from minivae.models.categorical_vae import categorical_vae
 from minivae.models.aevb import SCHEDULE as AEVB_SCHEDULE
 from minivae.models.aevb import aevb
 
-BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "aevb": aevb}
+BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "categorical": categorical_vae,
+           "aevb": aevb}
 # The article trains VAE and DVAE at different decays in places, which confounds them: here both have the VAE's.
 SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE,
-             "aevb": AEVB_SCHEDULE}
+             "categorical": CATEGORICAL_SCHEDULE, "aevb": AEVB_SCHEDULE}
+
+
+# Jang et al. 2016, section 4.2: linear coders of 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an
+# annealed temperature.  They learn the prior too, and chose the learning rate and the annealing's rate by a search.
+JANG = {"hidden": 0, "temperature": 1, "batch_size": 100, "momentum": 0.9, "learning_rate": 3e-4, "anneal_rate": 1e-4,
+        "anneal_floor": 0.5, "anneal_every": 1000, "learning_rate_decay": 0.0, "epochs": 100, "data": "mnist",
+        "binarize": "fixed"}
+PRESETS = {"bernoulli": {"jang": JANG | {"code": 200}},
+           "categorical": {"jang": JANG | {"code": 20, "categories": 10}}}
 
 
 def build(name, /, **options):

@@ -22,11 +22,15 @@ from minivae.nn.gaussian_noise import GaussianNoise
 from minivae.nn.divergence import Divergence, side_loss
 from minivae.nn.gaussian_kl import GaussianKL
 from minivae.nn.bernoulli_kl import BernoulliKL
+from minivae.nn.categorical_kl import CategoricalKL
 
 from minivae.nn.sampler import Sampler
 from minivae.nn.gaussian_sampler import GaussianSampler
+from minivae.nn.relaxed_sampler import RelaxedSampler
 from minivae.nn.bernoulli_sampler import BernoulliSampler
 from minivae.nn.hard_bits import HardBits
+from minivae.nn.gumbel_softmax_sampler import GumbelSoftmaxSampler
+from minivae.nn.hard_one_hot import HardOneHot
 
 from minivae.nn.criterion import Criterion
 from minivae.nn.bce_criterion import BCECriterion

@@ -4,7 +4,7 @@ from math import log
 
 from minivae import backend
 from minivae.errors import OptionError
-from minivae.nn.divergence import Divergence
+from minivae.nn.divergence import Divergence, digits
 from minivae.nn.sigmoid import sigmoid
 
 
@@ -66,6 +66,12 @@ class BernoulliKL(Divergence):
         """n draws (n, code) of bits from p(z) = Π Ber(prior)."""
         u = backend.uniform(backend.empty((n, code), self.dtype, self.backend))
         return (u < self.prior).astype(self.dtype)
+
+    def support_size(self, code):
+        return 2**code
+
+    def support(self, code):
+        return digits(self.xp, 2, code).astype(self.dtype)
 
     def statistics(self, input):
         """{name: (sum over the batch, of how many)}: of θ, of |a|, and of the bits not yet decided, θ in (.1, .9)."""

@@ -1,13 +1,10 @@
 """Reparameterized, relaxed draws of bits."""
 
 from minivae import backend
-from minivae.errors import OptionError
-from minivae.nn.sampler import Sampler
-
-SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24  # a generator may return 0, whose logarithm has no place here
+from minivae.nn.relaxed_sampler import LARGEST, SMALLEST, RelaxedSampler
 
 
-class BernoulliSampler(Sampler):
+class BernoulliSampler(RelaxedSampler):
     """y = (a + ln u − ln(1 − u)) / T with u uniform in (0, 1), L times for each row; a Sigmoid follows.
 
         a  logits, input  (N, Q)      y  output  (N·L, Q)      u  noise  (N·L, Q)
@@ -20,12 +17,6 @@ class BernoulliSampler(Sampler):
     Maddison et al. 2016, appendix B; Bernoulli VAE article, equation (1).  Its listing adds one Gumbel variable
     instead of this logistic one, and then P(z > ½) = 1 − e^−p.
     """
-
-    def __init__(self, temperature=1, samples=1):
-        super().__init__(samples)
-        if not temperature > 0:
-            raise OptionError(f"BernoulliSampler(temperature={temperature}): a temperature is positive")
-        self.temperature = temperature
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
@@ -42,9 +33,6 @@ class BernoulliSampler(Sampler):
         self.xp.sum(self.grouped(grad_output), axis=1, out=self.grad_input)  # Σₗ G
         self.grad_input *= 1 / self.temperature
         return self.grad_input
-
-    def extra_repr(self):
-        return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))
 
 
 def _relax(xp, a, u, temperature):

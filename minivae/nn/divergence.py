@@ -14,8 +14,9 @@ class Divergence(Module):
         loss         beta · divergence: what is minimised, next to the criterion's loss
 
     A kind of latent variable is defined by its q and its prior p, so this layer also answers what they are: `units`,
-    `log_posterior`, `log_prior`, `sample_prior`, `expected`, `most_likely` and `statistics`.  Every answer is a new
-    array.  `parameters` are those of q(z|x), as the layer takes them, and z has N·L rows, those of one image together.
+    `log_posterior`, `log_prior`, `sample_prior`, `expected`, `most_likely` and `statistics`, and for a discrete one
+    `support_size` and `support`.  Every answer is a new array.  `parameters` are those of q(z|x), as the layer takes
+    them, and z has N·L rows, those of one image together.
     """
 
     state_names = (*Module.state_names, "divergence")
@@ -41,6 +42,14 @@ class Divergence(Module):
         """KL(q(z|x) ‖ p(z)) of every image, in nats (N,)."""
         return self.units(parameters).sum(axis=1)
 
+    def support_size(self, code):
+        """How many different codes of `code` numbers there are."""
+        return inf
+
+    def support(self, code):
+        """Every code z there is, once each (support_size, code)."""
+        raise NotImplementedError(f"{type(self).__name__}: its codes cannot be enumerated")
+
     def extra_repr(self):
         return "" if self.beta == 1 else f"beta={self.beta:g}"
 
@@ -48,3 +57,8 @@ class Divergence(Module):
 def side_loss(module):
     """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss."""
     return sum((each.loss for each in module.find_modules(Divergence)), 0.0)
+
+
+def digits(xp, base, length):
+    """The numbers from 0 to baseˡᵉⁿᵍᵗʰ − 1 written in that base, the last digit first: (base^length, length)."""
+    return xp.arange(base**length)[:, None] // base ** xp.arange(length) % base

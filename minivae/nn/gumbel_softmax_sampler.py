@@ -1,0 +1,61 @@
+"""Reparameterized, relaxed draws of categories."""
+
+from minivae import backend
+from minivae.nn.log_sum_exp import log_sum_exp
+from minivae.nn.relaxed_sampler import LARGEST, SMALLEST, RelaxedSampler
+
+
+class GumbelSoftmaxSampler(RelaxedSampler):
+    """y = softmax((a + g) / T) over the C categories, with g = −ln(−ln u), u uniform in (0, 1), L times for each row.
+
+        a  logits, input  (N, K, C)      y  output  (N·L, K·C)      u  noise  (N·L, K·C)
+
+    Row n·L + l of y is draw l for row n: K relaxed one-hot vectors of C numbers, one behind the other.  The largest of
+    a vector stands at category c with probability softmax(a)_c at any temperature T, and the lower T, the nearer the
+    vector is to one-hot; a HardOneHot follows.  With G = ∂L/∂y:
+
+        ∂/∂a_c = Σₗ y_c (G_c − Σⱼ Gⱼ yⱼ) / T
+
+    Jang et al. 2016, equation (2); Maddison et al. 2016, the Concrete distribution.  C = 2 is the BernoulliSampler
+    and its Sigmoid, with the difference of two Gumbel variables for the logistic one.
+    """
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", "K", "C"))
+        n, k, c = input.shape
+        noise = self.draw(backend.uniform, (n * self.samples, k * c))
+        self.output = self.buffer("output", noise.shape)
+        y = self._vectors(self.output, input)
+        backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), float(self.temperature), out=y)
+        spare = self.buffer("spare", y.shape)
+        backend.elementwise(_softmax, y, log_sum_exp(self.xp, y, spare), out=y)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        grad, y = self._vectors(grad_output, input), self._vectors(self.output, input)
+        spare = self.buffer("spare", y.shape)
+        self.xp.multiply(grad, y, out=spare)
+        mean = self.xp.sum(spare, axis=-1, keepdims=True)  # Σⱼ Gⱼ yⱼ
+        backend.elementwise(_derivative, grad, y, mean, float(self.temperature), out=spare)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        self.xp.sum(spare, axis=1, out=self.grad_input)  # Σₗ
+        return self.grad_input
+
+    def _vectors(self, array, input):
+        """(N·L, K·C) seen as (N, L, K, C)."""
+        n, k, c = input.shape
+        return array.reshape(n, self.samples, k, c)
+
+
+def _perturb(xp, a, u, temperature):
+    u = xp.minimum(xp.maximum(u, SMALLEST), LARGEST)
+    return (a - xp.log(-xp.log(u))) / temperature
+
+
+def _softmax(xp, a, log_total):
+    return xp.exp(a - log_total)
+
+
+def _derivative(xp, grad, y, mean, temperature):
+    return y * (grad - mean) / temperature

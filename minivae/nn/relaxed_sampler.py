@@ -1,0 +1,22 @@
+"""What the layers that draw relaxed discrete codes have in common."""
+
+from minivae.errors import OptionError
+from minivae.nn.sampler import Sampler
+
+SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24  # a generator may return 0, whose logarithm has no place here
+
+
+class RelaxedSampler(Sampler):
+    """A sampler with a `temperature` T > 0: the lower, the nearer its codes are to discrete ones.
+
+    It may be changed between two passes, as an `Annealing` does while a model learns.
+    """
+
+    def __init__(self, temperature=1, samples=1):
+        super().__init__(samples)
+        if not temperature > 0:
+            raise OptionError(f"{type(self).__name__}(temperature={temperature}): a temperature is positive")
+        self.temperature = temperature
+
+    def extra_repr(self):
+        return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))
