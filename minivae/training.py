@@ -8,6 +8,7 @@ from math import isfinite
 from tqdm import tqdm
 
 from minivae import backend
+from minivae.distributed import Ranks
 from minivae.errors import NonFiniteError, OptionError
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
@@ -22,6 +23,7 @@ class Training:
         model      a VAE                        batches   a data.Batches, whose images are both input and target
         momentum   None: Adam; a number: gradient descent with that momentum
         annealing  an Annealing of the temperature of relaxed codes, or None
+        ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
     `feval` and `step` are the loop of Torch7; `run` repeats them.
@@ -33,8 +35,9 @@ class Training:
     module and verb to blame.
     """
 
-    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0, momentum=None, annealing=None):
-        self.model, self.batches, self.annealing = model, batches, annealing
+    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0, momentum=None, annealing=None,
+                 ranks=None):
+        self.model, self.batches, self.annealing, self.ranks = model, batches, annealing, ranks or Ranks()
         self.optimiser = adam if momentum is None else sgd
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
@@ -48,13 +51,13 @@ class Training:
 
     def feval(self, parameters):
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
-        model, criterion, x = self.model, self.criterion, self.batch
+        model, criterion = self.model, self.criterion
         model.zero_grad_parameters()
-        prediction = model.forward(x)
-        reconstruction = criterion.forward(prediction, x)
-        model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
-        self._record(reconstruction, model.kl.divergence, len(x))
-        loss = reconstruction + side_loss(model)
+        with self.ranks.share(self.batch) as x:
+            prediction = model.forward(x)
+            reconstruction = criterion.forward(prediction, x)
+            model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
+        loss = self._record(reconstruction, reconstruction + side_loss(model))
         self._expect_finite(loss)
         return loss, self.grads
 
@@ -84,30 +87,37 @@ class Training:
                 keeps = checkpoint is not None and every and self.steps % every == every - 1 and done < steps
                 self.looking = logs or keeps
                 self.step()
-                if self.looking or stop.is_set():
+                self.stopped = self.ranks.any(stop.is_set())
+                if self.looking or self.stopped:
                     self._expect_finite_memory()
-                if logs or stop.is_set():
+                if logs or self.stopped:
                     mean = self.protocol.mean(LOG_EVERY)
                     bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
                                         f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
                     bar.update(done - logged)
                     logged = done
-                if stop.is_set():
+                if self.stopped:
                     break
                 if keeps:
                     checkpoint()
-            self.stopped, self.looking = stop.is_set(), False
+            self.looking = False
         return self.protocol
 
-    def _record(self, reconstruction, divergence, n):
+    def _record(self, reconstruction, loss):
+        """Add up what the ranks have found and write the row of this step; returns the loss of the whole batch."""
+        n, kl = len(self.batch), self.model.kl
         if n == 0:
-            return  # of no images there is no mean
-        statistics = self.model.kl.statistics(self.model.kl.output)
+            return loss  # of no images there is no mean
+        statistics = kl.statistics(kl.output)
+        (reconstruction, divergence, loss), means = self.ranks.add(
+            self.grads, (reconstruction, kl.divergence, loss), statistics.values())
+        statistics = dict(zip(statistics, means))
         if self.annealing is not None:
             statistics["temperature"] = self.annealing.temperature(self.steps - 1)
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(self.steps, n, reconstruction, divergence, statistics)
+        return loss
 
     def _expect_finite(self, loss):
         """Raise if the loss is known not to be finite, or the gradient in a step that is looked at."""
@@ -130,8 +140,10 @@ class Training:
 
         self.protocol.flush()
         step, reconstruction, divergence, *_ = self.protocol.nonfinite or self.protocol.rows[-1]
+        with self.ranks.share(self.batch) as x:
+            cause = origin(self.model, x)
         return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
-                              f"{divergence:g} nats per image; {origin(self.model, self.batch)}; lower the learning "
+                              f"{divergence:g} nats per image; {cause}; lower the learning "
                               "rate, or check the data for values that are not finite")
 
 

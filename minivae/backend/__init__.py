@@ -10,8 +10,10 @@ from minivae.backend.selection import (
     set_default_dtype, to_floats, to_numpy, use,
 )
 from minivae.backend.random import (
-    fill_uniform, get_random_state, host_generator, manual_seed, seeded, set_random_state, standard_normal, uniform,
+    fill_uniform, get_random_state, host_generator, manual_seed, rows_of_batch, seeded, set_random_state,
+    standard_normal, uniform,
 )
 from minivae.backend.buffers import address, at_most, empty, resize
 from minivae.backend.elementwise import elementwise, gather, outside, row_totals, total
+from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
 from minivae.backend.products import add_product

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from minivae.backend.buffers import resize
 from minivae.backend.selection import array_library, from_numpy, name_of
 from minivae.errors import OptionError
 
@@ -21,6 +22,8 @@ class _Streams(threading.local):
         self.device = None  # made when first drawn from
         self.device_key = seeds.generate_state(1).item()
         self.device_draws = 0
+        self.rows = None  # what part of a batch noise is drawn for: see `rows_of_batch`
+        self.whole = None
 
 
 _streams = _Streams()
@@ -68,6 +71,19 @@ def seeded(seed):
         vars(_streams).update(kept)
 
 
+@contextlib.contextmanager
+def rows_of_batch(start, stop, n):
+    """Inside the block noise for rows start … stop is what a draw for all n rows of a batch gives these rows.
+
+    So processes that share a batch draw what a single one would, and their streams stay the same.
+    """
+    kept, _streams.rows = _streams.rows, (start, stop, n)
+    try:
+        yield
+    finally:
+        _streams.rows = kept
+
+
 def _expect_seed(seed):
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise OptionError(f"seed {reprlib.repr(seed)}; a seed is an integer that is not negative")
@@ -85,6 +101,17 @@ def _device_generator(xp, seed):
 
 
 def _draw(kind, out):
+    """Fill `out` with `kind`, or within `rows_of_batch` with its part of a draw for the whole batch."""
+    if _streams.rows is None:
+        return _fill(kind, out)
+    start, stop, n = _streams.rows
+    each = len(out) // max(1, stop - start)  # L draws for each row
+    _streams.whole = resize(_streams.whole, (n * each, *out.shape[1:]), out.dtype, name_of(out))  # laid out as theirs
+    out[...] = _fill(kind, _streams.whole)[start * each:stop * each]
+    return out
+
+
+def _fill(kind, out):
     """Fill `out`, on the library and device it lives on, with `kind` of its generator."""
     if isinstance(out, np.ndarray):
         getattr(_streams.host, kind)(out=out, dtype=out.dtype)

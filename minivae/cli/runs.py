@@ -26,11 +26,13 @@ KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dic
 SCHEDULE = ("epochs", "batch_size", "learning_rate", "learning_rate_decay")
 
 
-def start(config, out, force):
+def start(config, out, force, ranks):
     """Train a new run in the folder `out`, or in the next free one."""
-    data = data_set.build(**config["data"])
+    data = ranks.in_turn(lambda: data_set.build(**config["data"]))
     config["options"]["image"] = list(data.image)
-    training = build(config, data)
+    training = build(config, data, ranks)
+    if not ranks.first:
+        return follow(training, config)
     folder = claim(out, config["model"], force)
     clear(folder)
     make_folder(folder)
@@ -42,7 +44,7 @@ def start(config, out, force):
         raise
 
 
-def resume(folder, epochs=None, root=None):
+def resume(folder, ranks, epochs=None, root=None):
     """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
     folder = folder.parent if folder.name == checkpoint.NAME else folder
     config = _read_config(folder)
@@ -54,19 +56,23 @@ def resume(folder, epochs=None, root=None):
     if path.exists():
         checkpoint.load_model(path)  # refuses a model larger than the file before it is made
     given = root is not None or "root" not in config["data"]  # a folder that a file names is never written to
-    data = data_set.build(**config["data"] | ({} if given else {"download": False}))
-    training = build(config, data)
-    sweep(folder)
+    data = ranks.in_turn(lambda: data_set.build(**config["data"] | ({} if given else {"download": False})))
+    training = build(config, data, ranks)
     if path.exists():
         checkpoint.restore(path, training)
         _expect_epochs(training, config, folder)
+    if not ranks.first:
+        return follow(training, config)
+    sweep(folder)
+    if path.exists():
         checkpoint.save(path, training, config)  # with the number of epochs that is now wanted
     return train(training, config, folder, data)
 
 
-def build(config, data):
+def build(config, data, ranks):
     """The Training that a configuration describes, before its first step."""
     backend.use(config["backend"])
+    backend.use_device(config["backend"], ranks.local)
     backend.manual_seed(config["seed"])
     model, schedule = models.build(config["model"], **config["options"]), config["training"]
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
@@ -75,7 +81,15 @@ def build(config, data):
         annealing = Annealing(config["options"].get("temperature", 1.0), schedule["anneal_rate"],
                               schedule["anneal_floor"], schedule["anneal_every"])
     return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"],
-                    schedule.get("momentum"), annealing)
+                    schedule.get("momentum"), annealing, ranks)
+
+
+def follow(training, config):
+    """The steps of `train`, on a rank that leaves the files to the first one."""
+    left = config["training"]["epochs"] * len(training.batches) - training.steps
+    if left > 0:
+        training.run(left, progress=False)
+    return 0
 
 
 def train(training, config, folder, data):

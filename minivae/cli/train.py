@@ -1,10 +1,11 @@
 """minivae train: build a model, train it, and leave a folder with what it learned."""
 
 import argparse
+import contextlib
 import inspect
 from pathlib import Path
 
-from minivae import backend, models
+from minivae import backend, distributed, models
 from minivae.cli import options, runs
 from minivae.cli.subjects import DATA
 from minivae.data import data_set
@@ -120,8 +121,14 @@ class Preset(argparse.Action):
 def run(args):
     if args.model is None and args.resume is None:
         raise OptionError(f"nothing to train; give a model, one of {', '.join(MODELS)}, or --resume RUN")
+    ranks = distributed.world()
+    with contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(None):
+        return _resume_or_start(args, ranks)
+
+
+def _resume_or_start(args, ranks):
     if args.model is None:
-        return runs.resume(args.resume, args.total, args.moved)
+        return runs.resume(args.resume, ranks, args.total, args.moved)
     if args.resume is not None or args.total is not None or args.moved is not None:
         raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
                           f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
@@ -131,7 +138,7 @@ def run(args):
     config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "data": _data_options(args),
               "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}
-    return runs.start(config, args.out, args.force)
+    return runs.start(config, args.out, args.force, ranks)
 
 
 def _data_options(args):

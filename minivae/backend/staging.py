@@ -1,0 +1,37 @@
+"""Host memory that a device's arrays pass through, on their way to another process and back."""
+
+import numpy as np
+
+from minivae.backend.selection import array_library, name_of
+
+
+def page_locked(array, spare=None):
+    """A host array of the same size for the two copies below: a NumPy array itself, else page-locked memory.
+
+    `spare`, from an earlier call, is used again where it fits.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if spare is not None and (spare.shape, spare.dtype) == (array.shape, array.dtype):
+        return spare
+    memory = array_library(name_of(array)).cuda.alloc_pinned_memory(array.nbytes)
+    return np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+
+
+def copy_to_host(array, host):
+    """host = array, and wait for it."""
+    if host is not array:
+        array.get(out=host)
+
+
+def copy_from_host(host, array):
+    """array = host."""
+    if host is not array:
+        array.set(host)
+
+
+def use_device(name, number):
+    """Compute on the device of that number, counted round and round; NumPy has none."""
+    if name != "numpy":
+        cuda = array_library(name).cuda
+        cuda.Device(number % cuda.runtime.getDeviceCount()).use()
