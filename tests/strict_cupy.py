@@ -79,9 +79,20 @@ class ndarray:
     def std(self, ddof=0):
         return _fresh(np.asarray(self._array.std(ddof=ddof)))
 
-    def get(self):
+    def get(self, out=None):
         _count(device_to_host=1)
-        return self._array.copy()
+        if out is None:
+            return self._array.copy()
+        if type(out) is not np.ndarray or out.shape != self.shape or out.dtype != self.dtype:
+            raise TypeError("out is a host array of the same kind")
+        out[...] = self._array
+        return out
+
+    def set(self, array):
+        _count(host_to_device=1)
+        if type(array) is not np.ndarray or array.shape != self.shape or array.dtype != self.dtype:
+            raise TypeError("set takes a host array of the same kind")
+        self._array[...] = array
 
     def __float__(self):
         _count(device_to_host=1)
@@ -235,4 +246,18 @@ class _Generator:
 
 
 random = types.SimpleNamespace(Generator=_Generator, XORWOW=lambda seed, size: seed)
-cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))
+devices = []  # whose number has been asked for
+
+
+class Device:
+    def __init__(self, number):
+        if not 0 <= number < cuda.runtime.getDeviceCount():
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self.number = number
+
+    def use(self):
+        devices.append(self.number)
+
+
+cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=lambda: 2), Device=Device,
+                             alloc_pinned_memory=lambda size: bytearray(size + 512))  # CuPy rounds up

@@ -12,6 +12,8 @@ RIGHT = {
     "GaussianSampler": (check_sampler, nn.GaussianSampler), "L = 3": (check_sampler, lambda: nn.GaussianSampler(3)),
     "BernoulliSampler": (check_sampler, nn.BernoulliSampler),
     "cold, L = 4": (check_sampler, lambda: nn.BernoulliSampler(0.2, 4)),
+    "GumbelSoftmaxSampler": (check_sampler, nn.GumbelSoftmaxSampler),
+    "cold categories, L = 3": (check_sampler, lambda: nn.GumbelSoftmaxSampler(0.2, 3)),
     "BernoulliNoise": (check_noise, lambda: nn.BernoulliNoise(0.1)),
     "half": (check_noise, lambda: nn.BernoulliNoise(0.5)),
     "GaussianNoise": (check_noise, lambda: nn.GaussianNoise(0.3)),
@@ -69,6 +71,27 @@ class OneGumbel(nn.BernoulliSampler):
         return self.output
 
 
+class LogisticForGumbel(nn.GumbelSoftmaxSampler):
+    """The noise of a relaxed bit on each logit."""
+
+    def draw(self, fill, shape):
+        u = super().draw(fill, shape)
+        return np.exp(-(1 - u) / u)  # −ln(−ln of it) = ln u − ln(1 − u)
+
+
+class OneGumbelForAllVariables(nn.GumbelSoftmaxSampler):
+    def draw(self, fill, shape):
+        noise = super().draw(fill, shape)
+        noise.reshape(len(noise), 2, 3)[:, 1] = noise.reshape(len(noise), 2, 3)[:, 0]
+        return noise
+
+
+class MixesCategories(nn.GumbelSoftmaxSampler):
+    def _vectors(self, array, input):
+        n, k, c = input.shape
+        return array.reshape(self.samples, n, k, c).transpose(1, 0, 2, 3)
+
+
 class FlipsTooMany(nn.BernoulliNoise):
     def __init__(self):
         super().__init__(0.1)
@@ -100,6 +123,9 @@ class NoisyInEvaluation(nn.GaussianNoise):
     (check_sampler, VarianceForStd, "variance"), (check_sampler, HalfStd, "variance"),
     (check_sampler, OneNoiseForAllUnits, "correlation of neighbouring units"),
     (check_sampler, lambda: MixesDraws(3), "variance"), (check_sampler, OneGumbel, "share of y > 0"),
+    (check_sampler, LogisticForGumbel, "share of category"),
+    (check_sampler, OneGumbelForAllVariables, "both variables"),
+    (check_sampler, lambda: MixesCategories(samples=3), "share of category"),
     (check_noise, FlipsTooMany, "share flipped"), (check_noise, NoSign, "derivative is −1"),
     (check_noise, NoisyInEvaluation, "evaluation mode")])
 def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):

@@ -12,7 +12,7 @@ from minivae import backend
 from minivae.backend import workers
 from minivae.errors import MinivaeError
 
-PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "torch")
+PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
 SIZE = 1536  # of the matrices that are multiplied
 
 

@@ -9,7 +9,7 @@ from minivae import backend, distributed, models
 from minivae.cli import options, runs
 from minivae.cli.subjects import DATA
 from minivae.data import data_set
-from minivae.errors import OptionError
+from minivae.errors import MinivaeError, OptionError
 
 WRITES = """Writes to runs/MODEL (the next free name): checkpoint.npz, config.json, protocol.csv (a row a step),
 reconstructions.png, interpolations.png (the plane of latent codes) or samples.png (draws from the prior), and, where
@@ -122,8 +122,11 @@ def run(args):
     if args.model is None and args.resume is None:
         raise OptionError(f"nothing to train; give a model, one of {', '.join(MODELS)}, or --resume RUN")
     ranks = distributed.world()
-    with contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(None):
-        return _resume_or_start(args, ranks)
+    try:
+        with contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(None):
+            return _resume_or_start(args, ranks)
+    except MinivaeError as error:
+        raise error if ranks.size == 1 else MinivaeError(f"rank {ranks.rank} of {ranks.size}: {error}") from error
 
 
 def _resume_or_start(args, ranks):

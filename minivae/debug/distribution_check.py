@@ -3,70 +3,15 @@
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
-from dataclasses import dataclass, field
-from math import erfc, sqrt
+from math import sqrt
 
 import numpy as np
 
 from minivae import backend, nn
+from minivae.debug.distribution_report import DistributionReport
 from minivae.errors import OptionError
 
 DRAWS = 100_000
-
-
-@dataclass
-class Statistic:
-    """One number that was counted, what it should be, and by how many standard errors it is off."""
-
-    name: str
-    observed: float
-    expected: float
-    error: float  # one standard error; 0: it must be exact
-
-    @property
-    def z(self):
-        difference = abs(self.observed - self.expected)
-        return 0.0 if difference == 0 else difference / self.error if self.error else float("inf")
-
-    @property
-    def p(self):
-        """Probability that a right layer is off by as much."""
-        return erfc(self.z / sqrt(2)) if self.z == self.z else 0.0
-
-
-@dataclass
-class DistributionReport:
-    """What a distribution check counted: `ok` unless something is less probable than the false-alarm rate allows.
-
-    false_alarm   probability that a right layer fails, over all statistics together
-    """
-
-    title: str
-    false_alarm: float
-    statistics: list[Statistic] = field(default_factory=list)
-
-    def add(self, name, observed, expected, error):
-        self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
-
-    def wrong(self):
-        """The statistics that are off, the worst first."""
-        limit = self.false_alarm / len(self.statistics)
-        return sorted((each for each in self.statistics if each.p < limit), key=lambda each: -each.z)
-
-    @property
-    def ok(self):
-        return not self.wrong()
-
-    def __str__(self):
-        wrong = self.wrong()
-        lines = [f"{self.title}: {'draws as it should' if not wrong else 'DRAWS FROM ANOTHER DISTRIBUTION'}  "
-                 f"({len(self.statistics)} statistics; a right layer fails once in {1 / self.false_alarm:,.0f} checks)"]
-        width = max(len(each.name) for each in self.statistics)
-        for each in self.statistics:
-            off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
-            lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
-                         f"expected {each.expected:>9.5f}  {off}")
-        return "\n".join(lines)
 
 
 def check_sampler(sampler, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
@@ -74,20 +19,23 @@ def check_sampler(sampler, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
 
         kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
                "bernoulli": logits a -> y = (a + logistic noise) / temperature; y > 0 with probability σ(a)
-               None: from the class, a GaussianSampler or BernoulliSampler
+               "categorical": logits a (N, K, C) -> K relaxed one-hot vectors, whose largest is softmax(a)-distributed
+               None: from the class, a GaussianSampler, BernoulliSampler or GumbelSoftmaxSampler
 
     It checks the mean and variance of every unit, that units and rows are independent, and the divergence: the mean of
     ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.
     """
-    kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler))
+    kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler),
+                                                ("categorical", nn.GumbelSoftmaxSampler))
                          if isinstance(sampler, cls)), None)
-    if kind not in ("gaussian", "bernoulli"):
-        raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\" or "
-                          "\"bernoulli\"")
+    checks = {"gaussian": _check_gaussian, "bernoulli": _check_bernoulli, "categorical": _check_categorical}
+    if kind not in checks:
+        raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\", "
+                          "\"bernoulli\" or \"categorical\"")
     report = DistributionReport(sampler.title, false_alarm)
     with backend.seeded(seed):
         twin = sampler.clone().cpu().double().training()
-        (_check_gaussian if kind == "gaussian" else _check_bernoulli)(twin, draws, report)
+        checks[kind](twin, draws, report)
     return report
 
 
@@ -118,6 +66,26 @@ def _check_bernoulli(sampler, draws, report):
     uniform = 1 / (1 + np.exp(-noise))
     _moments(report, (uniform - 0.5) * sqrt(12), [f"of the noise's σ, unit {k}" for k in range(y.shape[1])], fourth=1.8)
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+
+
+def _check_categorical(sampler, draws, report):
+    logits = np.tile([[0.0, 1.0, 2.0], [1.0, 0.0, -1.0]], (max(2, draws // sampler.samples), 1, 1))
+    logits[1::2, :, 0] += 1  # so that draws given to the wrong row show
+    y = np.array(sampler.forward(logits)).reshape(-1, 2, 3)
+    report.add("largest distance of a vector's sum from 1", np.abs(y.sum(axis=2) - 1).max(), 0, 1e-12)
+    largest, odd = y.argmax(axis=2), np.arange(len(y)) // sampler.samples % 2 == 1
+    for rows, where in ((~odd, "even"), (odd, "odd")):
+        p = np.exp(logits[int(where == "odd")])
+        p /= p.sum(axis=1, keepdims=True)
+        n, hit = rows.sum(), largest[rows, :, None] == np.arange(3)
+        for k, c in np.ndindex(2, 3):
+            report.add(f"share of category {c} of variable {k}, {where} rows", hit[:, k, c].mean(), p[k, c],
+                       sqrt(p[k, c] * (1 - p[k, c]) / n))
+        for name, both, pair in (("both variables in category 0", hit[:, 0, 0] & hit[:, 1, 0], p[0, 0] * p[1, 0]),
+                                 ("two rows in category 1", hit[:-1, 0, 1] & hit[1:, 0, 1], p[0, 1]**2)):
+            report.add(f"share of {name}, {where} rows", both.mean(), pair, sqrt(3 * pair * (1 - pair) / len(both)))
+    hard = np.eye(3)[largest].reshape(len(y), 6)
+    _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
 
 def _moments(report, noise, names, fourth=3.0):

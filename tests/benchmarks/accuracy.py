@@ -100,7 +100,7 @@ def jang(seeds):
     print("| minivae train MODEL --preset jang, prior not learned | −ELBO | −log p(x) ≤, K = 1,000 |\n|---|---|---|")
     for name, presets in models.PRESETS.items():
         found, preset = [], presets["jang"]
-        options = {key: value for key, value in preset.items() if key in ("hidden", "code", "categories", "temperature")}
+        options = {key: preset[key] for key in ("hidden", "code", "categories", "temperature") if key in preset}
         schedule = Annealing(preset["temperature"], preset["anneal_rate"], preset["anneal_floor"],
                              preset["anneal_every"])
         for seed in range(seeds):

@@ -1,0 +1,59 @@
+"""What was counted, beside what it should be."""
+
+from dataclasses import dataclass, field
+from math import erfc, sqrt
+
+
+@dataclass
+class Statistic:
+    """One number that was counted, what it should be, and by how many standard errors it is off."""
+
+    name: str
+    observed: float
+    expected: float
+    error: float  # one standard error; 0: it must be exact
+
+    @property
+    def z(self):
+        difference = abs(self.observed - self.expected)
+        return 0.0 if difference == 0 else difference / self.error if self.error else float("inf")
+
+    @property
+    def p(self):
+        """Probability that a right layer is off by as much."""
+        return erfc(self.z / sqrt(2)) if self.z == self.z else 0.0
+
+
+@dataclass
+class DistributionReport:
+    """What a distribution check counted: `ok` unless something is less probable than the false-alarm rate allows.
+
+    false_alarm   probability that a right layer fails, over all statistics together
+    """
+
+    title: str
+    false_alarm: float
+    statistics: list[Statistic] = field(default_factory=list)
+
+    def add(self, name, observed, expected, error):
+        self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
+
+    def wrong(self):
+        """The statistics that are off, the worst first."""
+        limit = self.false_alarm / len(self.statistics)
+        return sorted((each for each in self.statistics if each.p < limit), key=lambda each: -each.z)
+
+    @property
+    def ok(self):
+        return not self.wrong()
+
+    def __str__(self):
+        wrong = self.wrong()
+        lines = [f"{self.title}: {'draws as it should' if not wrong else 'DRAWS FROM ANOTHER DISTRIBUTION'}  "
+                 f"({len(self.statistics)} statistics; a right layer fails once in {1 / self.false_alarm:,.0f} checks)"]
+        width = max(len(each.name) for each in self.statistics)
+        for each in self.statistics:
+            off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
+            lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
+                         f"expected {each.expected:>9.5f}  {off}")
+        return "\n".join(lines)
