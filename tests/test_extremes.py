@@ -13,6 +13,7 @@ from minivae.training import Training
 
 each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {}), ("bernoulli", {"temperature": 0.1, "samples": 3}),
+          ("categorical", {"temperature": 0.1, "samples": 3}), ("categorical", {"straight_through": True}),
           *(("aevb", {"likelihood": likelihood, "samples": 2}) for likelihood in models.CRITERIONS)]
 each_model = pytest.mark.parametrize(("name", "options"), MODELS, ids=str)
 CRITERIONS = {"BCE": nn.BCECriterion, "logits": nn.BCEWithLogitsCriterion, "mean": nn.GaussianNLLCriterion,
@@ -142,7 +143,7 @@ def test_every_model_has_a_finite_loss_and_gradient_with_extreme_heads(name, opt
     assert head.endswith("weight")
     ends = st.floats(-30, 30, width=32)
     for path, numbers in (
-            (head, logits if name == "bernoulli" else ends if twice else log_vars),
+            (head, logits if name in ("bernoulli", "categorical") else ends if twice else log_vars),
             ("decoder", ends if twice else logits)):
         for each, bias, _ in trained.model.named_parameters():
             if each.endswith("bias") and each.startswith(path.removesuffix("weight")):

@@ -18,6 +18,7 @@ from minivae.training import Training
 
 elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {"samples": 2}), ("aevb", {}),
+          ("categorical", {"samples": 2}),
           ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"})]
 TOO_LONG = 120  # seconds: whoever waits so long waits for ever
 BATCH, HIDDEN = 440, 560  # 440 rows of 560 units, of 576 pixels, and 576·560 weights: all are shared out

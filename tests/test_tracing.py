@@ -165,4 +165,4 @@ def test_step_of_a_model_and_of_a_run(tmp_path, capsys, monkeypatch):
     assert main(["step", ".", "--table", "--images", "3"]) == 0
     assert "3×1×24×24" in capsys.readouterr().out
     assert main(["step", "gan"]) == 1
-    assert "'gan' is no run and none of vae, denoising, bernoulli, aevb" in capsys.readouterr().err
+    assert "'gan' is no run and none of vae, denoising, bernoulli, categorical, aevb" in capsys.readouterr().err

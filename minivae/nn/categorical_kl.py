@@ -64,7 +64,8 @@ class CategoricalKL(Divergence):
 
     def expected(self, parameters):
         """E_q[z] (N, K·C): the probabilities p."""
-        return self.xp.exp(self._log_probabilities(parameters)).reshape(len(parameters), -1)
+        n, k, c = parameters.shape
+        return self.xp.exp(self._log_probabilities(parameters)).reshape(n, k * c)
 
     def most_likely(self, parameters):
         """The code z (N, K·C) of highest probability under q."""
@@ -100,8 +101,8 @@ class CategoricalKL(Divergence):
 
     def _one_hot(self, a):
         """1 at the largest of each C numbers (n, K, C), else 0: a new array (n, K·C)."""
-        z = backend.empty(a.shape, self.dtype, self.backend)
-        return one_hot(self.xp, a, out=z).reshape(len(a), -1)
+        n, k, c = a.shape
+        return one_hot(self.xp, a, out=backend.empty(a.shape, self.dtype, self.backend)).reshape(n, k * c)
 
     def _expect_categories(self):
         if self.categories is None:
