@@ -1,8 +1,5 @@
 """The articles' training loop, with a progress bar, a protocol and a way to stop."""
 
-import contextlib
-import signal
-import threading
 from math import isfinite
 
 from tqdm import tqdm
@@ -13,6 +10,7 @@ from minivae.errors import NonFiniteError, OptionError
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.protocol import Protocol
+from minivae.stopping import stop_signals
 
 LOG_EVERY = 50  # steps, as the articles' lossIterations
 
@@ -80,7 +78,7 @@ class Training:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
         self.model.training()
         beside = "" if floor is None else f" (optimum {floor:.3f})"
-        with _stop_signals() as stop, tqdm(total=steps, unit="step", disable=not progress) as bar:
+        with stop_signals() as stop, tqdm(total=steps, unit="step", disable=not progress) as bar:
             logged = 0
             for done in range(1, steps + 1):
                 logs = done % LOG_EVERY == 0 or done == steps
@@ -158,24 +156,3 @@ def train(model, batches, epochs=1, learning_rate=1e-3, learning_rate_decay=0.0,
     """
     training = Training(model, batches, learning_rate, learning_rate_decay)
     return training.run(epochs * len(batches), progress)
-
-
-@contextlib.contextmanager
-def _stop_signals():
-    """An event that SIGINT or SIGTERM sets, so that no step is cut in half; a second SIGINT interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
-        return
-
-    def handle(number, frame):
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
