@@ -28,7 +28,7 @@ class Ranks:
         self.communicator, self.in_place, self.local = communicator, in_place, local
         self.rank = 0 if communicator is None else communicator.Get_rank()
         self.size = 1 if communicator is None else communicator.Get_size()
-        self._part = 1.0  # of the batch: this rank's share
+        self._counts = True  # whether this rank's rows are its own
         self._host = None  # where the gradient of a device passes through
 
     @property
@@ -44,8 +44,8 @@ class Ranks:
         """
         n = len(batch)
         start, stop = (-(-n * rank // self.size) for rank in (self.rank, self.rank + 1))
-        self._part = (stop - start) / max(1, n)
-        if start == stop:
+        self._counts = start < stop
+        if not self._counts:
             start, stop = 0, min(1, n)
         if self.size == 1:
             yield batch
@@ -53,20 +53,20 @@ class Ranks:
             with backend.rows_of_batch(start, stop, n):
                 yield batch[start:stop]
 
-    def add(self, gradient, sums, means):
-        """Add the ranks' gradients in place; returns sums over rows and means over rows, of the whole batch."""
+    def add(self, gradient, sums):
+        """Add the ranks' gradients, in place, and their sums over rows: returns those of the whole batch."""
         if self.size == 1:
-            return sums, means
-        if self._part == 0:
+            return sums
+        numbers = np.array(backend.to_floats(sums))
+        if not self._counts:
             gradient.fill(0)
-        numbers = [float(each) * (self._part > 0) for each in sums] + [float(each) * self._part for each in means]
-        numbers = np.array(numbers)
+            numbers.fill(0)
         self.communicator.Allreduce(self.in_place, numbers)
         self._host = backend.page_locked(gradient, self._host)
         backend.copy_to_host(gradient, self._host)
         self.communicator.Allreduce(self.in_place, self._host)
         backend.copy_from_host(self._host, gradient)
-        return numbers[:len(sums)].tolist(), numbers[len(sums):].tolist()
+        return numbers.tolist()
 
     def any(self, flag):
         """Whether the flag is set on any rank: the same answer on all of them."""

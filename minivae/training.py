@@ -107,11 +107,12 @@ class Training:
         if n == 0:
             return loss  # of no images there is no mean
         statistics = kl.statistics(kl.output)
-        (reconstruction, divergence, loss), means = self.ranks.add(
-            self.grads, (reconstruction, kl.divergence, loss), statistics.values())
-        statistics = dict(zip(statistics, means))
+        totals, counts = zip(*statistics.values())
+        reconstruction, divergence, loss, *sums = self.ranks.add(
+            self.grads, (reconstruction, kl.divergence, loss, *totals, *counts))
+        statistics = dict(zip(statistics, zip(sums[:len(totals)], sums[len(totals):])))
         if self.annealing is not None:
-            statistics["temperature"] = self.annealing.temperature(self.steps - 1)
+            statistics["temperature"] = self.annealing.temperature(self.steps - 1), 1
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(self.steps, n, reconstruction, divergence, statistics)

@@ -123,7 +123,7 @@ def test_shares_cover_a_batch_and_differ_by_one_row_at_most():
                 ranks.rank, ranks.size = rank, size
                 with ranks.share(batch[:n]) as rows:
                     assert len(rows) >= 1
-                    if ranks._part:
+                    if ranks._counts:
                         seen.append(rows)
             assert np.array_equal(np.concatenate(seen), batch[:n])
             assert max(map(len, seen)) - min(map(len, seen)) <= 1

@@ -24,19 +24,20 @@ class CategoricalKL(Divergence):
     `sample_prior` and `support`, needs `categories` = C.  Jang et al. 2016, section 4.2.
     """
 
-    state_names = (*Divergence.state_names, "log_total", "negative_entropy")
+    state_names = (*Divergence.state_names, "log_total", "peak", "negative_entropy")
 
     def __init__(self, beta=1, categories=None):
         super().__init__(beta)
         self.categories = None if categories is None else whole_number("CategoricalKL", "categories", categories)
-        self.log_total = self.negative_entropy = None
+        self.log_total = self.peak = self.negative_entropy = None
 
     def update_output(self, input):
         self.expect("input", input, ("N", "K", self.categories or "C"))
+        self.log_total, self.peak = log_sum_exp(self.xp, input, self.buffer)  # ln p = a − log_total
         spare = self.buffer("spare", input.shape)
-        self.log_total = log_sum_exp(self.xp, input, spare)  # ln p = a − log_total
         backend.elementwise(_weighted_log, input, self.log_total, out=spare)
-        self.negative_entropy = self.xp.sum(spare, axis=-1, keepdims=True)  # Σ_c p ln p
+        self.negative_entropy = self.buffer("negative_entropy", self.log_total.shape)
+        self.xp.sum(spare, axis=-1, keepdims=True, out=self.negative_entropy)  # Σ_c p ln p
         self.divergence = backend.total(_above, self.negative_entropy, log(input.shape[2]))
         self.output = input
         return self.output
@@ -85,19 +86,22 @@ class CategoricalKL(Divergence):
         return (category == self.xp.arange(c)).astype(self.dtype).reshape(-1, code)
 
     def statistics(self, input):
-        """{name: mean over images and variables}, of the input just given to `forward`: of the largest p, of the
-        entropy in nats, and the share of variables not yet decided, whose largest p is below .9."""
-        log_largest = self.xp.max(input, axis=-1, keepdims=True) - self.log_total
-        return {"largest_probability": self.xp.exp(log_largest).mean(), "entropy": -self.negative_entropy.mean(),
-                "undecided": (log_largest < log(0.9)).mean()}
+        """{name: (sum over images and variables, of how many)}, of the input just given to `forward`: of the largest
+        p, of the entropy in nats, and of the variables not yet decided, whose largest p is below .9."""
+        n = self.peak.size
+        return {"largest_probability": (backend.total(_largest, self.peak, self.log_total), n),
+                "entropy": (backend.total(_negated, self.negative_entropy), n),
+                "undecided": (backend.total(_undecided, self.peak, self.log_total), n)}
 
     def extra_repr(self):
         categories = "" if self.categories is None else f"categories={self.categories}"
         return ", ".join(filter(None, (super().extra_repr(), categories)))
 
     def _log_probabilities(self, parameters):
-        spare = backend.empty(parameters.shape, self.dtype, self.backend)
-        return parameters - log_sum_exp(self.xp, parameters, spare)
+        def new(name, shape):
+            return backend.empty(shape, self.dtype, self.backend)
+
+        return parameters - log_sum_exp(self.xp, parameters, new)[0]
 
     def _one_hot(self, a):
         """1 at the largest of each C numbers (n, K, C), else 0: a new array (n, K·C)."""
@@ -113,6 +117,18 @@ class CategoricalKL(Divergence):
 
 def _weighted_log(xp, a, log_total):
     return xp.exp(a - log_total) * (a - log_total)
+
+
+def _largest(xp, peak, log_total):
+    return xp.exp(peak - log_total)
+
+
+def _undecided(xp, peak, log_total):
+    return peak - log_total < log(0.9)
+
+
+def _negated(xp, x):
+    return -x
 
 
 def _above(xp, negative_entropy, log_c):

@@ -27,16 +27,16 @@ class GumbelSoftmaxSampler(RelaxedSampler):
         self.output = self.buffer("output", noise.shape)
         y = self._vectors(self.output, input)
         backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), float(self.temperature), out=y)
-        spare = self.buffer("spare", y.shape)
-        backend.elementwise(_softmax, y, log_sum_exp(self.xp, y, spare), out=y)
+        log_total, _ = log_sum_exp(self.xp, y, self.buffer)
+        backend.elementwise(_softmax, y, log_total, out=y)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         grad, y = self._vectors(grad_output, input), self._vectors(self.output, input)
-        spare = self.buffer("spare", y.shape)
+        spare, mean = self.buffer("spare", y.shape), self.buffer("mean", (*y.shape[:-1], 1))
         self.xp.multiply(grad, y, out=spare)
-        mean = self.xp.sum(spare, axis=-1, keepdims=True)  # Σⱼ Gⱼ yⱼ
+        self.xp.sum(spare, axis=-1, keepdims=True, out=mean)  # Σⱼ Gⱼ yⱼ
         backend.elementwise(_derivative, grad, y, mean, float(self.temperature), out=spare)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(spare, axis=1, out=self.grad_input)  # Σₗ

@@ -42,7 +42,7 @@ def timed(ranks, name, image, batch_size, steps):
     training = Training(mv.models.build(name, image=image), Batches(images, batch_size), ranks=ranks)
     training.run(3, progress=False)
     step = median(training.step, steps)
-    message = median(lambda: ranks.add(training.grads, (), ()), steps)
+    message = median(lambda: ranks.add(training.grads, ()), steps)
     return step, message, training.grads.size
 
 
