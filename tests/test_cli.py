@@ -174,6 +174,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "vae", "--likelihood", "gaussian"], "unrecognized arguments: --likelihood"),
     (["train", "vae", "--binarize", "fixed"], "unknown option binarize of data set 'rectangles'"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
+    (["explore", "runs/none"], "there is no checkpoint"),
     ([], "VERB"),
 ])
 def test_bad_arguments_are_explained(folder, capsys, arguments, message):
@@ -226,7 +227,8 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["train"], ["train", "denoising"], ["train", "aevb"], ["evaluate"], ["sample"], ["doctor"]):
+    for verb in ([], ["train"], ["train", "denoising"], ["train", "aevb"], ["evaluate"], ["sample"], ["explore"],
+                 ["step"], ["doctor"]):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
         assert stop.value.code == 0
