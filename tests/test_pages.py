@@ -168,7 +168,7 @@ def test_every_layer_says_what_its_verbs_compute(layer):
         return
     forward, backward = equation(layer, "update_output"), equation(layer, "update_grad_input")
     assert forward and "∂" not in forward.replace("∂L/∂output", ""), "the first paragraph is the forward pass"
-    assert "∂" in backward and "=" in backward and "+=" not in backward, "a formula with ∂ is the backward pass"
+    assert "∂" in backward and "+=" not in backward, "formulas with ∂ are the backward pass"
     for name in getattr(layer, "parameter_names", ()):
         assert "+=" in equation(layer, "acc_grad_parameters"), name
     assert source(layer, "update_output").startswith("def update_output(")

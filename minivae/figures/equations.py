@@ -6,7 +6,8 @@ import re
 import textwrap
 
 FORWARD = re.compile(r"(.+?)(?:;|\.)?\s*(?:[Bb]ackwards\b|$)", re.DOTALL)
-BACKWARD = re.compile(r"[Bb]ackwards\s+(∂.+?)(?:\.\s|\.?$|\n\n)", re.DOTALL)
+BACKWARD = re.compile(r"[Bb]ackwards\s+(∂.+?)(?:\.  |\.?$|\n\n)", re.DOTALL)
+FORMULA = re.compile(r"=|^\s*∂\S+:")
 SYMBOLS = re.compile(r"With (\S.*?)(?: of shape .*)?:$", re.MULTILINE)
 
 
@@ -20,14 +21,27 @@ def equation(layer, verb):
         return ""
     text = inspect.cleandoc(layer.__doc__)
     first, _, rest = text.partition("\n\n")
-    formulas = [" ".join(piece.split()) for line in rest.splitlines() if line.startswith("    ")
-                for piece in re.split(r" {4,}", line.strip()) if "=" in piece]
+    formulas = [piece for line in _lines(rest) for piece in re.split(r" {4,}", line) if FORMULA.search(piece)]
+    formulas = [" ".join(piece.split()) for piece in formulas]
     if verb == "update_output":
         lines = [" ".join(FORWARD.match(first)[1].split())] + [each for each in formulas if "∂" not in each]
         return "\n".join(lines)
     backward = [" ".join(each.split()) for each in BACKWARD.findall(text)] + [each for each in formulas if "∂" in each]
     lines = [each for each in backward if ("+=" in each) == (verb == "acc_grad_parameters")]
     return "\n".join(lines + [f"with {each}" for each in SYMBOLS.findall(text) if lines])
+
+
+def _lines(text):
+    """The indented lines, each with those that continue it: that have no formula, and no empty line before them."""
+    lines, above = [], ""
+    for line in text.splitlines():
+        if line.startswith("    "):
+            if above.startswith("    ") and FORMULA.search(above) and not FORMULA.search(line):
+                lines[-1] += " " + line.strip()
+            else:
+                lines.append(line.strip())
+        above = line
+    return lines
 
 
 def source(layer, verb):

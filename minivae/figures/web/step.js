@@ -60,6 +60,9 @@ function drawTree(now) {
     }
     return row;
   }));
+  const tree = $("tree"), box = tree.getBoundingClientRect(), row = tree.querySelector("[aria-current]").getBoundingClientRect();
+  if (row.top < box.top) tree.scrollTop -= box.top - row.top + 60;
+  if (row.bottom > box.bottom) tree.scrollTop += row.bottom - box.bottom + 60;
 }
 
 // What a gradient is the gradient of: a criterion's is that of the prediction.
