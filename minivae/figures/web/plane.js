@@ -29,8 +29,8 @@ function planePanel(control) {
       context.drawImage(tiles, 0, 0, size, size);
       context.globalAlpha = 1;
     }
-    if (show.prior) drawPrior(context, size, span);
     if (show.codes) for (let image = 0; image < images.shape[0]; image++) dot(context, ...place(encoded(image)), image, 3);
+    if (show.prior) drawPrior(context, size, span);
   }
 
   // What the middle of each tile decodes to, from the origin outwards, a slice of time after another.
