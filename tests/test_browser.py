@@ -37,13 +37,13 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium, tmp_path):
-    """A function: (text of a page, what follows its address, width) -> the open page; nothing may go wrong in it."""
+    """A function: (text, what follows the address, width, touch) -> the open page; nothing may go wrong in it."""
     wrong, contexts = [], []
 
-    def open_page(text, after="", width=1200):
+    def open_page(text, after="", width=1200, touch=False):
         file = tmp_path / "page.html"
         file.write_text(text, encoding="utf-8")
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}))
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, has_touch=touch))
         page = contexts[-1].new_page()
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -244,6 +244,28 @@ def test_numbers_are_read_under_the_pointer_and_by_keys_and_a_weight_is_nudged(v
     assert f"{mine[1].losses[16]:.8g}".rstrip("0") in page.locator("#nudge .read").text_content()
 
 
+@pytest.mark.skipif(not hasattr(models, "categorical_vae"), reason="there are no categorical codes to choose")
+def test_choosers_choose_categories(visit):
+    model = spread(models.categorical_vae(hidden=16, code=4, categories=3), 3)
+    page = visit(explorer(model, rectangle_data(), "categories"))
+    before = expect_painted(page, model)
+    chooser = page.locator(".chooser").first
+    other = chooser.locator("button[aria-pressed=false]").first.text_content()
+    chooser.get_by_text(other, exact=True).press("Enter")
+    z = expect_painted(page, model)
+    assert np.array_equal(z.reshape(4, 3).sum(axis=1), np.ones(4)) and np.abs(z - before).sum() == 2
+    assert chooser.locator("[aria-pressed=true]").text_content() == other
+
+
+def test_a_notebook_shows_a_trace_that_can_be_walked(visit):
+    model, x = models.vae(hidden=6), rectangles(3, seed=1).astype(np.float32)
+    page = visit(f"<!doctype html><title>notebook</title>{trace(model, x)._repr_html_()}")
+    frame = page.frame_locator("iframe")
+    frame.locator("#next").click()
+    assert frame.locator("#title").text_content() == "encoder.1 Linear(576 -> 6).update_output"
+    assert frame.locator(".half.made .head").text_content().startswith("output3×6")
+
+
 @pytest.mark.parametrize("kind", ["plane", "numbers", "bits", "step"])
 def test_a_telephone_shows_all_of_it(visit, kind):
     model = {"numbers": models.aevb(hidden=8, code=12, image=(1, 24, 24)), "bits": models.bernoulli_vae(hidden=8)}.get(
@@ -252,5 +274,9 @@ def test_a_telephone_shows_all_of_it(visit, kind):
         text = step_page(trace(model, rectangles(1).astype(np.float32)), "step")
     else:
         text = explorer(model, rectangle_data(), kind)
-    page = visit(text, width=375)
+    page = visit(text, width=375, touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    if kind == "plane":
+        page.locator("#plane").tap(position={"x": 60, "y": 60})
+        z = expect_painted(page, model)
+        assert z[0] < -1 and z[1] > 1

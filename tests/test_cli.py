@@ -107,8 +107,9 @@ def test_out_needs_force_to_overwrite_and_only_runs_are(folder, capsys):
 def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(folder):
     assert main(["train", "vae", *TINY, "--out", "mine"]) == 0
     (folder / "mine" / "notes.txt").write_text("precious")
+    assert main(["explore", "mine"]) == 0 and (folder / "mine" / "latent.html").exists()
     assert main(["train", "vae", *TINY, "--out", "mine", "--code", "3", "--force"]) == 0
-    assert "samples.png" in os.listdir("mine") and "interpolations.png" not in os.listdir("mine")
+    assert "samples.png" in os.listdir("mine") and not {"interpolations.png", "latent.html"} & set(os.listdir("mine"))
     assert (folder / "mine" / "notes.txt").read_text() == "precious"
 
 

@@ -25,6 +25,7 @@ def add_to(verbs):
 
 def run(args):
     model, _, data = tested(args.folder, args.root)
-    path = args.out or (args.folder if args.folder.is_dir() else args.folder.parent) / "latent.html"
-    pages.write(path, explorer(model, data, args.folder.resolve().name, "float32" if args.float32 else "float16"))
+    folder = args.folder if args.folder.is_dir() else args.folder.parent
+    text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")
+    pages.write(args.out or folder / "latent.html", text)
     return 0

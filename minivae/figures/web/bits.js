@@ -66,7 +66,7 @@ function bitsPanel(control) {
         bits[k].textContent = state.z[unit];
         bits[k].setAttribute("aria-pressed", state.z[unit] === 1);
         bits[k].setAttribute("aria-label", `bit ${unit}: ${state.z[unit]}`);
-        bits[k].style.opacity = 0.45 + 0.55 * Math.abs(2 * sigmoid(logits[unit]) - 1);
+        bits[k].style.opacity = 0.6 + 0.4 * Math.abs(2 * sigmoid(logits[unit]) - 1);
       });
       relaxed.draw();
     },

@@ -43,7 +43,7 @@ function choosersPanel(control) {
       const p = softmax(logits);
       order.forEach((k, row) => [...choosers[row].querySelectorAll("button")].forEach((each, c) => {
         each.setAttribute("aria-pressed", state.z[k * categories + c] === 1);
-        each.style.opacity = 0.4 + 0.6 * Math.sqrt(p[k * categories + c]);
+        each.style.opacity = 0.6 + 0.4 * Math.sqrt(p[k * categories + c]);
       }));
       relaxed.draw();
     },
