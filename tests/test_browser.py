@@ -18,6 +18,12 @@ from minivae.figures.explorer import explorer
 from minivae.figures.step_page import step_page
 
 FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))"
+SHOWN = """() => {
+    const names = (which) => Array.from(document.querySelectorAll(which + " .head code"), each => each.textContent);
+    return { title: document.getElementById("title").textContent, more: !document.getElementById("next").disabled,
+        made: names(".half.made"), later: names(".half.later"), numbers: Object.fromEntries(
+            minivae.data.steps[minivae.state.at].records.map(({ name, array }) =>
+                [name, Array.from(minivae.arrays[array].values.data)])) } }"""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -199,17 +205,16 @@ def test_next_walks_to_the_end_with_the_numbers_of_the_trace(visit):
     leaves = [step for step in recorded if step.inside == 0]
     page = visit(step_page(recorded, "vae", nudges(model, x, recorded)))
     for number, step in enumerate(leaves):
-        assert page.locator("#title").text_content() == f"{step.title}.{step.verb}"
-        made = {record.name for record in step.made}
-        assert set(page.locator(".half.made .head code").all_text_contents()) == made
+        shown = page.evaluate(SHOWN)
+        assert shown["title"] == f"{step.title}.{step.verb}"
+        assert set(shown["made"]) == {record.name for record in step.made}
         later = {name for other in leaves[number + 1:] if other.path == step.path for name in other.arrays}
         seen = {name for other in leaves[:number + 1] if other.path == step.path for name in other.arrays}
-        assert set(page.locator(".half.later .head code").all_text_contents()) == later - seen
-        shown = page.evaluate("""() => Object.fromEntries(minivae.data.steps[minivae.state.at].records.map(
-            ({name, array}) => [name, Array.from(minivae.arrays[array].values.data)]))""")
+        assert set(shown["later"]) == later - seen
+        assert list(shown["numbers"]) == list(step.arrays)
         for name, array in step.arrays.items():
-            assert np.array_equal(np.array(shown[name], dtype=array.dtype), array.ravel())
-        assert page.locator("#next").is_enabled() == (number < len(leaves) - 1)
+            assert np.array_equal(np.array(shown["numbers"][name], dtype=array.dtype), array.ravel())
+        assert shown["more"] == (number < len(leaves) - 1)
         page.keyboard.press("ArrowRight")
     page.locator("#back").click()
     assert page.locator("#phase").text_content() == f"{len(leaves) - 1} of {len(leaves)}"

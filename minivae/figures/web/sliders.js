@@ -59,7 +59,7 @@ function slidersPanel(control) {
       if (state.image < 0) continue;
       const mean = encoded(state.image)[unit], std = Math.exp(encoded(state.image, 1)[unit] / 2);
       for (const [name, value] of [["--from", mean - std], ["--to", mean + std]]) {
-        track.style.setProperty(name, `${100 * (value + FARTHEST) / (2 * FARTHEST)}%`);
+        track.style.setProperty(name, (value + FARTHEST) / (2 * FARTHEST));
       }
     }
   }
@@ -98,7 +98,7 @@ function slidersPanel(control) {
   drawWay();
 
   return {
-    pick, recolour() {}, hint: "Choosing one moves the code to the mean of its q(z|x); the bands behind the sliders are one standard deviation wide.",
+    pick, recolour() {}, hint: "Choosing one moves the code to the mean of its q(z|x); the bands behind the sliders reach one standard deviation either way.",
     draw() {
       rows.forEach(({ unit, input, set: show }) => { if (document.activeElement !== input || +input.value !== state.z[unit]) show(state.z[unit]); });
       drawAlong();
