@@ -95,6 +95,8 @@ def test_criterions_take_no_row_and_one_that_is_read_only_or_strided(kind, rows)
 @each_row
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_layers_take_read_only_arrays_of_any_size(row, rows):
+    if rows == 1 and "one row" in row.excused:
+        pytest.skip(f"{row.name} is excused from one row: {row.excused['one row']}")
     module, input = row.make().hold_noise(), row.input(rows=rows)
     wanted = copies(module.forward(input))
     grad_output = random_like(wanted)
