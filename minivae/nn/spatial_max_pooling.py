@@ -4,7 +4,7 @@ from math import inf
 
 from minivae import backend
 from minivae.errors import OptionError
-from minivae.nn.windows import Windowed, windows
+from minivae.nn.windows import Windowed, batch_first, batch_last, windows
 
 
 class SpatialMaxPooling(Windowed):
@@ -24,32 +24,39 @@ class SpatialMaxPooling(Windowed):
 
     def update_output(self, input):
         self.expect("input", input, ("N", "C", "H", "W"))
-        size = self.output_size(input)
-        framed = self.framed(input, -inf) if any(self.pad) else input
-        seen = windows(self.xp, framed, self.kernel, self.step, size)
-        taps = self.buffer("taps", seen.shape)  # side by side, where the maximum is quick
-        taps[...] = seen
-        self.output = self.buffer("output", seen.shape[2:])
-        self.xp.max(taps, axis=(0, 1), out=self.output)
+        first, *others = self._taps(self._seen(input), self.output_size(input))
+        output = self.buffer("output", first.shape)
+        output[...] = first
+        for tap in others:
+            self.xp.maximum(output, tap, out=output)
+        self.output = batch_first(output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         (padh, padw), (height, width) = self.pad, input.shape[2:]
-        framed = self.buffer("grad_input", (*input.shape[:2], height + 2 * padh, width + 2 * padw))
-        framed.fill(0)
-        receiving = windows(self.xp, framed, self.kernel, self.step, self.output.shape[2:])
-        rest, share = (self.buffer(name, self.output.shape) for name in ("rest", "share"))
-        rest[...] = grad_output
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                backend.elementwise(_claim, rest, self.buffers["taps"][i, j], self.output, out=(share, rest))
-                receiving[i, j] += share
-        self.grad_input = framed[:, :, padh:padh + height, padw:padw + width]
+        seen, output, size = self._seen(input), batch_last(self.output), self.output.shape[2:]
+        grad = self.buffer("grad_input", seen.shape)
+        grad.fill(0)
+        rest, share = (self.buffer(name, output.shape) for name in ("rest", "share"))
+        rest[...] = batch_last(grad_output)
+        for tap, receiving in zip(self._taps(seen, size), self._taps(grad, size)):
+            backend.elementwise(_claim, receiving, share, rest, tap, output)
+        self.grad_input = batch_first(grad[:, padh:padh + height, padw:padw + width])
         return self.grad_input
 
+    def _seen(self, input):
+        """The input as planes (C, H, W, N), framed if there is padding."""
+        return self.framed(batch_last(input), -inf) if any(self.pad) else batch_last(input)
 
-def _claim(xp, rest, x, y):
-    """(what of the gradient this place gets, what is left for those after it): all of it or nothing."""
-    share = rest * (x == y)
-    return share, rest - share
+    def _taps(self, planes, size):
+        """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""
+        seen = windows(self.xp, planes, self.kernel, self.step, size)
+        return [seen[i, j] for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+
+
+def _claim(xp, receiving, share, rest, x, y):
+    """The place of the maximum takes what is left of the gradient, and leaves nothing for those after it."""
+    xp.multiply(rest, x == y, out=share)
+    rest -= share
+    receiving += share

@@ -2,7 +2,7 @@
 
 from minivae.errors import whole_number
 from minivae.nn.module import Module
-from minivae.nn.windows import windows
+from minivae.nn.windows import batch_first, batch_last, windows
 
 
 class SpatialUpSamplingNearest(Module):
@@ -20,25 +20,26 @@ class SpatialUpSamplingNearest(Module):
     def update_output(self, input):
         self.expect("input", input, ("N", "C", "H", "W"))
         n, c, height, width = input.shape
-        self.output = self.buffer("output", (n, c, self.scale * height, self.scale * width))
-        for tap in self._taps(self.output, input.shape[2:]):
-            tap[...] = input
+        output = self.buffer("output", (c, self.scale * height, self.scale * width, n))
+        self._squares(output)[...] = batch_last(input)
+        self.output = batch_first(output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
-        self.grad_input = self.buffer("grad_input", input.shape)
-        first, *others = self._taps(grad_output, input.shape[2:])
-        self.grad_input[...] = first
-        for tap in others:
-            self.grad_input += tap
+        squares = self._squares(batch_last(grad_output))
+        grad_input = self.buffer("grad_input", squares.shape[2:])
+        grad_input.fill(0)
+        for i in range(self.scale):
+            for j in range(self.scale):
+                grad_input += squares[i, j]
+        self.grad_input = batch_first(grad_input)
         return self.grad_input
 
-    def _taps(self, planes, size):
-        """The s·s views of planes (N, C, s H, s W) that hold one number of each square: (N, C, H, W)."""
-        scales = range(self.scale)
-        squares = windows(self.xp, planes, (self.scale,) * 2, (self.scale,) * 2, size)
-        return [squares[i, j] for i in scales for j in scales]
+    def _squares(self, planes):
+        """Planes (C, s H, s W, N) as (s, s, C, H, W, N): [i, j] are the numbers at place i, j of all squares."""
+        s = self.scale, self.scale
+        return windows(self.xp, planes, s, s, (planes.shape[1] // self.scale, planes.shape[2] // self.scale))
 
     def extra_repr(self):
         return f"×{self.scale}"

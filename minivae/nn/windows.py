@@ -34,12 +34,12 @@ class Windowed(Module):
         return size
 
     def framed(self, planes, value):
-        """A copy of planes (A, B, H, W) inside a frame of `value`, as wide as the padding."""
-        (padh, padw), (height, width) = self.pad, planes.shape[2:]
-        frame = self.buffer("frame", (*planes.shape[:2], height + 2 * padh, width + 2 * padw))
+        """A copy of planes (C, H, W, N) inside a frame of `value`, as wide as the padding."""
+        (padh, padw), (c, height, width, n) = self.pad, planes.shape
+        frame = self.buffer("frame", (c, height + 2 * padh, width + 2 * padw, n))
         if padh or padw:
             frame.fill(value)
-        frame[:, :, padh:padh + height, padw:padw + width] = planes
+        frame[:, padh:padh + height, padw:padw + width] = planes
         return frame
 
     def extra_repr(self):
@@ -48,12 +48,25 @@ class Windowed(Module):
         return f"{_by(self.kernel)}{step}{pad}"
 
 
+def batch_last(images):
+    """Images (N, C, H, W) as planes (C, H, W, N), and back with `batch_first`: views.
+
+    The buffers of these layers lie in memory like that.  A row of all images is then one stretch, and what is copied
+    or compared are long runs even where planes are small.
+    """
+    return images.transpose(1, 2, 3, 0)
+
+
+def batch_first(planes):
+    """Planes (C, H, W, N) as images (N, C, H, W): a view."""
+    return planes.transpose(3, 0, 1, 2)
+
+
 def windows(xp, planes, kernel, step, size):
-    """The windows of planes (A, B, H, W), a view (kh, kw, A, B, H′, W′):  [i, j, :, :, u, v] is row dh u + i and
-    column dw v + j."""
-    a, b, h, w = planes.strides
-    shape, strides = (*kernel, *planes.shape[:2], *size), (h, w, a, b, step[0] * h, step[1] * w)
-    return xp.lib.stride_tricks.as_strided(planes, shape, strides)
+    """The windows of planes (C, H, W, N), a view (kh, kw, C, H′, W′, N): [i, j, :, u, v] is [:, dh u + i, dw v + j]."""
+    c, h, w, n = planes.strides
+    shape = (*kernel, len(planes), *size, planes.shape[3])
+    return xp.lib.stride_tricks.as_strided(planes, shape, (h, w, c, step[0] * h, step[1] * w, n))
 
 
 def _by(pair):
