@@ -47,5 +47,5 @@ def _sizes(image, planes):
     depth, height, width = image if len(image) == 3 else (1, *image)
     if not planes or height % 2 ** len(planes) or width % 2 ** len(planes):
         raise OptionError(f"conv_vae: an image of {height}×{width} cannot be halved {len(planes)} times, once for each "
-                          f"of planes={reprlib.repr(planes)}; give fewer planes, 1 or more, such as (16, 32) for 28×28")
+                          f"of planes={reprlib.repr(planes)}; give fewer planes, such as 16 and 32 for 28×28")
     return depth, height, width
