@@ -55,7 +55,8 @@ def test_they_are_no_parameters():
     assert [path for path, _, _ in module.named_parameters()] == ["weight", "bias"]
     assert list(module.state_dict()) == ["weight", "bias", "running_mean", "running_var"]
     flat, _ = module.get_parameters()
-    assert flat.size == 6 and not any(np.shares_memory(flat, each) for each in (module.running_mean, module.running_var))
+    assert flat.size == 6
+    assert not any(np.shares_memory(flat, each) for each in (module.running_mean, module.running_var))
 
 
 @pytest.mark.parametrize("change", [

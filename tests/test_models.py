@@ -127,9 +127,11 @@ def test_without_hidden_layers_coders_are_linear():
 
 def test_the_convolutional_network():
     model = models.conv_vae()
-    names = [type(m).__name__.removeprefix("Spatial") for part in (model.encoder, model.decoder) for m in part]
-    assert names == ["View", *["Convolution", "ReLU", "MaxPooling"] * 3, "View", "ConcatTable", "Linear", "ReLU", "View",
-                     *["UpSamplingNearest", "Convolution", "ReLU"] * 2, "UpSamplingNearest", "Convolution", "View"]
+    encoder, decoder = ([type(m).__name__.removeprefix("Spatial") for m in part]
+                        for part in (model.encoder, model.decoder))
+    assert encoder == ["View", *["Convolution", "ReLU", "MaxPooling"] * 3, "View", "ConcatTable"]
+    assert decoder == ["Linear", "ReLU", "View", *["UpSamplingNearest", "Convolution", "ReLU"] * 2,
+                       "UpSamplingNearest", "Convolution", "View"]
     assert [(m.planes_in, m.planes_out) for m in model.find_modules(nn.SpatialConvolution)] == [
         (1, 8), (8, 16), (16, 32), (32, 16), (16, 8), (8, 1)]
     assert model.decoder[2].sizes == (32, 3, 3) and models.SCHEDULES["conv"]["batch_size"] == 8

@@ -29,8 +29,8 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
                       "least log-variance of a pixel, for --likelihood gaussian; none: no least, as in the article"),
     "code": ("--code", options.whole, "N", "size of the latent code"),
     "hidden": ("--hidden", options.count, "N", "units of each hidden layer"),
-    "planes": ("--planes", options.wholes, "A,B,...", "planes that each convolution of the encoder makes; a pooling after "
-               "it halves the image, and the decoder does all that in reverse"),
+    "planes": ("--planes", options.wholes, "A,B,...", "planes that each convolution of the encoder makes; a pooling "
+               "after it halves the image, and the decoder does all that in reverse"),
     "batch_normalization": ("--batch-normalization", bool, None, "normalize what comes out of a convolution"),
     "samples": ("--samples", options.whole, "L", "draws of the code for each image"),
     "beta": ("--beta", options.rate, "BETA", "weight of the KL divergence in what is minimised"),
