@@ -31,6 +31,7 @@ class ndarray:
     size = property(lambda self: self._array.size)
     dtype = property(lambda self: self._array.dtype)
     itemsize = property(lambda self: self._array.itemsize)
+    strides = property(lambda self: self._array.strides)
     nbytes = property(lambda self: self._array.nbytes)
     flags = property(lambda self: self._array.flags)
     data = property(lambda self: types.SimpleNamespace(ptr=self._array.ctypes.data))
@@ -56,6 +57,9 @@ class ndarray:
 
     def reshape(self, *shape):
         return self._seen_as(self._array.reshape(*shape))
+
+    def transpose(self, *axes):
+        return self._seen_as(self._array.transpose(*axes))
 
     def view(self, dtype):
         return self._seen_as(self._array.view(dtype))
@@ -128,7 +132,7 @@ for _name, _function in {"add": np.add, "sub": np.subtract, "mul": np.multiply, 
     setattr(ndarray, f"__{_name}__", _operator(_function))
     setattr(ndarray, f"__r{_name}__", _operator(_function, swap=True))
     setattr(ndarray, f"__i{_name}__", _operator(_function, inplace=True))
-for _name, _function in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+for _name, _function in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "eq": np.equal, "ge": np.greater_equal,
                          "and": np.logical_and, "or": np.logical_or}.items():
     setattr(ndarray, f"__{_name}__", _operator(_function))
 ndarray.__neg__ = lambda self: _fresh(np.negative(self._array))
@@ -149,11 +153,12 @@ def _function(function, keywords=("out",)):
     return call
 
 
-for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "multiply", "divide",
-              "matmul", "isfinite", "logical_not"):
+for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "subtract", "multiply",
+              "divide", "matmul", "isfinite", "logical_not"):
     globals()[_name] = _function(getattr(np, _name))
 where = _function(np.where, ())
 sum = _function(np.sum, ("axis",))
+max = _function(np.max, ("axis",))
 take = _function(np.take, ("axis",))
 
 
@@ -226,5 +231,10 @@ class _Generator:
         return out
 
 
+def _as_strided(array, shape, strides):
+    return array._seen_as(np.lib.stride_tricks.as_strided(array._array, shape, strides))
+
+
+lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
 random = types.SimpleNamespace(Generator=_Generator, XORWOW=lambda seed, size: seed)
 cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))

@@ -22,6 +22,8 @@ RUNS = {  # every model, likelihood, data set and way of drawing
     "aevb gaussian": ["aevb", "--likelihood", "gaussian"],
     "aevb identity_gaussian": ["aevb", "--likelihood", "identity_gaussian", "--data", "rectangles"],
     "vae each_epoch": ["vae", "--data", "mnist", "--binarize", "each_epoch", "--beta", "0.5"],
+    "conv": ["conv", "--planes", "2,3"],
+    "conv normalized": ["conv", "--planes", "3", "--batch-normalization"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
 
@@ -33,7 +35,8 @@ def run(tmp_path, monkeypatch, small_mnist):
     monkeypatch.setattr(pictures, "draw", lambda model, folder, data, protocol: [])  # most of the time, and none of it
 
     def run(name, out, epochs, *more):
-        options = ["--images", "70", "--hidden", "8", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
+        options = ["--images", "70", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
+        options += [] if name.startswith("conv") else ["--hidden", "8"]
         mnist = "mnist" in RUNS[name] or (RUNS[name][0] == "aevb" and "rectangles" not in RUNS[name])
         options += ["--root", str(small_mnist)] if mnist else []
         assert main(["train", *RUNS[name], *options, "--out", out, *more]) == 0
@@ -140,7 +143,7 @@ def test_data_that_have_moved_are_found(run, tmp_path, small_mnist):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, aevb, or --resume RUN"),
+    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, aevb, conv, or --resume RUN"),
     (["train", "vae", "--resume", "mine"], "so `vae` does not go with it"),
     (["train", "--epochs", "2", "vae"], "options of a new run stand after the model"),
     (["train", "--resume", "absent"], "there is no run absent"),

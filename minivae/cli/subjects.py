@@ -6,7 +6,8 @@ from minivae import backend, checkpoint, models
 from minivae.data import data_set
 from minivae.errors import OptionError
 
-DATA = {"vae": "rectangles", "denoising": "rectangles", "bernoulli": "rectangles", "aevb": "mnist"}  # of its article
+DATA = {"vae": "rectangles", "denoising": "rectangles", "bernoulli": "rectangles", "aevb": "mnist",  # of its article
+        "conv": "rectangles"}
 NAMES = ", ".join(models.BY_NAME)
 
 

@@ -20,6 +20,7 @@ MODELS = {
     "denoising": "the denoising VAE: pixels of its input are flipped",
     "bernoulli": "the Bernoulli VAE, code of 50 bits",
     "aevb": "Kingma and Welling's model with one of three likelihoods",
+    "conv": "a VAE of convolutions, code of 2 numbers",
 }
 MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, help)
     "likelihood": ("--likelihood", options.one_of(*models.CRITERIONS), "NAME",
@@ -28,6 +29,9 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
                       "least log-variance of a pixel, for --likelihood gaussian; none: no least, as in the article"),
     "code": ("--code", options.whole, "N", "size of the latent code"),
     "hidden": ("--hidden", options.count, "N", "units of each hidden layer"),
+    "planes": ("--planes", options.wholes, "A,B,...", "planes that each convolution of the encoder makes; a pooling "
+               "after it halves the image, and the decoder does all that in reverse"),
+    "batch_normalization": ("--batch-normalization", bool, None, "normalize what comes out of a convolution"),
     "samples": ("--samples", options.whole, "L", "draws of the code for each image"),
     "beta": ("--beta", options.rate, "BETA", "weight of the KL divergence in what is minimised"),
     "p": ("--noise", options.probability, "P", "probability that a pixel is flipped"),
@@ -59,10 +63,13 @@ def _add_options(kind, name):
     schedule, known = models.SCHEDULES[name], inspect.signature(models.BY_NAME[name]).parameters
 
     def add(option, type, metavar, default, help, **more):
+        default = ",".join(map(str, default)) if isinstance(default, tuple) else default  # as one types it
         kind.add_argument(option, type=type, metavar=metavar, default=default, help=help, **more)
 
     for parameter, (option, type, metavar, help) in MODEL_OPTIONS.items():
-        if parameter in known:
+        if parameter in known and type is bool:
+            kind.add_argument(option, action="store_true", help=help)
+        elif parameter in known:
             add(option, type, metavar, schedule.get(parameter, known[parameter].default), help, dest=parameter)
     add("--epochs", options.whole, "N", schedule["epochs"], "each of as many images as there are")
     add("--batch-size", options.whole, "N", schedule["batch_size"], "images a step")

@@ -26,7 +26,9 @@ def minivae(work):
 
     mv.manual_seed(0)
     options = {"image": (work.pixels,), "hidden": work.encoder[-1], "code": work.code, "samples": work.samples}
-    if work.likelihood != "bernoulli" or len(work.encoder) == 2:
+    if work.planes:
+        model = models.conv_vae((1, work.side, work.side), work.planes[1:], work.code)
+    elif work.likelihood != "bernoulli" or len(work.encoder) == 2:
         model = models.aevb(work.likelihood, **options)
     elif work.binary:
         model = models.bernoulli_vae(**options)
@@ -81,13 +83,29 @@ def _pytorch(work, fused, compiled):
     def mlp(widths):
         return nn.Sequential(*(layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())))
 
+    def convolution(i, o):
+        return nn.Conv2d(i, o, 3, padding=1)
+
+    def convolutional_encoder():
+        layers = [layer for i, o in pairwise(work.planes)
+                  for layer in (convolution(i, o), nn.ReLU(), nn.MaxPool2d(2))]
+        return nn.Sequential(nn.Unflatten(1, (1, work.side, work.side)), *layers, nn.Flatten())
+
+    def convolutional_decoder():
+        inner = work.side >> len(work.planes) - 1
+        layers = [layer for i, o in pairwise(work.planes[::-1])
+                  for layer in (nn.Upsample(scale_factor=2), convolution(i, o), nn.ReLU())]
+        return nn.Sequential(*mlp((work.code, *work.decoder)), nn.Unflatten(1, (work.planes[-1], inner, inner)),
+                             *layers[:-1], nn.Flatten())
+
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder, self.decoder = mlp(work.encoder), mlp((work.code, *work.decoder))
+            self.encoder = convolutional_encoder() if work.planes else mlp(work.encoder)
+            self.decoder = convolutional_decoder() if work.planes else mlp((work.code, *work.decoder))
             self.first = nn.Linear(work.encoder[-1], work.code)
             self.second = None if work.binary else nn.Linear(work.encoder[-1], work.code)
-            self.pixel_mean = nn.Linear(work.decoder[-1], work.pixels)
+            self.pixel_mean = nn.Identity() if work.planes else nn.Linear(work.decoder[-1], work.pixels)
             gaussian = work.likelihood == "gaussian"
             self.pixel_log_var = nn.Linear(work.decoder[-1], work.pixels) if gaussian else None
 
@@ -146,21 +164,50 @@ def jax(work):
     def mlp(widths):
         return [linear(i, o) for i, o in pairwise(widths)]
 
+    def kernels(planes):
+        def kernel(i, o):
+            bound = (9 * i) ** -0.5
+            return tuple(jnp.asarray(random.uniform(-bound, bound, shape).astype(np.float32))
+                         for shape in ((o, i, 3, 3), (o, 1, 1)))
+        return [kernel(i, o) for i, o in pairwise(planes)]
+
     heads = 1 if work.binary else 2
-    parameters = {"encoder": mlp(work.encoder), "decoder": mlp((work.code, *work.decoder)),
+    parameters = {"encoder": kernels(work.planes) if work.planes else mlp(work.encoder),
+                  "decoder": mlp((work.code, *work.decoder)), "kernels": kernels(work.planes[::-1]),
                   "code": [linear(work.encoder[-1], work.code) for _ in range(heads)],
                   "pixels": [linear(work.decoder[-1], work.pixels)
-                             for _ in range(2 if work.likelihood == "gaussian" else 1)]}
+                             for _ in range(2 if work.likelihood == "gaussian" else 1)] * (not work.planes)}
 
     def apply(layers, x):
         for w, b in layers:
             x = jax.nn.relu(x @ w + b)
         return x
 
+    def convolve(x, kernel, bias):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME") + bias
+
+    def encode(layers, x):
+        if not work.planes:
+            return apply(layers, x)
+        x = x.reshape(-1, 1, work.side, work.side)
+        for layer in layers:
+            x = jax.nn.relu(convolve(x, *layer))
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        return x.reshape(len(x), -1)
+
+    def draw(layers, h):
+        """The decoder's convolutions, if it has any."""
+        inner = work.side >> len(layers)
+        x = h.reshape(-1, work.planes[-1], inner, inner)
+        for k, layer in enumerate(layers):
+            x = convolve(x.repeat(2, axis=2).repeat(2, axis=3), *layer)
+            x = x if k + 1 == len(layers) else jax.nn.relu(x)
+        return x.reshape(len(x), -1)
+
     def loss_of(parameters, x, key):
         flip_key, noise_key = jax.random.split(key)
         noisy = jnp.where(jax.random.uniform(flip_key, x.shape) < work.flip, 1 - x, x) if work.flip else x
-        h = apply(parameters["encoder"], noisy)
+        h = encode(parameters["encoder"], noisy)
         code = [h @ w + b for w, b in parameters["code"]]
         if work.binary:
             a, = code
@@ -173,7 +220,7 @@ def jax(work):
             mean, std = (jnp.repeat(each, work.samples, 0) for each in (mean, jnp.exp(0.5 * log_var)))
             z = mean + std * jax.random.normal(noise_key, mean.shape)
         h, target = apply(parameters["decoder"], z), jnp.repeat(x, work.samples, 0)
-        y, *rest = (h @ w + b for w, b in parameters["pixels"])
+        y, *rest = [draw(parameters["kernels"], h)] if work.planes else [h @ w + b for w, b in parameters["pixels"]]
         if work.likelihood == "bernoulli":
             loss = (jnp.maximum(y, 0) - y * target + jnp.log1p(jnp.exp(-jnp.abs(y)))).sum()
         else:
