@@ -1,4 +1,7 @@
-"""A training step of a workload, as each peer would write it.  Each function returns (step, version)."""
+"""A training step of a workload, as each peer would write it, on "cpu" or "gpu".
+
+Each function returns (step, finish, version): `finish` waits until what the steps have started is done.
+"""
 
 from itertools import pairwise
 
@@ -18,12 +21,17 @@ def pixels(work):
 # -- minivae ------------------------------------------------------------------------------------------
 
 
-def minivae(work):
+def done():
+    """On the CPU a step is done when it returns."""
+
+
+def minivae(work, device):
     import minivae as mv
-    from minivae import models
+    from minivae import backend, models
     from minivae.data import Batches
     from minivae.training import Training
 
+    backend.use("cupy" if device == "gpu" else "numpy")
     mv.manual_seed(0)
     options = {"image": (work.pixels,), "hidden": work.encoder[-1], "code": work.code, "samples": work.samples}
     if work.planes:
@@ -35,45 +43,56 @@ def minivae(work):
     else:
         model = models.denoising_vae(p=work.flip, **options)
     batches = Batches(pixels(work), work.batch, 1 / 255 if work.grey else 1)
-    return Training(model, batches).step, mv.__version__
+    finish = backend.array_library("cupy").cuda.get_current_stream().synchronize if device == "gpu" else done
+    return Training(model, batches).step, finish, mv.__version__
 
 
-def floor(work):
+def floor(work, device):
     """Only the matrix products, each in the orientation that its layer has them in."""
-    random = np.random.default_rng(0)
+    random, xp, finish = np.random.default_rng(0), np, done
+    if device == "gpu":
+        import cupy as xp
+
+        finish = xp.cuda.get_current_stream().synchronize
 
     def array(*shape):
-        return random.standard_normal(shape, dtype=np.float32)
+        return xp.asarray(random.standard_normal(shape, dtype=np.float32))
 
     products = []
     for rows, n_in, n_out, first in work.products():
         x, w, g = array(rows, n_in), array(n_out, n_in), array(rows, n_out)
-        y, gx, gw = np.empty((rows, n_out), np.float32), np.empty_like(x), np.empty_like(w)
+        y, gx, gw = xp.empty((rows, n_out), np.float32), xp.empty_like(x), xp.empty_like(w)
         products += [(x, w.T, y), (g.T, x, gw)] + ([] if first else [(g, w, gx)])
 
     def step():
         for a, b, out in products:
-            np.matmul(a, b, out=out)
+            xp.matmul(a, b, out=out)
 
-    return step, np.__version__
+    return step, finish, xp.__version__
 
 
 # -- PyTorch ------------------------------------------------------------------------------------------
 
 
-def eager(work):
-    return _pytorch(work, fused=False, compiled=False)
+def eager(work, device):
+    return _pytorch(work, device)
 
 
-def fused(work):
-    return _pytorch(work, fused=True, compiled=False)
+def fused(work, device):
+    return _pytorch(work, device, fused=True)
 
 
-def compile(work):
-    return _pytorch(work, fused=True, compiled=True)
+def compile(work, device):
+    return _pytorch(work, device, fused=True, mode="default")
 
 
-def _pytorch(work, fused, compiled):
+def graphs(work, device):
+    """Compiled, and replayed as a CUDA graph: no launch has a cost of its own."""
+    return _pytorch(work, device, fused=True, mode="reduce-overhead")
+
+
+def _pytorch(work, device, fused=False, mode=None):
+    """`mode`: that of torch.compile, or None for eager."""
     import torch
     from torch import nn
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -133,26 +152,30 @@ def _pytorch(work, fused, compiled):
                 loss = 0.5 * (1.837877 + (target - y) ** 2).sum()
             return loss / work.samples + kl
 
-    model, data = Model(), torch.from_numpy(pixels(work))
-    loss_of = torch.compile(model) if compiled else model
+    place = "cuda" if device == "gpu" else "cpu"
+    model, data = Model().to(place), torch.from_numpy(pixels(work)).to(place)
+    loss_of = torch.compile(model, mode=mode) if mode else model
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
     scale = 1 / 255 if work.grey else 1.0
 
     def step():
-        x = data[torch.randint(len(data), (work.batch,))].float() * scale
+        x = data[torch.randint(len(data), (work.batch,), device=place)].float() * scale
         optimizer.zero_grad()
         loss_of(x).backward()
         optimizer.step()
 
-    return step, torch.__version__
+    return step, torch.cuda.synchronize if device == "gpu" else done, torch.__version__
 
 
 # -- JAX ----------------------------------------------------------------------------------------------
 
 
-def jax(work):
+def jax(work, device):
     import jax
     import jax.numpy as jnp
+
+    if device == "gpu" and jax.default_backend() != "gpu":
+        raise ModuleNotFoundError("JAX is not installed for the GPU")
 
     random = np.random.default_rng(0)
 
@@ -247,6 +270,6 @@ def jax(work):
 
     def step():
         held["key"], key = jax.random.split(held["key"])
-        held["state"] = jax.block_until_ready(compiled(held["state"], key))
+        held["state"] = compiled(held["state"], key)
 
-    return step, jax.__version__
+    return step, lambda: jax.block_until_ready(held["state"]), jax.__version__

@@ -55,13 +55,13 @@ def _aevb(title, **options):
 
 
 WORKLOADS = {
-    "dvae": Workload("dvae: 576-1152-1152-2, batch 16", (576, 1152, 1152), 2, (1152, 1152), 16, flip=0.1, grey=False),
-    "bvae": Workload("bvae: 576-1152-1152-50, batch 16", (576, 1152, 1152), 50, (1152, 1152), 16, binary=True,
+    "dvae": Workload("dvae: 576-1152-1152-2", (576, 1152, 1152), 2, (1152, 1152), 16, flip=0.1, grey=False),
+    "bvae": Workload("bvae: 576-1152-1152-50", (576, 1152, 1152), 50, (1152, 1152), 16, binary=True,
                      grey=False),
-    "mnist": _aevb("mnist: 784-400-20, batch 128"),
+    "mnist": _aevb("mnist: 784-400-20"),
     "aevb": _aevb("aevb Bernoulli, L = 5", samples=5),
     "identity": _aevb("aevb identity Gaussian, L = 5", samples=5, likelihood="identity_gaussian"),
     "gaussian": _aevb("aevb Gaussian, L = 5", samples=5, likelihood="gaussian"),
-    "conv": Workload("conv: planes 1-8-16-32, code 2, batch 8", (576, 288), 2, (288,), 8, grey=False,
+    "conv": Workload("conv: planes 1-8-16-32, code 2", (576, 288), 2, (288,), 8, grey=False,
                      planes=(1, 8, 16, 32)),
 }
