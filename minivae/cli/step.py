@@ -38,7 +38,9 @@ def run(args):
     x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)
     recorded = trace(model.training(), x, seed=args.seed)
     if args.html is not None:
-        pages.write(args.html, step_page(recorded, Path(args.what).resolve().name, nudges(model, x, recorded)))
+        path = Path(args.what)
+        name = (path.parent if path.is_file() else path).resolve().name
+        pages.write(args.html, step_page(recorded, name, nudges(model, x, recorded)))
     elif args.table:
         print(recorded)
     else:
