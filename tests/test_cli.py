@@ -30,9 +30,11 @@ def pixels(path):
 
 
 @pytest.mark.parametrize(("model", "picture"), [
-    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png")])
+    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png"),
+    ("conv", "interpolations.png")])
 def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, picture):
-    assert main(["train", model, *TINY]) == 0
+    size = ["--planes", "2,3", "--batch-size", "16"] if model == "conv" else ["--hidden", "8"]
+    assert main(["train", model, "--images", "64", "--epochs", "2", *size]) == 0
     run = folder / "runs" / model
     names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "curve.png", picture}
     assert {path.name for path in run.iterdir()} == names

@@ -37,7 +37,6 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "Clamp above": (lambda: nn.Clamp(None, 0.7), (6,)),
     "Linear": (lambda: nn.Linear(7, 5), (7,)),
     "Linear without bias": (lambda: nn.Linear(6, 5, bias=False), (6,)),
-    **({
     "SpatialConvolution": (lambda: nn.SpatialConvolution(2, 3, 3, 3, padw=1, padh=1), (2, 6, 5)),
     "SpatialConvolution with steps": (lambda: nn.SpatialConvolution(2, 3, 2, 4, 3, 2, 2, 1), (2, 8, 7)),
     "SpatialMaxPooling": (lambda: nn.SpatialMaxPooling(2, 2), (2, 6, 5)),
@@ -46,7 +45,6 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "BatchNormalization": (lambda: trained_normalization((5,)), (5,)),
     "BatchNormalization of planes": (lambda: trained_normalization((5, 3, 2)), (5, 3, 2)),
     "convolutional decoder": (lambda: models.conv_vae(batch_normalization=True).decoder, (2,)),
-    } if hasattr(nn, "SpatialConvolution") else {}),
     "VAE decoder": (lambda: models.vae(hidden=64).decoder, (2,)),
     "Gaussian decoder": (lambda: models.aevb("gaussian", hidden=32, code=5).decoder, (5,)),
 }

@@ -35,10 +35,11 @@ def compare(layer, theirs, x, parameters=()):
     return disagreements(pairs)
 
 
-@pytest.mark.parametrize("numbers", [2**20, 200], ids=["at once", "in parts"])
+@pytest.mark.parametrize(("kept", "part"), [(2**19, 0), (0, 200), (0, 0)], ids=["at once", "in parts", "row by row"])
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_convolution(case, numbers, monkeypatch):
-    monkeypatch.setattr(spatial_convolution, "COLUMNS", numbers)
+def test_convolution(case, kept, part, monkeypatch):
+    monkeypatch.setattr(spatial_convolution, "KEPT", kept)
+    monkeypatch.setattr(spatial_convolution, "PART", part)
     *options, height, width = case
     planes_in, _, _, _, dw, dh, padw, padh = options
     x = normal(1, 5, planes_in, height, width)

@@ -6,7 +6,9 @@ from minivae import backend
 from minivae.errors import whole_number
 from minivae.nn.windows import Windowed, batch_last, windows
 
-COLUMNS = 2**20  # numbers that the windows in some rows may take: 4 MB in float32
+# Numbers in the columns of a batch: up to KEPT they stay until the backward pass; of more, a PART is made at a time,
+# which stays near the second-level cache, and made again on the way back.
+KEPT, PART = 2**19, 2**16
 
 
 class SpatialConvolution(Windowed):
@@ -102,9 +104,9 @@ class SpatialConvolution(Windowed):
         return columns.reshape((len(some), prod(some.shape[1:4]), -1))
 
     def _parts(self, seen):
-        """Slices that cover the rows of windows; the columns of one fit into COLUMNS, or it is one row."""
+        """Slices that cover the rows of windows: one of all, or of as many rows as make a PART."""
         height = seen.shape[3]
-        most = max(1, COLUMNS * height // max(1, seen.size))
+        most = height if seen.size <= KEPT else max(1, PART * height // seen.size)
         return [slice(first, min(first + most, height)) for first in range(0, height, most)]
 
     def extra_repr(self):
