@@ -20,6 +20,7 @@ from minivae.nn import Sampler
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
 IMAGES = 8  # of one batch at least, so that worker threads can share it
+ACTIVE = 0.01  # variance of E_q[z] above which a unit is active
 MOST_CODES = 4096  # to enumerate: 12 bits
 
 
@@ -115,7 +116,7 @@ def exact_log_likelihood(model, images, scale=1, progress=False):
     return Estimate(np.array(exact), 0)
 
 
-def active_units(model, images, scale=1, threshold=0.01):
+def active_units(model, images, scale=1, threshold=ACTIVE):
     """The units of the code whose mean E_q[z] varies from image to image: by a variance above `threshold`.
 
     The others have learned to say nothing.  Burda et al. 2015, section 5.1.  A unit that is a vector of numbers, as

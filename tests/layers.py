@@ -30,6 +30,8 @@ class Row:
 TABLE = ((4,), (4,))
 ESTIMATOR = {"gradient": "a straight-through estimator, not the derivative of a step"}
 
+ONE_ROW = {"one row": "one number has no variance, which is refused"}
+
 
 def _mlp():
     return nn.Sequential(nn.View(6), nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
@@ -56,6 +58,14 @@ ROWS = {
     "SoftPlus": Row(nn.SoftPlus, (4,), ()),
     "Clamp": Row(lambda: nn.Clamp(-1, 0.5), (4,), ()),
     "Clamp below": Row(lambda: nn.Clamp(low=-1), (4,), ()),
+    "SpatialConvolution": Row(lambda: nn.SpatialConvolution(2, 3, 3, 3, padw=1, padh=1), (2, 5, 4), (3, 1, 5, 4)),
+    "SpatialConvolution of strides": Row(lambda: nn.SpatialConvolution(1, 2, 3, 2, 2, 3, 2, 1), (1, 6, 7), (3, 6, 7)),
+    "SpatialMaxPooling": Row(lambda: nn.SpatialMaxPooling(2, 2), (2, 5, 4), (3, 2, 1, 4)),
+    "SpatialMaxPooling overlapping": Row(lambda: nn.SpatialMaxPooling(3, 2, 2, 1, 1, 1), (2, 4, 5), (3, 8)),
+    "SpatialUpSamplingNearest": Row(lambda: nn.SpatialUpSamplingNearest(2), (2, 3, 2), (3, 12)),
+    "BatchNormalization": Row(lambda: nn.BatchNormalization(4), (4,), (3, 5), excused=ONE_ROW),
+    "BatchNormalization of planes": Row(lambda: nn.BatchNormalization(2), (2, 3, 4), (3, 3, 4)),
+    "BatchNormalization in evaluation": Row(lambda: _evaluated(nn.BatchNormalization(4)), (4,), (3, 4, 5)),
     "BernoulliNoise": Row(lambda: nn.BernoulliNoise(0.4), (2, 3), (), low=0, high=1),
     "BernoulliNoise in evaluation": Row(lambda: _evaluated(nn.BernoulliNoise(0.4)), (4,), (), low=0, high=1),
     "GaussianNoise": Row(lambda: nn.GaussianNoise(0.5), (4,), ()),

@@ -31,6 +31,7 @@ class ndarray:
     size = property(lambda self: self._array.size)
     dtype = property(lambda self: self._array.dtype)
     itemsize = property(lambda self: self._array.itemsize)
+    strides = property(lambda self: self._array.strides)
     nbytes = property(lambda self: self._array.nbytes)
     flags = property(lambda self: self._array.flags)
     data = property(lambda self: types.SimpleNamespace(ptr=self._array.ctypes.data))
@@ -56,6 +57,9 @@ class ndarray:
 
     def reshape(self, *shape):
         return self._seen_as(self._array.reshape(*shape))
+
+    def transpose(self, *axes):
+        return self._seen_as(self._array.transpose(*axes))
 
     def view(self, dtype):
         return self._seen_as(self._array.view(dtype))
@@ -162,8 +166,8 @@ def _function(function, keywords=("out",)):
     return call
 
 
-for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "multiply", "divide",
-              "matmul", "isfinite", "logical_not"):
+for _name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs", "maximum", "minimum", "subtract", "multiply",
+              "divide", "matmul", "isfinite", "logical_not"):
     globals()[_name] = _function(getattr(np, _name))
 where = _function(np.where, ())
 sum = _function(np.sum, ("axis", "keepdims"))
@@ -245,6 +249,11 @@ class _Generator:
         return out
 
 
+def _as_strided(array, shape, strides):
+    return array._seen_as(np.lib.stride_tricks.as_strided(array._array, shape, strides))
+
+
+lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
 random = types.SimpleNamespace(Generator=_Generator, XORWOW=lambda seed, size: seed)
 devices = []  # whose number has been asked for
 

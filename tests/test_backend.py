@@ -148,6 +148,20 @@ def test_blocks_equal_the_whole(monkeypatch):
     assert backend.total(formula, x, y, 2.0) == pytest.approx(wanted.sum(), rel=1e-12)
 
 
+def test_blocks_follow_the_axes_as_they_lie_in_memory(monkeypatch):
+    """Planes (N, C, H, W) that lie as (H, C, W, N) are cut as one vector, and not into slices of scattered numbers."""
+    monkeypatch.setattr(elementwise, "BLOCK", 64)
+    x, y = (np.random.default_rng(seed).random((5, 2, 6, 8)).transpose(3, 1, 0, 2) for seed in (0, 1))
+    out, seen = np.zeros((5, 2, 6, 8)).transpose(3, 1, 0, 2), []
+
+    def watched(xp, x, y, factor):
+        seen.append(x.shape)
+        return formula(xp, x, y, factor)
+
+    backend.elementwise(watched, x, y, 2.0, out=out)
+    assert np.array_equal(out, formula(np, x, y, 2.0)) and set(seen) == {(60,)}
+
+
 def test_blocks_broadcast(monkeypatch):
     monkeypatch.setattr(elementwise, "BLOCK", 64)
     monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)

@@ -31,9 +31,10 @@ def pixels(path):
 
 @pytest.mark.parametrize(("model", "picture"), [
     ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png"),
-    ("categorical", "samples.png")])
+    ("categorical", "samples.png"), ("conv", "interpolations.png")])
 def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, picture):
-    assert main(["train", model, *TINY]) == 0
+    size = ["--planes", "2,3", "--batch-size", "16"] if model == "conv" else ["--hidden", "8"]
+    assert main(["train", model, "--images", "64", "--epochs", "2", *size]) == 0
     run = folder / "runs" / model
     names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "curve.png", picture}
     assert {path.name for path in run.iterdir()} == names
@@ -130,8 +131,9 @@ def test_out_needs_force_to_overwrite_and_only_runs_are(folder, capsys):
 def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(folder):
     assert main(["train", "vae", *TINY, "--out", "mine"]) == 0
     (folder / "mine" / "notes.txt").write_text("precious")
+    assert main(["explore", "mine"]) == 0 and (folder / "mine" / "latent.html").exists()
     assert main(["train", "vae", *TINY, "--out", "mine", "--code", "3", "--force"]) == 0
-    assert "samples.png" in os.listdir("mine") and "interpolations.png" not in os.listdir("mine")
+    assert "samples.png" in os.listdir("mine") and not {"interpolations.png", "latent.html"} & set(os.listdir("mine"))
     assert (folder / "mine" / "notes.txt").read_text() == "precious"
 
 
@@ -201,6 +203,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "vae", "--anneal-rate", "1e-4"], "unrecognized arguments: --anneal-rate"),
     (["train", "categorical", "--preset", "maddison"], "invalid choice: 'maddison'"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
+    (["explore", "runs/none"], "there is no checkpoint"),
     ([], "VERB"),
 ])
 def test_bad_arguments_are_explained(folder, capsys, arguments, message):
@@ -253,8 +256,8 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["train"], ["train", "denoising"], ["train", "categorical"],
-                 ["train", "aevb"], ["evaluate"], ["sample"], ["doctor"]):
+    for verb in ([], ["train"], ["train", "denoising"], ["train", "categorical"], ["train", "aevb"], ["evaluate"],
+                 ["sample"], ["explore"], ["step"], ["doctor"]):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
         assert stop.value.code == 0

@@ -14,7 +14,8 @@ from minivae.training import Training
 each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {}), ("bernoulli", {"temperature": 0.1, "samples": 3}),
           ("categorical", {"temperature": 0.1, "samples": 3}), ("categorical", {"straight_through": True}),
-          *(("aevb", {"likelihood": likelihood, "samples": 2}) for likelihood in models.CRITERIONS)]
+          *(("aevb", {"likelihood": likelihood, "samples": 2}) for likelihood in models.CRITERIONS),
+          ("conv", {"planes": (2,)}), ("conv", {"planes": (2, 3), "batch_normalization": True})]
 each_model = pytest.mark.parametrize(("name", "options"), MODELS, ids=str)
 CRITERIONS = {"BCE": nn.BCECriterion, "logits": nn.BCEWithLogitsCriterion, "mean": nn.GaussianNLLCriterion,
               "gaussian": nn.GaussianNLLCriterion}
@@ -96,6 +97,8 @@ def test_criterions_take_no_row_and_one_that_is_read_only_or_strided(kind, rows)
 @each_row
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_layers_take_read_only_arrays_of_any_size(row, rows):
+    if rows == 1 and "one row" in row.excused:
+        pytest.skip(f"{row.name} is excused from one row: {row.excused['one row']}")
     module, input = row.make().hold_noise(), row.input(rows=rows)
     wanted = copies(module.forward(input))
     grad_output = random_like(wanted)
@@ -126,7 +129,8 @@ def test_layers_refuse_integers_and_say_how_to_convert_them(row, dtype):
 def training(name, options, images=None, **batches):
     backend.manual_seed(0)
     images = rectangles(19, 4, 4, sides=(2, 2)) if images is None else images
-    model = models.build(name, image=(1, 4, 4), hidden=5, code=2, **options)
+    options = options if name == "conv" else {"hidden": 5} | options
+    model = models.build(name, image=(1, 4, 4), code=2, **options)
     return Training(model, Batches(images, **{"batch_size": 8, "by_epoch": True} | batches))
 
 

@@ -7,6 +7,7 @@ from minivae import backend, models, nn
 from minivae.errors import OptionError
 
 SMALL = {"image": (1, 4, 4), "hidden": 6}
+SMALL_OF = dict.fromkeys(models.BY_NAME, SMALL) | {"conv": {"image": (1, 4, 4), "planes": (3, 2)}}
 each_model = pytest.mark.parametrize("name", models.BY_NAME)
 
 
@@ -25,6 +26,7 @@ def test_networks_are_the_articles():
     assert sizes["categorical"] == [(576, 1152), (1152, 1152), (1152, 200), (200, 1152), (1152, 1152), (1152, 576)]
     sampler = models.categorical_vae(**SMALL).sampler
     assert [type(m).__name__ for m in sampler] == ["GumbelSoftmaxSampler", "HardOneHot"]
+    assert sizes["conv"] == [(288, 2), (288, 2), (2, 288)]
     assert sizes["aevb"] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
     assert models.SCHEDULES["vae"] == models.SCHEDULES["denoising"]
 
@@ -32,7 +34,7 @@ def test_networks_are_the_articles():
 @each_model
 @pytest.mark.parametrize("samples", [1, 3])
 def test_shapes_and_matching_criterion(name, samples):
-    model = models.build(name, samples=samples, **SMALL)
+    model = models.build(name, samples=samples, **SMALL_OF[name])
     logits = model.forward(x())
     assert logits.shape == (5 * samples, 1, 4, 4)
     criterion = model.criterion()
@@ -44,13 +46,13 @@ def test_shapes_and_matching_criterion(name, samples):
 
 @each_model
 def test_flat_images_and_image_rows_are_one(name):
-    model = models.build(name, **SMALL).evaluate().hold_noise()
+    model = models.build(name, **SMALL_OF[name]).evaluate().hold_noise()
     assert np.array_equal(np.array(model.forward(x())), model.forward(x().reshape(5, 16)))
 
 
 @each_model
 def test_what_is_returned_is_new_and_a_probability(name):
-    model = models.build(name, **SMALL)
+    model = models.build(name, **SMALL_OF[name])
     for give in (lambda: model.reconstruct(x()), lambda: model.sample(5), lambda: model.reconstruct(x(), sample=True)):
         first = give()
         kept = first.copy()
@@ -96,7 +98,7 @@ def test_discrete_codes_are_hard_in_evaluation_only_or_straight_through(make):
 
 @each_model
 def test_samples_come_from_the_prior(name):
-    model = models.build(name, **SMALL)
+    model = models.build(name, **SMALL_OF[name])
     z = model.kl.sample_prior(400, model.code)
     assert z.shape == (400, model.code)
     assert set(np.unique(z)) == {0, 1} if name in ("bernoulli", "categorical") else abs(z.std() - 1) < 0.1
@@ -134,6 +136,35 @@ def test_without_hidden_layers_coders_are_linear():
     model = models.bernoulli_vae(image=(4, 4), hidden=0, code=3)
     assert [(m.n_in, m.n_out) for m in model.find_modules(nn.Linear)] == [(16, 3), (3, 16)]
     assert not model.find_modules(nn.ReLU)
+
+
+def test_the_convolutional_network():
+    model = models.conv_vae()
+    encoder, decoder = ([type(m).__name__.removeprefix("Spatial") for m in part]
+                        for part in (model.encoder, model.decoder))
+    assert encoder == ["View", *["Convolution", "ReLU", "MaxPooling"] * 3, "View", "ConcatTable"]
+    assert decoder == ["Linear", "ReLU", "View", *["UpSamplingNearest", "Convolution", "ReLU"] * 2,
+                       "UpSamplingNearest", "Convolution", "View"]
+    assert [(m.planes_in, m.planes_out) for m in model.find_modules(nn.SpatialConvolution)] == [
+        (1, 8), (8, 16), (16, 32), (32, 16), (16, 8), (8, 1)]
+    assert model.decoder[2].sizes == (32, 3, 3) and models.SCHEDULES["conv"]["batch_size"] == 8
+    colour = models.conv_vae(image=(3, 8, 4), planes=(5, 4), batch_normalization=True)
+    assert colour.forward(np.zeros((2, 3, 8, 4), np.float32)).shape == (2, 3, 8, 4)
+    assert [m.features for m in colour.find_modules(nn.BatchNormalization)] == [5, 4, 5]
+    assert models.conv_vae(image=(28, 28), planes=(2, 3)).sample(4).shape == (4, 28, 28)
+    for image, planes in (((1, 28, 28), (8, 16, 32)), ((1, 8, 8), ()), ((1, 8, 6), (1, 1))):
+        with pytest.raises(OptionError, match="cannot be halved"):
+            models.conv_vae(image=image, planes=planes)
+
+
+def test_codes_are_decoded_by_the_running_statistics_and_leave_them_alone():
+    model = models.conv_vae(**SMALL_OF["conv"], batch_normalization=True)
+    model.forward(x())
+    before, z = model.state_dict(), np.random.default_rng(1).standard_normal((4, 2)).astype(np.float32)
+    together, alone = model.decode(z), model.decode(z[:1])
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5)
+    assert all(np.array_equal(array, before[path]) for path, array in model.state_dict().items())
+    assert all(module.train for module in model.list_modules())
 
 
 def test_unknown_names_are_refused():

@@ -18,8 +18,8 @@ from minivae.training import Training
 
 elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {"samples": 2}), ("aevb", {}),
-          ("categorical", {"samples": 2}),
-          ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"})]
+          ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"}),
+          ("conv", {"planes": (4, 2), "batch_normalization": True}), ("categorical", {"samples": 2})]
 TOO_LONG = 120  # seconds: whoever waits so long waits for ever
 BATCH, HIDDEN = 440, 560  # 440 rows of 560 units, of 576 pixels, and 576·560 weights: all are shared out
 
@@ -30,7 +30,8 @@ warned = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWa
 def trained(name, options, seed=3, steps=6):
     """A digest of all that a training of large layers ends with."""
     backend.manual_seed(seed)
-    model = models.build(name, image=(1, 24, 24), hidden=HIDDEN, **options)
+    options = options if name == "conv" else {"hidden": HIDDEN} | options
+    model = models.build(name, image=(1, 24, 24), **options)
     training = Training(model, Batches(rectangles(1000), BATCH))
     training.run(steps, progress=False)
     assert np.isfinite(training.parameters).all()

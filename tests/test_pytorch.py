@@ -11,7 +11,7 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.models import aevb, bernoulli_vae, categorical_vae, denoising_vae, vae
+from minivae.models import aevb, bernoulli_vae, categorical_vae, conv_vae, denoising_vae, vae
 from minivae.optim import adam, sgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this comparison")
@@ -30,6 +30,8 @@ CASES = [
     *(pytest.param(aevb, {"likelihood": each, "samples": 5, "image": (28, 28)}, id=f"aevb-{each}")
       for each in ("bernoulli", "gaussian", "identity_gaussian")),
     pytest.param(aevb, {"likelihood": "gaussian", "log_var_floor": None, "image": (6, 5)}, id="aevb-without-floor"),
+    pytest.param(conv_vae, {}, id="conv"),
+    pytest.param(conv_vae, {"image": (3, 8, 12), "planes": (4, 5), "samples": 3, "beta": 0.7}, id="conv-3-samples"),
     pytest.param(vae, SMALL, id="vae-3-samples"),
     pytest.param(denoising_vae, {**SMALL, "p": 0.3}, id="denoising-3-samples"),
     pytest.param(bernoulli_vae, {**SMALL, "code": 7, "temperature": 0.5}, id="bernoulli-3-samples"),
@@ -69,7 +71,7 @@ def mlp(x, weights):
 
 def gaussian_code(h, weights, noise, samples):
     """Heads for mean and log-variance, the last four weights -> (code, KL)."""
-    h = torch.relu(mlp(h, weights[:-4]))
+    h = torch.relu(mlp(h, weights[:-4])) if weights[:-4] else h
     mean, log_var = F.linear(h, *weights[-4:-2]), F.linear(h, *weights[-2:])
     kl = torch.distributions.kl_divergence(Normal(mean, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum()
     std = torch.exp(log_var / 2)
@@ -96,9 +98,19 @@ def categorical_code(h, weights, noise, samples, temperature, categories):
 
 def plain_pytorch(make, options, weights, x, noise):
     """(logits, reconstruction, KL, total): one training step's forward pass, the target held constant."""
-    samples, h = options.get("samples", 1), x.flatten(1)
+    samples, h, depth = options.get("samples", 1), x.flatten(1), len(options.get("planes", (8, 16, 32)))
     if make is aevb:
         return plain_aevb(options, weights, x, noise[0], samples)
+    if make is conv_vae:
+        h = x
+        for k in range(0, 2 * depth, 2):
+            h = F.max_pool2d(torch.relu(F.conv2d(h, *weights[k:k + 2], padding=1)), 2)
+        z, kl = gaussian_code(h.flatten(1), weights[2 * depth:2 * depth + 4], noise[-1], samples)
+        z = torch.relu(F.linear(z, *weights[2 * depth + 4:2 * depth + 6])).reshape(-1, *h.shape[1:])
+        for k in range(2 * depth + 6, len(weights), 2):
+            z = torch.relu(z) if k > 2 * depth + 6 else z
+            z = F.conv2d(F.interpolate(z, scale_factor=2), *weights[k:k + 2], padding=1)
+        return losses(z, x, kl, options)
     if make is denoising_vae:
         h = torch.where(noise[0] < options.get("p", 0.1), 1 - h, h)
     if make is bernoulli_vae:
@@ -108,7 +120,11 @@ def plain_pytorch(make, options, weights, x, noise):
                                  options.get("categories", 10))
     else:
         z, kl = gaussian_code(h, weights[:8], noise[-1], samples)
-    logits = mlp(z, weights[-6:]).reshape(-1, *x.shape[1:])
+    return losses(mlp(z, weights[-6:]).reshape(-1, *x.shape[1:]), x, kl, options)
+
+
+def losses(logits, x, kl, options):
+    samples = options.get("samples", 1)
     target = x.detach().repeat_interleave(samples, 0)
     reconstruction = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / samples
     return logits, reconstruction, kl, reconstruction + options.get("beta", 1) * kl

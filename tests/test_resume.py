@@ -25,6 +25,8 @@ RUNS = {  # every model, likelihood, data set and way of drawing
     "categorical straight": ["categorical", "--categories", "3", "--straight-through"],
     "categorical jang": ["categorical", "--preset", "jang", "--anneal-rate", "0.1", "--anneal-every", "3"],
     "bernoulli annealed": ["bernoulli", "--temperature", "2", "--anneal-rate", "0.1", "--anneal-every", "4"],
+    "conv": ["conv", "--planes", "2,3"],
+    "conv normalized": ["conv", "--planes", "3", "--batch-normalization"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
 
@@ -36,7 +38,8 @@ def run(tmp_path, monkeypatch, small_mnist):
     monkeypatch.setattr(pictures, "draw", lambda model, folder, data, protocol: [])  # most of the time, and none of it
 
     def run(name, out, epochs, *more):
-        options = ["--images", "70", "--hidden", "8", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
+        options = ["--images", "70", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
+        options += [] if name.startswith("conv") else ["--hidden", "8"]
         mnist = {"mnist", "jang"} & set(RUNS[name]) or (RUNS[name][0] == "aevb" and "rectangles" not in RUNS[name])
         options += ["--root", str(small_mnist)] if mnist else []
         assert main(["train", *RUNS[name], *options, "--out", out, *more]) == 0
@@ -143,7 +146,7 @@ def test_data_that_have_moved_are_found(run, tmp_path, small_mnist):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, categorical, aevb, or --resume RUN"),
+    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, categorical, aevb, conv, or "),
     (["train", "vae", "--resume", "mine"], "so `vae` does not go with it"),
     (["train", "--epochs", "2", "vae"], "options of a new run stand after the model"),
     (["train", "--resume", "absent"], "there is no run absent"),

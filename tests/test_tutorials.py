@@ -26,11 +26,8 @@ def run(path, tmp_path, fast):
     assert not list(tmp_path.iterdir()), "a tutorial writes no files"
 
 
-LAST = 17
-
-
-def test_there_are_seventeen():
-    assert [path.name[:2] for path in TUTORIALS] == [f"{number:02}" for number in range(1, LAST + 1)]
+def test_they_are_numbered_from_1_to_17():
+    assert [path.name[:2] for path in TUTORIALS] == [f"{number:02}" for number in range(1, 18)]
 
 
 @each
@@ -52,7 +49,7 @@ def test_its_form(path):
     assert text.startswith("# %% [markdown]\n# # " + path.name[:2]) and len(text.splitlines()) <= 150
     code = [cell for cell in cells if any(line and not line.startswith("#") for line in cell.splitlines())]
     assert "assert " in code[-1]
-    if path.name[:2] != f"{LAST}":
+    if path != TUTORIALS[-1]:
         following = next(each.stem for each in TUTORIALS if each.name[:2] == f"{int(path.name[:2]) + 1:02}")
         assert re.search(rf"Next:.*{following}|Next:.*{following[:2]}", text)
     for node in ast.walk(ast.parse(text)):

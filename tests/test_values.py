@@ -271,6 +271,9 @@ def test_sequential_separate_verbs_equal_backward():
     lambda: nn.BernoulliSampler(temperature=0), lambda: nn.GumbelSoftmaxSampler(temperature=0),
     lambda: nn.GaussianSampler(samples=0), lambda: nn.Clamp(), lambda: nn.Clamp(2, 1), lambda: nn.HardOneHot(0),
     lambda: nn.BCECriterion(samples=1.5), lambda: nn.Linear(0, 3), lambda: nn.Linear(3, 2.5),
+    lambda: nn.SpatialConvolution(1, 2, 3, 0), lambda: nn.SpatialConvolution(1, 2, 3, 3, padw=-1),
+    lambda: nn.SpatialMaxPooling(2, 2, padw=2), lambda: nn.SpatialUpSamplingNearest(1.5),
+    lambda: nn.BatchNormalization(0), lambda: nn.BatchNormalization(2, epsilon=0),
     lambda: nn.GaussianNoise(float("nan")), lambda: nn.GaussianKL(beta=-1), lambda: nn.GaussianSampler(samples=True),
     lambda: nn.CategoricalKL(categories=0)])
 def test_impossible_options_are_refused(make):
@@ -296,5 +299,10 @@ def test_errors_name_the_module_by_its_path_and_the_likely_cause():
         model.forward(np.zeros((16, 28, 28), np.float32))
     with pytest.raises(ShapeError, match=r"one row still needs a batch axis: x\[None\]"):
         model.forward(np.zeros(784, np.float32))
+    with pytest.raises(ShapeError, match=r"has shape \(2, 24, 24\), expected \(N, 1, H, W\); put View\(planes, height, "
+                                         r"width\) before it$"):
+        nn.SpatialConvolution(1, 8, 3, 3).forward(np.zeros((2, 24, 24), np.float32))
+    with pytest.raises(ShapeError, match=r"SpatialConvolution\(1 -> 8, 5×3\): .* smaller than one window of 5×3; take"):
+        nn.SpatialConvolution(1, 8, 5, 3).forward(np.zeros((2, 1, 3, 3), np.float32))
     with pytest.raises(MinivaeError, match="scale pixels first"):
         model.forward(np.zeros((16, 784), np.uint8))

@@ -147,4 +147,4 @@ assert mv.gradcheck(model, batch).ok and model.get_parameters()[0].shape == (4 +
 assert list(model.state_dict()) == ["0.weight", "2.weight", "2.bias"]
 
 # %% [markdown]
-# This was the last tutorial. Next: the exercises, from 01_relu to the bug hunt, or a layer of your own.
+# Next: 15 Share weights, what a layer gains by using the same weights everywhere; or a layer of your own.

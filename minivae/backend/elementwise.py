@@ -127,10 +127,9 @@ def _is_shared(size):
 def _cut(arrays, shape, size, block):
     """(how to flatten the arrays or None, length of the axis that is cut, its elements in a block)."""
     if all(a.shape == shape for a in arrays):
-        if all(a.flags.c_contiguous for a in arrays):
-            return (lambda a: a.reshape(-1)), size, _even(size, block)
-        if all(a.flags.f_contiguous for a in arrays):
-            return (lambda a: a.T.reshape(-1)), size, _even(size, block)
+        order = sorted(range(len(shape)), key=lambda axis: -arrays[0].strides[axis])  # as the axes lie in memory
+        if all(a.transpose(order).flags.c_contiguous for a in arrays):
+            return (lambda a: a.transpose(order).reshape(-1)), size, _even(size, block)
     return None, shape[0], _even(shape[0], max(1, block * shape[0] // size))
 
 

@@ -4,10 +4,10 @@ import argparse
 import sys
 
 import minivae
-from minivae.cli import doctor, evaluate, profile, sample, step, train
+from minivae.cli import doctor, evaluate, explore, profile, sample, step, train
 from minivae.errors import MinivaeError
 
-VERBS = (train, evaluate, sample, step, profile, doctor)
+VERBS = (train, evaluate, sample, explore, step, profile, doctor)
 
 
 def main(arguments=None):

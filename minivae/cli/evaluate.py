@@ -4,10 +4,9 @@ import json
 import time
 from pathlib import Path
 
-from minivae import checkpoint, evaluation
+from minivae import evaluation
 from minivae.cli import options
-from minivae.data import data_set
-from minivae.errors import OptionError
+from minivae.cli.subjects import tested
 from minivae.files import atomic
 
 
@@ -30,10 +29,8 @@ def add_to(verbs):
 
 
 def run(args):
-    model, config = checkpoint.load_model(args.folder)
-    source = _source(config, args)
-    given = args.root is not None or "root" not in source  # a folder that a file names is read from, never written to
-    data = data_set.build(**source | {"images": 1} | ({} if given else {"download": False}))
+    model, config, data = tested(args.folder, args.root)
+    source = config["data"]
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
     print(f"{args.folder}: {config['model']} on {len(images)} test images of {source['name']}{how}")
@@ -55,13 +52,6 @@ def run(args):
         file.write(json.dumps(found, indent=2) + "\n")
     print(f"written to {path}")
     return 0
-
-
-def _source(config, args):
-    """What builds the data again: {"name": ..., and its options}."""
-    if "name" not in config.get("data", {}):
-        raise OptionError(f"{args.folder} does not say what data it learned from; `minivae train` writes runs that do")
-    return config["data"] | ({} if args.root is None else {"root": str(args.root)})
 
 
 def _estimates(model, config, images, scale, args):

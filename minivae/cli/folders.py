@@ -7,7 +7,7 @@ from minivae.errors import OptionError
 from minivae.files import strays
 
 FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png", "samples.png",
-         "curve.png", "codes.png", "evaluation.json")
+         "curve.png", "codes.png", "evaluation.json", "latent.html")
 
 
 def claim(out, name, force):

@@ -19,6 +19,11 @@ def whole(text):
     return _number(text, int, lambda value: value >= 1, "a whole number from 1")
 
 
+def wholes(text):
+    """Whole numbers from 1, with commas between."""
+    return [whole(part) for part in text.split(",")]
+
+
 def count(text):
     """A whole number from 0."""
     return _number(text, int, lambda value: value >= 0, "a whole number from 0")

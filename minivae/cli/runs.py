@@ -102,7 +102,8 @@ def train(training, config, folder, data):
 
     def keep():
         checkpoint.save(folder / checkpoint.NAME, training, config)
-        (folder / "evaluation.json").unlink(missing_ok=True)  # of an earlier checkpoint
+        for name in ("evaluation.json", "latent.html"):  # of an earlier checkpoint
+            (folder / name).unlink(missing_ok=True)
         tqdm.write(_progress(training, data, length))
 
     if training.steps < epochs * length:

@@ -1,164 +1,48 @@
-"""minivae step: walk through one forward and one backward pass in the terminal."""
+"""minivae step: walk through one forward and one backward pass, in the terminal or on a page."""
 
-import cmd
-
-import numpy as np
+from pathlib import Path
 
 from minivae import backend
-from minivae.cli import options
+from minivae.cli import options, pages
 from minivae.cli.subjects import NAMES, subject
+from minivae.cli.walk import Walk
 from minivae.data import Redrawn
+from minivae.debug.nudging import nudges
 from minivae.debug.tracing import trace
-from minivae.errors import MinivaeError
+from minivae.errors import OptionError
+from minivae.figures.step_page import step_page
 
 
 def add_to(verbs):
     verb = verbs.add_parser(
         "step", help="walk through a forward and a backward pass", formatter_class=options.Help,
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
-        "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.")
+        "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.  "
+        "--html writes the pass of one image as a page instead, for a browser, where weights can be nudged too.")
     verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
-    verb.add_argument("--images", type=options.whole, metavar="N", default=2, help="images in the batch")
+    verb.add_argument("--images", type=options.whole, metavar="N", default=None,
+                      help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
+    verb.add_argument("--html", type=Path, metavar="FILE", default=None, help="write the page to this file, and end")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0,
                       help="of the noise, and of a new model's weights")
     verb.set_defaults(run=run)
 
 
 def run(args):
+    if args.html is not None and args.images not in (None, 1):
+        raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
     model, data, _ = subject(args.what, args.seed)
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
-    images = images[:args.images].astype(model.dtype) * model.dtype.type(data.scale)
-    recorded = trace(model.training(), backend.from_numpy(images, like=model.backend), seed=args.seed)
-    if args.table:
+    images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
+    x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)
+    recorded = trace(model.training(), x, seed=args.seed)
+    if args.html is not None:
+        path = Path(args.what)
+        name = (path.parent if path.is_file() else path).resolve().name
+        pages.write(args.html, step_page(recorded, name, nudges(model, x, recorded)))
+    elif args.table:
         print(recorded)
     else:
         Walk(recorded).cmdloop()
     return 0
-
-
-class Walk(cmd.Cmd):
-    """The prompt.  Each command is a method; its docstring is its help."""
-
-    prompt = "(step) "
-
-    def __init__(self, recorded, **streams):
-        super().__init__(**streams)
-        self.use_rawinput = not streams
-        self.trace, self.at, self.watched = recorded, 0, []
-        self.intro = (f"{len(recorded)} steps: forward, the criterion, backward.\nnext (n), into (i), back (b), print "
-                      "(p), watch (w), list (l), goto, nonfinite, quit (q); help NAME\n\n" + self._here())
-
-    def do_next(self, line):
-        """next [N]: on to the next step of this module, over those inside it; N times"""
-        for _ in range(self._count(line)):
-            target = self.at + 1 + self.step.inside
-            if target >= len(self.trace):
-                return self._say("that was the last step; back, goto N, or quit")
-            self.at = target
-        return self._show()
-
-    def do_into(self, line):
-        """into: on to the very next step, inside this one if there are any"""
-        if self.at + 1 >= len(self.trace):
-            return self._say("that was the last step; back, goto N, or quit")
-        self.at += 1
-        return self._show()
-
-    def do_back(self, line):
-        """back [N]: to the step before; N times"""
-        self.at = max(0, self.at - self._count(line))
-        self._show()
-
-    def do_goto(self, line):
-        """goto N: to step N;  goto PATH: to the next step of that module, such as encoder.2"""
-        if line.strip().isdecimal() and int(line) < len(self.trace):
-            self.at = int(line)
-            return self._show()
-        found = [step.number for step in self.trace if step.path == line.strip()]
-        if not found:
-            return self._say(f"no step {line!r}; they go from 0 to {len(self.trace) - 1}, and list shows the paths")
-        self.at = next((number for number in found if number > self.at), found[0])
-        return self._show()
-
-    def do_print(self, line):
-        """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else its summary"""
-        if not line:
-            return self._show()
-        try:
-            with np.printoptions(precision=5, suppress=True, threshold=4000, linewidth=118):
-                self._say(f"{line} {self.step[line].shape} =\n{self.step[line]}")
-        except MinivaeError as error:
-            self._say(str(error))
-        return None
-
-    def do_watch(self, line):
-        """watch PATH or NAME: show at every step what that module, or the array of that name, was last; again: stop"""
-        if line in self.watched:
-            self.watched.remove(line)
-        elif line:
-            self.watched.append(line)
-        self._say(f"watching {', '.join(self.watched) or 'nothing'}")
-
-    def do_list(self, line):
-        """list: the steps around this one"""
-        for step in self.trace[max(0, self.at - 5):self.at + 8]:
-            self._say(f"{'->' if step.number == self.at else '  '} {step.number:>3}  {'  ' * step.depth}"
-                      f"{step.title}.{step.verb}")
-
-    def do_nonfinite(self, line):
-        """nonfinite: to the first step that made a NaN or an infinity"""
-        step = self.trace.first_nonfinite()
-        if step is None:
-            return self._say("every number is finite")
-        self.at = step.number
-        return self._show()
-
-    def do_quit(self, line):
-        """quit: end"""
-        return True
-
-    do_n, do_i, do_b, do_p, do_w, do_l, do_q = do_next, do_into, do_back, do_print, do_watch, do_list, do_quit
-
-    def do_EOF(self, line):
-        """end of input: quit"""
-        self._say("")
-        return True
-
-    def emptyline(self):
-        return self.do_next("")
-
-    def default(self, line):
-        self._say(f"unknown command {line.split()[0]!r}; help lists them")
-
-    def get_names(self):
-        """What help lists: not the one-letter forms, nor the end of the input."""
-        return [name for name in super().get_names() if name.startswith("do_") and len(name) > 4 and name != "do_EOF"]
-
-    @property
-    def step(self):
-        return self.trace[self.at]
-
-    def _here(self):
-        lines = [str(self.step)]
-        if self.step.inside:
-            lines.append(f"({self.step.inside} steps inside: into walks through them, next passes over them)")
-        for watched in self.watched:
-            if watched == self.step.path:
-                continue
-            for step in self.trace[:self.at + 1][::-1]:
-                record = next((each for each in (*step.made, *step.given) if watched in (step.path, each.name)), None)
-                if record is not None:
-                    lines.append(f"watch {watched}: [{step.number}] {step.title}.{step.verb}  "
-                                 + "  ".join(record.row()))
-                    break
-        return "\n".join(lines)
-
-    def _show(self):
-        self._say(self._here())
-
-    def _say(self, text):
-        self.stdout.write(text + "\n")
-
-    def _count(self, line):
-        return int(line) if line.strip().isdecimal() and int(line) > 0 else 1

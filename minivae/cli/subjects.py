@@ -7,7 +7,7 @@ from minivae.data import data_set
 from minivae.errors import OptionError
 
 DATA = {"vae": "rectangles", "denoising": "rectangles", "bernoulli": "rectangles", "categorical": "rectangles",
-        "aevb": "mnist"}  # of its article
+        "aevb": "mnist", "conv": "rectangles"}  # of its article
 NAMES = ", ".join(models.BY_NAME)
 
 
@@ -21,3 +21,17 @@ def subject(what, seed=0):
     except OptionError as error:
         raise OptionError(f"{what!r} is no run and none of {NAMES}: {error}") from error
     return model, data_set.build(**config["data"]), models.SCHEDULES[config["model"]] | config.get("training", {})
+
+
+def tested(folder, root=None):
+    """(model, configuration, data set) of a trained run, whose test images are what it is wanted for.
+
+    `root` says where MNIST's files are, if they have moved; a folder that only the run names is never written to.
+    """
+    model, config = checkpoint.load_model(folder)
+    if "name" not in config.get("data", {}):
+        raise OptionError(f"{folder} does not say what data it learned from; `minivae train` writes runs that do")
+    source = config["data"] | ({} if root is None else {"root": str(root)})
+    given = root is not None or "root" not in source
+    data = data_set.build(**source | {"images": 1} | ({} if given else {"download": False}))
+    return model, config | {"data": source}, data

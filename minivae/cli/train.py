@@ -22,6 +22,7 @@ MODELS = {
     "bernoulli": "the Bernoulli VAE, code of 50 bits",
     "categorical": "the categorical VAE, code of 20 variables of 10 categories",
     "aevb": "Kingma and Welling's model with one of three likelihoods",
+    "conv": "a VAE of convolutions, code of 2 numbers",
 }
 MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, help)
     "likelihood": ("--likelihood", options.one_of(*models.CRITERIONS), "NAME",
@@ -31,11 +32,14 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
     "code": ("--code", options.whole, "N", "size of the latent code: numbers, bits or categorical variables"),
     "categories": ("--categories", options.whole, "C", "of each variable of the code"),
     "hidden": ("--hidden", options.count, "N", "units of each hidden layer"),
+    "planes": ("--planes", options.wholes, "A,B,...", "planes that each convolution of the encoder makes; a pooling "
+               "after it halves the image, and the decoder does all that in reverse"),
+    "batch_normalization": ("--batch-normalization", bool, None, "normalize what comes out of a convolution"),
     "samples": ("--samples", options.whole, "L", "draws of the code for each image"),
     "beta": ("--beta", options.rate, "BETA", "weight of the KL divergence in what is minimised"),
     "p": ("--noise", options.probability, "P", "probability that a pixel is flipped"),
     "temperature": ("--temperature", options.positive, "T", "of the relaxed codes, at the first step"),
-    "straight_through": ("--straight-through", None, None, "hard codes in training too; the gradient is an estimate"),
+    "straight_through": ("--straight-through", bool, None, "hard codes in training too; the gradient is an estimate"),
 }
 
 TRAINING = ("epochs", "batch_size", "learning_rate", "learning_rate_decay", "momentum", "anneal_rate", "anneal_floor",
@@ -66,10 +70,11 @@ def _add_options(kind, name):
     schedule, known = models.SCHEDULES[name], inspect.signature(models.BY_NAME[name]).parameters
 
     def add(option, type, metavar, default, help, **more):
+        default = ",".join(map(str, default)) if isinstance(default, tuple) else default  # as one types it
         kind.add_argument(option, type=type, metavar=metavar, default=default, help=help, **more)
 
     for parameter, (option, type, metavar, help) in MODEL_OPTIONS.items():
-        if parameter in known and type is None:
+        if parameter in known and type is bool:
             kind.add_argument(option, action="store_true", help=help)
         elif parameter in known:
             add(option, type, metavar, schedule.get(parameter, known[parameter].default), help, dest=parameter)

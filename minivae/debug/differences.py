@@ -72,17 +72,17 @@ def compare(name, array, analytic, objective, step, tolerance):
     numeric, kink = np.zeros(array.shape), np.zeros(array.shape, dtype=bool)
     centre = objective()
     for index in np.ndindex(array.shape):
-        below, above = _one_sided(array, index, objective, centre, step)
+        below, above = one_sided(array, index, objective, centre, step)
         numeric[index] = (below + above) / 2
         if analytic.shape == array.shape and abs(above - below) > 10 * step * max(1.0, abs(below), abs(above)):
             # at half the step the gap of a smooth function is half as wide, that of a corner as it was
-            nearer = np.diff(_one_sided(array, index, objective, centre, step / 2))[0]
+            nearer = np.diff(one_sided(array, index, objective, centre, step / 2))[0]
             low, high = sorted((below, above))
             kink[index] = abs(nearer) > 0.75 * (high - low) and low <= analytic[index] <= high
     return ArrayCheck(name, analytic, numeric, kink, tolerance)
 
 
-def _one_sided(array, index, objective, centre, step):
+def one_sided(array, index, objective, centre, step):
     """(difference quotient to the left, to the right) of the objective when that entry moves; it is put back."""
     kept = array[index]
     array[index] = kept - step

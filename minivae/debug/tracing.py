@@ -1,119 +1,14 @@
 """One forward and one backward pass, verb by verb, with every number that moves."""
 
-import html
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from minivae import backend
 from minivae.debug.behaviour import random_like
-from minivae.debug.tables import columns, mapped, named
-from minivae.errors import OptionError
-
-
-@dataclass
-class Recorded:
-    """A copy of one array as it was, and what can be said of it in a line."""
-
-    name: str
-    array: np.ndarray
-    shared: str = ""  # whose memory it was in: "input", "grad_output", or its own
-
-    @property
-    def nonfinite(self):
-        """How many entries are infinite or not a number."""
-        return int((~np.isfinite(self.array)).sum())
-
-    @property
-    def zeros(self):
-        """Share of entries that are 0."""
-        return float((self.array == 0).mean()) if self.array.size else 0.0
-
-    def row(self):
-        """[name, shape, dtype, min, mean, max, std, zeros, note]: the columns of a trace's table, as text."""
-        finite = self.array[np.isfinite(self.array)]
-        with np.errstate(all="ignore"):
-            numbers = [f"{f(finite.astype(np.float64)):.4g}" if finite.size else "-"
-                       for f in (np.min, np.mean, np.max, np.std)]
-        notes = [f"{self.nonfinite} not finite"] * bool(self.nonfinite) + [f"is {self.shared}"] * bool(self.shared)
-        shape = "×".join(map(str, self.array.shape)) or "number"
-        return [self.name, shape, str(self.array.dtype), *numbers, f"{self.zeros:.0%}", ", ".join(notes)]
-
-
-@dataclass
-class Step:
-    """One call of a verb.  `arrays`: what went in and what came out, by name; `inside`: the steps that it called."""
-
-    number: int
-    path: str
-    title: str
-    verb: str
-    depth: int
-    given: list[Recorded] = field(default_factory=list)
-    made: list[Recorded] = field(default_factory=list)
-    inside: int = 0  # how many of the following steps happened within this one
-
-    @property
-    def arrays(self):
-        """{name: array}, copies: "input", "output", "grad_output", "grad_weight", ..."""
-        return {each.name: each.array for each in (*self.given, *self.made)}
-
-    def __getitem__(self, name):
-        """The array of that name."""
-        if name not in self.arrays:
-            raise OptionError(f"step {self.number} has no {name!r}; it has {', '.join(self.arrays)}")
-        return self.arrays[name]
-
-    def __str__(self):
-        rows = [each.row() for each in (*self.given, *self.made)]
-        lines = [f"[{self.number}] {self.title}.{self.verb}", *columns([HEADER[2:], *rows], left=(0, 1, 2, 8))]
-        with np.printoptions(precision=4, suppress=True, threshold=60, edgeitems=3, linewidth=110):
-            lines += [f"{each.name} =\n{each.array}" for each in self.made]
-        return "\n".join(lines)
-
-
-HEADER = ["step", "verb", "array", "shape", "dtype", "min", "mean", "max", "std", "zeros", ""]
-
-
-class Trace:
-    """The steps of one pass, in the order in which they happened.  `trace[k]` is one; print it, or the whole."""
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    def __len__(self):
-        return len(self.steps)
-
-    def __getitem__(self, number):
-        return self.steps[number]
-
-    def __iter__(self):
-        return iter(self.steps)
-
-    def first_nonfinite(self):
-        """The first step that made an infinite number or a NaN from arrays that held none, or None."""
-        for step in self.steps:
-            if step.inside == 0 and any(each.nonfinite for each in step.made) and not any(
-                    each.nonfinite for each in step.given):
-                return step
-        return None
-
-    def rows(self):
-        """The table: a row for each array that a step made, as text in the columns of HEADER."""
-        return [[str(step.number) if k == 0 else "", "  " * step.depth + f"{step.title}.{step.verb}" if k == 0 else "",
-                 *each.row()] for step in self.steps for k, each in enumerate(step.made)]
-
-    def __str__(self):
-        return "\n".join(columns([HEADER, *self.rows()], left=(0, 1, 2, 3, 4, 10)))
-
-    def _repr_html_(self):
-        def cells(row, tag):
-            style = "text-align: left; white-space: pre"
-            return "".join(f"<{tag} style='{style}'>{html.escape(each)}</{tag}>" for each in row)
-
-        body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows())
-        return f"<table><thead><tr>{cells(HEADER, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+from minivae.debug.steps import Recorded, Step, Trace
+from minivae.debug.tables import mapped, named
+from minivae.nn import Module
 
 
 def trace(model, input, criterion=None, target=None, seed=0):
@@ -151,8 +46,9 @@ def _recording(twin, criterion, steps):
 
         def watched(*arguments, **options):
             depth = sum(each.inside < 0 for each in steps)
-            step = Step(len(steps), path, title, verb, depth, _record(given, arguments), inside=-1)
+            step = Step(len(steps), path, title, verb, depth, type(owner), _record(given, arguments), inside=-1)
             steps.append(step)
+            step.parameters = _parameters(owner) if verb == "update_output" else []
             result = plain(*arguments, **options)
             step.inside = len(steps) - step.number - 1
             step.made = made(owner, result, arguments)
@@ -162,7 +58,7 @@ def _recording(twin, criterion, steps):
         wrapped.append((owner, verb))
 
     for path, module in twin.named_modules():
-        wrap(module, path, "update_output", ("input",), _result("output", ("input",)))
+        wrap(module, path, "update_output", ("input",), _result("output", ("input",), _kept(module)))
         if module.children():
             wrap(module, path, "backward", ("input", "grad_output"), _result("grad_input", ("input", "grad_output")))
         else:
@@ -185,14 +81,20 @@ def _record(names, values):
             for name, value in zip(names, values) for name, array in named(name, value)]
 
 
-def _result(name, sources):
-    """What a verb returned, and whether that is the memory of something it was given."""
+def _kept(module):
+    """What a forward pass leaves in a module beside its output, such as the noise of a sampler."""
+    return [name for name in module.state_names if name not in Module.state_names]
+
+
+def _result(name, sources, kept=()):
+    """What a verb returned, and whether that is the memory of something it was given; and what it `kept`."""
     def made(owner, result, arguments):
         records = _record((name,), (result,))
         given = [pair for source, value in zip(sources, arguments) for pair in named(source, value)]
         for record, (_, array) in zip(records, named(name, result)):
             record.shared = next((source for source, each in given if _same_memory(array, each)), "")
-        return records
+        left = [each for each in kept if getattr(owner, each) is not None]
+        return records + _record(left, [getattr(owner, each) for each in left])
     return made
 
 
@@ -201,6 +103,10 @@ def _same_memory(a, b):
 
 
 def _gradients(owner, result, arguments):
-    return _record([f"grad_{name}" for name in owner.parameter_names if getattr(owner, name) is not None],
-                   [getattr(owner, "grad_" + name) for name in owner.parameter_names
-                    if getattr(owner, name) is not None])
+    return _parameters(owner, "grad_")
+
+
+def _parameters(owner, prefix=""):
+    """The parameters that a module has, or their gradients; a criterion has none."""
+    names = [name for name in getattr(owner, "parameter_names", ()) if getattr(owner, name) is not None]
+    return _record([prefix + name for name in names], [getattr(owner, prefix + name) for name in names])

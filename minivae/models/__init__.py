@@ -10,12 +10,14 @@ from minivae.models.categorical_vae import SCHEDULE as CATEGORICAL_SCHEDULE
 from minivae.models.categorical_vae import categorical_vae
 from minivae.models.aevb import SCHEDULE as AEVB_SCHEDULE
 from minivae.models.aevb import aevb
+from minivae.models.conv_vae import SCHEDULE as CONV_SCHEDULE
+from minivae.models.conv_vae import conv_vae
 
 BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "categorical": categorical_vae,
-           "aevb": aevb}
+           "aevb": aevb, "conv": conv_vae}
 # The article trains VAE and DVAE at different decays in places, which confounds them: here both have the VAE's.
 SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE,
-             "categorical": CATEGORICAL_SCHEDULE, "aevb": AEVB_SCHEDULE}
+             "categorical": CATEGORICAL_SCHEDULE, "aevb": AEVB_SCHEDULE, "conv": CONV_SCHEDULE}
 
 
 # Jang et al. 2016, section 4.2: linear coders of 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an

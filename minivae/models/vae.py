@@ -58,7 +58,8 @@ class VAE(nn.Sequential):
 
     def decode(self, z):
         """The mean of p(x|z) for codes z (n, code): probabilities, or a Gaussian's mean; a new array."""
-        output = self.decoder.forward(z)
+        with self.evaluating():
+            output = self.decoder.forward(z)
         if self.likelihood == "bernoulli":
             return sigmoid(self.xp, output)
         return (output[0] if isinstance(output, tuple) else output).copy()

@@ -15,6 +15,11 @@ from minivae.nn.tanh import Tanh
 from minivae.nn.soft_plus import SoftPlus
 from minivae.nn.clamp import Clamp
 
+from minivae.nn.spatial_convolution import SpatialConvolution
+from minivae.nn.spatial_max_pooling import SpatialMaxPooling
+from minivae.nn.spatial_up_sampling_nearest import SpatialUpSamplingNearest
+from minivae.nn.batch_normalization import BatchNormalization
+
 from minivae.nn.random_layer import RandomLayer
 from minivae.nn.bernoulli_noise import BernoulliNoise
 from minivae.nn.gaussian_noise import GaussianNoise

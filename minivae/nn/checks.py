@@ -66,6 +66,8 @@ def _other_dtype(module, array):
 def _likely_cause(what, array, shape):
     if what == "grad_output":
         return "; it has the shape of the output, and belongs to the forward just done"
+    if shape and len(shape) == 4 and array.ndim in (2, 3):
+        return "; put View(planes, height, width) before it"
     if shape and len(shape) == 2 and isinstance(shape[1], int):
         if array.ndim > 2 and array.size == len(array) * shape[1]:
             return f"; put View({shape[1]}) before it"

@@ -23,7 +23,7 @@ def convert(root, name, dtype):
     for module in root.list_modules():
         module.backend = name or module.backend
         module.dtype = dtype or module.dtype
-        for attribute in flat_parameters.attributes(module):
+        for attribute in (*flat_parameters.attributes(module), *module.statistic_names):
             setattr(module, attribute, move(getattr(module, attribute), module))
     root.clear_state()
     if was_flat:
@@ -52,7 +52,7 @@ def clone(root, share):
 
 def load(root, state):
     """Copy a state_dict into the parameters of a module, after all of it has been checked."""
-    mine = {path: array for path, array, _ in root.named_parameters()}
+    mine = dict(root.named_arrays())
     missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
     if missing or unknown:
         raise ShapeError(f"this state is not this model's: missing {_listed(missing)}, unknown "

@@ -20,6 +20,7 @@ class Module(ArrayOwner):
     """
 
     parameter_names = ()  # attributes that are learned; grad_NAME holds the gradient of each
+    statistic_names = ()  # attributes kept and copied as parameters are, but measured and not learned: running_mean
     state_names = ("output", "grad_input")  # attributes that a call computes and `clear_state` drops
     spare_output = False  # whether an inplace layer may follow: `output` is its own, and its backward does not read it
 
@@ -109,6 +110,13 @@ class Module(ArrayOwner):
                     yield (f"{path}.{name}" if path else name, getattr(module, name),
                            getattr(module, "grad_" + name))
 
+    def named_arrays(self):
+        """(path, array) of all that a `state_dict` holds: parameters, and statistics of the data."""
+        for path, module in self.named_modules():
+            for name in (*module.parameter_names, *module.statistic_names):
+                if getattr(module, name) is not None:
+                    yield f"{path}.{name}" if path else name, getattr(module, name)
+
     def parameters(self):
         """(list of parameters, list of their gradients); a shared parameter is listed once."""
         unique = {}
@@ -141,8 +149,8 @@ class Module(ArrayOwner):
             child.reset()
 
     def state_dict(self):
-        """{path: copy on the host} of every parameter."""
-        return {path: backend.to_numpy(array).copy() for path, array, _ in self.named_parameters()}
+        """{path: copy on the host} of every parameter, and of what is measured beside them, such as running_mean."""
+        return {path: backend.to_numpy(array).copy() for path, array in self.named_arrays()}
 
     def load_state_dict(self, state):
         """Copy a `state_dict` into the parameters.  All of it is checked before anything is written."""

@@ -8,9 +8,9 @@ from minivae.nn.module import Module
 
 
 class View(Module):
-    """y = x, of shape (N, *sizes), in the same memory wherever the layout of x allows it.
+    """y = x, of shape (N, *sizes);  backwards  ∂L/∂x = ∂L/∂y, of the shape of x.
 
-        x  input  (N, ...)      y  output  (N, *sizes)
+        x  input  (N, ...)      y  output  (N, *sizes), in the same memory wherever the layout of x allows it
 
     View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.
     """

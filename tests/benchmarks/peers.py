@@ -1,4 +1,7 @@
-"""A training step of a workload, as each peer would write it.  Each function returns (step, version)."""
+"""A training step of a workload, as each peer would write it, on "cpu" or "gpu".
+
+Each function returns (step, finish, version): `finish` waits until what the steps have started is done.
+"""
 
 from itertools import pairwise
 
@@ -18,60 +21,78 @@ def pixels(work):
 # -- minivae ------------------------------------------------------------------------------------------
 
 
-def minivae(work):
+def done():
+    """On the CPU a step is done when it returns."""
+
+
+def minivae(work, device):
     import minivae as mv
-    from minivae import models
+    from minivae import backend, models
     from minivae.data import Batches
     from minivae.training import Training
 
+    backend.use("cupy" if device == "gpu" else "numpy")
     mv.manual_seed(0)
     options = {"image": (work.pixels,), "hidden": work.encoder[-1], "code": work.code, "samples": work.samples}
-    if work.likelihood != "bernoulli" or len(work.encoder) == 2:
+    if work.planes:
+        model = models.conv_vae((1, work.side, work.side), work.planes[1:], work.code)
+    elif work.likelihood != "bernoulli" or len(work.encoder) == 2:
         model = models.aevb(work.likelihood, **options)
     elif work.binary:
         model = models.bernoulli_vae(**options)
     else:
         model = models.denoising_vae(p=work.flip, **options)
     batches = Batches(pixels(work), work.batch, 1 / 255 if work.grey else 1)
-    return Training(model, batches).step, mv.__version__
+    finish = backend.array_library("cupy").cuda.get_current_stream().synchronize if device == "gpu" else done
+    return Training(model, batches).step, finish, mv.__version__
 
 
-def floor(work):
+def floor(work, device):
     """Only the matrix products, each in the orientation that its layer has them in."""
-    random = np.random.default_rng(0)
+    random, xp, finish = np.random.default_rng(0), np, done
+    if device == "gpu":
+        import cupy as xp
+
+        finish = xp.cuda.get_current_stream().synchronize
 
     def array(*shape):
-        return random.standard_normal(shape, dtype=np.float32)
+        return xp.asarray(random.standard_normal(shape, dtype=np.float32))
 
     products = []
     for rows, n_in, n_out, first in work.products():
         x, w, g = array(rows, n_in), array(n_out, n_in), array(rows, n_out)
-        y, gx, gw = np.empty((rows, n_out), np.float32), np.empty_like(x), np.empty_like(w)
+        y, gx, gw = xp.empty((rows, n_out), np.float32), xp.empty_like(x), xp.empty_like(w)
         products += [(x, w.T, y), (g.T, x, gw)] + ([] if first else [(g, w, gx)])
 
     def step():
         for a, b, out in products:
-            np.matmul(a, b, out=out)
+            xp.matmul(a, b, out=out)
 
-    return step, np.__version__
+    return step, finish, xp.__version__
 
 
 # -- PyTorch ------------------------------------------------------------------------------------------
 
 
-def eager(work):
-    return _pytorch(work, fused=False, compiled=False)
+def eager(work, device):
+    return _pytorch(work, device)
 
 
-def fused(work):
-    return _pytorch(work, fused=True, compiled=False)
+def fused(work, device):
+    return _pytorch(work, device, fused=True)
 
 
-def compile(work):
-    return _pytorch(work, fused=True, compiled=True)
+def compile(work, device):
+    return _pytorch(work, device, fused=True, mode="default")
 
 
-def _pytorch(work, fused, compiled):
+def graphs(work, device):
+    """Compiled, and replayed as a CUDA graph: no launch has a cost of its own."""
+    return _pytorch(work, device, fused=True, mode="reduce-overhead")
+
+
+def _pytorch(work, device, fused=False, mode=None):
+    """`mode`: that of torch.compile, or None for eager."""
     import torch
     from torch import nn
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -81,13 +102,29 @@ def _pytorch(work, fused, compiled):
     def mlp(widths):
         return nn.Sequential(*(layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())))
 
+    def convolution(i, o):
+        return nn.Conv2d(i, o, 3, padding=1)
+
+    def convolutional_encoder():
+        layers = [layer for i, o in pairwise(work.planes)
+                  for layer in (convolution(i, o), nn.ReLU(), nn.MaxPool2d(2))]
+        return nn.Sequential(nn.Unflatten(1, (1, work.side, work.side)), *layers, nn.Flatten())
+
+    def convolutional_decoder():
+        inner = work.side >> len(work.planes) - 1
+        layers = [layer for i, o in pairwise(work.planes[::-1])
+                  for layer in (nn.Upsample(scale_factor=2), convolution(i, o), nn.ReLU())]
+        return nn.Sequential(*mlp((work.code, *work.decoder)), nn.Unflatten(1, (work.planes[-1], inner, inner)),
+                             *layers[:-1], nn.Flatten())
+
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder, self.decoder = mlp(work.encoder), mlp((work.code, *work.decoder))
+            self.encoder = convolutional_encoder() if work.planes else mlp(work.encoder)
+            self.decoder = convolutional_decoder() if work.planes else mlp((work.code, *work.decoder))
             self.first = nn.Linear(work.encoder[-1], work.code)
             self.second = None if work.binary else nn.Linear(work.encoder[-1], work.code)
-            self.pixel_mean = nn.Linear(work.decoder[-1], work.pixels)
+            self.pixel_mean = nn.Identity() if work.planes else nn.Linear(work.decoder[-1], work.pixels)
             gaussian = work.likelihood == "gaussian"
             self.pixel_log_var = nn.Linear(work.decoder[-1], work.pixels) if gaussian else None
 
@@ -115,26 +152,30 @@ def _pytorch(work, fused, compiled):
                 loss = 0.5 * (1.837877 + (target - y) ** 2).sum()
             return loss / work.samples + kl
 
-    model, data = Model(), torch.from_numpy(pixels(work))
-    loss_of = torch.compile(model) if compiled else model
+    place = "cuda" if device == "gpu" else "cpu"
+    model, data = Model().to(place), torch.from_numpy(pixels(work)).to(place)
+    loss_of = torch.compile(model, mode=mode) if mode else model
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
     scale = 1 / 255 if work.grey else 1.0
 
     def step():
-        x = data[torch.randint(len(data), (work.batch,))].float() * scale
+        x = data[torch.randint(len(data), (work.batch,), device=place)].float() * scale
         optimizer.zero_grad()
         loss_of(x).backward()
         optimizer.step()
 
-    return step, torch.__version__
+    return step, torch.cuda.synchronize if device == "gpu" else done, torch.__version__
 
 
 # -- JAX ----------------------------------------------------------------------------------------------
 
 
-def jax(work):
+def jax(work, device):
     import jax
     import jax.numpy as jnp
+
+    if device == "gpu" and jax.default_backend() != "gpu":
+        raise ModuleNotFoundError("JAX is not installed for the GPU")
 
     random = np.random.default_rng(0)
 
@@ -146,21 +187,50 @@ def jax(work):
     def mlp(widths):
         return [linear(i, o) for i, o in pairwise(widths)]
 
+    def kernels(planes):
+        def kernel(i, o):
+            bound = (9 * i) ** -0.5
+            return tuple(jnp.asarray(random.uniform(-bound, bound, shape).astype(np.float32))
+                         for shape in ((o, i, 3, 3), (o, 1, 1)))
+        return [kernel(i, o) for i, o in pairwise(planes)]
+
     heads = 1 if work.binary else 2
-    parameters = {"encoder": mlp(work.encoder), "decoder": mlp((work.code, *work.decoder)),
+    parameters = {"encoder": kernels(work.planes) if work.planes else mlp(work.encoder),
+                  "decoder": mlp((work.code, *work.decoder)), "kernels": kernels(work.planes[::-1]),
                   "code": [linear(work.encoder[-1], work.code) for _ in range(heads)],
                   "pixels": [linear(work.decoder[-1], work.pixels)
-                             for _ in range(2 if work.likelihood == "gaussian" else 1)]}
+                             for _ in range(2 if work.likelihood == "gaussian" else 1)] * (not work.planes)}
 
     def apply(layers, x):
         for w, b in layers:
             x = jax.nn.relu(x @ w + b)
         return x
 
+    def convolve(x, kernel, bias):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME") + bias
+
+    def encode(layers, x):
+        if not work.planes:
+            return apply(layers, x)
+        x = x.reshape(-1, 1, work.side, work.side)
+        for layer in layers:
+            x = jax.nn.relu(convolve(x, *layer))
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        return x.reshape(len(x), -1)
+
+    def draw(layers, h):
+        """The decoder's convolutions, if it has any."""
+        inner = work.side >> len(layers)
+        x = h.reshape(-1, work.planes[-1], inner, inner)
+        for k, layer in enumerate(layers):
+            x = convolve(x.repeat(2, axis=2).repeat(2, axis=3), *layer)
+            x = x if k + 1 == len(layers) else jax.nn.relu(x)
+        return x.reshape(len(x), -1)
+
     def loss_of(parameters, x, key):
         flip_key, noise_key = jax.random.split(key)
         noisy = jnp.where(jax.random.uniform(flip_key, x.shape) < work.flip, 1 - x, x) if work.flip else x
-        h = apply(parameters["encoder"], noisy)
+        h = encode(parameters["encoder"], noisy)
         code = [h @ w + b for w, b in parameters["code"]]
         if work.binary:
             a, = code
@@ -173,7 +243,7 @@ def jax(work):
             mean, std = (jnp.repeat(each, work.samples, 0) for each in (mean, jnp.exp(0.5 * log_var)))
             z = mean + std * jax.random.normal(noise_key, mean.shape)
         h, target = apply(parameters["decoder"], z), jnp.repeat(x, work.samples, 0)
-        y, *rest = (h @ w + b for w, b in parameters["pixels"])
+        y, *rest = [draw(parameters["kernels"], h)] if work.planes else [h @ w + b for w, b in parameters["pixels"]]
         if work.likelihood == "bernoulli":
             loss = (jnp.maximum(y, 0) - y * target + jnp.log1p(jnp.exp(-jnp.abs(y)))).sum()
         else:
@@ -200,6 +270,6 @@ def jax(work):
 
     def step():
         held["key"], key = jax.random.split(held["key"])
-        held["state"] = jax.block_until_ready(compiled(held["state"], key))
+        held["state"] = compiled(held["state"], key)
 
-    return step, jax.__version__
+    return step, lambda: jax.block_until_ready(held["state"]), jax.__version__

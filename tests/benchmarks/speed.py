@@ -1,14 +1,17 @@
 """Milliseconds of a training step: minivae beside PyTorch and JAX, on this machine, in turn.
 
     python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 3] [--peers minivae floor eager fused compile jax]
+    python tests/benchmarks/speed.py --device gpu [--batch 4096]
 
 A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
 peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
-logits, as its best user would.  `floor`: the step's bare matrix products in NumPy.  Peers that are not installed are
-left out.  Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE: they slow NumPy down.
+logits, as its best user would.  `floor`: the step's bare matrix products in NumPy or CuPy; `graphs`: PyTorch with CUDA
+graphs, which CuPy has not for steps with products.  Peers that are not installed are left out.  Unset
+OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE: they slow NumPy down.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -21,11 +24,13 @@ from pathlib import Path
 
 from workloads import WORKLOADS
 
-PEERS = ("minivae", "floor", "eager", "fused", "compile", "jax")
-NAMES = {"eager": "PyTorch eager", "fused": "PyTorch, fused Adam", "compile": "torch.compile, fused Adam",
-         "jax": "JAX jit", "floor": "bare products, NumPy"}
+PEERS = {"cpu": ("minivae", "floor", "eager", "fused", "compile", "jax"),
+         "gpu": ("minivae", "floor", "eager", "fused", "compile", "graphs", "jax")}
+NAMES = {"floor": "bare products", "eager": "PyTorch eager", "fused": "PyTorch, fused Adam",
+         "compile": "torch.compile, fused Adam", "graphs": "torch.compile, CUDA graphs", "jax": "JAX jit"}
 SECONDS = 2  # of one measurement, after the warm-up
 WARM_UP = 30  # steps
+TOGETHER = 5  # steps that are timed together, and waited for together
 
 
 def main():
@@ -33,15 +38,22 @@ def main():
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD",
                         help=f"of {', '.join(WORKLOADS)}; by default all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
-    parser.add_argument("--measure", nargs=2, metavar=("PEER", "WORKLOAD"), help=argparse.SUPPRESS)
+    parser.add_argument("--peers", nargs="+", choices=PEERS["gpu"], help="by default all that the device has")
+    parser.add_argument("--device", choices=PEERS, default="cpu")
+    parser.add_argument("--batch", type=int, help="instead of the workload's own")
+    parser.add_argument("--measure", metavar="PEER", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    unknown = set(args.workloads) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     if args.measure:
-        print(json.dumps(measure(*args.measure)))
+        print(json.dumps(measure(args.measure, args.workloads[0], args.device, args.batch)))
         return
-    print(f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    tables = {workload: compare(workload, args.peers, args.rounds) for workload in args.workloads}
-    report(tables, args.peers)
+    print(f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    if args.device == "gpu":
+        print(graphics())
+    peers = args.peers or PEERS[args.device]
+    report({workload: compare(workload, peers, args) for workload in args.workloads}, peers, args.batch)
 
 
 def processor():
@@ -51,14 +63,25 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def compare(workload, peers, rounds):
+def graphics():
+    """The GPU's name, or the end of the program with what is in the way."""
+    from minivae import backend
+
+    works, reason = backend.available("cupy")
+    if not works:
+        sys.exit(f"there is no GPU to measure: {reason}")
+    cuda = backend.array_library("cupy").cuda.runtime
+    return f"{cuda.getDeviceProperties(0)['name'].decode()}, CUDA {cuda.runtimeGetVersion()}"
+
+
+def compare(workload, peers, args):
     """{peer: [measurement of each round]}, the peers in turn."""
-    results = {}
-    for _ in range(rounds):
+    results, options = {}, ["--device", args.device, *(["--batch", str(args.batch)] if args.batch else [])]
+    for _ in range(args.rounds):
         for peer in peers:
             environment = {key: value for key, value in os.environ.items()
                            if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-            done = subprocess.run([sys.executable, __file__, "--measure", peer, workload], env=environment,
+            done = subprocess.run([sys.executable, __file__, workload, "--measure", peer, *options], env=environment,
                                   capture_output=True, text=True)
             if done.returncode == 0:
                 results.setdefault(peer, []).append(json.loads(done.stdout.splitlines()[-1]))
@@ -67,22 +90,25 @@ def compare(workload, peers, rounds):
     return results
 
 
-def measure(peer, workload):
+def measure(peer, workload, device, batch):
     """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
     started = time.perf_counter()
     if peer == "minivae":
         import minivae  # noqa: F401  before NumPy, as its command does: then OpenBLAS's idle threads do not spin
     import peers
 
-    step, version = getattr(peers, peer)(WORKLOADS[workload])
+    work = WORKLOADS[workload]
+    step, finish, version = getattr(peers, peer)(dataclasses.replace(work, batch=batch) if batch else work, device)
     imported = time.perf_counter() - started
     for _ in range(WARM_UP):
         step()
+    finish()
     times, end = [], time.perf_counter() + SECONDS
     while (now := time.perf_counter()) < end:
-        for _ in range(5):
+        for _ in range(TOGETHER):
             step()
-        times.append((time.perf_counter() - now) / 5)
+        finish()
+        times.append((time.perf_counter() - now) / TOGETHER)
     return {"ms": statistics.median(times) * 1e3, "MB": peak_memory(), "start": imported, "version": version}
 
 
@@ -94,14 +120,15 @@ def peak_memory():
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def report(tables, peers):
+def report(tables, peers, batch):
     peers = [peer for peer in peers if any(peer in results for results in tables.values())]
     others = [peer for peer in peers if peer != "minivae"]
-    print("| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |")
+    print("\n| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |")
     print("|---" * (len(others) + 2) + "|")
     for workload, results in tables.items():
         mine = [each["ms"] for each in results["minivae"]]
-        cells = [f"{WORKLOADS[workload].title} | {statistics.median(mine):.2f}"]
+        work = WORKLOADS[workload]
+        cells = [f"{work.title}, batch {batch or work.batch} | {statistics.median(mine):.2f}"]
         for peer in others:
             theirs = [each["ms"] for each in results.get(peer, [])]
             ratios = [a / b for a, b in zip(theirs, mine)]

@@ -1,0 +1,31 @@
+"""minivae explore: a page in which the reader moves the code and sees what is decoded."""
+
+from pathlib import Path
+
+from minivae.cli import options, pages
+from minivae.cli.subjects import tested
+from minivae.figures.explorer import explorer
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "explore", help="write a page that decodes codes as you move them", formatter_class=options.Help,
+        description="Write one HTML file that holds the decoder of a trained run and runs it in the browser, without a "
+        "network: drag over the plane of a code of 2 numbers, move a slider for each of more, switch bits, and see "
+        "what is decoded, beside the codes of test images.")
+    verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
+    verb.add_argument("-o", "--out", type=Path, default=None, metavar="FILE",
+                      help="the file to write; by default latent.html in the run")
+    verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
+                      "float16, which halves the file, and the page says what that changes")
+    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
+                      help="where MNIST's files are, if they have moved since the training")
+    verb.set_defaults(run=run)
+
+
+def run(args):
+    model, _, data = tested(args.folder, args.root)
+    folder = args.folder if args.folder.is_dir() else args.folder.parent
+    text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")
+    pages.write(args.out or folder / "latent.html", text)
+    return 0

@@ -1,0 +1,85 @@
+"""The latent explorer: a page with the decoder in it, whose code the reader moves."""
+
+import numpy as np
+
+from minivae import backend
+from minivae.data import Redrawn
+from minivae.errors import OptionError
+from minivae.evaluation import ACTIVE
+from minivae.figures.codes import COLOURS
+from minivae.figures.decoder_layers import described
+from minivae.figures.page import packed, page
+
+IMAGES = 500  # test images that are in the page, with their codes
+CHECKED = 256  # codes that the largest difference is taken over: half of them test images', half from the prior
+KINDS = ("GaussianKL", "BernoulliKL", "CategoricalKL")  # whose codes explorer.js has controls for
+SCRIPTS = ("layers.js", "explorer.js", "gallery.js", "plane_marks.js", "plane.js", "sliders.js", "bits.js",
+           "choosers.js", "start.js")
+NINTHS = tuple(f"{row} {column}".strip() or "middle" for row in ("top", "", "bottom")
+               for column in ("left", "", "right"))
+
+
+def explorer(model, data, title, precision="float16"):
+    """The page on a model, as text: its decoder, and up to 500 test images of `data` with their codes.
+
+        title       what it is headed with      precision   "float16" or "float32": how weights are kept in it
+
+    The page says by how much float16 changes what is decoded.  A layer, or a kind of code, that it cannot run raises.
+    """
+    kind = type(model.kl).__name__
+    if kind not in KINDS:
+        raise OptionError(f"the explorer has no controls for codes of {kind}; it has for {', '.join(KINDS)}")
+    model = model.clone().cpu().float().evaluate()
+    images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
+    x = images[:IMAGES].astype(np.float32) * np.float32(data.scale)
+    parameters = model.encode(x)
+    difference, decoder = _difference(model, parameters, precision), described(model.decoder, precision)
+    kl = model.kl.units(parameters)
+    varies = model.kl.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
+    labels, names = _labels(x, data.labels)
+    return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
+        "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood,
+        "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
+        "precision": precision, "difference": difference,
+        "kl": kl.mean(axis=0).tolist(), "active": (varies > ACTIVE).tolist(), "colours": COLOURS,
+        "images": packed(np.rint(255 * x.reshape(len(x), -1)), "uint8"), "labels": labels, "names": names,
+        "parameters": [packed(each, "float32") for each in
+                       (parameters if isinstance(parameters, tuple) else (parameters,))]})
+
+
+def _image(model, x):
+    """[height, width] of what the decoder makes, which is one plane."""
+    shape = np.shape(model.reconstruct(x[:1]))
+    if len(shape) < 3 or np.prod(shape[:-2]) != 1:
+        raise OptionError(f"the explorer shows images of one plane; this decoder makes arrays of {shape[1:]}: end it "
+                          "in View(1, height, width)")
+    return list(shape[-2:])
+
+
+def _difference(model, parameters, precision):
+    """The largest difference of a decoded pixel from that of the float32 weights."""
+    codes = [model.kl.most_likely(parameters)[:CHECKED // 2]]
+    with backend.seeded(0):
+        codes = np.concatenate([*codes, model.kl.sample_prior(CHECKED // 2, model.code)])
+    rounded = model.clone()
+    with np.errstate(over="ignore"):  # which is looked for below
+        state = {name: array.astype(precision).astype(np.float32) if array.ndim > 1 else array
+                 for name, array in rounded.state_dict().items()}
+    lost = [name for name, array in state.items() if not np.isfinite(array).all()]
+    if lost:
+        raise OptionError(f"{lost[0]} has entries that {precision} cannot hold; --float32 keeps what is finite")
+    rounded.load_state_dict(state)
+    return float(np.abs(rounded.decode(codes) - model.decode(codes)).max())
+
+
+def _labels(x, labels):
+    """(label of each image, name of each label): the data's own, or the ninth of the image that is brightest."""
+    if labels is not None:
+        return labels[:len(x)].tolist(), [str(label) for label in range(int(labels.max()) + 1)]
+    planes = x.reshape(len(x), *x.shape[-2:])
+    ninth = 0
+    for axis in (1, 2):  # rows, then columns
+        light = planes.sum(axis=3 - axis)
+        centre = (light @ (np.arange(light.shape[1]) + 0.5)) / np.maximum(light.sum(axis=1), 1e-6)
+        ninth = 3 * ninth + np.clip((3 * centre / light.shape[1]).astype(int), 0, 2)
+    return ninth.tolist(), list(NINTHS)

@@ -1,0 +1,66 @@
+"""A page of HTML in one file: its program, its style and its numbers are in it, and it asks nobody for anything."""
+
+import base64
+import hashlib
+import html
+import json
+from importlib.resources import files
+
+import numpy as np
+
+WEB = files("minivae.figures") / "web"
+TYPES = {"float16": "<f2", "float32": "<f4", "float64": "<f8", "uint8": "<u1", "uint32": "<u4"}  # shared.js reads them
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; script-src '{script_hash}'; \
+style-src '{style_hash}'; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+{body}
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def page(title, body, scripts, styles, data):
+    """The text of the page: its files are taken from web/, in that order, and `data` is what JSON can hold.
+
+    Its content security policy allows that script and that style, by their hashes, and nothing else: no network, no
+    eval, and no script that a name in the data could smuggle in.
+    """
+    script = "\n".join(_text(name) for name in ("shared.js", *scripts))
+    style = "\n".join(_text(name) for name in ("shared.css", *styles))
+    heading = html.escape(title)
+    return PAGE.format(title=heading, body=_text(body).replace("{{title}}", heading), script=script, style=style,
+                       data=_json(data), script_hash=_hash(script), style_hash=_hash(style))
+
+
+def packed(array, dtype):
+    """An array as JSON holds it: its shape, its type and its bytes in base64, which `unpacked` of shared.js reads."""
+    array = np.asarray(array)
+    content = np.ascontiguousarray(array, dtype=TYPES[dtype]).tobytes()
+    return {"shape": list(array.shape), "type": dtype, "bytes": base64.b64encode(content).decode("ascii")}
+
+
+def _json(data):
+    """JSON that cannot end the script element it stands in, whatever the names in it are."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(text):
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _text(name):
+    return (WEB / name).read_text(encoding="utf-8")

@@ -1,0 +1,72 @@
+"""A trace as a page: one pass, verb by verb, with every number that moves."""
+
+import numpy as np
+
+from minivae.figures.equations import equation, source
+from minivae.figures.page import packed, page
+
+WHOLE = 2**15  # entries of an array that is in the page as it is; of a larger one, blocks
+BLOCKS = 96  # along each side of a larger one: of each, the entry of largest magnitude
+
+
+def step_page(recorded, title, nudges=()):
+    """The page on a Trace, as text; with `nudges` of its weights, what the loss does when one moves.
+
+    It walks through the innermost modules, whose calls are what is computed; containers are the tree around them.
+    """
+    arrays = _Arrays()
+    steps = [{"path": step.path, "title": step.title, "verb": step.verb, "equation": equation(step.layer, step.verb),
+              "code": source(step.layer, step.verb),
+              "records": [{"name": each.name, "array": arrays.add(each.array), "made": each in step.made,
+                           "shared": each.shared} for each in step.recorded]}
+             for step in recorded if step.inside == 0]
+    tree = [{"path": step.path, "title": step.title, "depth": step.depth} for step in recorded
+            if step.verb == "update_output"]
+    moved = [{"path": each.path, "parameter": each.parameter, "index": list(each.index), "value": each.value,
+              "analytic": each.analytic, "numeric": each.numeric, "moves": each.moves.tolist(),
+              "losses": each.losses.tolist()} for each in nudges if np.isfinite(each.losses).all()]
+    return page(f"{title}: step by step", "step.html", ("heatmap.js", "nudge.js", "step.js"), ("step.css",),
+                {"title": title, "steps": steps, "tree": tree, "arrays": arrays.packed, "nudges": moved})
+
+
+class _Arrays:
+    """The arrays of a page, each once however many steps hold it."""
+
+    def __init__(self):
+        self.packed, self.numbers = [], {}
+
+    def add(self, array):
+        """Its number."""
+        key = array.shape, array.dtype.str, array.tobytes()
+        if key not in self.numbers:
+            self.numbers[key] = len(self.packed)
+            self.packed.append(_described(array))
+        return self.numbers[key]
+
+
+def _described(array):
+    """Shape, type, what can be said in numbers, and the entries: all of them, or the largest of each block."""
+    kind = "float32" if array.dtype == np.float32 else "float64"
+    finite = array[np.isfinite(array)].astype(np.float64)
+    found = {"shape": list(array.shape), "dtype": str(array.dtype), "nonfinite": array.size - finite.size,
+             "zeros": float((array == 0).mean()) if array.size else 0,
+             "range": [float(finite.min()), float(finite.mean()), float(finite.max())] if finite.size else None}
+    if array.size <= WHOLE:
+        return found | {"values": packed(array.ravel(), kind)}
+    values, where = _blocks(array.reshape(len(array), -1))
+    return found | {"values": packed(values, kind), "where": packed(where, "uint32")}
+
+
+def _blocks(matrix):
+    """(values, flat indices) (R, C) of the entries of largest magnitude in R × C blocks of a matrix."""
+    edges = [np.linspace(0, size, min(size, BLOCKS) + 1).astype(int) for size in matrix.shape]
+    rows, columns = (len(each) - 1 for each in edges)
+    where = np.zeros((rows, columns), dtype=np.int64)
+    magnitude = np.abs(np.where(np.isnan(matrix), np.inf, matrix))  # what is not finite is what one wants to see
+    for r in range(rows):
+        band = magnitude[edges[0][r]:edges[0][r + 1]]
+        for c in range(columns):
+            block = band[:, edges[1][c]:edges[1][c + 1]]
+            row, column = np.unravel_index(block.argmax(), block.shape)
+            where[r, c] = (edges[0][r] + row) * matrix.shape[1] + edges[1][c] + column
+    return matrix.ravel()[where], where

@@ -1,0 +1,62 @@
+"""The largest number of each window (torch/nn SpatialMaxPooling)."""
+
+from math import inf
+
+from minivae import backend
+from minivae.errors import OptionError
+from minivae.nn.windows import Windowed, batch_first, batch_last, windows
+
+
+class SpatialMaxPooling(Windowed):
+    """y[n, c, u, v] = max over i, j of x[n, c, dh u + i − padh, dw v + j − padw];  x = −∞ outside.
+
+        x  input  (N, C, H, W)      y  output  (N, C, H′, W′), see Windowed for H′ and W′
+
+    Backwards ∂L/∂y goes to the place of the maximum, to the first of equals in reading order, as in PyTorch.
+    The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out.
+    """
+
+    def __init__(self, kw, kh, dw=None, dh=None, padw=0, padh=0):
+        super().__init__((kw, kh), (kw if dw is None else dw, kh if dh is None else dh), (padw, padh))
+        if any(2 * pad > k for pad, k in zip(self.pad, self.kernel)):
+            raise OptionError(f"SpatialMaxPooling({self.extra_repr()}): padding of more than half a kernel makes "
+                              "windows that see nothing; take less")
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", "C", "H", "W"))
+        first, *others = self._taps(self._seen(input), self.output_size(input))
+        output = self.buffer("output", first.shape)
+        output[...] = first
+        for tap in others:
+            self.xp.maximum(output, tap, out=output)
+        self.output = batch_first(output)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        (padh, padw), (height, width) = self.pad, input.shape[2:]
+        seen, output, size = self._seen(input), batch_last(self.output), self.output.shape[2:]
+        grad = self.buffer("grad_input", seen.shape)
+        grad.fill(0)
+        rest, share = (self.buffer(name, output.shape) for name in ("rest", "share"))
+        rest[...] = batch_last(grad_output)
+        for tap, receiving in zip(self._taps(seen, size), self._taps(grad, size)):
+            backend.elementwise(_claim, receiving, share, rest, tap, output)
+        self.grad_input = batch_first(grad[:, padh:padh + height, padw:padw + width])
+        return self.grad_input
+
+    def _seen(self, input):
+        """The input as planes (C, H, W, N), framed if there is padding."""
+        return self.framed(batch_last(input), -inf) if any(self.pad) else batch_last(input)
+
+    def _taps(self, planes, size):
+        """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""
+        seen = windows(self.xp, planes, self.kernel, self.step, size)
+        return [seen[i, j] for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+
+
+def _claim(xp, receiving, share, rest, x, y):
+    """The place of the maximum takes what is left of the gradient, and leaves nothing for those after it."""
+    xp.multiply(rest, x == y, out=share)
+    rest -= share
+    receiving += share
