@@ -1,6 +1,5 @@
 """What is wrong with a CuPy that does not work, and what to do about it, in one line."""
 
-import importlib.metadata
 import os
 
 INSTALL = "with an NVIDIA GPU: pip install -e '.[cuda12]', or cuda13 (nvidia-smi shows the driver's CUDA version)"
@@ -44,5 +43,7 @@ class NoDevice(Exception):
 
 def installed_wheels():
     """The names of all CuPy packages here: cupy, cupy-cuda12x, ..."""
+    import importlib.metadata  # here, because it would be a fifth of the time that importing minivae takes
+
     names = {(found.metadata["Name"] or "").lower() for found in importlib.metadata.distributions()}
     return sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
