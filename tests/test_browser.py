@@ -249,7 +249,6 @@ def test_numbers_are_read_under_the_pointer_and_by_keys_and_a_weight_is_nudged(v
     assert f"{mine[1].losses[16]:.8g}".rstrip("0") in page.locator("#nudge .read").text_content()
 
 
-@pytest.mark.skipif(not hasattr(models, "categorical_vae"), reason="there are no categorical codes to choose")
 def test_choosers_choose_categories(visit):
     model = spread(models.categorical_vae(hidden=16, code=4, categories=3), 3)
     page = visit(explorer(model, rectangle_data(), "categories"))
