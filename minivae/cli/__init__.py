@@ -1,10 +1,9 @@
 """The command line: a verb a file."""
 
-import argparse
 import sys
 
 import minivae
-from minivae.cli import doctor, evaluate, explore, profile, sample, step, train
+from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, train
 from minivae.errors import MinivaeError
 
 VERBS = (train, evaluate, sample, explore, step, profile, doctor)
@@ -27,7 +26,7 @@ def main(arguments=None):
 
 
 def parser():
-    top = argparse.ArgumentParser(
+    top = options.Parser(
         prog="minivae", description="Variational auto-encoders from scratch, on NumPy and CuPy.",
         epilog="`minivae VERB --help` explains a verb.  First steps: minivae train denoising --epochs 1")
     top.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")

@@ -14,6 +14,16 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
+class Parser(argparse.ArgumentParser):
+    """Explains an option that it does not know with its own usage, where argparse shows that of the whole program."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}; {self.prog} --help lists what there is")
+        return found, unknown
+
+
 def whole(text):
     """A whole number from 1."""
     return _number(text, int, lambda value: value >= 1, "a whole number from 1")
