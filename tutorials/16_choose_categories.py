@@ -5,7 +5,7 @@
 # Needs: 10 (bits, temperature, surrogate). About 30 minutes.
 #
 # A *categorical* variable takes one of C values. Its *logits* a, one for each value, give the probabilities
-# p_c = e^{a_c} / Σⱼ e^{a_j}: the *softmax* of a, the sigmoid of more than two. As a code it is written *one-hot*: C
+# p_c = e^a_c / Σⱼ e^a_j: the *softmax* of a, the sigmoid of more than two. As a code it is written *one-hot*: C
 # numbers, a 1 at the value and 0 elsewhere, so that a decoder can multiply it by a matrix.
 
 # %%

@@ -31,7 +31,7 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
                       "least log-variance of a pixel, for --likelihood gaussian; none: no least, as in the article"),
     "code": ("--code", options.whole, "N", "size of the latent code: numbers, bits or categorical variables"),
     "categories": ("--categories", options.whole, "C", "of each variable of the code"),
-    "hidden": ("--hidden", options.count, "N", "units of each hidden layer"),
+    "hidden": ("--hidden", options.count, "N", "units of each hidden layer; 0 makes linear coders, not for aevb"),
     "planes": ("--planes", options.wholes, "A,B,...", "planes that each convolution of the encoder makes; a pooling "
                "after it halves the image, and the decoder does all that in reverse"),
     "batch_normalization": ("--batch-normalization", bool, None, "normalize what comes out of a convolution"),
@@ -48,7 +48,8 @@ TRAINING = ("epochs", "batch_size", "learning_rate", "learning_rate_decay", "mom
 
 def add_to(verbs):
     verb = verbs.add_parser("train", help="train a model and draw what it learned",
-                            description=f"Train a model of the articles, or continue a run.  {WRITES}",
+                            description="Train a model of the articles, or continue a run.  `minivae train MODEL "
+                            f"--help` lists the options of that model.  {WRITES}",
                             formatter_class=options.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
                             "[--root FOLDER]")
@@ -90,8 +91,8 @@ def _add_options(kind, name):
     add("--data", options.one_of(*data_set.BY_NAME), "NAME", DATA[name], f"one of {', '.join(data_set.BY_NAME)}")
     add("--images", options.whole, "N", None, "train on so many images; by default 50000 rectangles, all of MNIST")
     add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
-        "make bits of MNIST's grey pixels: by threshold, or drawn with the grey as probability: fixed once and for "
-        "all, or anew in each_epoch")
+        "make bits of MNIST's grey pixels: threshold, white above ½; fixed, drawn once with the grey as probability; "
+        "each_epoch, drawn anew")
     add("--root", Path, "FOLDER", None, "where MNIST's files are; by default $MINIVAE_DATA, or a cache that is "
         "downloaded to")
     add("--seed", options.count, "N", 0, "of the weights, the batches and the noise")
@@ -120,7 +121,11 @@ class Preset(argparse.Action):
         self.settings = settings
 
     def __call__(self, parser, namespace, name, option=None):
-        vars(namespace).update(self.settings[name])
+        settings = self.settings[name]
+        if given := [option for option in settings if getattr(namespace, option) != parser.get_default(option)]:
+            first = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+            raise argparse.ArgumentError(self, f"stands before the options that change it; here {first} came first")
+        vars(namespace).update(settings)
 
 
 def run(args):
@@ -151,5 +156,8 @@ def _resume_or_start(args, ranks):
 
 def _data_options(args):
     """What builds the data set again: {"name": ..., and the options that were given}."""
+    if args.binarize is not None and args.data != "mnist":
+        raise OptionError(f"--binarize {args.binarize} makes bits of grey pixels, and {args.data} are bits already; it "
+                          "goes with --data mnist, as in --preset jang")
     given = {"images": args.images, "binarize": args.binarize, "root": args.root and str(args.root.resolve())}
     return {"name": args.data} | {name: value for name, value in given.items() if value is not None}
