@@ -110,8 +110,8 @@ function planePanel(control) {
     input.addEventListener("change", () => { show[name] = input.checked; drawBackground(); draw(); });
     return element("label", { className: "check" }, input, name);
   }
-  const axes = [1, 2].map((k) => slider(subscript(k), { min: -span, max: span, step: 0.01, value: 0 },
-    (value) => move(k === 1 ? [value, state.z[1]] : [state.z[0], value])));
+  const axes = [0, 1].map((k) => slider(subscript(k), { min: -span, max: span, step: 0.01, value: 0 },
+    (value) => move(k === 0 ? [value, state.z[1]] : [state.z[0], value])));
   function reach(now) {
     span = now;
     axes.forEach(({ input }) => { input.min = -span; input.max = span; });
@@ -126,7 +126,7 @@ function planePanel(control) {
   }
   control.append(element("div", { className: "plane" }, canvas), ...axes.map(({ row }) => row), range.row,
     element("div", { className: "checks" }, box("decodings"), box("codes"), box("prior")), legend,
-    element("p", { className: "muted" }, "Drag, or use the arrow keys: z₁ grows to the right, z₂ upwards. Points are the codes of test images; a click on one chooses it (N and P: next, previous) and draws the encoder's q(z|x), one and two standard deviations wide. Dashed circles hold 50, 90 and 99 % of the prior."));
+    element("p", { className: "muted" }, "Drag, or use the arrow keys: z₀ grows to the right, z₁ upwards. Points are the codes of test images; a click on one chooses it (N and P: next, previous) and draws the encoder's q(z|x), one and two standard deviations wide. Dashed circles hold 50, 90 and 99 % of the prior."));
   new ResizeObserver(() => {
     const now = Math.round(canvas.parentElement.clientWidth);
     if (now !== size) { size = now; drawBackground(); draw(); startTiles(); }
