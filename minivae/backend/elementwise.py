@@ -18,7 +18,7 @@ from minivae.backend.selection import array_library, name_of
 # thread that meets another one there sleeps for longer than a small block takes.
 BLOCK = 96 * 1024
 SHARED_BLOCK = 224 * 1024
-PARALLEL = 1024 * 1024  # from here on waking the worker threads costs less than it saves
+PARALLEL = 448 * 1024  # from here on waking the worker threads costs less than it saves
 
 
 def elementwise(formula, *arguments, out=None):
