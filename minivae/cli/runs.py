@@ -88,10 +88,15 @@ def build(config, data, ranks):
 
 
 def follow(training, config):
-    """The steps of `train`, on a rank that leaves the files to the first one."""
-    left = config["training"]["epochs"] * len(training.batches) - training.steps
+    """The steps of `train`, on a rank that leaves the files to the first one.
+
+    Where that one asks for the random state, to save it, this one asks too: a device then starts a new stream, and all
+    ranks are to draw the same.
+    """
+    length = len(training.batches)
+    left = config["training"]["epochs"] * length - training.steps
     if left > 0:
-        training.run(left, progress=False)
+        training.run(left, progress=False, every=length, checkpoint=backend.get_random_state)
     return 0
 
 
