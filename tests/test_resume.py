@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from minivae import checkpoint
-from minivae.cli import main, pictures
+from minivae.cli import main, parser, pictures
+from minivae.errors import MinivaeError
 from minivae.training import Training
 
 EPOCHS = 3
@@ -171,6 +172,14 @@ def test_what_cannot_be_continued_is_explained(run, capsys, arguments, message):
     error = capsys.readouterr().err
     assert status != 0 and message in error and "Traceback" not in error
     assert contents("mine") == before
+
+
+def test_an_error_is_not_its_own_cause():
+    """Who follows the causes of an error would never come to an end."""
+    with pytest.raises(MinivaeError) as caught:
+        arguments = parser().parse_args(["train", "--resume", "absent"])
+        arguments.run(arguments)
+    assert caught.value.__cause__ is None
 
 
 def test_a_configuration_of_other_sizes_is_refused(run, capsys):
