@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -309,4 +310,17 @@ def test_without_mpi4py_several_processes_are_refused(monkeypatch):
     assert distributed.world().size == 1
     monkeypatch.setenv("PMI_SIZE", "2")
     with pytest.raises(OptionError, match="python -m mpi4py -m minivae train"):
+        distributed.world()
+
+
+def test_an_mpiexec_of_another_mpi_is_refused(monkeypatch):
+    """Each process would be a world of its own, and train into the same folder as the others."""
+    alone = types.SimpleNamespace(Get_size=lambda: 1, Get_rank=lambda: 0, Split_type=lambda kind: alone)
+    library = types.SimpleNamespace(COMM_WORLD=alone, COMM_TYPE_SHARED=0, IN_PLACE=None)
+    monkeypatch.setitem(sys.modules, "mpi4py", types.SimpleNamespace(MPI=library))
+    for each in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(each, raising=False)
+    assert distributed.world().size == 1
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with pytest.raises(OptionError, match="mpiexec has started 2 processes, of which mpi4py sees 1"):
         distributed.world()
