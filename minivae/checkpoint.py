@@ -134,7 +134,8 @@ def _header(content, path):
         "dtype": header.get("dtype") in tuple(backend.FLOATS),
         "random": isinstance(header.get("random"), dict),
         "optimiser": isinstance(optimiser, dict) and set(optimiser) <= OPTIONS and all(
-            type(value) in (int, float) and isfinite(value) for value in optimiser.values())}
+            type(value) in ((bool,) if key == "nesterov" else (int, float)) and isfinite(value)
+            for key, value in optimiser.items())}
     for key, is_sound in sound.items():
         if not is_sound:
             raise ValueError(f"its header lacks {key}" if key not in header else f"{key} in its header is not one")

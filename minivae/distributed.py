@@ -87,12 +87,16 @@ class Ranks:
 
 def world():
     """The ranks that mpiexec has started under `python -m mpi4py`; else this process alone."""
+    started = max(int(os.environ.get(each) or 1) for each in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))
     if "mpi4py" in sys.modules:
         from mpi4py import MPI
 
         everyone = MPI.COMM_WORLD
+        if everyone.Get_size() < started:
+            raise OptionError(f"mpiexec has started {started} processes, of which mpi4py sees {everyone.Get_size()}: "
+                              "it was built for another MPI; take the mpiexec of its own")
         return Ranks(everyone, MPI.IN_PLACE, everyone.Split_type(MPI.COMM_TYPE_SHARED).Get_rank())
-    if max(int(os.environ.get(each) or 1) for each in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")) > 1:
+    if started > 1:
         raise OptionError("mpiexec has started several processes that know nothing of each other; write `mpiexec -n 2 "
                           "python -m mpi4py -m minivae train ...` (pip install \"minivae[mpi]\")")
     return Ranks()

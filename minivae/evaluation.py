@@ -135,9 +135,8 @@ def active_units(model, images, scale=1, threshold=ACTIVE):
 @contextmanager
 def _evaluating(model, samples, seed):
     """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before."""
-    whole_number("evaluation", "samples", samples)
     sampler, = model.find_modules(Sampler)
-    kept = sampler.samples
+    kept, sampler.samples = sampler.samples, whole_number("evaluation", "samples", samples)
     try:
         with backend.seeded(seed), model.evaluating():
             yield

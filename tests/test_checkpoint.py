@@ -68,6 +68,17 @@ def test_a_loaded_model_gives_what_the_saved_one_gave(tmp_path):
     assert config == CONFIG and not model.train
 
 
+def test_what_sgd_keeps_comes_back(tmp_path):
+    first, second = (Training(models.build(CONFIG["model"], **CONFIG["options"]),
+                              Batches(rectangles(70, 6, 6, sides=(3, 3)), 16), momentum=0.9) for _ in range(2))
+    first.state |= {"nesterov": True, "weight_decay": 0.1}
+    first.run(3, progress=False)
+    checkpoint.save(tmp_path / checkpoint.NAME, first, CONFIG)
+    checkpoint.restore(tmp_path, second)
+    assert second.state["nesterov"] is True and same(second.state["velocity"], first.state["velocity"])
+    assert {**second.state, "velocity": 0} == {**first.state, "velocity": 0}
+
+
 def test_a_float64_model_comes_back_as_one(tmp_path):
     trained = training()
     trained.model.double()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ import pytest
 import strict_cupy
 
 from minivae import backend, checkpoint, distributed, models
-from minivae.data import Batches, Redrawn, rectangles
+from minivae.cli import pictures, runs
+from minivae.data import Batches, Redrawn, data_set, rectangles
 from minivae.distributed import Ranks
 from minivae.errors import OptionError
 from minivae.training import Training
@@ -31,6 +33,7 @@ CASES = {
     "categorical, L = 2": ("categorical", {"samples": 2, "categories": 3}), "aevb redrawn": ("aevb", {"samples": 2}),
     "aevb gaussian": ("aevb", {"likelihood": "gaussian"}),
     "aevb identity": ("aevb", {"likelihood": "identity_gaussian", "samples": 5, "beta": 0.5}),
+    "conv, L = 2": ("conv", {"planes": [3], "samples": 2}),
 }
 
 
@@ -87,7 +90,8 @@ def trained(case, batch_size, ranks=None, steps=STEPS):
     images = rectangles(35, 6, 6, sides=(3, 3))
     if "redrawn" in case:
         images = Redrawn((255 * np.random.default_rng(0).random(images.shape)).astype(np.uint8))
-    model = models.build(name, image=(1, 6, 6), hidden=8, code=4, **options)
+    width = {} if name == "conv" else {"hidden": 8}
+    model = models.build(name, image=(1, 6, 6), code=4, **width, **options)
     run = Training(model, Batches(images, batch_size, by_epoch=True), learning_rate=2e-3, ranks=ranks)
     run.run(steps, progress=False)
     return run
@@ -172,6 +176,30 @@ def test_the_gradient_of_a_device_passes_through_page_locked_memory(monkeypatch)
         assert strict_cupy.devices[-3:] == [0, 1, 0]
     finally:
         backend.use("numpy")
+
+
+def test_ranks_on_devices_draw_the_same_after_a_checkpoint(monkeypatch, tmp_path):
+    """To save the random state starts a new stream on the device, which only the first rank would have done."""
+    library = importlib.import_module("minivae.backend.selection")
+    monkeypatch.setitem(library._libraries, "cupy", strict_cupy)
+    monkeypatch.setattr(pictures, "draw", lambda *arguments: [])
+    monkeypatch.setattr(data_set, "build", lambda **options: data_set.DataSet(
+        Redrawn(np.full((35, 1, 6, 6), 99, np.uint8)), rectangles(5, 6, 6, sides=(3, 3)), None, 1, None, True))
+    schedule = {"epochs": 3, "batch_size": 17, "learning_rate": 2e-3, "learning_rate_decay": 0.0}
+
+    def start(name, ranks):
+        config = {"model": "vae", "options": {"hidden": 8, "code": 4}, "seed": 1, "backend": "cupy",
+                  "data": {"name": "mnist"}, "training": schedule}
+        runs.start(config, tmp_path / name, False, ranks)
+        return backend.get_random_state()
+
+    try:
+        alone = start("one", Ranks())
+        assert Threads(2).run(lambda ranks: start("two", ranks)) == [alone] * 2
+    finally:
+        backend.use("numpy")
+    one, two = (checkpoint.read(tmp_path / name)[1]["protocol"] for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
 
 
 # -- under mpiexec --------------------------------------------------------------------------------
@@ -282,4 +310,17 @@ def test_without_mpi4py_several_processes_are_refused(monkeypatch):
     assert distributed.world().size == 1
     monkeypatch.setenv("PMI_SIZE", "2")
     with pytest.raises(OptionError, match="python -m mpi4py -m minivae train"):
+        distributed.world()
+
+
+def test_an_mpiexec_of_another_mpi_is_refused(monkeypatch):
+    """Each process would be a world of its own, and train into the same folder as the others."""
+    alone = types.SimpleNamespace(Get_size=lambda: 1, Get_rank=lambda: 0, Split_type=lambda kind: alone)
+    library = types.SimpleNamespace(COMM_WORLD=alone, COMM_TYPE_SHARED=0, IN_PLACE=None)
+    monkeypatch.setitem(sys.modules, "mpi4py", types.SimpleNamespace(MPI=library))
+    for each in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(each, raising=False)
+    assert distributed.world().size == 1
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with pytest.raises(OptionError, match="mpiexec has started 2 processes, of which mpi4py sees 1"):
         distributed.world()

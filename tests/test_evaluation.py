@@ -134,6 +134,15 @@ def test_all_codes_of_a_few_bits_or_categories(make):
 
 
 @pytest.mark.parametrize("make", [bits_model, categories_model])
+def test_a_model_that_draws_several_codes_has_the_same_exact_value(make):
+    model, images = make(), bit_images(20)
+    wanted = exact_log_likelihood(model, images).per_image
+    model.find_modules(nn.Sampler)[0].samples = 3
+    assert np.array_equal(exact_log_likelihood(model, images).per_image, wanted)
+    assert model.samples == model.criterion().samples == 3
+
+
+@pytest.mark.parametrize("make", [bits_model, categories_model])
 def test_the_bounds_of_discrete_codes_grow_to_the_exact_value(make):
     model, images = make(), bit_images(3000)
     exact = exact_log_likelihood(model, images).per_image

@@ -315,15 +315,23 @@ def test_a_sparse_file_of_a_terabyte(real, tmp_path):
         checkpoint.load_model(path)
 
 
-def test_a_checkpoint_chooses_no_folder_that_is_written_to(real, tmp_path, capsys, monkeypatch):
-    """Evaluation reads MNIST where the training did, but a file that came from elsewhere cannot have it put there."""
+@pytest.mark.parametrize("verb", ["evaluate", "step", "profile"])
+def test_a_checkpoint_chooses_no_folder_that_is_written_to(real, tmp_path, capsys, monkeypatch, verb):
+    """A verb reads MNIST where the training did, but a file that came from elsewhere cannot have it put there."""
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("it was about to download"))
     target = tmp_path / "elsewhere"
     source = {"name": "mnist", "root": str(target), "download": True}
     content = with_header(real, lambda header: header["config"].update(data=source))
     (tmp_path / checkpoint.NAME).write_bytes(content)
-    assert main(["evaluate", str(tmp_path)]) == 1
+    assert main([verb, str(tmp_path)]) == 1
     assert f"is not in {target}" in capsys.readouterr().err and not target.exists()
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "step", "profile"])
+def test_a_checkpoint_that_does_not_say_what_it_learned_from(real, tmp_path, capsys, verb):
+    (tmp_path / checkpoint.NAME).write_bytes(with_header(real, lambda header: header["config"].update(data={})))
+    assert main([verb, str(tmp_path)]) == 1
+    assert "does not say what data it learned from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("data", [{}, {"name": "rectangles", "images": 10**12}, {"name": "rectangles", "x": 1},

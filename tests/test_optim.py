@@ -208,8 +208,9 @@ def test_unknown_keys_in_sgds_state_raise_all_at_once():
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "dampening": 0.1}])
 def test_nesterov_needs_momentum_without_dampening(options):
+    state = {"nesterov": True, **options}
     with pytest.raises(OptionError, match="nesterov needs a momentum above 0 and dampening 0"):
-        run(sgd, 1, {"nesterov": True, **options})
+        sgd(lambda x: pytest.fail("it is refused before anything is computed"), np.array(START), state)
 
 
 @pytest.mark.parametrize("optimiser", [adam, sgd])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from minivae import checkpoint
-from minivae.cli import main, pictures
+from minivae.cli import main, parser, pictures
+from minivae.errors import MinivaeError
 from minivae.training import Training
 
 EPOCHS = 3
@@ -173,6 +174,14 @@ def test_what_cannot_be_continued_is_explained(run, capsys, arguments, message):
     assert contents("mine") == before
 
 
+def test_an_error_is_not_its_own_cause():
+    """Who follows the causes of an error would never come to an end."""
+    with pytest.raises(MinivaeError) as caught:
+        arguments = parser().parse_args(["train", "--resume", "absent"])
+        arguments.run(arguments)
+    assert caught.value.__cause__ is None
+
+
 def test_a_configuration_of_other_sizes_is_refused(run, capsys):
     run("vae", "mine", 1)
     header, arrays = checkpoint.read("mine")
@@ -187,7 +196,10 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
 @pytest.mark.parametrize(("part", "change", "message"), [
     ("data", {"images": 10**12}, "at most 10000000"), ("data", {"root": "/nowhere"}, "unknown option"),
     ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is a whole number"),
-    ("training", {"batch_size": 10**9}, "batch size")])
+    ("training", {"batch_size": 10**9}, "batch size"),
+    ("training", {"momentum": "0.9", "learning_rate": None}, "no usable learning_rate, momentum"),
+    ("training", {"anneal_rate": 0.1, "anneal_every": []}, "no usable anneal_floor, anneal_every"),
+    ("training", {"batch_size": 8.0}, "no usable batch_size")])
 def test_a_configuration_that_asks_for_too_much_is_refused(tmp_path, monkeypatch, capsys, part, change, message):
     """As a file from somebody else may: the header of a real checkpoint, with one thing changed."""
     monkeypatch.chdir(tmp_path)

@@ -23,7 +23,10 @@ from minivae.files import atomic
 from minivae.training import Training
 
 KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
-SCHEDULE = ("epochs", "batch_size", "learning_rate", "learning_rate_decay")
+NUMBER = int, float
+TRAINING = {"epochs": (int,), "batch_size": (int,), "learning_rate": NUMBER, "learning_rate_decay": NUMBER,
+            "momentum": NUMBER, "anneal_rate": NUMBER, "anneal_floor": NUMBER, "anneal_every": NUMBER}
+ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
 
 
 def start(config, out, force, ranks):
@@ -85,10 +88,15 @@ def build(config, data, ranks):
 
 
 def follow(training, config):
-    """The steps of `train`, on a rank that leaves the files to the first one."""
-    left = config["training"]["epochs"] * len(training.batches) - training.steps
+    """The steps of `train`, on a rank that leaves the files to the first one.
+
+    Where that one asks for the random state, to save it, this one asks too: a device then starts a new stream, and all
+    ranks are to draw the same.
+    """
+    length = len(training.batches)
+    left = config["training"]["epochs"] * length - training.steps
     if left > 0:
-        training.run(left, progress=False)
+        training.run(left, progress=False, every=length, checkpoint=backend.get_random_state)
     return 0
 
 
@@ -145,11 +153,17 @@ def _read_config(folder):
         except (OSError, ValueError) as error:
             raise OptionError(f"{path} cannot be read: {error}; start the run again") from error
     lacks = [name for name, kind in KINDS.items() if not isinstance(config, dict) or type(config.get(name)) is not kind]
-    lacks = lacks or [name for name in SCHEDULE if type(config["training"].get(name)) not in (int, float)]
+    lacks = lacks or _unusable(config["training"])
     if lacks:
         raise OptionError(f"{folder} cannot be resumed: its configuration has no usable {', '.join(lacks)}; give the "
                           "folder of a run of minivae train")
     return config
+
+
+def _unusable(training):
+    """The names of what is missing in a configuration's training, or of another type."""
+    absent = {"momentum"} - training.keys() | (set() if "anneal_rate" in training else set(ANNEALING))
+    return [name for name, kinds in TRAINING.items() if name not in absent and type(training.get(name)) not in kinds]
 
 
 def _expect_epochs(training, config, folder):

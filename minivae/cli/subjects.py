@@ -20,18 +20,24 @@ def subject(what, seed=0):
         model, config = checkpoint.load_model(what)
     except OptionError as error:
         raise OptionError(f"{what!r} is no run and none of {NAMES}: {error}") from error
-    return model, data_set.build(**config["data"]), models.SCHEDULES[config["model"]] | config.get("training", {})
+    _, options = _source(what, config)
+    return model, data_set.build(**options), models.SCHEDULES[config["model"]] | config.get("training", {})
 
 
 def tested(folder, root=None):
     """(model, configuration, data set) of a trained run, whose test images are what it is wanted for.
 
-    `root` says where MNIST's files are, if they have moved; a folder that only the run names is never written to.
+    `root` says where MNIST's files are, if they have moved.
     """
     model, config = checkpoint.load_model(folder)
+    source, options = _source(folder, config, root)
+    return model, config | {"data": source}, data_set.build(**options | {"images": 1})
+
+
+def _source(folder, config, root=None):
+    """(data of a run, options that build it): a folder that only the run names is never written to."""
     if "name" not in config.get("data", {}):
         raise OptionError(f"{folder} does not say what data it learned from; `minivae train` writes runs that do")
     source = config["data"] | ({} if root is None else {"root": str(root)})
     given = root is not None or "root" not in source
-    data = data_set.build(**source | {"images": 1} | ({} if given else {"download": False}))
-    return model, config | {"data": source}, data
+    return source, source | ({} if given else {"download": False})

@@ -136,7 +136,9 @@ def run(args):
         with contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(None):
             return _resume_or_start(args, ranks)
     except MinivaeError as error:
-        raise error if ranks.size == 1 else MinivaeError(f"rank {ranks.rank} of {ranks.size}: {error}") from error
+        if ranks.size == 1:
+            raise
+        raise MinivaeError(f"rank {ranks.rank} of {ranks.size}: {error}") from error
 
 
 def _resume_or_start(args, ranks):

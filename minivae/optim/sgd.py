@@ -26,12 +26,12 @@ def sgd(feval, x, state):
     as in PyTorch.
     """
     known_keys("sgd", state, DEFAULTS, MEMORY)
-    expect_in_use(x)
-    loss, grad = feval(x)
     option = DEFAULTS | state
     momentum = float(option["momentum"])
     if option["nesterov"] and (momentum <= 0 or option["dampening"] != 0):
         raise OptionError("sgd: nesterov needs a momentum above 0 and dampening 0")
+    expect_in_use(x)
+    loss, grad = feval(x)
     steps = state.get("t", 0)
     state["t"] = steps + 1
 
