@@ -16,7 +16,7 @@ from tqdm import tqdm
 from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError, whole_number
-from minivae.nn import Sampler
+from minivae.nn import RandomLayer, Sampler
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
 IMAGES = 8  # of one batch at least, so that worker threads can share it
@@ -134,15 +134,22 @@ def active_units(model, images, scale=1, threshold=ACTIVE):
 
 @contextmanager
 def _evaluating(model, samples, seed):
-    """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before."""
+    """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before, and holds
+    the noise that it held."""
     sampler, = model.find_modules(Sampler)
     kept, sampler.samples = sampler.samples, whole_number("evaluation", "samples", samples)
+    held = [(layer, layer.noise) for layer in model.find_modules(RandomLayer) if layer.holding_noise]
+    for layer, _ in held:
+        layer.holding_noise = False
+        layer.buffers.pop("noise", None)  # what is drawn now is not written over it
     try:
         with backend.seeded(seed), model.evaluating():
             yield
     finally:
         sampler.samples = kept
         model.criterion()  # draws as many as the sampler again
+        for layer, noise in held:
+            layer.holding_noise, layer.noise = True, noise
 
 
 def _batches(model, images, scale, samples, progress):

@@ -177,6 +177,16 @@ def test_the_model_the_stream_and_the_images_are_left_alone(estimate):
     assert model.samples == criterion.samples == 3 and all(module.train for module in model.list_modules())
 
 
+@pytest.mark.parametrize("n", [5, 12])
+def test_held_noise_is_not_evaluated_with_and_is_still_held(n):
+    model, images = models.vae(image=(3, 3), hidden=5).hold_noise(), bit_images(12)
+    model.forward(images[:5].astype(np.float32))
+    noise = np.array(model.sampler.noise)
+    assert elbo(model, images[:n], seed=0).value != elbo(model, images[:n], seed=1).value
+    model.forward(images[:5].astype(np.float32))
+    assert np.array_equal(model.sampler.noise, noise)
+
+
 def test_draws_in_several_parts_are_the_same_as_at_once(monkeypatch):
     """The running log-sum-exp of one image, whose draws come in one order however they are cut."""
     model, _ = linear_gaussian(right=False)

@@ -66,7 +66,7 @@ def total(formula, *arguments):
 def row_totals(formula, *arguments):
     """Sums over the last axis of formula(xp, *arguments): a new array.
 
-    Every array has the axes (N, ..., D), in full or of length 1, and the first one's are full.
+    Every array has the axes (N, ..., D), those between in full or of length 1, and the first one's are full.
     """
     first = arguments[0]
     if not isinstance(first, np.ndarray):

@@ -15,7 +15,11 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Explains an option that it does not know with its own usage, where argparse shows that of the whole program."""
+    """Takes options by their whole names, and explains one that it does not know with its own usage, where argparse
+    shows that of the whole program."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
 
     def parse_known_args(self, args=None, namespace=None):
         found, unknown = super().parse_known_args(args, namespace)

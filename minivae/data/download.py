@@ -27,6 +27,7 @@ def download(mirrors, name, path, check, largest, progress=True):
         except (OSError, http.client.HTTPException, OptionError) as error:  # URLError is an OSError
             reasons.append(f"{mirror}: {error}")
             continue
+        path.parent.mkdir(parents=True, exist_ok=True)  # not before there is something to put there
         with atomic(path) as file:
             file.write(content)
         return content

@@ -85,7 +85,6 @@ def _content(folder, file, progress, download):
 
     path = folder / f"{file.name}.gz"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         content = fetch(MIRRORS, path.name, path, lambda content: _verified(content, path.name, file),
                         largest=file.size + SLACK, progress=progress)
     except (OSError, OptionError) as error:
