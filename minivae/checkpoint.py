@@ -3,7 +3,7 @@
 A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a header of JSON in an array of bytes.
 
     header            schema, model and its options, steps taken, random state, options of the optimiser
-    model/PATH        parameters, by their state_dict path
+    model/PATH        parameters and running statistics, by their state_dict path
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol          a row a step
 """

@@ -93,7 +93,7 @@ ROWS = {
 for _name, _row in ROWS.items():
     _row.name = _name
 
-ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "RelaxedSampler", "Divergence"}  # what others are
+ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "RelaxedSampler", "HardCode", "Divergence"}  # bases
 
 
 def arrays(value):

@@ -33,6 +33,7 @@ from minivae.nn.sampler import Sampler
 from minivae.nn.gaussian_sampler import GaussianSampler
 from minivae.nn.relaxed_sampler import RelaxedSampler
 from minivae.nn.bernoulli_sampler import BernoulliSampler
+from minivae.nn.hard_code import HardCode
 from minivae.nn.hard_bits import HardBits
 from minivae.nn.gumbel_softmax_sampler import GumbelSoftmaxSampler
 from minivae.nn.hard_one_hot import HardOneHot

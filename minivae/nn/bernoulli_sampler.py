@@ -1,7 +1,7 @@
 """Reparameterized, relaxed draws of bits."""
 
 from minivae import backend
-from minivae.nn.relaxed_sampler import LARGEST, SMALLEST, RelaxedSampler
+from minivae.nn.relaxed_sampler import RelaxedSampler, inside
 
 
 class BernoulliSampler(RelaxedSampler):
@@ -36,5 +36,5 @@ class BernoulliSampler(RelaxedSampler):
 
 
 def _relax(xp, a, u, temperature):
-    u = xp.minimum(xp.maximum(u, SMALLEST), LARGEST)
+    u = inside(xp, u)
     return (a + xp.log(u) - xp.log(1 - u)) / temperature

@@ -2,7 +2,7 @@
 
 from minivae import backend
 from minivae.nn.log_sum_exp import log_sum_exp
-from minivae.nn.relaxed_sampler import LARGEST, SMALLEST, RelaxedSampler
+from minivae.nn.relaxed_sampler import RelaxedSampler, inside
 
 
 class GumbelSoftmaxSampler(RelaxedSampler):
@@ -49,8 +49,7 @@ class GumbelSoftmaxSampler(RelaxedSampler):
 
 
 def _perturb(xp, a, u, temperature):
-    u = xp.minimum(xp.maximum(u, SMALLEST), LARGEST)
-    return (a - xp.log(-xp.log(u))) / temperature
+    return (a - xp.log(-xp.log(inside(xp, u)))) / temperature
 
 
 def _softmax(xp, a, log_total):

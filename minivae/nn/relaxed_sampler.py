@@ -3,7 +3,7 @@
 from minivae.errors import OptionError
 from minivae.nn.sampler import Sampler
 
-SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24  # a generator may return 0, whose logarithm has no place here
+SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24
 
 
 class RelaxedSampler(Sampler):
@@ -20,3 +20,8 @@ class RelaxedSampler(Sampler):
 
     def extra_repr(self):
         return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))
+
+
+def inside(xp, u):
+    """u within (0, 1): a generator may return 0, whose logarithm has no place here, and rounding makes 1."""
+    return xp.minimum(xp.maximum(u, SMALLEST), LARGEST)

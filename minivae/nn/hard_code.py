@@ -1,0 +1,41 @@
+"""What the layers that harden relaxed codes have in common."""
+
+from minivae.nn.module import Module
+
+
+class HardCode(Module):
+    """A relaxed code -> the discrete one nearest to it: in evaluation, and with `straight_through` in training too.
+
+    Backwards  ∂L/∂z = ∂L/∂output.  The derivative of a step is zero almost everywhere, so this is an estimator
+    ("straight-through") and not the derivative.  In training without `straight_through` z passes through: the code
+    stays relaxed.
+    """
+
+    def __init__(self, straight_through=False):
+        super().__init__()
+        self.straight_through = straight_through
+
+    def update_output(self, input):
+        self.expect_code(input)
+        if self.train and not self.straight_through:
+            self.output = input
+            return self.output
+        self.output = self.buffer("output", input.shape)
+        self.harden(input, self.output)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_grad_output(grad_output)
+        self.grad_input = grad_output
+        return self.grad_input
+
+    def expect_code(self, input):
+        """Raise unless `input` is a relaxed code."""
+        self.expect("input", input)
+
+    def harden(self, input, out):
+        """out = the discrete code."""
+        raise NotImplementedError(f"{type(self).__name__} has no harden")
+
+    def extra_repr(self):
+        return "straight_through" if self.straight_through else ""
