@@ -11,6 +11,9 @@ from minivae.backend.selection import array_library, from_numpy, name_of
 from minivae.errors import OptionError
 
 
+DRAWN = 2**13  # numbers that are drawn in float64 at a time, for parameters
+
+
 class _Streams(threading.local):
     """One set of generators a thread: what one thread draws never depends on another."""
 
@@ -137,6 +140,11 @@ def uniform(out):
 
 def fill_uniform(out, low, high):
     """Fill `out` with draws from [low, high) made on the host, so that weights are equal on either library."""
-    host = _streams.host.uniform(low, high, out.shape).astype(out.dtype)
-    out[...] = from_numpy(host, like=out)
+    host = out if isinstance(out, np.ndarray) else np.empty(out.shape, out.dtype)
+    rows = max(1, DRAWN // max(1, host[:1].size))  # a few at a time: memory that was large once stays the process's
+    for first in range(0, len(host), rows):
+        part = host[first:first + rows]
+        part[...] = _streams.host.uniform(low, high, part.shape)
+    if host is not out:
+        out[...] = from_numpy(host, like=out)
     return out
