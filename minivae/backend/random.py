@@ -10,7 +10,6 @@ from minivae.backend.buffers import resize
 from minivae.backend.selection import array_library, from_numpy, name_of
 from minivae.errors import OptionError
 
-
 DRAWN = 2**13  # numbers that are drawn in float64 at a time, for parameters
 
 
