@@ -38,7 +38,7 @@ def elementwise(formula, *arguments, out=None):
         for target, value in zip(outs, values if isinstance(values, tuple) else (values,)):
             target[...] = value
 
-    _in_blocks(store, outs, arguments, SHARED_BLOCK)
+    _in_blocks(store, outs, arguments)
     return out
 
 
@@ -59,7 +59,7 @@ def total(formula, *arguments):
             value = float(values.sum())  # pairwise, so float32 will do for one block, unless it overflows
         sums[part] = value if isfinite(value) else float(values.sum(dtype=np.float64))
 
-    _in_blocks(add, (), arguments, BLOCK)
+    _in_blocks(add, (), arguments)
     return sum(sums[part] for part in sorted(sums))
 
 
@@ -84,14 +84,14 @@ def row_totals(formula, *arguments):
     return sums
 
 
-def _in_blocks(work, outs, arguments, shared):
-    """Call work(part, outs, arguments) for every block of the arrays; of `shared` elements where threads share them."""
+def _in_blocks(work, outs, arguments):
+    """Call work(part, outs, arguments) for every block of the arrays."""
     arrays = [a for a in (*outs, *arguments) if isinstance(a, np.ndarray)]
     shape, size = arrays[0].shape, arrays[0].size
     if size <= BLOCK:
         work(0, outs, arguments)
         return
-    flatten, rows, step = _cut(arrays, shape, size, shared if _is_shared(size) else BLOCK)
+    flatten, rows, step = _cut(arrays, shape, size)
     cut = len(shape) if not flatten else 1
 
     def flat(array):
@@ -114,18 +114,18 @@ def _in_blocks(work, outs, arguments, shared):
 
 def _share(span, blocks, size):
     """Call span(first, last) for all blocks, over the worker threads where that pays."""
-    if _is_shared(size):
+    if size >= PARALLEL and workers.count() > 1:
         workers.run(span, blocks)
     else:
         span(0, blocks)
 
 
-def _is_shared(size):
-    return size >= PARALLEL and workers.count() > 1
+def _cut(arrays, shape, size):
+    """(how to flatten the arrays or None, length of the axis that is cut, its elements in a block).
 
-
-def _cut(arrays, shape, size, block):
-    """(how to flatten the arrays or None, length of the axis that is cut, its elements in a block)."""
+    The same for any number of threads: where a block ends may decide over the last bit of what NumPy computes.
+    """
+    block = BLOCK if size < PARALLEL else SHARED_BLOCK
     if all(a.shape == shape for a in arrays):
         order = sorted(range(len(shape)), key=lambda axis: -arrays[0].strides[axis])  # as the axes lie in memory
         if all(a.transpose(order).flags.c_contiguous for a in arrays):
