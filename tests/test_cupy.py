@@ -220,9 +220,10 @@ class UnknownKeyword(nn.Tanh):
         return self.xp.tanh(input, where=True)
 
 
-@pytest.mark.parametrize("layer", [TakesHost, UnknownKeyword])
-def test_what_cupy_refuses_is_refused(layer):
-    with pytest.raises(TypeError, match=r"host value|no keyword|Unsupported type|unexpected keyword|where"):
+@pytest.mark.parametrize(("layer", "message"), [(TakesHost, "Unsupported type"),
+                                                (UnknownKeyword, "no keyword|Wrong arguments")])
+def test_what_cupy_refuses_is_refused(layer, message):
+    with pytest.raises(TypeError, match=message):
         layer().cuda().forward(on_device(np.ones((2, 4), np.float32)))
 
 

@@ -15,6 +15,7 @@ from minivae import backend, nn, optim
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: any cupy-cuda wheel, without a GPU, runs this test")
 fusion = importlib.import_module("cupy._core.fusion")
 local = importlib.import_module("cupy._core._fusion_thread_local").thread_local
+adam = importlib.import_module("minivae.optim.adam")  # the function of this name hides the module
 elementwise = importlib.import_module("minivae.backend.elementwise")
 library = importlib.import_module("minivae.backend.selection")
 
@@ -66,7 +67,8 @@ def formulas(monkeypatch):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)
     vector, state = np.ones(5, np.float32), {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
-    optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1, "t": 15})  # the 16th also flushes
+    optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1, "t": adam.FLUSH_EVERY - 1})
+    assert (adam._flush, 0) in seen
     for _ in range(2):
         optim.sgd(lambda x: (0.0, x.copy()), vector, state)
     monkeypatch.setitem(library._libraries, "cupy", cupy)
