@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from minivae import backend, models, nn
-from minivae.backend import buffers, workers
+from minivae.backend import blocks, buffers, workers
 from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
 from minivae.training import Training
 
 library = importlib.import_module("minivae.backend.selection")  # the functions of these names hide the modules
-elementwise = importlib.import_module("minivae.backend.elementwise")
 
 
 def no_cupy(monkeypatch):
@@ -135,9 +134,9 @@ def formula(xp, x, y, factor):
 
 
 def test_blocks_equal_the_whole(monkeypatch):
-    monkeypatch.setattr(elementwise, "BLOCK", 64)
-    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
-    monkeypatch.setattr(elementwise, "PARALLEL", 128)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "SHARED_BLOCK", 64)
+    monkeypatch.setattr(blocks, "PARALLEL", 128)
     random = np.random.default_rng(0)
     x, y = random.standard_normal((50, 7)), random.standard_normal((50, 7))
     wanted = formula(np, x, y, 2.0)
@@ -161,7 +160,7 @@ def test_blocks_are_the_same_for_any_number_of_threads(four_workers):
 
 def test_blocks_follow_the_axes_as_they_lie_in_memory(monkeypatch):
     """Planes (N, C, H, W) that lie as (H, C, W, N) are cut as one vector, and not into slices of scattered numbers."""
-    monkeypatch.setattr(elementwise, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
     x, y = (np.random.default_rng(seed).random((5, 2, 6, 8)).transpose(3, 1, 0, 2) for seed in (0, 1))
     out, seen = np.zeros((5, 2, 6, 8)).transpose(3, 1, 0, 2), []
 
@@ -174,8 +173,8 @@ def test_blocks_follow_the_axes_as_they_lie_in_memory(monkeypatch):
 
 
 def test_blocks_broadcast(monkeypatch):
-    monkeypatch.setattr(elementwise, "BLOCK", 64)
-    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "SHARED_BLOCK", 64)
     random = np.random.default_rng(0)
     x, target = random.standard_normal((20, 3, 8)), random.standard_normal((20, 1, 8))
     out = np.empty_like(x)
@@ -192,9 +191,9 @@ def test_out_may_be_an_argument_and_a_table():
 
 def test_row_totals(monkeypatch, four_workers):
     """Sums over the last axis, of blocks of rows; a target of one draw is broadcast over three."""
-    monkeypatch.setattr(elementwise, "BLOCK", 64)
-    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 64)
-    monkeypatch.setattr(elementwise, "PARALLEL", 128)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "SHARED_BLOCK", 64)
+    monkeypatch.setattr(blocks, "PARALLEL", 128)
     a, x = np.random.default_rng(0).random((50, 3, 7)), np.random.default_rng(1).random((50, 1, 7))
     assert backend.row_totals(lambda xp, a, x, c: c * a * x, a, x, 2.0) == pytest.approx((2 * a * x).sum(axis=2))
     assert backend.row_totals(lambda xp, a: a, np.zeros((0, 3, 7))).shape == (0, 3)
@@ -218,9 +217,9 @@ def test_total_of_nothing_is_zero():
 @pytest.fixture
 def four_workers(monkeypatch):
     kept = workers.count()
-    monkeypatch.setattr(elementwise, "BLOCK", 256)
-    monkeypatch.setattr(elementwise, "SHARED_BLOCK", 400)
-    monkeypatch.setattr(elementwise, "PARALLEL", 512)
+    monkeypatch.setattr(blocks, "BLOCK", 256)
+    monkeypatch.setattr(blocks, "SHARED_BLOCK", 400)
+    monkeypatch.setattr(blocks, "PARALLEL", 512)
     yield
     workers.set_count(kept)
 
@@ -287,13 +286,13 @@ def test_formulas_never_combine_two_numbers():
 
     with pytest.raises(AssertionError, match="two numbers"):
         1 - Alone(0.5)
-    plain, seen = elementwise._in_blocks, []
+    plain, seen = blocks.in_blocks, []
 
     def wrapped(work, outs, arguments):
         seen.append(1)
         return plain(work, outs, [Alone(a) if isinstance(a, float) else a for a in arguments])
 
-    elementwise._in_blocks = wrapped
+    blocks.in_blocks = wrapped
     try:
         for name in ("denoising", "bernoulli"):
             model = models.build(name, image=(1, 3, 3), hidden=4)
@@ -303,7 +302,7 @@ def test_formulas_never_combine_two_numbers():
             criterion.double().forward(prediction, np.ones((2, 3)))
             criterion.backward(prediction, np.ones((2, 3)))
     finally:
-        elementwise._in_blocks = plain
+        blocks.in_blocks = plain
     assert len(seen) > 40
 
 

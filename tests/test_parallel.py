@@ -1,7 +1,6 @@
 """Threads and processes change no number and never wait for each other for ever."""
 
 import hashlib
-import importlib
 import multiprocessing
 import os
 import subprocess
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 
 from minivae import backend, models
-from minivae.backend import workers
+from minivae.backend import blocks, workers
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
-elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
 MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {"samples": 2}), ("aevb", {}),
           ("aevb", {"likelihood": "gaussian"}), ("aevb", {"likelihood": "identity_gaussian"}),
           ("conv", {"planes": (4, 2), "batch_normalization": True}), ("categorical", {"samples": 2})]
@@ -42,12 +40,12 @@ def trained(name, options, seed=3, steps=6):
 @pytest.fixture
 def shared(monkeypatch):
     """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
-    monkeypatch.setattr(elementwise, "PARALLEL", 240_000)  # so that layers share as well as Adam
-    monkeypatch.setattr(elementwise, "SHARED_BLOCK", elementwise.BLOCK)
+    monkeypatch.setattr(blocks, "PARALLEL", 240_000)  # so that layers share as well as Adam
+    monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
     kept, run, calls = workers.count(), workers.run, []
     workers.set_count(4)
     workers.run = lambda task, blocks: (calls.append(blocks), run(task, blocks))
-    x = np.ones(2 * elementwise.PARALLEL, np.float32)
+    x = np.ones(2 * blocks.PARALLEL, np.float32)
     backend.elementwise(lambda xp, x: x + 1, x, out=x)
     yield calls
     workers.run = run
@@ -166,7 +164,7 @@ def test_a_forked_child_that_ends_as_python_does_ends():
         from minivae import backend
         from minivae.backend import workers
         workers.set_count(4)
-        x = np.ones({2 * elementwise.PARALLEL})
+        x = np.ones({2 * blocks.PARALLEL})
         backend.elementwise(lambda xp, x: x + 1, x, out=x)
         child = os.fork()
         backend.elementwise(lambda xp, x: x + 1, x, out=x)

@@ -14,6 +14,8 @@ from minivae.backend.random import (
     standard_normal, uniform,
 )
 from minivae.backend.buffers import address, at_most, empty, resize
-from minivae.backend.elementwise import elementwise, gather, outside, row_totals, total
+from minivae.backend.elementwise import elementwise, row_totals, total
+from minivae.backend.gathering import gather
+from minivae.backend.ranges import outside
 from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
 from minivae.backend.products import add_product
