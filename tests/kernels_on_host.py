@@ -8,7 +8,7 @@ import numpy as np
 HEAD = """#include <algorithm>
 #include <cmath>
 #define __device__
-using std::isnan; using std::max; using std::min;
+using std::isfinite; using std::isnan; using std::max; using std::min;
 """
 
 

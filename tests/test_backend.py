@@ -1,6 +1,7 @@
 """The array library behind the layers: choice, doors, random numbers, buffers, blocks and threads."""
 
 import importlib
+import itertools
 import multiprocessing
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from minivae import backend, models, nn
-from minivae.backend import blocks, buffers, workers
+from minivae.backend import blas, blocks, buffers, workers
 from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
 from minivae.training import Training
@@ -199,15 +200,43 @@ def test_row_totals(monkeypatch, four_workers):
     assert backend.row_totals(lambda xp, a: a, np.zeros((0, 3, 7))).shape == (0, 3)
 
 
-@pytest.mark.parametrize("start", [0.0, 1.5, np.nan])
-def test_add_product(start):
-    random = np.random.default_rng(0)
-    a, b, spare = random.random((4, 3)), random.random((3, 5)), np.empty((4, 5))
-    total = np.full((4, 5), start)
-    backend.add_product(total, a, b, spare)
-    np.testing.assert_allclose(total, start + a @ b)
-    backend.add_product(total, a, b, spare)
-    np.testing.assert_allclose(total, start + 2 * (a @ b))
+@pytest.mark.parametrize("has_gemm", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_add_product(has_gemm, dtype, monkeypatch):
+    """For all that a layer multiplies, by the BLAS itself where NumPy brings it and with an array to spare."""
+    if not has_gemm:
+        monkeypatch.setattr(blas, "_gemm", lambda kind: None)
+    elif blas._gemm("f") is None:
+        pytest.skip("this NumPy does not bring OpenBLAS")
+    random, spared = np.random.default_rng(0), []
+    layouts = (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2])
+    sizes = ((4, 3, 5), (1, 3, 1), (4, 1, 5), (300, 16, 200))
+    for (rows, inner, columns), left, right in itertools.product(sizes, layouts, layouts):
+        a, b = random.random((rows, inner)).astype(dtype), random.random((inner, columns)).astype(dtype)
+        total, kept = np.full((rows, columns), 1.5, dtype), (a.copy(), b.copy())
+
+        def spare(total=total):
+            spared.append(1)
+            return np.empty_like(total)
+
+        for _ in range(2):
+            backend.add_product(total, left(a), right(b), spare)
+        np.testing.assert_allclose(total, 1.5 + 2 * (a @ b), rtol=1e-6)
+        assert np.array_equal(a, kept[0]) and np.array_equal(b, kept[1])
+    assert len(spared) == (40 if has_gemm else 72)  # those of the third layout in any case
+
+
+def test_add_product_takes_nan_no_elements_and_nothing_read_only():
+    total, spare = np.zeros((2, 2)), lambda: np.empty((2, 2))
+    backend.add_product(total, np.full((2, 1), np.nan), np.ones((1, 2)), spare)
+    assert np.isnan(total).all()
+    total = np.ones((2, 2))
+    backend.add_product(total, np.ones((2, 0)), np.ones((0, 2)), spare)
+    assert (total == 1).all()
+    total.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        backend.add_product(total, np.ones((2, 2)), np.ones((2, 2)), spare)
+    assert (total == 1).all()
 
 
 def test_total_of_nothing_is_zero():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minivae import backend, models
-from minivae.backend import blocks, workers
+from minivae.backend import blocks, c_compiler, c_loops, workers
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
@@ -37,17 +37,23 @@ def trained(name, options, seed=3, steps=6):
     return hashlib.sha256(b"".join(array.tobytes() for array in kept)).hexdigest()
 
 
-@pytest.fixture
-def shared(monkeypatch):
+@pytest.fixture(params=["NumPy", "compiled"])
+def shared(monkeypatch, request):
     """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
-    monkeypatch.setattr(blocks, "PARALLEL", 240_000)  # so that layers share as well as Adam
+    if request.param == "compiled" and not c_compiler.command():
+        pytest.skip("there is no C compiler (cc, gcc or clang)")
+    for module in (blocks, c_loops):
+        monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
+    monkeypatch.setattr(c_loops, "SMALL", 10**9 if request.param == "NumPy" else c_loops.SMALL)
+    c_loops._loop.cache_clear()  # a loop keeps how it is shared out
     kept, run, calls = workers.count(), workers.run, []
     workers.set_count(4)
     workers.run = lambda task, blocks: (calls.append(blocks), run(task, blocks))
     x = np.ones(2 * blocks.PARALLEL, np.float32)
     backend.elementwise(lambda xp, x: x + 1, x, out=x)
     yield calls
+    c_loops._loop.cache_clear()
     workers.run = run
     workers.set_count(kept)
 

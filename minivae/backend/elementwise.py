@@ -10,7 +10,7 @@ from math import isfinite
 
 import numpy as np
 
-from minivae.backend import blocks, fusion
+from minivae.backend import blocks, c_loops, fusion
 from minivae.backend.selection import array_library, name_of
 
 
@@ -24,6 +24,8 @@ def elementwise(formula, *arguments, out=None):
     first = outs[0] if outs else arguments[0]
     if not isinstance(first, np.ndarray):
         fusion.run(name_of(first), formula, outs, arguments)
+        return out
+    if c_loops.run(formula, "elements", outs, arguments, first.size) is not None:
         return out
 
     def store(part, outs, arguments):
@@ -44,6 +46,9 @@ def total(formula, *arguments):
     first = arguments[0]
     if not isinstance(first, np.ndarray):
         return fusion.total(name_of(first), formula, arguments)
+    value = c_loops.run(formula, "total", (), arguments, first.size)
+    if value is not None:
+        return value
     sums = {}
 
     def add(part, _, arguments):
@@ -65,6 +70,8 @@ def row_totals(formula, *arguments):
     if not isinstance(first, np.ndarray):
         return formula(array_library(name_of(first)), *arguments).sum(axis=-1)
     sums = np.empty(first.shape[:-1], first.dtype)
+    if c_loops.run(formula, "rows", (sums[..., None],), arguments, first.size) is not None:
+        return sums
     step = max(1, blocks.BLOCK * len(first) // max(1, first.size))
 
     def span(start, stop):

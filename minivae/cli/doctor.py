@@ -3,13 +3,15 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import time
 
 import numpy as np
 
 import minivae
 from minivae import backend
-from minivae.backend import workers
+from minivae.backend import c_compiler, workers
+from minivae.backend.c_source import source
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -34,10 +36,20 @@ def run(args):
     try:
         print(f"default      {backend.current()}, {backend.default_dtype()}")
         print(f"workers      {workers.count()} threads share element-wise work (MINIVAE_THREADS changes it)")
+        print(f"C compiler   {_compiler()}")
     except MinivaeError as error:
         print(f"environment  {error}")
     print()
     return _blas()
+
+
+def _compiler():
+    command = shlex.join(c_compiler.command())
+    if not command:
+        return "none: NumPy does the element-wise work of large arrays, more slowly (MINIVAE_CC names one)"
+    works = c_compiler.function(source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
+    return f"{command} {'compiles' if works else 'fails, and NumPy does'} the element-wise work of large arrays " \
+           "(MINIVAE_CC names another, or none)"
 
 
 def _blas():

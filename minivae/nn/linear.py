@@ -56,12 +56,14 @@ class Linear(Module):
         self.expect_grad_output(grad_output)
         if scale != 1:
             grad_output = scale * grad_output
-        product = self.buffer("product", self.weight.shape, batch=False)
-        backend.add_product(self.grad_weight, grad_output.T, input, spare=product)  # Gᵀ x
+        backend.add_product(self.grad_weight, grad_output.T, input, self._product)  # Gᵀ x
         if self.bias is not None:
             row = self.buffer("row", self.bias.shape)
             self.xp.sum(grad_output, axis=0, out=row)  # Σₙ Gₙ
             self.grad_bias += row
+
+    def _product(self):
+        return self.buffer("product", self.weight.shape, batch=False)
 
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")

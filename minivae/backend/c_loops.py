@@ -1,0 +1,124 @@
+"""Element-wise work over float32 arrays as one compiled loop, which the worker threads share.
+
+It takes what is large enough to gain by it, where there is a C compiler; the rest is NumPy's, see `elementwise`.
+A loop computes with vector_math.h and with multiplications fused to additions, so the last bits are not NumPy's;
+they are the same for any number of threads.
+"""
+
+import ctypes
+import functools
+import sys
+
+import numpy as np
+
+from minivae.backend import c_compiler, workers
+from minivae.backend.c_source import AXES, source
+
+SMALL = 32 * 1024  # elements: of fewer NumPy is as fast
+PARALLEL = 1024 * 1024  # from here on waking the worker threads costs less than it saves
+PARTS = 8  # that the threads share: for any number of threads, so that sums are always added in one order
+
+
+def run(formula, purpose, outs, arguments, size):
+    """Compute formula(np, *arguments) for `size` elements, for one of the purposes of `c_source.source`.
+
+    Returns the sum of a "total", and 0 for other purposes; or None, and has done nothing, where NumPy has to.
+    """
+    if size < SMALL or debugging():
+        return None
+    operands = (*outs, *arguments)
+    layout = tuple([(each.dtype, each.shape, each.strides, each.flags.aligned) if isinstance(each, np.ndarray)
+                    else type(each) for each in operands])
+    loop = _loop(formula, purpose, len(outs), layout)
+    if loop is None or not all(operands[k].flags.writeable for k in loop.written):
+        return None
+    return loop(operands)
+
+
+def debugging():
+    """Whether a debugger is looking: it is to see the formula compute."""
+    monitoring = getattr(sys, "monitoring", None)  # since Python 3.12
+    return sys.gettrace() is not None or (
+        monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None)
+
+
+class Loop:
+    """A compiled loop over operands, arrays and numbers, of one layout."""
+
+    def __init__(self, function, written, axes):
+        self.function, self.written = function, written
+        self.lengths, steps = zip(*axes)  # of each axis: its length, and how far it is to each operand's next element
+        operands = len(steps[0])
+        self.strides = (ctypes.c_ssize_t * (AXES * operands))(*[step for each in zip(*steps) for step in each])
+        self.pointers, self.numbers = ctypes.c_void_p * operands, ctypes.c_float * operands
+        self.cut = next((axis for axis in range(AXES) if self.lengths[axis] > 1), 0)  # the axis that the threads share
+        self.bytes = [4 * step for step in steps[self.cut]]
+        self.parts = PARTS if np.prod(self.lengths) >= PARALLEL else 1
+
+    def __call__(self, operands):
+        starts = [each.__array_interface__["data"][0] if isinstance(each, np.ndarray) else 0 for each in operands]
+        numbers = self.numbers(*[0 if isinstance(each, np.ndarray) else each for each in operands])
+        length, sums = self.lengths[self.cut], [0.0] * self.parts
+
+        def span(first, last):
+            for part in range(first, last):
+                low, high = length * part // self.parts, length * (part + 1) // self.parts
+                lengths = (ctypes.c_ssize_t * AXES)(*self.lengths)
+                lengths[self.cut] = high - low
+                pointers = self.pointers(*[start + low * each for start, each in zip(starts, self.bytes)])
+                sums[part] = self.function(lengths, pointers, self.strides, numbers)
+
+        if self.parts > 1 and workers.count() > 1:
+            workers.run(span, self.parts)
+        else:
+            span(0, self.parts)
+        return sum(sums)
+
+
+@functools.lru_cache(maxsize=4096)
+def _loop(formula, purpose, outs, layout):
+    """The Loop of a formula for operands of this layout; None: NumPy's work.
+
+    The layout is the dtype, shape, strides and alignment of each array, and the type of each number.
+    """
+    arrays = [each for each in layout if isinstance(each, tuple)]
+    if any(dtype != np.float32 or not aligned for dtype, _, _, aligned in arrays):
+        return None
+    if any(each not in (int, float) for each in layout if not isinstance(each, tuple)):
+        return None
+    shape = np.broadcast_shapes(*(each[1] for each in arrays))
+    steps = [_steps(shape, *each[1:3]) if isinstance(each, tuple) else (0,) * len(shape) for each in layout]
+    axes = _axes(shape, steps, sums_rows=purpose == "rows")
+    if len(axes) > AXES:
+        return None
+    axes = [(1, (0,) * len(layout))] * (AXES - len(axes)) + axes
+    kinds = [step if isinstance(each, tuple) else "number" for each, step in zip(layout, axes[-1][1])]
+    try:
+        text, written = source(formula, purpose, outs, kinds)
+    except Exception:  # whatever it is, NumPy can do it, or will say it
+        return None
+    if purpose == "elements" and any(layout[k][1] != shape for k in written):
+        return None
+    function = c_compiler.function(text)
+    return None if function is None else Loop(function, written, axes)
+
+
+def _steps(shape, own, strides):
+    """How far it is to the next element along each axis of `shape`, in an array of float32 that is broadcast to it."""
+    return (0,) * (len(shape) - len(own)) + tuple(0 if n == 1 else stride // 4 for n, stride in zip(own, strides))
+
+
+def _axes(shape, steps, sums_rows):
+    """[(length, the step of each operand), ...]: the axes as the first operand lies in memory, as few as will do.
+
+    Sums over rows keep their last axis for itself, and last.
+    """
+    last = len(shape) - 1 if sums_rows else None
+    axes = []
+    for axis in sorted(range(len(shape)), key=lambda axis: (axis == last, -abs(steps[0][axis]))):
+        length, each = shape[axis], tuple(step[axis] for step in steps)
+        if axis != last and axes and all(outer == inner * length for outer, inner in zip(axes[-1][1], each)):
+            length *= axes.pop()[0]  # the two are one
+        if length > 1 or axis == last:
+            axes.append((length, each))
+    return axes

@@ -1,0 +1,351 @@
+"""Formulas as compiled loops: NumPy's numbers but for rounding, the same bits for any number of threads, and NumPy
+itself wherever a loop cannot be had.
+"""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from formulas import collect
+
+from minivae import backend
+from minivae.backend import c_compiler, c_loops, workers
+from minivae.backend.c_source import source
+from minivae.errors import OptionError
+
+elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
+N = c_loops.SMALL + 37  # elements, which are no whole number of vectors
+compiled = pytest.mark.skipif(not c_compiler.command(), reason="there is no C compiler (cc, gcc or clang)")
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch):
+    """Each test finds the compiler, and compiles, anew."""
+    def clear():
+        for each in (c_compiler.command, c_compiler.function, c_compiler._identity, c_loops._loop):
+            each.cache_clear()
+        c_compiler._broken.clear()
+    monkeypatch.setattr(sys, "settrace", lambda *_: None)  # nothing that watches tests is a debugger
+    monkeypatch.setattr(c_loops, "debugging", lambda: False)
+    clear()
+    yield
+    clear()
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The purposes of the loops that were run."""
+    seen, run = [], c_loops.run
+
+    def watched(formula, purpose, outs, arguments, size):
+        value = run(formula, purpose, outs, arguments, size)
+        if value is not None:
+            seen.append(purpose)
+        return value
+    monkeypatch.setattr(c_loops, "run", watched)
+    return seen
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Small arrays are shared out too; set_count says to how many."""
+    kept = workers.count()
+    monkeypatch.setattr(c_loops, "PARALLEL", 1)
+    yield workers.set_count
+    workers.set_count(kept)
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def formula(xp, x, y, factor):
+    return xp.maximum(x, y) - factor * xp.exp(-xp.abs(y)) / (1 + x * x)
+
+
+# ------------------------------------------------------------------------------------------------ values
+
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "abs")
+
+
+@compiled
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_right_to_three_units_in_the_last_place(name, runs):
+    """All kinds of float32: each 1021st bit pattern from −NaN to NaN, and the ends."""
+    with np.errstate(invalid="ignore"):
+        x = np.arange(0, 2**32, 1021, dtype=np.uint32).view(np.float32)
+        x = np.concatenate([x, np.float32([0, -0.0, 1, -1, 0.5, 1e-45, 3.4e38, np.inf, -np.inf, np.nan])])
+    y = backend.elementwise(lambda xp, x: getattr(xp, name)(x), x, out=np.empty_like(x))
+    with np.errstate(all="ignore"):
+        exact = getattr(np, name)(x.astype(np.float64))
+        rounded = exact.astype(np.float32)
+    finite = np.isfinite(rounded)
+    assert runs == ["elements"]
+    np.testing.assert_array_equal(y[~finite], rounded[~finite])  # NaN, ∞ and −∞
+    off = np.abs(y[finite] - exact[finite]) / np.spacing(np.maximum(np.abs(rounded[finite]), np.float32(1e-38)))
+    assert off.max() < 3, f"{name}({x[finite][off.argmax()]}) is {y[finite][off.argmax()]}"
+
+
+@compiled
+def test_extremes_of_selections(runs):
+    special = np.float32([np.nan, np.inf, -np.inf, 0, 1, -1, 3.4e38, 1e-45])
+    x, y = np.resize(np.repeat(special, 8), N), np.resize(special, N)
+    for selection in (lambda xp, x, y: xp.maximum(x, y), lambda xp, x, y: xp.minimum(x, y),
+                      lambda xp, x, y: xp.where((x > y) | (x != x), x, y), lambda xp, x, y: xp.isfinite(x) & (y <= 1),
+                      lambda xp, x, y: xp.logical_not(xp.isfinite(x)), lambda xp, x, y: xp.minimum(x, np.inf) - 1e-44):
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(backend.elementwise(selection, x, y, out=np.empty_like(x)),
+                                          np.asarray(selection(np, x, y), np.float32))
+    assert len(runs) == 6
+
+
+@compiled
+def test_every_formula_gives_what_numpy_gives(monkeypatch, runs):
+    for (each, outs), operands in collect().items():
+        if any(isinstance(a, np.ndarray) and a.dtype.kind == "i" for a in operands):
+            continue  # the numbers of categories, of HardOneHot
+        random = np.random.default_rng(0)
+        operands = [random.permutation(np.resize(a, N)) if isinstance(a, np.ndarray) else a for a in operands]
+        others = [a.copy() if isinstance(a, np.ndarray) else a for a in operands]
+        runs.clear()
+        with monkeypatch.context() as patch:
+            if outs < 0:
+                value = backend.total(each, *operands)
+                patch.setattr(c_compiler, "function", lambda source: None)
+                c_loops._loop.cache_clear()
+                assert value == pytest.approx(backend.total(each, *others), rel=1e-5, abs=1e-4), each
+            else:
+                backend.elementwise(each, *operands[outs:], out=tuple(operands[:outs]) or None)
+                patch.setattr(c_compiler, "function", lambda source: None)
+                c_loops._loop.cache_clear()
+                backend.elementwise(each, *others[outs:], out=tuple(others[:outs]) or None)
+                for one, other in zip(operands, others):
+                    if isinstance(one, np.ndarray):
+                        np.testing.assert_allclose(one, other, rtol=3e-6, atol=1e-6, err_msg=each.__name__)
+        assert runs == ["elements" if outs >= 0 else "total"], f"{each.__module__}.{each.__name__} is not compiled"
+
+
+# ----------------------------------------------------------------------------------------------- layouts
+
+LAYOUTS = {
+    "rows": lambda x: x,
+    "columns": lambda x: np.asfortranarray(x),
+    "every second": lambda x: np.repeat(x, 2, 1)[:, ::2],
+    "backwards": lambda x: np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1],
+    "planes": lambda x: np.ascontiguousarray(x.reshape(20, 4, 5, -1).transpose(2, 1, 3, 0)).transpose(3, 1, 0, 2),
+}
+
+
+@compiled
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_any_layout(layout, runs, threads):
+    x, y, out = layout(numbers(400, 93)), layout(numbers(400, 93, seed=1)), layout(np.zeros((400, 93), np.float32))
+    wanted = formula(np, x, y, 0.5)
+    if x.ndim == 2:
+        y = np.ascontiguousarray(y)  # the two need not be laid out alike
+    assert backend.elementwise(formula, x, y, 0.5, out=out) is out
+    np.testing.assert_allclose(out, wanted, rtol=3e-6, atol=1e-6)
+    assert backend.total(formula, x, y, 0.5) == pytest.approx(wanted.sum(dtype=float), rel=1e-5)
+    np.testing.assert_allclose(backend.row_totals(formula, x, y, 0.5), wanted.sum(axis=-1), rtol=1e-4, atol=1e-4)
+    assert runs == ["elements", "total"] + ["rows"] * (x.ndim == 2)  # planes, whose rows lie apart, have four axes
+
+
+@compiled
+def test_broadcasting(runs, threads):
+    x, y = numbers(40, 5, 201), numbers(40, 1, 201, seed=1)
+    out, wanted = np.empty_like(x), formula(np, x, y, 2)
+    backend.elementwise(formula, x, y, 2, out=out)
+    np.testing.assert_allclose(out, wanted, rtol=3e-6, atol=1e-6)
+    assert backend.total(formula, x, y, 2) == pytest.approx(wanted.sum(dtype=float), rel=1e-5)
+    np.testing.assert_allclose(backend.row_totals(formula, x, y, 2), wanted.sum(axis=2), rtol=1e-4, atol=1e-4)
+    backend.elementwise(formula, x, np.array(3, np.float32), 2, out=out)
+    np.testing.assert_allclose(out, formula(np, x, np.float32(3), 2), rtol=3e-6, atol=1e-6)
+    assert runs == ["elements", "total", "rows", "elements"]
+
+
+@compiled
+def test_a_row_whose_axis_has_length_one(runs):
+    x = numbers(N, 1)
+    np.testing.assert_array_equal(backend.row_totals(lambda xp, x: x, x), x[:, 0])
+    assert runs == ["rows"]
+
+
+@compiled
+def test_in_place_and_tables(runs):
+    x, y = numbers(N), numbers(N, seed=1)
+    sums = x + y, x - y
+    backend.elementwise(lambda xp, x, y: (x + y, x - y), x, y, out=(x, y))
+    np.testing.assert_array_equal([x, y], sums)
+
+    def both(xp, x, y):
+        spare = x
+        x += 1
+        y -= spare  # the x that has been written to
+    backend.elementwise(both, x, y)
+    np.testing.assert_array_equal([x, y], [sums[0] + 1, sums[1] - (sums[0] + 1)])
+    assert runs == ["elements", "elements"]
+
+
+@compiled
+def test_the_number_of_threads_changes_no_bit(threads, runs):
+    x, y, found = numbers(N), numbers(N, seed=1), set()
+    for count in (1, 2, 3, 8):
+        threads(count)
+        out = backend.elementwise(formula, x, y, 0.5, out=np.empty_like(x))
+        found.add((out.tobytes(), backend.total(formula, x, y, 0.5)))
+        c_loops._loop.cache_clear()
+    c_loops.PARALLEL = N + 1  # undivided
+    assert backend.elementwise(formula, x, y, 0.5, out=np.empty_like(x)).tobytes() == out.tobytes()
+    assert len(found) == 1 and len(runs) == 9
+
+
+@compiled
+def test_a_sum_is_one_of_double_precision(runs):
+    huge = np.full(N, 3e38, np.float32)
+    assert backend.total(lambda xp, x: x, huge) == pytest.approx(3e38 * N)
+    assert backend.total(lambda xp, x: x > 1, huge) == N
+    assert runs == ["total", "total"]
+
+
+# ------------------------------------------------------------------------------------------ NumPy instead
+
+def branching(xp, x):
+    return x if x.sum() > 0 else -x
+
+
+LEFT = {
+    "few elements": (lambda xp, x: x + 1, np.ones(c_loops.SMALL - 1, np.float32)),
+    "double precision": (lambda xp, x: x + 1, np.ones(N)),
+    "bytes swapped": (lambda xp, x: x + 1, np.ones(N, ">f4")),
+    "not aligned": (lambda xp, x: x + 1, np.ones(4 * N + 1, np.uint8)[1:].view(np.float32)),
+    "a function that no formula should need": (lambda xp, x: xp.cumsum(x), np.ones(N, np.float32)),
+    "a branch": (branching, np.ones(N, np.float32)),
+    "a strong number": (lambda xp, x: x + np.float64(1), np.ones(N, np.float32)),
+    "four axes": (lambda xp, x: x + 1, np.ones((30, 40, 40, 12), np.float32)[::2, ::2, ::2, ::2]),
+}
+
+
+@pytest.mark.parametrize(("formula", "x"), LEFT.values(), ids=LEFT.keys())
+def test_what_is_left_to_numpy(formula, x, runs):
+    out = np.empty(x.shape, x.dtype)
+    backend.elementwise(formula, x, out=out)
+    np.testing.assert_array_equal(out, formula(np, x))
+    assert runs == []
+
+
+def test_read_only_arrays_and_those_that_are_broadcast_are_not_written_to():
+    x, row = np.zeros((N, 2), np.float32), np.zeros(2, np.float32)
+    x.flags.writeable = False
+
+    def write(xp, x, y):
+        y += x
+    with pytest.raises(ValueError, match="read-only"):
+        backend.elementwise(lambda xp, x: x + 1, row, out=x)
+    with pytest.raises(ValueError, match="broadcast"):
+        backend.elementwise(write, x, row)
+    assert not x.any() and not row.any()
+
+
+def test_a_debugger_sees_the_formula_compute(monkeypatch, runs):
+    monkeypatch.undo()
+    assert c_loops.debugging() == (sys.gettrace() is not None)
+    seen, x, plain = [], np.ones(N, np.float32), sys.gettrace()
+    sys.settrace(lambda *_: None)
+    try:
+        backend.elementwise(lambda xp, x: (seen.append(type(x)), x)[1], x, out=np.empty_like(x))
+    finally:
+        sys.settrace(plain)
+    assert seen == [np.ndarray]
+
+
+# ------------------------------------------------------------------------------------------- the compiler
+
+def add_one(x):
+    return backend.elementwise(lambda xp, x: x + 1, x, out=np.empty_like(x))
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo 'disk full' >&2; exit 1", "true"])
+def test_a_compiler_that_fails_is_named_once(script, monkeypatch, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("MINIVAE_CC", f"{broken} -pipe")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    x = numbers(N)
+    for _ in range(2):
+        np.testing.assert_array_equal(add_one(x), x + 1)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{broken} -pipe cannot be used (" in said and "MINIVAE_CC" in said
+    assert "disk full" in said or "disk" not in script
+    assert list((tmp_path / "cache" / "minivae" / "kernels").iterdir()) == []
+
+
+def test_no_compiler(monkeypatch, capsys, runs):
+    x = numbers(N)
+    for name, value in (("MINIVAE_CC", "none"), ("CC", "nothing-of-this-name"), ("PATH", "")):
+        with monkeypatch.context() as patch:
+            patch.delenv("CC", raising=False)
+            patch.setenv(name, value)
+            c_compiler.command.cache_clear()
+            c_loops._loop.cache_clear()
+            assert c_compiler.command() == []
+            np.testing.assert_array_equal(add_one(x), x + 1)
+    assert capsys.readouterr().err == "" and runs == []
+
+
+def test_a_compiler_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("MINIVAE_CC", "nothing-of-this-name")
+    with pytest.raises(OptionError, match="MINIVAE_CC=nothing-of-this-name: there is no such command"):
+        add_one(numbers(N))
+
+
+@compiled
+def test_an_unusable_cache_folder_is_named(monkeypatch, tmp_path, capsys):
+    (tmp_path / "minivae").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    x = numbers(N)
+    np.testing.assert_array_equal(add_one(x), x + 1)
+    assert str(tmp_path / "minivae") in capsys.readouterr().err
+
+
+@compiled
+def test_a_library_is_compiled_once_for_all_processes(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("MINIVAE_CC", raising=False)
+    code = f"import numpy as np; from minivae import backend; x = np.ones({N}, np.float32); " \
+           "backend.elementwise(lambda xp, x: xp.exp(x), x, out=x); print(x[0])"
+    together = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert {process.communicate()[0].strip() for process in together} == {"2.7182817"}
+    made, = (tmp_path / "minivae" / "kernels").iterdir()
+    before = made.stat().st_mtime_ns, time.time_ns()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert made.stat().st_mtime_ns == before[0] < before[1]
+
+
+@pytest.mark.parametrize("name", ["gcc", "clang"])
+def test_compilers_agree(name, monkeypatch, runs):
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed")
+    monkeypatch.setenv("MINIVAE_CC", name)
+    x, y = numbers(N), numbers(N, seed=1)
+    out = backend.elementwise(formula, x, y, 0.5, out=np.empty_like(x))
+    np.testing.assert_allclose(out, formula(np, x, y, 0.5), rtol=3e-6, atol=1e-6)
+    assert runs == ["elements"]
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc, which reports what it vectorizes, is not installed")
+def test_every_loop_is_vectorized(tmp_path):
+    """A formula of which the compiler makes no vector instructions is slower than NumPy, and nothing else shows it."""
+    for (each, outs), operands in collect().items():
+        text, _ = source(each, "elements" if outs >= 0 else "total", max(outs, 0),
+                         [1 if isinstance(a, np.ndarray) else "number" for a in operands])
+        (tmp_path / "kernel.c").write_text(text)
+        done = subprocess.run(["gcc", *c_compiler.FLAGS, "-march=native", "-fopt-info-vec-optimized", "kernel.c", "-o",
+                               os.devnull], cwd=tmp_path, capture_output=True, text=True)
+        lines = {line.split(":")[1] for line in done.stderr.splitlines() if "loop vectorized" in line}
+        assert len(lines) >= (1 if outs >= 0 else 2), f"{each.__module__}.{each.__name__}"
