@@ -205,8 +205,8 @@ def test_row_totals(monkeypatch, four_workers):
 def test_add_product(has_gemm, dtype, monkeypatch):
     """For all that a layer multiplies, by the BLAS itself where NumPy brings it and with an array to spare."""
     if not has_gemm:
-        monkeypatch.setattr(blas, "_gemm", lambda kind: None)
-    elif blas._gemm("f") is None:
+        monkeypatch.setattr(blas, "_gemm", lambda dtype: None)
+    elif blas._gemm(np.dtype("float32")) is None:
         pytest.skip("this NumPy does not bring OpenBLAS")
     random, spared = np.random.default_rng(0), []
     layouts = (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2])
@@ -236,6 +236,14 @@ def test_add_product_takes_nan_no_elements_and_nothing_read_only():
     total.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         backend.add_product(total, np.ones((2, 2)), np.ones((2, 2)), spare)
+    assert (total == 1).all()
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 3), (4, 2)), ((2, 3), (3, 5)), ((5, 3), (3, 2))])
+def test_add_product_refuses_other_shapes(a, b):
+    total = np.ones((2, 2))
+    with pytest.raises(ValueError):
+        backend.add_product(total, np.ones(a), np.ones(b), lambda: np.empty((2, 2)))
     assert (total == 1).all()
 
 

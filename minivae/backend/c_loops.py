@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from minivae.backend import c_compiler, workers
+from minivae.backend.buffers import address
 from minivae.backend.c_source import AXES, source
 
 SMALL = 32 * 1024  # elements: of fewer NumPy is as fast
@@ -56,7 +57,7 @@ class Loop:
         self.parts = PARTS if np.prod(self.lengths) >= PARALLEL else 1
 
     def __call__(self, operands):
-        starts = [each.__array_interface__["data"][0] if isinstance(each, np.ndarray) else 0 for each in operands]
+        starts = [address(each) if isinstance(each, np.ndarray) else 0 for each in operands]
         numbers = self.numbers(*[0 if isinstance(each, np.ndarray) else each for each in operands])
         length, sums = self.lengths[self.cut], [0.0] * self.parts
 

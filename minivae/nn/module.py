@@ -67,17 +67,18 @@ class Module(ArrayOwner):
         return []
 
     def named_modules(self, prefix=""):
-        """(path, module) of this module and of every module inside it, in order; each module once."""
-        seen = set()
+        """[(path, module), ...]: this module and every module inside it, in order; each module once."""
+        seen, found = set(), []
 
         def walk(path, module):
             if id(module) not in seen:
                 seen.add(id(module))
-                yield path, module
+                found.append((path, module))
                 for name, child in module.children():
-                    yield from walk(f"{path}.{name}" if path else name, child)
+                    walk(f"{path}.{name}" if path else name, child)
 
-        yield from walk(prefix, self)
+        walk(prefix, self)
+        return found
 
     def list_modules(self):
         """This module and every module inside it."""
