@@ -3,6 +3,7 @@
 Each function returns (step, finish, version): `finish` waits until what the steps have started is done.
 """
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -45,6 +46,12 @@ def minivae(work, device):
     batches = Batches(pixels(work), work.batch, 1 / 255 if work.grey else 1)
     finish = backend.array_library("cupy").cuda.get_current_stream().synchronize if device == "gpu" else done
     return Training(model, batches).step, finish, mv.__version__
+
+
+def plain(work, device):
+    """Without the C compiler: NumPy's own loops."""
+    os.environ["MINIVAE_CC"] = "none"
+    return minivae(work, device)
 
 
 def floor(work, device):

@@ -1,13 +1,15 @@
 """Milliseconds of a training step: minivae beside PyTorch and JAX, on this machine, in turn.
 
-    python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 3] [--peers minivae floor eager fused compile jax]
+    python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 5] [--peers minivae plain floor eager fused compile jax]
     python tests/benchmarks/speed.py --device gpu [--batch 4096]
+    python tests/benchmarks/speed.py --write README.md
 
 A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
 peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
-logits, as its best user would.  `floor`: the step's bare matrix products in NumPy or CuPy; `graphs`: PyTorch with CUDA
-graphs, which CuPy has not for steps with products.  Peers that are not installed are left out.  Unset
-OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE: they slow NumPy down.
+logits, as its best user would.  `plain`: minivae without a C compiler; `floor`: the step's bare matrix products in
+NumPy or CuPy; `graphs`: PyTorch with CUDA graphs, which CuPy has not for steps with products.  Peers that are not
+installed are left out.  `--write` also puts the tables into a file, between the lines <!-- speed cpu --> and <!-- end -->, or
+<!-- speed gpu -->, <!-- speed gpu 4096 -->.  OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which slow NumPy down, are unset.
 """
 
 import argparse
@@ -24,10 +26,11 @@ from pathlib import Path
 
 from workloads import WORKLOADS
 
-PEERS = {"cpu": ("minivae", "floor", "eager", "fused", "compile", "jax"),
+PEERS = {"cpu": ("minivae", "plain", "floor", "eager", "fused", "compile", "jax"),
          "gpu": ("minivae", "floor", "eager", "fused", "compile", "graphs", "jax")}
-NAMES = {"floor": "bare products", "eager": "PyTorch eager", "fused": "PyTorch, fused Adam",
-         "compile": "torch.compile, fused Adam", "graphs": "torch.compile, CUDA graphs", "jax": "JAX jit"}
+NAMES = {"minivae": "minivae", "plain": "minivae, no C compiler", "floor": "bare products", "eager": "PyTorch eager",
+         "fused": "PyTorch, fused Adam", "compile": "torch.compile, fused Adam", "graphs": "torch.compile, CUDA graphs",
+         "jax": "JAX jit"}
 SECONDS = 2  # of one measurement, after the warm-up
 WARM_UP = 30  # steps
 TOGETHER = 5  # steps that are timed together, and waited for together
@@ -37,10 +40,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD",
                         help=f"of {', '.join(WORKLOADS)}; by default all")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="+", choices=PEERS["gpu"], help="by default all that the device has")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", nargs="+", choices=NAMES, help="by default all that the device has")
     parser.add_argument("--device", choices=PEERS, default="cpu")
     parser.add_argument("--batch", type=int, help="instead of the workload's own")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into it")
     parser.add_argument("--measure", metavar="PEER", help=argparse.SUPPRESS)
     args = parser.parse_args()
     unknown = set(args.workloads) - set(WORKLOADS)
@@ -49,11 +53,28 @@ def main():
     if args.measure:
         print(json.dumps(measure(args.measure, args.workloads[0], args.device, args.batch)))
         return
-    print(f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    machine = f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if args.device == "gpu":
-        print(graphics())
+        machine += f", {graphics()}"
+    print(machine)
+    if args.write:
+        parts_of(args.write, args)  # before an hour's work: whether it can be written
     peers = args.peers or PEERS[args.device]
-    report({workload: compare(workload, peers, args) for workload in args.workloads}, peers, args.batch)
+    text = report({workload: compare(workload, peers, args) for workload in args.workloads}, peers, args)
+    print(f"\n{text}")
+    if args.write:
+        before, after = parts_of(args.write, args)
+        args.write.write_text(f"{before}\n{machine}.  {text}\n{after}", encoding="utf-8")
+
+
+def parts_of(file, args):
+    """The text of a file before and after what stands between the lines that `--write` looks for."""
+    mark = " ".join(["<!-- speed", args.device, *([str(args.batch)] if args.batch else []), "-->"])
+    before, found, rest = file.read_text(encoding="utf-8").partition(f"{mark}\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not found or not end:
+        sys.exit(f"{file} has no lines {mark} and <!-- end --> to put the tables between")
+    return before + mark, end + after
 
 
 def processor():
@@ -93,7 +114,7 @@ def compare(workload, peers, args):
 def measure(peer, workload, device, batch):
     """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
     started = time.perf_counter()
-    if peer == "minivae":
+    if peer in ("minivae", "plain"):
         import minivae  # noqa: F401  before NumPy, as its command does: then OpenBLAS's idle threads do not spin
     import peers
 
@@ -120,27 +141,29 @@ def peak_memory():
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def report(tables, peers, batch):
+def report(tables, peers, args):
+    """The measurements as text: a table of times, and one of versions, memory and starts."""
     peers = [peer for peer in peers if any(peer in results for results in tables.values())]
     others = [peer for peer in peers if peer != "minivae"]
-    print("\n| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |")
-    print("|---" * (len(others) + 2) + "|")
+    lines = [f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range.", "",
+             "| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |",
+             "|---" * (len(others) + 2) + "|"]
     for workload, results in tables.items():
         mine = [each["ms"] for each in results["minivae"]]
-        work = WORKLOADS[workload]
-        cells = [f"{work.title}, batch {batch or work.batch} | {statistics.median(mine):.2f}"]
+        cells = [f"{WORKLOADS[workload].title}, batch {args.batch or WORKLOADS[workload].batch}",
+                 f"{statistics.median(mine):.2f}"]
         for peer in others:
             theirs = [each["ms"] for each in results.get(peer, [])]
             ratios = [a / b for a, b in zip(theirs, mine)]
             cells.append(f"{statistics.median(theirs):.2f} (×{statistics.median(ratios):.2f}, {min(ratios):.2f}–"
                          f"{max(ratios):.2f})" if theirs else "")
-        print("| " + " | ".join(cells) + " |")
-    print("\nIn brackets: the peer's time / minivae's, the median of the rounds and their range.\n")
-    print("| peer | version | peak memory, MB | import and build, s |\n|---|---|---|---|")
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "| peer | version | peak memory, MB | import and build, s |", "|---|---|---|---|"]
     for peer in peers:
         runs = [each for results in tables.values() for each in results.get(peer, [])]
-        print(f"| {NAMES.get(peer, peer)} | {runs[0]['version']} | {max(each['MB'] for each in runs):.0f} | "
-              f"{statistics.median(each['start'] for each in runs):.2f} |")
+        lines.append(f"| {NAMES[peer]} | {runs[0]['version']} | {max(each['MB'] for each in runs):.0f} | "
+                     f"{statistics.median(each['start'] for each in runs):.2f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
