@@ -84,8 +84,8 @@ print(y, layer.xp.__name__, mv.gradcheck(Softsign(), host + 1), sep="\n")  # + 1
 
 # %% [markdown]
 # Each equation is written once, as a function of (library, arrays), and `backend.elementwise` runs it: on NumPy in
-# blocks that fit the processor's cache, on CuPy as one **kernel**, a small program that the GPU runs on all elements at
-# once. To make it, CuPy calls the function with stand-ins for arrays and notes what is done. So can we, without a GPU:
+# blocks that fit the processor's cache, on CuPy as one **kernel**, a small program for all elements at once. For that,
+# CuPy calls the function with stand-ins and notes what is done; so does minivae for a C compiler, and so can we:
 
 # %%
 class Noted:
