@@ -2,7 +2,6 @@
 itself wherever a loop cannot be had.
 """
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -12,26 +11,30 @@ import time
 import numpy as np
 import pytest
 from formulas import collect
+from layers import ROWS, arrays, copies, random_like
 
 from minivae import backend
-from minivae.backend import c_compiler, c_loops, workers
-from minivae.backend.c_source import source
+from minivae.backend import c_compiler, c_loops, c_source, workers
 from minivae.errors import OptionError
 
-elementwise = importlib.import_module("minivae.backend.elementwise")  # the function of this name hides the module
 N = c_loops.SMALL + 37  # elements, which are no whole number of vectors
 compiled = pytest.mark.skipif(not c_compiler.command(), reason="there is no C compiler (cc, gcc or clang)")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def forget(monkeypatch):
-    """Each test finds the compiler, and compiles, anew."""
+def forget(monkeypatch, cache):
+    """Each test finds the compiler anew, and not what earlier runs have compiled."""
     def clear():
         for each in (c_compiler.command, c_compiler.function, c_compiler._identity, c_loops._loop):
             each.cache_clear()
         c_compiler._broken.clear()
-    monkeypatch.setattr(sys, "settrace", lambda *_: None)  # nothing that watches tests is a debugger
-    monkeypatch.setattr(c_loops, "debugging", lambda: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
     clear()
     yield
     clear()
@@ -70,7 +73,11 @@ def formula(xp, x, y, factor):
 
 # ------------------------------------------------------------------------------------------------ values
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "abs")
+FUNCTIONS = {
+    "exp": lambda xp, x: xp.exp(x), "expm1": lambda xp, x: xp.expm1(x), "log": lambda xp, x: xp.log(x),
+    "log1p": lambda xp, x: xp.log1p(x), "tanh": lambda xp, x: xp.tanh(x), "sqrt": lambda xp, x: xp.sqrt(x),
+    "abs": lambda xp, x: xp.abs(x),
+}
 
 
 @compiled
@@ -80,7 +87,7 @@ def test_functions_are_right_to_three_units_in_the_last_place(name, runs):
     with np.errstate(invalid="ignore"):
         x = np.arange(0, 2**32, 1021, dtype=np.uint32).view(np.float32)
         x = np.concatenate([x, np.float32([0, -0.0, 1, -1, 0.5, 1e-45, 3.4e38, np.inf, -np.inf, np.nan])])
-    y = backend.elementwise(lambda xp, x: getattr(xp, name)(x), x, out=np.empty_like(x))
+    y = backend.elementwise(FUNCTIONS[name], x, out=np.empty_like(x))
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x.astype(np.float64))
         rounded = exact.astype(np.float32)
@@ -104,8 +111,20 @@ def test_extremes_of_selections(runs):
     assert len(runs) == 6
 
 
+@pytest.fixture
+def by_numpy(monkeypatch):
+    """Call a function with no loop compiled."""
+    def call(function, *arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(c_loops, "SMALL", 10**9)
+            return function(*arguments, **options)
+    return call
+
+
 @compiled
-def test_every_formula_gives_what_numpy_gives(monkeypatch, runs):
+def test_every_formula_gives_what_numpy_gives(runs, by_numpy):
+    """Arithmetic to the last bit: so it does not matter to Adam on which machine of several it runs."""
+    exact = 0
     for (each, outs), operands in collect().items():
         if any(isinstance(a, np.ndarray) and a.dtype.kind == "i" for a in operands):
             continue  # the numbers of categories, of HardOneHot
@@ -113,21 +132,39 @@ def test_every_formula_gives_what_numpy_gives(monkeypatch, runs):
         operands = [random.permutation(np.resize(a, N)) if isinstance(a, np.ndarray) else a for a in operands]
         others = [a.copy() if isinstance(a, np.ndarray) else a for a in operands]
         runs.clear()
-        with monkeypatch.context() as patch:
-            if outs < 0:
-                value = backend.total(each, *operands)
-                patch.setattr(c_compiler, "function", lambda source: None)
-                c_loops._loop.cache_clear()
-                assert value == pytest.approx(backend.total(each, *others), rel=1e-5, abs=1e-4), each
-            else:
-                backend.elementwise(each, *operands[outs:], out=tuple(operands[:outs]) or None)
-                patch.setattr(c_compiler, "function", lambda source: None)
-                c_loops._loop.cache_clear()
-                backend.elementwise(each, *others[outs:], out=tuple(others[:outs]) or None)
-                for one, other in zip(operands, others):
-                    if isinstance(one, np.ndarray):
-                        np.testing.assert_allclose(one, other, rtol=3e-6, atol=1e-6, err_msg=each.__name__)
+        if outs < 0:
+            value = backend.total(each, *operands)
+            assert value == pytest.approx(by_numpy(backend.total, each, *others), rel=1e-5, abs=1e-4), each
+        else:
+            backend.elementwise(each, *operands[outs:], out=tuple(operands[:outs]) or None)
+            by_numpy(backend.elementwise, each, *others[outs:], out=tuple(others[:outs]) or None)
+            kinds = [1 if isinstance(a, np.ndarray) else "number" for a in operands]
+            text = c_source.source(each, "elements", outs, kinds)[0].removeprefix(c_source.HEAD)
+            arithmetic = not any(f"{name}_(" in text for name in FUNCTIONS)
+            exact += arithmetic
+            for one, other in zip(operands, others):
+                if isinstance(one, np.ndarray):
+                    tolerance = {"rtol": 0, "atol": 0} if arithmetic else {"rtol": 3e-6, "atol": 1e-6}
+                    np.testing.assert_allclose(one, other, **tolerance, err_msg=each.__name__)
         assert runs == ["elements" if outs >= 0 else "total"], f"{each.__module__}.{each.__name__} is not compiled"
+    assert exact > 10
+
+
+@compiled
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_every_layer_gives_what_it_gives_by_numpy(row, monkeypatch, runs, by_numpy):
+    """With the shapes, broadcasts and shared arrays that it has."""
+    def results():
+        backend.manual_seed(0)
+        module = row.make()
+        output = copies(module.forward(row.input()))
+        module.zero_grad_parameters()
+        grad_input = copies(module.backward(row.input(), random_like(output)))
+        return [*arrays(output), *arrays(grad_input), *module.parameters()[1]]
+
+    monkeypatch.setattr(c_loops, "SMALL", 0)
+    for one, other in zip(results(), by_numpy(results), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 # ----------------------------------------------------------------------------------------------- layouts
@@ -169,10 +206,11 @@ def test_broadcasting(runs, threads):
 
 
 @compiled
-def test_a_row_whose_axis_has_length_one(runs):
-    x = numbers(N, 1)
-    np.testing.assert_array_equal(backend.row_totals(lambda xp, x: x, x), x[:, 0])
-    assert runs == ["rows"]
+def test_rows_of_one_number_and_one_row_of_many(runs, threads):
+    for x in (numbers(N, 1), numbers(1, N), numbers(1, 1, N), numbers(2, 1, N)):
+        sums = backend.row_totals(lambda xp, x: x, x)
+        np.testing.assert_allclose(sums, x.sum(axis=-1, dtype=float), rtol=1e-5, atol=1e-3)
+    assert runs == ["rows"] * 4
 
 
 @compiled
@@ -218,14 +256,26 @@ def branching(xp, x):
     return x if x.sum() > 0 else -x
 
 
+class Method:
+    def formula(self, xp, x):
+        return x + 1
+
+
+two = 2.0
 LEFT = {
     "few elements": (lambda xp, x: x + 1, np.ones(c_loops.SMALL - 1, np.float32)),
     "double precision": (lambda xp, x: x + 1, np.ones(N)),
     "bytes swapped": (lambda xp, x: x + 1, np.ones(N, ">f4")),
     "not aligned": (lambda xp, x: x + 1, np.ones(4 * N + 1, np.uint8)[1:].view(np.float32)),
+    "masked": (lambda xp, x: x + 1, np.ma.masked_array(np.ones(N, np.float32), np.arange(N) % 2)),
     "a function that no formula should need": (lambda xp, x: xp.cumsum(x), np.ones(N, np.float32)),
     "a branch": (branching, np.ones(N, np.float32)),
     "a strong number": (lambda xp, x: x + np.float64(1), np.ones(N, np.float32)),
+    "a number as a condition": (lambda xp, x: xp.where(x, 1, 0), np.full(N, 0.5, np.float32)),
+    "truths that are added": (lambda xp, x: (x > 0) + (x < 2), np.ones(N, np.float32)),
+    "a truth and a whole number": (lambda xp, x: (x > 0) & 1, np.ones(N, np.float32)),
+    "a method": (Method().formula, np.ones(N, np.float32)),
+    "a default": (lambda xp, x, y=two: x + y, np.ones(N, np.float32)),
     "four axes": (lambda xp, x: x + 1, np.ones((30, 40, 40, 12), np.float32)[::2, ::2, ::2, ::2]),
 }
 
@@ -251,13 +301,101 @@ def test_read_only_arrays_and_those_that_are_broadcast_are_not_written_to():
     assert not x.any() and not row.any()
 
 
-def test_a_debugger_sees_the_formula_compute(monkeypatch, runs):
+def test_a_closure_follows_what_it_encloses(runs):
+    factor, x = [2.0], np.ones(N, np.float32)
+    for factor[0] in (2.0, 3.0):
+        assert (backend.elementwise(lambda xp, x: x * factor[0], x, out=np.empty_like(x)) == factor[0]).all()
+    assert runs == []
+
+
+def test_axes_without_elements(runs):
+    def add(xp, x, y):
+        y += x
+
+    kept = np.zeros((N, 5), np.float32)
+    assert backend.total(lambda xp, x, y: x + y, np.ones((N, 1), np.float32), kept[:, :0]) == 0
+    backend.elementwise(add, np.ones((N, 1), np.float32), kept[:, :0])
+    assert not kept.any() and runs == []
+
+
+OVERLAPS = {
+    "backwards": lambda x: (x[::-1], x),
+    "turned": lambda x: (x.reshape(200, 250).T, x.reshape(250, 200)),
+    "shifted": lambda x: (x[:-1], x[1:]),
+    "in part": lambda x: (x[::250, None], x.reshape(200, 250)),
+}
+
+
+@pytest.mark.parametrize("overlap", OVERLAPS.values(), ids=OVERLAPS.keys())
+def test_arrays_that_overlap_what_is_written_to(overlap, runs, by_numpy):
+    def halved():
+        x = numbers(50_000)
+        argument, out = overlap(x)
+        backend.elementwise(lambda xp, y: 0.5 * y, argument, out=out)
+        return x
+
+    np.testing.assert_array_equal(halved(), by_numpy(halved))
+    assert runs == []
+
+
+def twice(xp, x, y):
+    x += y
+    y *= 2
+
+
+def returning(xp, x):
+    x += 1
+    return x * 2
+
+
+def swapping(xp, x, y):
+    return y, x
+
+
+def counting(xp, x, rate):
+    rate *= 2
+    x -= rate
+
+
+@pytest.mark.parametrize(("formula", "call"), [
+    (twice, lambda x, formula: backend.elementwise(formula, x, x)),
+    (returning, lambda x, formula: backend.elementwise(formula, x, out=x)),
+    (swapping, lambda x, formula: backend.elementwise(formula, x, x + 1, out=(x, np.empty_like(x)))),
+    (counting, lambda x, formula: backend.elementwise(formula, x, 0.5))])
+def test_assignments_whose_order_matters(formula, call, runs, by_numpy):
+    x, y = numbers(N), numbers(N)
+    call(x, formula)
+    by_numpy(call, y, formula)
+    np.testing.assert_array_equal(x, y)
+    assert runs == []
+
+
+def test_shapes_that_do_not_fit_are_refused_as_numpy_does():
+    with pytest.raises(ValueError, match="does not match"):
+        backend.row_totals(lambda xp, x, y: x + y, numbers(800, 1, 64), numbers(800, 3, 64))
+    with pytest.raises(ValueError, match="broadcast"):
+        backend.elementwise(lambda xp, x, y: x + y, numbers(N), numbers(3), out=numbers(N))
+
+
+def test_errors_that_numpy_is_asked_for_are_raised():
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        backend.elementwise(lambda xp, x: 1 / x, np.zeros(N, np.float32), out=numbers(N))
+
+
+seen = []
+
+
+def watched(xp, x):
+    seen.append(type(x))
+    return x
+
+
+def test_a_debugger_sees_the_formula_compute(monkeypatch):
     monkeypatch.undo()
-    assert c_loops.debugging() == (sys.gettrace() is not None)
-    seen, x, plain = [], np.ones(N, np.float32), sys.gettrace()
+    x, plain = np.ones(N, np.float32), sys.gettrace()
     sys.settrace(lambda *_: None)
     try:
-        backend.elementwise(lambda xp, x: (seen.append(type(x)), x)[1], x, out=np.empty_like(x))
+        backend.elementwise(watched, x, out=np.empty_like(x))
     finally:
         sys.settrace(plain)
     assert seen == [np.ndarray]
@@ -269,13 +407,15 @@ def add_one(x):
     return backend.elementwise(lambda xp, x: x + 1, x, out=np.empty_like(x))
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo 'disk full' >&2; exit 1", "true"])
+@pytest.mark.parametrize("script", ["exit 1", "echo 'disk full' >&2; exit 1", "true", r"printf '\\351' >&2; exit 1",
+                                    "sleep 60"])
 def test_a_compiler_that_fails_is_named_once(script, monkeypatch, tmp_path, capsys):
     broken = tmp_path / "broken"
     broken.write_text(f"#!/bin/sh\n{script}\n")
     broken.chmod(0o755)
     monkeypatch.setenv("MINIVAE_CC", f"{broken} -pipe")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(c_compiler, "PATIENCE", 0.2)
     x = numbers(N)
     for _ in range(2):
         np.testing.assert_array_equal(add_one(x), x + 1)
@@ -287,7 +427,7 @@ def test_a_compiler_that_fails_is_named_once(script, monkeypatch, tmp_path, caps
 
 def test_no_compiler(monkeypatch, capsys, runs):
     x = numbers(N)
-    for name, value in (("MINIVAE_CC", "none"), ("CC", "nothing-of-this-name"), ("PATH", "")):
+    for name, value in (("MINIVAE_CC", "none"), ("PATH", "")):
         with monkeypatch.context() as patch:
             patch.delenv("CC", raising=False)
             patch.setenv(name, value)
@@ -298,10 +438,46 @@ def test_no_compiler(monkeypatch, capsys, runs):
     assert capsys.readouterr().err == "" and runs == []
 
 
-def test_a_compiler_that_is_not_there(monkeypatch):
-    monkeypatch.setenv("MINIVAE_CC", "nothing-of-this-name")
-    with pytest.raises(OptionError, match="MINIVAE_CC=nothing-of-this-name: there is no such command"):
+@pytest.mark.parametrize("name", ["nothing-of-this-name", "gcc '"])
+def test_a_compiler_that_is_not_there(name, monkeypatch):
+    monkeypatch.setenv("MINIVAE_CC", name)
+    with pytest.raises(OptionError, match=f"MINIVAE_CC={name}: there is no such command"):
         add_one(numbers(N))
+
+
+@compiled
+@pytest.mark.parametrize("name", ["nothing-of-this-name", "gcc '", " "])
+def test_a_cc_that_is_not_there_leaves_the_others(name, monkeypatch, runs):
+    monkeypatch.delenv("MINIVAE_CC", raising=False)
+    monkeypatch.setenv("CC", name)
+    add_one(numbers(N))
+    assert runs == ["elements"]
+
+
+@compiled
+def test_a_user_without_a_home(monkeypatch, capsys):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(c_compiler.Path, "home", nowhere)
+    x = numbers(N)
+    np.testing.assert_array_equal(add_one(x), x + 1)
+    assert "Could not determine home directory" in capsys.readouterr().err
+
+
+@compiled
+@pytest.mark.parametrize("length", [0, 4096, 8200])
+def test_a_damaged_library_is_compiled_again(length, monkeypatch, tmp_path, runs):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    add_one(numbers(N))
+    made, = (tmp_path / "minivae" / "kernels").iterdir()
+    content = made.read_bytes()
+    made.unlink()  # so that the copy in memory stays whole
+    made.write_bytes(content[:length])
+    for each in (c_compiler.function, c_loops._loop):
+        each.cache_clear()
+    add_one(numbers(N))
+    assert runs == ["elements"] * 2 and made.read_bytes() == content
 
 
 @compiled
@@ -339,13 +515,17 @@ def test_compilers_agree(name, monkeypatch, runs):
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc, which reports what it vectorizes, is not installed")
+@pytest.mark.slow
 def test_every_loop_is_vectorized(tmp_path):
     """A formula of which the compiler makes no vector instructions is slower than NumPy, and nothing else shows it."""
     for (each, outs), operands in collect().items():
-        text, _ = source(each, "elements" if outs >= 0 else "total", max(outs, 0),
-                         [1 if isinstance(a, np.ndarray) else "number" for a in operands])
-        (tmp_path / "kernel.c").write_text(text)
-        done = subprocess.run(["gcc", *c_compiler.FLAGS, "-march=native", "-fopt-info-vec-optimized", "kernel.c", "-o",
-                               os.devnull], cwd=tmp_path, capture_output=True, text=True)
-        lines = {line.split(":")[1] for line in done.stderr.splitlines() if "loop vectorized" in line}
-        assert len(lines) >= (1 if outs >= 0 else 2), f"{each.__module__}.{each.__name__}"
+        kinds = [1 if isinstance(a, np.ndarray) else "number" for a in operands]
+        for purpose in ["elements"] if outs >= 0 else ["total", "rows"]:
+            rows = purpose == "rows"
+            text, _ = c_source.source(each, purpose, max(outs, int(rows)), [0] * rows + kinds)
+            (tmp_path / "kernel.c").write_text(text)
+            flags = [*c_compiler.FLAGS, *c_compiler.NATIVE, "-fopt-info-vec-optimized"]
+            done = subprocess.run(["gcc", *flags, "kernel.c", "-o", os.devnull], cwd=tmp_path, stderr=subprocess.PIPE,
+                                  text=True)
+            lines = {line.split(":")[1] for line in done.stderr.splitlines() if "loop vectorized" in line}
+            assert len(lines) >= (1 if outs >= 0 else 2), f"{each.__module__}.{each.__name__}"

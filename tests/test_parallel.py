@@ -45,6 +45,7 @@ def shared(monkeypatch, request):
     for module in (blocks, c_loops):
         monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
+    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
     monkeypatch.setattr(c_loops, "SMALL", 10**9 if request.param == "NumPy" else c_loops.SMALL)
     c_loops._loop.cache_clear()  # a loop keeps how it is shared out
     kept, run, calls = workers.count(), workers.run, []

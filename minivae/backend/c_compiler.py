@@ -3,6 +3,7 @@
 Libraries are kept in the cache folder, under names made from their source, the compiler and the processor.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -18,9 +19,12 @@ from pathlib import Path
 from minivae.errors import OptionError
 
 NAMES = ("cc", "gcc", "clang")
-# No -ffast-math, which takes it that there are neither NaN nor infinities.
-FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC", "-w")
+# Sums in the order that they are written in and no fused multiplications, so that arithmetic gives NumPy's bits on any
+# processor; and no -ffast-math, which takes it that there are neither NaN nor infinities.
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-fopenmp-simd", "-shared",
+         "-fPIC", "-w")
 NATIVE = ("-march=native",)  # all instructions of this processor, if the compiler can find out which they are
+PATIENCE = 120  # seconds for one library, which takes a tenth of one
 
 _broken = []  # why the compiler is not tried again
 
@@ -31,11 +35,14 @@ def command():
     asked = os.environ.get("MINIVAE_CC")
     if asked == "none" or os.name != "posix":
         return []
-    words = shlex.split(asked or os.environ.get("CC") or next(filter(shutil.which, NAMES), ""))
-    found = shutil.which(words[0]) if words else None
-    if asked and found is None:
+    for words in [asked] if asked else [os.environ.get("CC", ""), *NAMES]:
+        with contextlib.suppress(ValueError):  # quotes that do not close
+            program, *options = shlex.split(words) or [""]
+            if shutil.which(program):
+                return [shutil.which(program), *options]
+    if asked:
         raise OptionError(f"MINIVAE_CC={asked}: there is no such command; name a C compiler, or none")
-    return [found, *words[1:]] if found else []
+    return []
 
 
 @functools.cache
@@ -45,7 +52,7 @@ def function(source):
         return None
     try:
         kernel = ctypes.CDLL(str(_library(source))).kernel
-    except OSError as error:
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError: no home
         _broken.append(" ".join(str(error).split())[:300])
         print(f"minivae: {shlex.join(command())} cannot be used ({_broken[0]}); NumPy computes without it, more "
               "slowly.  MINIVAE_CC names another C compiler, or none", file=sys.stderr)
@@ -55,28 +62,38 @@ def function(source):
 
 
 def _library(source):
-    """The path of the library of a source, which is compiled unless it is there."""
+    """The path of the library of a source, which is compiled unless it is there and whole."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minivae" / "kernels"
-    digest = hashlib.sha256("\0".join([source, *FLAGS, *command(), _identity()]).encode()).hexdigest()
-    path = folder / f"{digest[:32]}.so"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            made = _compiled(source, Path(place), NATIVE) or _compiled(source, Path(place), ())
-            os.replace(made, path)  # whole or not there, whoever else compiles it
+    for options in (NATIVE, ()):
+        flags = (*command(), *FLAGS, *options)
+        name = _digest("\0".join([source, *flags, _identity()]).encode())
+        for path in folder.glob(f"{name}-*.so"):
+            if path.name == f"{name}-{_digest(path.read_bytes())}.so":
+                return path
+        if path := _compiled(source, flags, folder, name):
+            return path
+
+
+def _compiled(source, flags, folder, name):
+    """The path of a new library, whose name has a digest of its content; None if the compiler does not know -march."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        file, made = Path(place) / "kernel.c", Path(place) / "kernel.so"
+        file.write_text(source, encoding="utf-8")
+        # In a session of its own, because Ctrl-C is for the training, which ends after its step.
+        done = subprocess.run([*flags, str(file), "-o", str(made), "-lm"], capture_output=True, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, start_new_session=True, timeout=PATIENCE)
+        if done.returncode and NATIVE[0] in flags:
+            return None
+        if done.returncode:
+            raise OSError(done.stderr or f"exit status {done.returncode}")
+        path = folder / f"{name}-{_digest(made.read_bytes())}.so"
+        os.replace(made, path)  # whole or not there, whoever else compiles it
     return path
 
 
-def _compiled(source, place, options):
-    """The library of a source, in a folder; None if the compiler does not know the options."""
-    file, made = place / "kernel.c", place / "kernel.so"
-    file.write_text(source, encoding="utf-8")
-    # In a session of its own, because Ctrl-C is for the training, which ends after its step.
-    done = subprocess.run([*command(), *FLAGS, *options, str(file), "-o", str(made), "-lm"], capture_output=True,
-                          text=True, stdin=subprocess.DEVNULL, start_new_session=True)
-    if done.returncode and not options:
-        raise OSError(done.stderr or f"exit status {done.returncode}")
-    return None if done.returncode else made
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 @functools.cache

@@ -1,13 +1,13 @@
 """Element-wise work over float32 arrays as one compiled loop, which the worker threads share.
 
 It takes what is large enough to gain by it, where there is a C compiler; the rest is NumPy's, see `elementwise`.
-A loop computes with vector_math.h and with multiplications fused to additions, so the last bits are not NumPy's;
-they are the same for any number of threads.
+Arithmetic gives NumPy's bits.  exp, log and tanh are those of vector_math.h and may differ from NumPy's in the last.
 """
 
 import ctypes
 import functools
 import sys
+import types
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from minivae.backend.c_source import AXES, source
 SMALL = 32 * 1024  # elements: of fewer NumPy is as fast
 PARALLEL = 1024 * 1024  # from here on waking the worker threads costs less than it saves
 PARTS = 8  # that the threads share: for any number of threads, so that sums are always added in one order
+SHORT = 32  # elements: of rows as short as that, NumPy adds up whole arrays faster
 
 
 def run(formula, purpose, outs, arguments, size):
@@ -25,15 +26,13 @@ def run(formula, purpose, outs, arguments, size):
 
     Returns the sum of a "total", and 0 for other purposes; or None, and has done nothing, where NumPy has to.
     """
-    if size < SMALL or debugging():
+    if size < SMALL or not _depends_on_arguments_alone(formula) or debugging() or "raise" in np.geterr().values():
         return None
     operands = (*outs, *arguments)
-    layout = tuple([(each.dtype, each.shape, each.strides, each.flags.aligned) if isinstance(each, np.ndarray)
+    layout = tuple([(each.dtype, each.shape, each.strides, each.flags.aligned) if type(each) is np.ndarray
                     else type(each) for each in operands])
     loop = _loop(formula, purpose, len(outs), layout)
-    if loop is None or not all(operands[k].flags.writeable for k in loop.written):
-        return None
-    return loop(operands)
+    return None if loop is None or not loop.may_write(operands) else loop(operands)
 
 
 def debugging():
@@ -43,18 +42,32 @@ def debugging():
         monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None)
 
 
+def _depends_on_arguments_alone(formula):
+    """A closure or a method may compute something else tomorrow, which what it was compiled to does not."""
+    return isinstance(formula, types.FunctionType) and formula.__closure__ is None and formula.__defaults__ is None
+
+
 class Loop:
     """A compiled loop over operands, arrays and numbers, of one layout."""
 
-    def __init__(self, function, written, axes):
+    def __init__(self, function, purpose, outs, written, layout, axes):
         self.function, self.written = function, written
         self.lengths, steps = zip(*axes)  # of each axis: its length, and how far it is to each operand's next element
-        operands = len(steps[0])
-        self.strides = (ctypes.c_ssize_t * (AXES * operands))(*[step for each in zip(*steps) for step in each])
-        self.pointers, self.numbers = ctypes.c_void_p * operands, ctypes.c_float * operands
-        self.cut = next((axis for axis in range(AXES) if self.lengths[axis] > 1), 0)  # the axis that the threads share
+        self.strides = (ctypes.c_ssize_t * (AXES * len(layout)))(*[step for each in zip(*steps) for step in each])
+        self.pointers, self.numbers = ctypes.c_void_p * len(layout), ctypes.c_float * len(layout)
+        # the axis that the threads share is not one whose rows are summed: each row has one sum
+        self.cut = next((axis for axis in range(AXES - (purpose == "rows")) if self.lengths[axis] > 1), 0)
         self.bytes = [4 * step for step in steps[self.cut]]
         self.parts = PARTS if np.prod(self.lengths) >= PARALLEL else 1
+        # (one that is written to, another array, whether the two may be the same)
+        self.pairs = [(k, j, k < outs <= j and layout[k] == layout[j]) for k in written for j in range(len(layout))
+                      if j != k and isinstance(layout[j], tuple)]
+
+    def may_write(self, operands):
+        """Whether what is written to may be, and overlaps nothing of which elements are still to be read."""
+        return all(operands[k].flags.writeable for k in self.written) and all(
+            not np.may_share_memory(operands[k], operands[j]) or (same and address(operands[k]) == address(operands[j]))
+            for k, j, same in self.pairs)
 
     def __call__(self, operands):
         starts = [address(each) if isinstance(each, np.ndarray) else 0 for each in operands]
@@ -76,7 +89,7 @@ class Loop:
         return sum(sums)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _loop(formula, purpose, outs, layout):
     """The Loop of a formula for operands of this layout; None: NumPy's work.
 
@@ -87,21 +100,22 @@ def _loop(formula, purpose, outs, layout):
         return None
     if any(each not in (int, float) for each in layout if not isinstance(each, tuple)):
         return None
-    shape = np.broadcast_shapes(*(each[1] for each in arrays))
-    steps = [_steps(shape, *each[1:3]) if isinstance(each, tuple) else (0,) * len(shape) for each in layout]
-    axes = _axes(shape, steps, sums_rows=purpose == "rows")
-    if len(axes) > AXES:
-        return None
-    axes = [(1, (0,) * len(layout))] * (AXES - len(axes)) + axes
-    kinds = [step if isinstance(each, tuple) else "number" for each, step in zip(layout, axes[-1][1])]
     try:
+        shape = np.broadcast_shapes(*(each[1] for each in arrays))
+        steps = [_steps(shape, *each[1:3]) if isinstance(each, tuple) else (0,) * len(shape) for each in layout]
+        axes = _axes(shape, steps, sums_rows=purpose == "rows")
+        axes = [(1, (0,) * len(layout))] * (AXES - len(axes)) + axes
+        kinds = [step if isinstance(each, tuple) else "number" for each, step in zip(layout, axes[-1][1])]
         text, written = source(formula, purpose, outs, kinds)
     except Exception:  # whatever it is, NumPy can do it, or will say it
         return None
-    if purpose == "elements" and any(layout[k][1] != shape for k in written):
+    full = written if purpose == "elements" else [outs]  # which operands must have the whole shape
+    if len(axes) > AXES or 0 in shape or any(layout[k][1] != shape for k in full):
+        return None
+    if purpose == "total" and axes[-1][0] < SHORT:
         return None
     function = c_compiler.function(text)
-    return None if function is None else Loop(function, written, axes)
+    return None if function is None else Loop(function, purpose, outs, written, layout, axes)
 
 
 def _steps(shape, own, strides):
@@ -112,11 +126,12 @@ def _steps(shape, own, strides):
 def _axes(shape, steps, sums_rows):
     """[(length, the step of each operand), ...]: the axes as the first operand lies in memory, as few as will do.
 
-    Sums over rows keep their last axis for itself, and last.
+    When rows are summed, their axis stays by itself, and last: the sums, first of the operands, do not go along it, and
+    of axes with equal steps sorted() keeps the order.
     """
     last = len(shape) - 1 if sums_rows else None
     axes = []
-    for axis in sorted(range(len(shape)), key=lambda axis: (axis == last, -abs(steps[0][axis]))):
+    for axis in sorted(range(len(shape)), key=lambda axis: -abs(steps[0][axis])):
         length, each = shape[axis], tuple(step[axis] for step in steps)
         if axis != last and axes and all(outer == inner * length for outer, inner in zip(axes[-1][1], each)):
             length *= axes.pop()[0]  # the two are one

@@ -1,9 +1,10 @@
 """A formula as one loop of C: the formula is called with symbols, which write down what it does to them.
 
-What it may do is what CuPy's fusion allows too: arithmetic, comparisons, & and |, assignment in place, `where` and
-the functions below, with `out=`.  Anything else raises.
+What it may do is what CuPy's fusion allows too: arithmetic, comparisons, & and | of them, augmented assignment such as
+x += y, `where` and the functions below, with `out=`.  Anything else raises.
 """
 
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ NUMBERS = {
     np.maximum: "maximum({}, {})", np.minimum: "minimum({}, {})", np.absolute: "fabsf({})", np.sqrt: "sqrtf({})",
     np.exp: "exp_({})", np.expm1: "expm1_({})", np.log: "log_({})", np.log1p: "log1p_({})", np.tanh: "tanh_({})",
 }
-TRUTHS = {
+COMPARISONS = {
     np.less: "{} < {}", np.less_equal: "{} <= {}", np.greater: "{} > {}", np.greater_equal: "{} >= {}",
-    np.equal: "{} == {}", np.not_equal: "{} != {}", np.bitwise_and: "{} & {}", np.bitwise_or: "{} | {}",
-    np.logical_not: "!{}", np.isfinite: "is_finite({})",
+    np.equal: "{} == {}", np.not_equal: "{} != {}", np.isfinite: "is_finite({})",
 }
+LOGIC = {np.bitwise_and: "{} & {}", np.bitwise_or: "{} | {}", np.logical_not: "!{}"}
 AXES = 3  # of a loop; along the last one lie the elements that are computed together
 
 HEAD = Path(__file__).with_name("vector_math.h").read_text(encoding="utf-8")
@@ -58,32 +59,36 @@ SUM = """double sum = 0;
 class Symbol(NDArrayOperatorsMixin):
     """One element of an array, or a number: the name of a C variable, which NumPy's functions and operators take."""
 
-    def __init__(self, name, lines):
+    def __init__(self, name, lines, truth=False):
         self.name, self.lines = name, lines
+        self.truth = truth  # whether it is one, of a comparison
         self.assigned = False  # whether the formula has written to it
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(None,)):
-        kind, expressions = ("int", TRUTHS) if ufunc in TRUTHS else ("float", NUMBERS)
-        if method != "__call__" or ufunc not in expressions:
+        truths = [isinstance(each, Symbol) and each.truth for each in inputs]
+        table = NUMBERS if ufunc in NUMBERS else COMPARISONS if ufunc in COMPARISONS else LOGIC
+        # NumPy multiplies truths by numbers; what it does with truths alone is not what C does
+        if method != "__call__" or ufunc not in table or all(truths) != (table is LOGIC):
             return NotImplemented
-        made = self._variable(kind, expressions[ufunc].format(*map(_code, inputs)))
         if out[0] is None:
-            return made
-        out[0].name, out[0].assigned = made.name, True
+            return self._variable(table[ufunc].format(*map(_code, inputs)), truth=table is not NUMBERS)
+        if table is not NUMBERS:
+            return NotImplemented
+        out[0].name, out[0].assigned = self._variable(table[ufunc].format(*map(_code, inputs)), truth=False).name, True
         return out[0]
 
     def __array_function__(self, function, types, arguments, options):
-        if function is not np.where or options:
+        if function is not np.where or options or not getattr(arguments[0], "truth", False):
             return NotImplemented
-        return self._variable("float", "where({}, {}, {})".format(*map(_code, arguments)))
+        return self._variable("where({}, {}, {})".format(*map(_code, arguments)), truth=False)
 
     def __bool__(self):
         raise TypeError("a formula has no if: where() chooses for each element")
 
-    def _variable(self, kind, expression):
+    def _variable(self, expression, truth):
         name = f"t{len(self.lines)}"
-        self.lines.append(f"const {kind} {name} = {expression};")
-        return Symbol(name, self.lines)
+        self.lines.append(f"const {'int' if truth else 'float'} {name} = {expression};")
+        return Symbol(name, self.lines, truth)
 
 
 def source(formula, purpose, outs, steps):
@@ -102,8 +107,13 @@ def source(formula, purpose, outs, steps):
     loads = [f"const float x{k} = {_place(k, steps)};" for k in arrays if k >= outs]
     values = formula(np, *operands[outs:])
     values = values if isinstance(values, tuple) else (values,)
+    assigned = {k: each for k, each in enumerate(operands) if each.assigned}
+    if any(k not in arrays for k in assigned) or (assigned and (outs or purpose != "elements")):
+        raise TypeError("a formula assigns to arrays, and then returns nothing")
+    if outs > 1 and any(value is each for value in values for each in operands):
+        raise TypeError("of several results, each is a new one")  # NumPy would write one and then read it for another
     if purpose == "elements":
-        results = dict(enumerate(values[:outs])) | {k: each for k, each in enumerate(operands) if each.assigned}
+        results = dict(enumerate(values[:outs])) | assigned
         stores = [f"{_place(k, steps)} = {_code(value)};" for k, value in results.items()]
         loop, written = ELEMENTS, tuple(results)
     else:
@@ -125,4 +135,5 @@ def _code(value):
         return value.name
     if type(value) not in (int, float):
         raise TypeError(f"{type(value).__name__} in a formula, which combines arrays and Python's numbers")
-    return {"inf": "INFINITY", "-inf": "-INFINITY", "nan": "NAN"}.get(repr(float(value)), f"{float(value)!r}f")
+    value = float(value)
+    return f"{value.hex()}f" if isfinite(value) else {inf: "INFINITY", -inf: "-INFINITY"}.get(value, "NAN")

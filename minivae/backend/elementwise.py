@@ -1,9 +1,13 @@
 """Element-wise work over large arrays, its formula written once for both libraries.
 
-A formula is a function of arrays, `formula(xp, *arguments) -> array or tuple of arrays`, and reads as its
-equation.  NumPy runs it in blocks that stay in the cache, over the worker threads; CuPy fuses it into
-one kernel.  Of its numbers it may combine each with an array, but not two with each other: CuPy would do that
-in half precision, so pass 1 − β beside β.
+A formula is a function of arrays, `formula(xp, *arguments) -> array or tuple of arrays`, and reads as its equation.
+NumPy runs it in blocks that stay in the cache, over the worker threads; where there is a C compiler, large float32
+arrays go through one compiled loop instead, unless a debugger is looking.  CuPy fuses it into one kernel.
+
+For the compilers' sake a formula does the same whenever it is called, combines arrays and Python's numbers by what
+`c_source` lists, and combines no two numbers with each other: CuPy would do that in half precision, so pass 1 − β
+beside β.  NumPy's warnings of overflow and the like do not come out of a compiled loop; np.seterr(all="raise") has
+NumPy compute.
 """
 
 from math import isfinite
@@ -41,7 +45,7 @@ def total(formula, *arguments):
     """Sum over all elements of formula(xp, *arguments): a float on NumPy, a 0-d device array on CuPy.
 
     Where float32 would overflow the sum is that of float64.
-    Block sums are added in the order of the blocks, so the result does not depend on the thread count.
+    Parts are added in their order, so the result does not depend on the thread count.
     """
     first = arguments[0]
     if not isinstance(first, np.ndarray):

@@ -50,6 +50,8 @@ def minivae(work, device):
 
 def plain(work, device):
     """Without the C compiler: NumPy's own loops."""
+    if device == "gpu":
+        raise ModuleNotFoundError("a GPU has nothing to do with the C compiler")
     os.environ["MINIVAE_CC"] = "none"
     return minivae(work, device)
 

@@ -51,12 +51,13 @@ def main():
     unknown = set(args.workloads) - set(WORKLOADS)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    if args.write and (args.peers or len(args.workloads) < len(WORKLOADS)):
+        parser.error("--write puts down all workloads and peers: leave WORKLOAD and --peers out")
     if args.measure:
         print(json.dumps(measure(args.measure, args.workloads[0], args.device, args.batch)))
         return
     machine = f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    if args.device == "gpu":
-        machine += f", {graphics()}"
+    machine += f", {graphics()}" if args.device == "gpu" else f", {compiler()}"
     print(machine)
     if args.write:
         parts_of(args.write, args)  # before an hour's work: whether it can be written
@@ -83,6 +84,17 @@ def processor():
     names = [line.split(":", 1)[1].strip() for line in (cpuinfo.read_text() if cpuinfo.exists() else "").splitlines()
              if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def compiler():
+    """The C compiler that minivae takes."""
+    from minivae.backend import c_compiler
+
+    command = c_compiler.command()
+    if not command:
+        return "no C compiler"
+    said = subprocess.run([command[0], "--version"], capture_output=True, text=True).stdout.splitlines()
+    return said[0] if said else command[0]
 
 
 def graphics():
