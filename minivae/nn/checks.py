@@ -11,12 +11,16 @@ def expect_array(module, what, array, shape):
     if array.dtype != module.dtype:
         raise DTypeError(f"{module.title}: {what} has dtype {array.dtype}, expected {module.dtype}; "
                          f"{_other_dtype(module, array)}")
-    if shape is None and array.ndim > 0:
-        return
-    if shape is None or len(shape) != array.ndim or any(
-            not isinstance(wanted, str) and wanted != size for wanted, size in zip(shape, array.shape)):
+    if not (array.ndim > 0 if shape is None else _fits(array.shape, shape)):
         raise ShapeError(f"{module.title}: {what} has shape {array.shape}, expected "
                          f"{show_shape(shape or ('N', '...'))}{_likely_cause(what, array, shape)}")
+
+
+def _fits(sizes, shape):
+    for size, wanted in zip(sizes, shape):
+        if size != wanted and not isinstance(wanted, str):
+            return False
+    return len(sizes) == len(shape)
 
 
 def expect_table(module, what, table, length):

@@ -67,18 +67,14 @@ class Module(ArrayOwner):
         return []
 
     def named_modules(self, prefix=""):
-        """[(path, module), ...]: this module and every module inside it, in order; each module once."""
-        seen, found = set(), []
-
-        def walk(path, module):
+        """(path, module) of this module and of every module inside it, in order; each module once."""
+        seen, waiting = set(), [(prefix, self)]
+        while waiting:
+            path, module = waiting.pop()
             if id(module) not in seen:
                 seen.add(id(module))
-                found.append((path, module))
-                for name, child in module.children():
-                    walk(f"{path}.{name}" if path else name, child)
-
-        walk(prefix, self)
-        return found
+                yield path, module
+                waiting += [(f"{path}.{name}" if path else name, child) for name, child in reversed(module.children())]
 
     def list_modules(self):
         """This module and every module inside it."""
