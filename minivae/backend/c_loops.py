@@ -1,7 +1,8 @@
 """Element-wise work over float32 arrays as one compiled loop, which the worker threads share.
 
 It takes what is large enough to gain by it, where there is a C compiler; the rest is NumPy's, see `elementwise`.
-Arithmetic gives NumPy's bits.  exp, log and tanh are those of vector_math.h and may differ from NumPy's in the last.
+Arithmetic on elements gives NumPy's bits.  exp, log and tanh are those of vector_math.h, and sums are of double
+precision: both may differ from NumPy's in the last bits.
 """
 
 import ctypes
