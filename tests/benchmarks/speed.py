@@ -2,7 +2,7 @@
 
     python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 5] [--peers minivae plain floor eager fused compile jax]
     python tests/benchmarks/speed.py --device gpu [--batch 4096]
-    python tests/benchmarks/speed.py --write README.md
+    python tests/benchmarks/speed.py --write tests/benchmarks/RESULTS.md
 
 A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
 peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
