@@ -62,6 +62,36 @@ class MixesDraws(nn.GaussianSampler):
         return array.reshape(self.samples, len(array) // self.samples, -1).transpose(1, 0, 2)
 
 
+class Noise(nn.GaussianSampler):
+    """Noise of mean 0 and variance 1, and yet another distribution than N(0, 1)."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def draw(self, fill, shape):
+        noise = super().draw(fill, shape)
+        noise[...] = self.change(noise)
+        return noise
+
+
+def uniform(noise):
+    return backend.uniform(noise) * 12**0.5 - 3**0.5
+
+
+def antithetic(noise):
+    return np.concatenate([noise[:len(noise) // 2], -noise[:len(noise) // 2]])
+
+
+def one_size(noise):
+    return np.abs(noise[:, :1]) * np.sign(noise)
+
+
+class TiledBits(nn.BernoulliSampler):
+    def grouped(self, array):
+        return array.reshape(self.samples, len(array) // self.samples, -1).transpose(1, 0, 2)
+
+
 class OneGumbel(nn.BernoulliSampler):
     """The article's listing: ln p − ln(−ln u)."""
 
@@ -123,6 +153,9 @@ class NoisyInEvaluation(nn.GaussianNoise):
     (check_sampler, VarianceForStd, "variance"), (check_sampler, HalfStd, "variance"),
     (check_sampler, OneNoiseForAllUnits, "correlation of neighbouring units"),
     (check_sampler, lambda: MixesDraws(3), "variance"), (check_sampler, OneGumbel, "share of y > 0"),
+    (check_sampler, lambda: Noise(uniform), "share below -1"),
+    (check_sampler, lambda: Noise(antithetic), "first half of the rows"),
+    (check_sampler, lambda: Noise(one_size), "squares, of neighbouring units"),
     (check_sampler, LogisticForGumbel, "share of category"),
     (check_sampler, OneGumbelForAllVariables, "both variables"),
     (check_sampler, lambda: MixesCategories(samples=3), "share of category"),
@@ -132,6 +165,18 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     report = check(make())
     assert not report.ok and any(named in each.name for each in report.wrong())
     assert "DRAWS FROM ANOTHER DISTRIBUTION" in str(report) and "FAIL" in str(report)
+
+
+@pytest.mark.parametrize(("check", "make", "sentence"), [
+    (check_sampler, VarianceForStd, "σ² stands where σ belongs"), (check_sampler, lambda: MixesDraws(3), "are mixed"),
+    (check_sampler, lambda: TiledBits(samples=3), "are mixed"), (check_sampler, OneGumbel, "one Gumbel is added to ln θ")])
+def test_a_report_says_what_the_draws_look_like(check, make, sentence):
+    finding, = check(make()).findings
+    assert sentence in finding
+
+
+def test_a_distribution_that_no_sentence_fits_gets_none():
+    assert check_sampler(HalfStd()).findings == [] and check_sampler(nn.GaussianSampler()).findings == []
 
 
 def test_the_gradient_check_cannot_see_a_wrong_distribution():

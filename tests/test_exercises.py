@@ -70,7 +70,7 @@ MISTAKES = {
     },
     "07_bernoulli_sampler": {
         "one Gumbel, as the listing": ("self.xp.log(u) - self.xp.log(1 - u)", "-self.xp.log(-self.xp.log(u))",
-                                       "share of y > 0"),
+                                       "one Gumbel, .*is added to the logit"),
         "gradient without T": (".sum(axis=1) / self.temperature", ".sum(axis=1)", "GRADIENTS DIFFER"),
         "T beside the noise only": ("(input[:, None] + noise) / self.temperature",
                                     "input[:, None] + noise / self.temperature", "GRADIENTS DIFFER"),

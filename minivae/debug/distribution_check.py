@@ -9,9 +9,13 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.distribution_report import DistributionReport
-from minivae.errors import OptionError
+from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
+NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
+UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
+MIXED = ("the rows of different images are mixed: the draws of one row belong side by side, row n·L + l is draw l for "
+         "row n, as numpy.repeat groups them and numpy.tile does not")
 
 
 def check_sampler(sampler, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
@@ -45,27 +49,66 @@ def _check_gaussian(sampler, draws, report):
     mean, log_var = (np.tile(each, (rows, 1)) for each in unit)
     mean[1::2] += 3  # so that draws given to the wrong row show
     z = np.array(sampler.forward((mean, log_var)))
-    wide_mean, std = np.repeat(mean, sampler.samples, axis=0), np.exp(np.repeat(log_var, sampler.samples, axis=0) / 2)
-    noise = (z - wide_mean) / std
-    _moments(report, noise, [f"of (z − mean) / e^(log_var/2), log_var {v:g}" for v in unit[1]])
-    kl = nn.GaussianKL().double()
-    _divergence(report, kl, (mean, log_var), z)
+    _expect_rows(report, z, rows, sampler, unit.shape[1])
+
+    def noise(wide=np.repeat, power=0.5):
+        means, log_vars = (wide(each, sampler.samples, axis=0) for each in (mean, log_var))
+        return (z - means) / np.exp(power * log_vars)
+
+    names = [f"of (z − mean) / e^(log_var/2), log_var {v:g}" for v in unit[1]]
+    _moments(report, noise(), names)
+    _divergence(report, nn.GaussianKL().double(), (mean, log_var), z)
+    report.explain(
+        ("σ² stands where σ belongs: the noise is scaled by e^log_var, and e^(log_var/2) is the standard deviation",
+         lambda guess: _moments(guess, noise(power=1), names)),
+        ("the noise is not scaled: it belongs times σ = e^(log_var/2)", lambda guess: _moments(guess, noise(power=0),
+                                                                                              names)),
+        ("the noise is divided by σ where it belongs times σ = e^(log_var/2)",
+         lambda guess: _moments(guess, noise(power=-0.5), names)),
+        (MIXED, lambda guess: _moments(guess, noise(_tile), names)))
 
 
 def _check_bernoulli(sampler, draws, report):
-    logits = np.tile([-3.0, -0.5, 0.0, 2.0], (max(2, draws // sampler.samples), 1))
+    n, temperature = max(2, draws // sampler.samples), getattr(sampler, "temperature", 1)
+    logits = np.tile([-3.0, -0.5, 0.0, 2.0], (n, 1))
     logits[1::2] += 1
-    y, wide = np.array(sampler.forward(logits)), np.repeat(logits, sampler.samples, axis=0)
-    for k in range(wide.shape[1]):
+    y = np.array(sampler.forward(logits))
+    _expect_rows(report, y, n, sampler, logits.shape[1])
+    for k in range(logits.shape[1]):
         for start in (0, 1):
             theta = 1 / (1 + np.exp(-logits[start, k]))
             rows = np.arange(len(y)) // sampler.samples % 2 == start
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
-    noise = getattr(sampler, "temperature", 1) * y - wide  # logistic, so its σ is uniform
-    uniform = 1 / (1 + np.exp(-noise))
-    _moments(report, (uniform - 0.5) * sqrt(12), [f"of the noise's σ, unit {k}" for k in range(y.shape[1])], fourth=1.8)
+
+    def uniform(wide=np.repeat):  # the noise is logistic, so its σ is uniform
+        return 1 / (1 + np.exp(wide(logits, sampler.samples, axis=0) - temperature * y))
+
+    def of_a_gumbel(location):  # u, if T·y = location − ln(−ln u)
+        return np.exp(-np.exp(location(np.repeat(logits, sampler.samples, axis=0)) - temperature * y))
+
+    def moments(to, uniform):
+        names = [f"of the noise's σ, unit {k}" for k in range(y.shape[1])]
+        _moments(to, (uniform - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM)
+
+    moments(report, uniform())
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+    report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is then 1 with probability 1 − e^−θ",
+                    lambda guess: moments(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
+                   ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
+                    lambda guess: moments(guess, of_a_gumbel(lambda a: a))),
+                   (MIXED, lambda guess: moments(guess, uniform(_tile))))
+
+
+def _expect_rows(report, draws, rows, sampler, units):
+    wanted = rows * sampler.samples, units
+    if draws.shape != wanted:
+        raise ShapeError(f"{report.title}: the draws have shape {draws.shape}, expected {wanted}: {sampler.samples} "
+                         f"for each of {rows} rows")
+
+
+def _tile(array, times, axis):
+    return np.tile(array, (times, 1))
 
 
 def _check_categorical(sampler, draws, report):
@@ -88,16 +131,23 @@ def _check_categorical(sampler, draws, report):
     _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
 
-def _moments(report, noise, names, fourth=3.0):
-    """Mean 0, variance 1 of each unit, given its fourth moment, and no correlation of units or of rows."""
-    n = len(noise)
+def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
+    """Mean 0, variance 1 and quantiles of each unit, given its fourth moment; and units and rows are independent."""
+    n, q = noise.shape
     for k, name in enumerate(names):
         report.add(f"mean {name}", noise[:, k].mean(), 0, 1 / sqrt(n))
         report.add(f"variance {name}", (noise[:, k]**2).mean(), 1, sqrt((fourth - 1) / n))
-    report.add("correlation of neighbouring units", (noise[:, :-1] * noise[:, 1:]).mean(), 0,
-               1 / sqrt(n * (noise.shape[1] - 1)))
-    report.add("correlation of one row with the next", (noise[:-1] * noise[1:]).mean(), 0,
-               1 / sqrt((n - 1) * noise.shape[1]))
+        for value, share in quantiles:
+            report.add(f"share below {value:.2f} {name}", (noise[:, k] < value).mean(), share,
+                       sqrt(share * (1 - share) / n))
+    pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]), "units that are two apart": (noise[:, :-2], noise[:, 2:]),
+             "one row with the next": (noise[:-1], noise[1:]),
+             "the first half of the rows with the second": (noise[:n // 2], noise[n // 2:][:n // 2])}
+    for name, (a, b) in pairs.items():
+        if a.size:
+            report.add(f"correlation of {name}", (a * b).mean(), 0, 1 / sqrt(a.size))
+            report.add(f"correlation of squares, of {name}", ((a**2 - 1) * (b**2 - 1)).mean(), 0,
+                       (fourth - 1) / sqrt(a.size))
 
 
 def _divergence(report, kl, parameters, z):
@@ -139,6 +189,12 @@ def _flips(report, layer, x, y):
         report.add(f"share flipped of pixels {value:g}", flipped[:, k].mean(), p, sqrt(p * (1 - p) / len(x)))
     both = (flipped[:, :-1] & flipped[:, 1:]).mean()
     report.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
+    report.add("share of pixels flipped in two neighbouring rows", (flipped[:-1] & flipped[1:]).mean(), p * p,
+               sqrt(p**2 * (1 - p**2) / len(x)))
+    if p < 1 and flipped.all():
+        report.findings.append("every pixel flips: make the comparison with p once, before anything is written")
+    elif (y[flipped] == 1).all() and flipped[:, :2].any():
+        report.findings.append("pixels are set to 1 where they should flip: y = 1 − x")
     grad = np.array(layer.backward(x, np.ones_like(x)))
     for name, where, slope in (("flipped pixels whose derivative is −1", flipped, -1),
                                ("other pixels whose derivative is 1", ~flipped, 1)):

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from math import erfc, sqrt
 
+import numpy as np
+
+MOST = 6  # statistics that are off, the worst, in a printed report
+
 
 @dataclass
 class Statistic:
@@ -29,14 +33,26 @@ class DistributionReport:
     """What a distribution check counted: `ok` unless something is less probable than the false-alarm rate allows.
 
     false_alarm   probability that a right layer fails, over all statistics together
+    findings      sentences: what the draws look like instead
     """
 
     title: str
     false_alarm: float
     statistics: list[Statistic] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
     def add(self, name, observed, expected, error):
         self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
+
+    def explain(self, *guesses):
+        """Add the sentence of the first guess, (sentence, function that counts for it), by which nothing is off."""
+        for sentence, count in guesses if self.wrong() else ():
+            guess = DistributionReport(self.title, self.false_alarm)
+            with np.errstate(over="ignore", invalid="ignore"):
+                count(guess)
+            if guess.ok:
+                self.findings.append(sentence)
+                return
 
     def wrong(self):
         """The statistics that are off, the worst first."""
@@ -51,9 +67,13 @@ class DistributionReport:
         wrong = self.wrong()
         lines = [f"{self.title}: {'draws as it should' if not wrong else 'DRAWS FROM ANOTHER DISTRIBUTION'}  "
                  f"({len(self.statistics)} statistics; a right layer fails once in {1 / self.false_alarm:,.0f} checks)"]
-        width = max(len(each.name) for each in self.statistics)
-        for each in self.statistics:
+        lines += [f"  {finding}" for finding in self.findings]
+        shown = wrong[:MOST] or self.statistics
+        width = max(len(each.name) for each in shown)
+        for each in shown:
             off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
             lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
                          f"expected {each.expected:>9.5f}  {off}")
+        if wrong:
+            lines.append(f"  {len(wrong)} of {len(self.statistics)} statistics are off")
         return "\n".join(lines)
