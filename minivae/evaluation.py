@@ -11,12 +11,12 @@ from math import inf, log, prod, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError, whole_number
 from minivae.nn import RandomLayer, Sampler
+from minivae.progress import progress_bar
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
 IMAGES = 8  # of one batch at least, so that worker threads can share it
@@ -159,7 +159,7 @@ def _batches(model, images, scale, samples, progress):
     if len(images) == 0:
         raise OptionError("there are no images to evaluate the model on")
     n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))
-    with tqdm(total=len(images), unit="image", disable=not progress) as bar:
+    with progress_bar(len(images), "image", progress) as bar:
         for first in range(0, len(images), n):
             x = backend.from_numpy(images[first:first + n], like=model.backend).astype(model.dtype)
             x *= scale

@@ -2,13 +2,12 @@
 
 from math import isfinite
 
-from tqdm import tqdm
-
 from minivae import backend
 from minivae.distributed import Ranks
 from minivae.errors import NonFiniteError, OptionError
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
+from minivae.progress import progress_bar
 from minivae.protocol import Protocol
 from minivae.stopping import stop_signals
 
@@ -78,7 +77,7 @@ class Training:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
         self.model.training()
         beside = "" if floor is None else f" (optimum {floor:.3f})"
-        with stop_signals() as stop, tqdm(total=steps, unit="step", disable=not progress) as bar:
+        with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
             logged = 0
             for done in range(1, steps + 1):
                 logs = done % LOG_EVERY == 0 or done == steps

@@ -3,7 +3,7 @@
 import sys
 
 import minivae
-from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, train
+from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, streams, train
 from minivae.errors import MinivaeError
 
 VERBS = (train, evaluate, sample, explore, step, profile, doctor)
@@ -14,15 +14,36 @@ def main(arguments=None):
 
     A training that Ctrl-C ends early keeps what it learned, and is no error.
     """
+    with streams.lasting() as output:
+        try:
+            return _run(arguments) or output.lost()
+        except SystemExit as stop:  # after --help, or of an option that cannot be understood
+            sys.exit(stop.code or output.lost())
+
+
+def _run(arguments):
     args = parser().parse_args(arguments)
     try:
         return args.run(args) or 0
-    except MinivaeError as error:
-        print(f"minivae: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("minivae: interrupted", file=sys.stderr)
         return 130
+    except MinivaeError as error:
+        explanation = str(error)
+    except (MemoryError, OSError) as error:  # the machine's, which any line of a verb can meet
+        if sys.flags.dev_mode:
+            raise
+        explanation = _of_the_machine(error, args)
+    print(f"minivae: {explanation}", file=sys.stderr)
+    return 1
+
+
+def _of_the_machine(error, args):
+    """A line about an error of the machine: memory that it has not, or a file that it cannot use."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error or 'none is left'}; {args.less}"
+    where = "" if error.filename is None else f"{error.filename}: "
+    return where + (error.strerror or str(error))
 
 
 def parser():

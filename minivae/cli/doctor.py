@@ -22,7 +22,7 @@ def add_to(verbs):
     verb = verbs.add_parser("doctor", help="say what is installed and what can run here",
                             description="Versions, backends (and why not), BLAS and its threads, and a check of "
                             "float32 against float64 matrix products.")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="close other programs")
 
 
 def run(args):

@@ -25,7 +25,7 @@ def add_to(verbs):
     verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
                       help="where MNIST's files are, if they have moved since the training")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws of the code")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
 
 
 def run(args):

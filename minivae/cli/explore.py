@@ -20,7 +20,7 @@ def add_to(verbs):
                       "float16, which halves the file, and the page says what that changes")
     verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
                       help="where MNIST's files are, if they have moved since the training")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="a smaller model takes less")
 
 
 def run(args):

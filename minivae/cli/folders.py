@@ -1,5 +1,6 @@
 """The folders that runs are written to."""
 
+import shlex
 from pathlib import Path
 
 from minivae import checkpoint
@@ -23,7 +24,7 @@ def claim(out, name, force):
             raise OptionError(f"--out {out} exists and is not a run; choose another name")
         if not force:
             raise OptionError(f"--out {out} holds a run already; --force overwrites it, and "
-                              f"minivae train --resume {out} continues it")
+                              f"minivae train --resume {shlex.quote(str(out))} continues it")
     make_folder(out)
     return out
 

@@ -9,6 +9,7 @@ A configuration is plain JSON, in the run's config.json and in its checkpoint, a
 """
 
 import json
+import shlex
 import time
 
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from minivae.cli.folders import claim, clear, make_folder, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
+from minivae.stopping import stop_signals
 from minivae.training import Training
 
 KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
@@ -100,6 +102,7 @@ def follow(training, config):
     return 0
 
 
+@stop_signals()  # a closed terminal sends two: the second may come while the checkpoint is written
 def train(training, config, folder, data):
     """Run what is left of a config's epochs, with a checkpoint after each, and write the folder."""
     epochs, length = config["training"]["epochs"], len(training.batches)
@@ -127,7 +130,7 @@ def train(training, config, folder, data):
     for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
         print(line)
     more = "" if training.stopped else f" --epochs {2 * epochs}"
-    print(f"minivae train --resume {folder}{more} continues")
+    print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
     return 0
 
 

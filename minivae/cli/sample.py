@@ -18,7 +18,7 @@ def add_to(verbs):
                       help="the plane reaches from −SPAN to SPAN; 0.95 is the article's, 2 holds 91%% of the prior")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws from the prior")
     verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="a smaller model takes less")
 
 
 def run(args):

@@ -26,7 +26,7 @@ def add_to(verbs):
     verb.add_argument("--html", type=Path, metavar="FILE", default=None, help="write the page to this file, and end")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0,
                       help="of the noise, and of a new model's weights")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="a smaller --images takes less")
 
 
 def run(args):

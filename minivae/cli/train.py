@@ -59,7 +59,7 @@ def add_to(verbs):
                       help="with --resume: so many epochs in all, in place of those the run was started for")
     verb.add_argument("--root", type=Path, metavar="FOLDER", default=None, dest="moved",
                       help="with --resume: where MNIST's files are, if they have moved")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
     kinds = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for name, text in MODELS.items():
         kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {WRITES}", formatter_class=options.Help)

@@ -4,10 +4,9 @@ import http.client
 import urllib.error
 import urllib.request
 
-from tqdm import tqdm
-
 from minivae.errors import OptionError
 from minivae.files import atomic
+from minivae.progress import progress_bar
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 16
@@ -39,7 +38,7 @@ def _fetch(url, name, largest, progress):
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
-        with tqdm(total=total, unit="B", unit_scale=True, desc=name, disable=not progress) as bar:
+        with progress_bar(total, "B", progress, unit_scale=True, desc=name) as bar:
             while part := response.read(CHUNK):
                 parts.append(part)
                 size += len(part)
