@@ -4,9 +4,12 @@ itself wherever a loop cannot be had.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +17,12 @@ from formulas import collect
 from layers import ROWS, arrays, copies, random_like
 
 from minivae import backend
-from minivae.backend import c_compiler, c_loops, c_source, workers
+from minivae.backend import c_compiler, c_libraries, c_loops, c_source, workers
+from minivae.cli import doctor
 from minivae.errors import OptionError
 
 N = c_loops.SMALL + 37  # elements, which are no whole number of vectors
-compiled = pytest.mark.skipif(not c_compiler.command(), reason="there is no C compiler (cc, gcc or clang)")
+compiled = pytest.mark.usefixtures("compiler")
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +33,23 @@ def cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def forget(monkeypatch, cache):
     """Each test finds the compiler anew, and not what earlier runs have compiled."""
-    def clear():
-        for each in (c_compiler.command, c_compiler.function, c_compiler._identity, c_loops._loop):
-            each.cache_clear()
-        c_compiler._broken.clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
-    clear()
+    start_anew()
     yield
-    clear()
+    start_anew()
+
+
+def start_anew():
+    for each in (c_compiler.command, c_compiler.identity, c_libraries.function, c_libraries._say, c_loops._loop):
+        each.cache_clear()
+    c_libraries._broken.clear()
+
+
+@pytest.fixture
+def compiler(forget):
+    if not c_loops.work():
+        pytest.skip("there is no C compiler that works (cc, gcc or clang)")
 
 
 @pytest.fixture
@@ -407,22 +419,56 @@ def add_one(x):
     return backend.elementwise(lambda xp, x: x + 1, x, out=np.empty_like(x))
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo 'disk full' >&2; exit 1", "true", r"printf '\\351' >&2; exit 1",
-                                    "sleep 60"])
-def test_a_compiler_that_fails_is_named_once(script, monkeypatch, tmp_path, capsys):
-    broken = tmp_path / "broken"
-    broken.write_text(f"#!/bin/sh\n{script}\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("MINIVAE_CC", f"{broken} -pipe")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(c_compiler, "PATIENCE", 0.2)
+def compiler_script(monkeypatch, folder, script):
+    """Make a shell script the compiler, and `folder`/cache the cache folder."""
+    file = folder / "compiler"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    monkeypatch.setenv("MINIVAE_CC", f"{file} -pipe")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    start_anew()
+    return file
+
+
+FAILING = {
+    "in silence": ("exit 1", "exit status 1"),
+    "with a reason": ("echo 'disk full' >&2; exit 1", "disk full"),
+    "without a library": ("true", "No such file"),
+    "in another encoding": (r"printf '\351' >&2; exit 1", "�"),
+    "with binary and escape sequences": (
+        r"printf '\0\001a\033[31mb\033]0;title\007c\033[2J\302\233d\r\be\n'; exit 1", "a b c d e)"),
+    "by a signal": ("kill -SEGV $$", f"signal {signal.SIGSEGV:d} ended it"),
+    "by hanging": ("sleep 61.5", "stopped after 0.5 seconds"),
+    "by hanging with a child that ignores signals": ("trap '' TERM HUP INT; sleep 61.5 & wait", "stopped after"),
+    "by flooding": ("exec yes", "stopped after 1000000 bytes"),
+    "and leaves a child behind": ("sleep 61.5 & exit 1", "exit status 1"),
+    "with no library inside": ('while [ "$1" != -o ]; do shift; done; echo nothing > "$2"', "kernel"),
+}
+
+
+@pytest.mark.parametrize(("script", "reason"), FAILING.values(), ids=FAILING.keys())
+def test_a_compiler_that_fails_is_named_once(script, reason, monkeypatch, tmp_path, capsys):
+    """It is not tried again, and nothing that it started is left."""
+    broken = compiler_script(monkeypatch, tmp_path, f"echo x >> {tmp_path}/calls; {script}")
+    monkeypatch.setattr(c_compiler, "PATIENCE", 0.5)
     x = numbers(N)
-    for _ in range(2):
-        np.testing.assert_array_equal(add_one(x), x + 1)
+    for formula in (lambda xp, x: x + 1, lambda xp, x: 1 + x):
+        for _ in range(2):
+            np.testing.assert_array_equal(backend.elementwise(formula, x, out=np.empty_like(x)), x + 1)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"{broken} -pipe cannot be used (" in said and "MINIVAE_CC" in said
-    assert "disk full" in said or "disk" not in script
-    assert list((tmp_path / "cache" / "minivae" / "kernels").iterdir()) == []
+    assert reason in said and said.strip().isprintable()
+    assert len((tmp_path / "calls").read_text().split()) <= 2  # with -march=native, and without
+    assert not list((tmp_path / "cache" / "minivae" / "kernels").glob("tmp*"))
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if b"61.5" in read(each)]
+    assert "cannot be used, and NumPy does" in doctor._compiler() and c_libraries.trouble() in doctor._compiler()
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # a process that has ended
+        return b""
 
 
 def test_no_compiler(monkeypatch, capsys, runs):
@@ -431,8 +477,7 @@ def test_no_compiler(monkeypatch, capsys, runs):
         with monkeypatch.context() as patch:
             patch.delenv("CC", raising=False)
             patch.setenv(name, value)
-            c_compiler.command.cache_clear()
-            c_loops._loop.cache_clear()
+            start_anew()
             assert c_compiler.command() == []
             np.testing.assert_array_equal(add_one(x), x + 1)
     assert capsys.readouterr().err == "" and runs == []
@@ -455,17 +500,6 @@ def test_a_cc_that_is_not_there_leaves_the_others(name, monkeypatch, runs):
 
 
 @compiled
-def test_a_user_without_a_home(monkeypatch, capsys):
-    def nowhere():
-        raise RuntimeError("Could not determine home directory.")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(c_compiler.Path, "home", nowhere)
-    x = numbers(N)
-    np.testing.assert_array_equal(add_one(x), x + 1)
-    assert "Could not determine home directory" in capsys.readouterr().err
-
-
-@compiled
 @pytest.mark.parametrize("length", [0, 4096, 8200])
 def test_a_damaged_library_is_compiled_again(length, monkeypatch, tmp_path, runs):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -474,19 +508,188 @@ def test_a_damaged_library_is_compiled_again(length, monkeypatch, tmp_path, runs
     content = made.read_bytes()
     made.unlink()  # so that the copy in memory stays whole
     made.write_bytes(content[:length])
-    for each in (c_compiler.function, c_loops._loop):
-        each.cache_clear()
+    start_anew()
     add_one(numbers(N))
     assert runs == ["elements"] * 2 and made.read_bytes() == content
 
 
+# ---------------------------------------------------------------------------- where libraries are kept
+
+def keep_in(monkeypatch, folder):
+    """Libraries are kept in a new folder; returns a function that adds one to numbers and says what is kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+    def kept():
+        start_anew()
+        np.testing.assert_array_equal(add_one(np.zeros(N, np.float32)), np.ones(N, np.float32))
+        return sorted((folder / "minivae" / "kernels").glob("*"))
+    return kept
+
+
 @compiled
-def test_an_unusable_cache_folder_is_named(monkeypatch, tmp_path, capsys):
-    (tmp_path / "minivae").write_text("a file")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+@pytest.mark.parametrize("umask", [0, 0o002, 0o022, 0o777])
+def test_libraries_are_this_users_alone_whatever_the_umask(umask, monkeypatch, tmp_path, runs, capsys):
+    before = os.umask(umask)
+    try:
+        path, = keep_in(monkeypatch, tmp_path / "new" / "cache")()
+        again, = keep_in(monkeypatch, tmp_path / "new" / "cache")()
+    finally:
+        os.umask(before)
+    made = [path, *path.parents[:4]]
+    assert made[-1] == tmp_path / "new" and again == path and runs == ["elements"] * 2
+    assert [each.stat().st_mode & 0o777 for each in made] == [0o700] * 5
+    assert capsys.readouterr().err == ""
+
+
+@compiled
+@pytest.mark.parametrize(("place", "mode", "safe"), [
+    ("cache/minivae/kernels", 0o770, False), ("cache/minivae/kernels", 0o702, False), ("cache", 0o777, False),
+    ("cache/minivae/kernels", 0o1777, False), ("cache", 0o1777, True), ("cache/minivae", 0o755, True),
+    ("cache/minivae/kernels", 0o755, True)])
+def test_a_folder_that_others_may_write_to_is_not_used(place, mode, safe, monkeypatch, tmp_path, runs, capsys):
+    """Nor one below it, unless it is sticky as /tmp; loops are compiled in a private folder, which is said once."""
+    kept = keep_in(monkeypatch, tmp_path / "cache")
+    path, = kept()
+    (tmp_path / place).chmod(mode)
+    monkeypatch.setattr(c_libraries, "_found", pytest.fail if not safe else c_libraries._found)
+    assert kept() == [path] and runs == ["elements"] * 2
+    said = capsys.readouterr().err
+    if safe:
+        return
+    assert said.count("\n") == 1 and f"others may write to {tmp_path / place}" in said
+    assert f"cannot be kept: others may write to {tmp_path / place}" in doctor._compiler()
+
+
+@compiled
+def test_a_file_that_others_may_write_to_is_compiled_anew(monkeypatch, tmp_path, runs):
+    kept = keep_in(monkeypatch, tmp_path)
+    path, = kept()
+    for spoil in (lambda: path.chmod(0o666), lambda: (path.rename(tmp_path / "away"), path.symlink_to("../../away"))):
+        spoil()
+        assert kept() == [path] and not path.is_symlink() and path.stat().st_mode & 0o777 == 0o700
+    assert runs == ["elements"] * 3
+
+
+def test_what_is_another_users_is_not_trusted(monkeypatch, tmp_path):
+    file = tmp_path / "file"
+    file.touch(0o700)
+    assert not c_libraries.distrust(file) and not c_libraries.distrust(tmp_path)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert c_libraries.distrust(file) == f"{file} belongs to another user"
+    found = os.lstat(file)
+    monkeypatch.setattr(os, "lstat", lambda path: found if path == file else os.stat(path))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0o40755, 0, 0, 0, user + 1, 0, 0, 0, 0, 0)))
+    assert c_libraries.distrust(file) == f"{tmp_path} belongs to another user"
+
+
+def no_home(monkeypatch, home):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+    monkeypatch.setattr(Path, "home", nowhere)
+
+
+def read_only(monkeypatch, home):
+    (home / ".cache").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(home)))
+
+
+def a_file(monkeypatch, home):
+    (home / ".cache").write_text("")
+
+
+@compiled
+@pytest.mark.parametrize(("trouble", "reason"), [
+    (no_home, "Could not determine home directory"), (read_only, ".cache/minivae/kernels cannot be written to"),
+    (a_file, "Not a directory"), (lambda monkeypatch, home: monkeypatch.setenv("HOME", "."), "")],
+    ids=["no home", "read-only", "a file", "relative"])
+def test_without_a_cache_folder_each_start_compiles(trouble, reason, monkeypatch, tmp_path, capsys, runs):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    trouble(monkeypatch, tmp_path)
+    start_anew()
     x = numbers(N)
     np.testing.assert_array_equal(add_one(x), x + 1)
-    assert str(tmp_path / "minivae") in capsys.readouterr().err
+    if reason:
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "compiled loops are not kept (" in said and reason in said
+        assert "compiles loops for large arrays, at each start" in doctor._compiler() and reason in doctor._compiler()
+    assert runs == ["elements"]
+
+
+@compiled
+def test_without_any_private_folder_numpy_computes(monkeypatch, tmp_path, capsys, runs):
+    open_to_all = tmp_path / "temporary"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_to_all))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(open_to_all))
+    start_anew()
+    add_one(numbers(N))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"others may write to {open_to_all}" in said and runs == []
+    assert f"cannot be used, and NumPy does the element-wise work of large arrays, more slowly: others may write to " \
+           f"{open_to_all}" in doctor._compiler()
+
+
+CRASH = "#include <stdlib.h>\ndouble kernel(void) { abort(); }"
+OTHER = "double another(void) { return 0; }"
+
+
+def exchange(path, source):
+    """A library of another source in place of a kept one, under the name that it should have."""
+    made = path.with_name("made.so")
+    subprocess.run([*c_compiler.command(), *c_compiler.FLAGS, "-x", "c", "-", "-o", str(made)], input=source.encode(),
+                   check=True)
+    made.chmod(0o700)
+    made.rename(path.with_name(f"{path.name.split('-')[0]}-{c_libraries._digest(made.read_bytes())}.so"))
+    path.unlink()
+
+
+@compiled
+def test_a_library_without_the_function_is_compiled_anew(monkeypatch, tmp_path, runs, capsys):
+    kept = keep_in(monkeypatch, tmp_path)
+    path, = kept()
+    exchange(path, OTHER)
+    assert path in kept() and runs == ["elements"] * 2 and capsys.readouterr().err == ""
+
+
+CODE = f"import numpy as np; from minivae import backend; x = np.zeros({N}, np.float32); " \
+       "print(backend.elementwise(lambda xp, x: xp.exp(x), x, out=x).sum())"
+
+
+@compiled
+def test_a_kept_library_that_crashes_does_so_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kernels, call = tmp_path / "minivae" / "kernels", [sys.executable, "-c", CODE]
+    subprocess.run(call, check=True, capture_output=True)
+    path, = kernels.iterdir()
+    exchange(path, CRASH)
+    assert subprocess.run(call, capture_output=True).returncode == -signal.SIGABRT
+    for _ in range(2):
+        done = subprocess.run(call, check=True, capture_output=True, text=True)
+        assert done.stdout == f"{N}.0\n" and done.stderr == "" and path.exists()
+        assert not list(kernels.glob("*.tried"))
+
+
+@compiled
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_compiler_whose_libraries_crash_is_given_up(keeps, monkeypatch, tmp_path):
+    """At once where none are kept, else by the next process."""
+    (tmp_path / "crash.c").write_text(CRASH)
+    real = c_compiler.command()[0]
+    compiler_script(monkeypatch, tmp_path, f'while [ "$1" != -o ]; do shift; done\n'
+                                           f'exec {real} -shared -fPIC {tmp_path}/crash.c -o "$2"')
+    (tmp_path / "cache").mkdir(0o700)
+    if not keeps:
+        (tmp_path / "cache").chmod(0o777)
+    ends = [subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True) for _ in range(3)]
+    assert [each.returncode for each in ends] == [-signal.SIGABRT if keeps else 0, 0, 0]
+    for each in ends[1:]:
+        assert each.stdout == f"{N}.0\n" and each.stderr.count("\n") == 1
+        assert "cannot be used (what it compiles crashes)" in each.stderr
 
 
 @compiled

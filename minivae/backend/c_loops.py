@@ -12,7 +12,7 @@ import types
 
 import numpy as np
 
-from minivae.backend import c_compiler, workers
+from minivae.backend import c_libraries, workers
 from minivae.backend.buffers import address
 from minivae.backend.c_source import AXES, source
 
@@ -34,6 +34,11 @@ def run(formula, purpose, outs, arguments, size):
                     else type(each) for each in operands])
     loop = _loop(formula, purpose, len(outs), layout)
     return None if loop is None or not loop.may_write(operands) else loop(operands)
+
+
+def work():
+    """Whether there is a C compiler here, and one that works."""
+    return c_libraries.function(source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
 
 
 def debugging():
@@ -115,7 +120,7 @@ def _loop(formula, purpose, outs, layout):
         return None
     if purpose == "total" and axes[-1][0] < SHORT:
         return None
-    function = c_compiler.function(text)
+    function = c_libraries.function(text)
     return None if function is None else Loop(function, purpose, outs, written, layout, axes)
 
 

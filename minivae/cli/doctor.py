@@ -10,8 +10,7 @@ import numpy as np
 
 import minivae
 from minivae import backend
-from minivae.backend import c_compiler, workers
-from minivae.backend.c_source import source
+from minivae.backend import c_compiler, c_libraries, c_loops, workers
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -47,9 +46,12 @@ def _compiler():
     command = shlex.join(c_compiler.command())
     if not command:
         return "none: NumPy does the element-wise work of large arrays, more slowly (MINIVAE_CC names one)"
-    works = c_compiler.function(source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
-    return f"{command} {'compiles' if works else 'fails, and NumPy does'} the element-wise work of large arrays " \
-           "(MINIVAE_CC names another, or none)"
+    if not c_loops.work():
+        return f"{command} cannot be used, and NumPy does the element-wise work of large arrays, more slowly: " \
+               f"{c_libraries.trouble()} (MINIVAE_CC names another, or none)"
+    folder, reason = c_libraries.folder()
+    where = f"at each start, because they cannot be kept: {reason}" if reason else f"and keeps them in {folder}"
+    return f"{command} compiles loops for large arrays, {where} (MINIVAE_CC names another, or none)"
 
 
 def _blas():
