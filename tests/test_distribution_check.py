@@ -169,7 +169,8 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
 
 @pytest.mark.parametrize(("check", "make", "sentence"), [
     (check_sampler, VarianceForStd, "σ² stands where σ belongs"), (check_sampler, lambda: MixesDraws(3), "are mixed"),
-    (check_sampler, lambda: TiledBits(samples=3), "are mixed"), (check_sampler, OneGumbel, "one Gumbel is added to ln θ")])
+    (check_sampler, lambda: TiledBits(samples=3), "are mixed"),
+    (check_sampler, OneGumbel, "one Gumbel is added to ln θ")])
 def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     finding, = check(make()).findings
     assert sentence in finding

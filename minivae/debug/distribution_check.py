@@ -93,7 +93,7 @@ def _check_bernoulli(sampler, draws, report):
 
     moments(report, uniform())
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
-    report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is then 1 with probability 1 − e^−θ",
+    report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is 1 with probability 1 − e^−θ",
                     lambda guess: moments(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
                    ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
                     lambda guess: moments(guess, of_a_gumbel(lambda a: a))),
@@ -133,14 +133,15 @@ def _check_categorical(sampler, draws, report):
 
 def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
     """Mean 0, variance 1 and quantiles of each unit, given its fourth moment; and units and rows are independent."""
-    n, q = noise.shape
+    n = len(noise)
     for k, name in enumerate(names):
         report.add(f"mean {name}", noise[:, k].mean(), 0, 1 / sqrt(n))
         report.add(f"variance {name}", (noise[:, k]**2).mean(), 1, sqrt((fourth - 1) / n))
         for value, share in quantiles:
             report.add(f"share below {value:.2f} {name}", (noise[:, k] < value).mean(), share,
                        sqrt(share * (1 - share) / n))
-    pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]), "units that are two apart": (noise[:, :-2], noise[:, 2:]),
+    pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]),
+             "units that are two apart": (noise[:, :-2], noise[:, 2:]),
              "one row with the next": (noise[:-1], noise[1:]),
              "the first half of the rows with the second": (noise[:n // 2], noise[n // 2:][:n // 2])}
     for name, (a, b) in pairs.items():

@@ -5,19 +5,17 @@ Write the two verbs of a layer that sets negative numbers to zero.
     x  input  (N, ...)      y  output  (N, ...), any shape with the batch first
 
     forward     y = max(x, 0)
-    backward    ∂L/∂x = ∂L/∂y where x > 0, else 0
+    backward    ∂L/∂x, given G = ∂L/∂y: derive it.  At x = 0 the function has a kink; let the derivative there be 0.
 
-`forward` calls `update_output`, `backward` calls `update_grad_input`; the `expect` lines refuse wrong input.
+`forward` calls `update_output`, `backward` calls `update_grad_input`; the `expect` lines refuse
+wrong input.  `self.xp` is the array library, here NumPy.  `self.buffer(name, shape)` is an array
+that the layer owns and keeps from call to call; its content is whatever was there.
 
-Hints
-- `self.xp` is the array library, here NumPy, and stands for np: self.xp.maximum(a, b, out=c).
-- `self.buffer(name, shape)` is an array that the layer owns and keeps.  Fill it with `out=` or with `array[...] = `.
-- grad_output is ∂L/∂y.  A comparison such as `x > 0` gives True and False, and these multiply as 1 and 0.
-
-Check it: python tutorials/exercises/01_relu.py
+Check it: python tutorials/exercises/01_relu.py      A hint: the same with --hint 1, 2 or 3
 """
 
-from checks import check, normal
+import numpy as np
+from checks import check, normal, same
 
 from minivae import nn
 
@@ -36,8 +34,14 @@ class ReLU(nn.Module):
 
 
 def conditions(test):
-    test.layer(ReLU, nn.ReLU, normal(4, 5))
-    test.layer(ReLU, nn.ReLU, normal(2, 3, 3))
+    def at_the_kink():
+        x = np.array([[-1, 0, 0, 2]], dtype=np.float32)
+        layer = ReLU()
+        same("the output for −1, 0, 0, 2", layer.forward(x), np.array([[0, 0, 0, 2]]))
+        same("∂L/∂x there", layer.backward(x, np.array([[1, 1, -3, 5]], np.float32)), np.array([[0, 0, 0, 5]]))
+
+    test.layer(ReLU, nn.ReLU, normal(4, 5), normal(2, 3, 3), 1000 * normal(7, 2, seed=3))
+    test.that("nothing passes at x = 0", at_the_kink)
 
 
 if __name__ == "__main__":

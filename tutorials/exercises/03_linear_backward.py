@@ -5,24 +5,19 @@ The forward pass is given; write the other two verbs.
     x  input   (N, I)      W  weight  (O, I)      b  bias  (O,)      y  output  (N, O)
 
     forward     y = x Wᵀ + b
-    backward    with G = ∂L/∂y of shape (N, O)
+    backward    with G = ∂L/∂y of shape (N, O), derive ∂L/∂x (N, I), ∂L/∂W (O, I) and ∂L/∂b (O,)
 
-        ∂L/∂x  = G W        ∂L/∂W += scale · Gᵀ x        ∂L/∂b += scale · Σₙ Gₙ
+`update_grad_input` overwrites self.grad_input.  `acc_grad_parameters` *adds* scale · ∂L/∂W to
+self.grad_weight, and scale · ∂L/∂b to self.grad_bias, because a model may be run several times
+before it takes a step.  `scale` is a number with which the caller weighs this call: backward(x, G,
+scale=0.5) adds half of the gradient.  Both arrays exist already and are zero at first.
 
-The gradient of the input is overwritten; those of the parameters are added to what is there, because a model may use
-a layer twice before it takes a step.
-
-Hints
-- Shapes lead the way: (N, O) and (O, I) make (N, I).
-- self.xp.matmul(a, b, out=c) is a matrix product, a.T the transpose, a.sum(axis=0) the sum over the batch.
-- self.grad_weight and self.grad_bias exist already and are zero at first.
-
-Check it: python tutorials/exercises/03_linear_backward.py
+Check it: python tutorials/exercises/03_linear_backward.py      A hint: the same with --hint 1, 2 or 3
 """
 
 from math import sqrt
 
-from checks import check, gradients, normal
+from checks import check, gradients, keeps_to_itself, like, normal, same
 
 from minivae import backend, nn
 
@@ -59,9 +54,22 @@ class Linear(nn.Module):
 
 
 def conditions(test):
+    def numbers():
+        layer, own = Linear(4, 3), nn.Linear(4, 3)
+        own.load_state_dict(layer.state_dict())
+        for n, scale in ((5, 1), (1, 0.5), (7, -2)):
+            x = normal(n, 4, seed=n)
+            for each in (layer, own):
+                each.forward(x)
+            same("∂L/∂x", layer.backward(x, like(own.output), scale), own.backward(x, like(own.output), scale))
+            same("∂L/∂W after several calls", layer.grad_weight, own.grad_weight)
+            same("∂L/∂b after several calls", layer.grad_bias, own.grad_bias)
+
     test.that("4 -> 3: gradients agree with finite differences and add up, times scale",
               lambda: gradients(Linear(4, 3), normal(5, 4)))
     test.that("3 -> 3, where a transpose too many would fit", lambda: gradients(Linear(3, 3), normal(5, 3)))
+    test.that("batches of other sizes, one after the other", numbers)
+    test.that("nobody else's array is written to or kept", lambda: keeps_to_itself(lambda: Linear(4, 3), normal(5, 4)))
 
 
 if __name__ == "__main__":

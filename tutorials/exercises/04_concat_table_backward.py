@@ -1,24 +1,21 @@
 """Exercise 04: the backward pass of a container.  After tutorial 03.
 
-A ConcatTable gives one input to several modules, and its output is the table (the tuple) of theirs.  Between an
-encoder and a Gaussian code it makes the two heads, mean and log-variance.  The forward pass is given; write the other
-two verbs.
+A ConcatTable gives one input to several modules, and its output is the table (the tuple) of theirs.
+Between an encoder and a Gaussian code it makes the two heads, mean and log-variance.  The forward
+pass is given; write the other two verbs.
 
     x  input  (N, ...)      y = (f₀(x), f₁(x), …)  output      Gₖ = ∂L/∂yₖ      grad_output = (G₀, G₁, …)
 
-    backward    ∂L/∂x = Σₖ (∂L/∂x of fₖ, from Gₖ)
+    backward    ∂L/∂x from all Gₖ: x moves every output, and every output moves L.  Derive it.
 
-and each fₖ adds to the gradients of its own parameters.
+Each fₖ also adds to the gradients of its own parameters.  self.modules holds the fₖ, in order; call
+the verbs of the same name on them.  What a module returns from update_grad_input is that module's
+own array, or even the caller's grad_output, which an Identity hands on.  Do not add into it.
 
-Hints
-- self.modules is the list of the fₖ.  Call the verbs of the same name on each of them.
-- Why a sum?  x moves all outputs, and each moves L: the chain rule for several paths.
-- What a module returns from update_grad_input is that module's own buffer, or even (an Identity hands it on) the
-  caller's grad_output.  Do not add into it: add into self.buffer("grad_input", input.shape).
-
-Check it: python tutorials/exercises/04_concat_table_backward.py
+Check it: python tutorials/exercises/04_concat_table_backward.py      A hint: the same with --hint 1, 2 or 3
 """
 
+import numpy as np
 from checks import check, gradients, like, normal, same
 
 from minivae import nn
@@ -49,9 +46,30 @@ def conditions(test):
         same("grad_input of three Identities", module.backward(x, grad_output), kept[0] + kept[1] + kept[2])
         same("the caller's grad_output after backward", grad_output, kept)
 
+    def scales():
+        x, mine, own = normal(5, 4), two_heads(), nn.ConcatTable(nn.Sequential(nn.Linear(4, 4), nn.Tanh()),
+                                                                 nn.Linear(4, 3))
+        own.load_state_dict(mine.state_dict())
+        for scale in (1, 0.5, -2):
+            grad_output = like(own.forward(x))
+            mine.forward(x)
+            same(f"∂L/∂x at scale {scale}", mine.backward(x, grad_output, scale), own.backward(x, grad_output, scale))
+        for (path, _, grad), (_, _, wanted) in zip(mine.named_parameters(), own.named_parameters()):
+            same(f"the gradient of {path} after three calls", grad, wanted)
+
+    def one_head():
+        x, module = normal(3, 4), ConcatTable(nn.Tanh())
+        grad_output = like(module.forward(x))
+        same("∂L/∂x of one head", module.backward(x, grad_output), nn_tanh_backward(x, grad_output[0]))
+
+    def nn_tanh_backward(x, grad):
+        return grad * (1 - np.tanh(x) ** 2)
+
     test.that("two heads: gradients agree with finite differences and add up, times scale",
               lambda: gradients(two_heads(), normal(5, 4)))
     test.that("three heads that hand on their arrays: nobody else's array is written to", hands_on)
+    test.that("one head", one_head)
+    test.that("scale weighs the gradients of the parameters, and not ∂L/∂x", scales)
 
 
 if __name__ == "__main__":

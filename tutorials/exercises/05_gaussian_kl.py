@@ -1,25 +1,23 @@
 """Exercise 05: the divergence of a Gaussian code from the unit Gaussian.  After tutorial 07.
 
-The layer hands on its input, the table (mean, log_var), as it is; it measures, and pulls on the way back.
+The layer hands on its input, the table (mean, log_var), as it is; it measures, and pulls on the way
+back.
 
     mean, log_var  input and output  (N, Q) each      beta  a number: the weight of the divergence
 
     divergence = ½ Σₙ Σ_q (mean² + e^log_var − 1 − log_var)                        in nats, over the whole batch
 
-    backward, with (G₁, G₂) = ∂L/∂(mean, log_var), both from the layers behind:
+    backward    training minimises L + beta · divergence, where L is what comes behind this layer.  With (G₁, G₂) =
+                ∂L/∂(mean, log_var), derive what belongs into grad_input, a table of two arrays.
 
-        ∂/∂mean = G₁ + beta · mean        ∂/∂log_var = G₂ + beta · ½ (e^log_var − 1)
+nn.Divergence gives the layer `beta`, and `loss` = beta · divergence, which training adds to the
+reconstruction. `divergence` itself is not multiplied by beta.
 
-Hints
-- nn.Divergence gives the layer `beta`, and `loss` = beta · divergence, which training adds to the reconstruction.
-- `divergence` itself is not multiplied by beta.
-- grad_input is a table of two buffers: self.buffer("mean", mean.shape) and self.buffer("log_var", mean.shape).
-
-Check it: python tutorials/exercises/05_gaussian_kl.py
+Check it: python tutorials/exercises/05_gaussian_kl.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
-from checks import check, column, mean_is, normal, same
+from checks import check, column, expect, mean_is, normal, same
 
 from minivae import nn
 
@@ -60,7 +58,19 @@ def conditions(test):
         zero = np.zeros((3, 2), np.float32)
         same("grad_input at beta=3", kl.backward(x, (zero, zero)), (3 * x[0], 1.5 * (np.exp(x[1]) - 1)))
 
-    test.layer(GaussianKL, nn.GaussianKL, (normal(4, 3), normal(4, 3, seed=2)), passes_through=True)
+    def reports():
+        kl, own = GaussianKL(), nn.GaussianKL()
+        for n, seed in ((4, 1), (1, 2), (6, 3)):
+            x = normal(n, 3, seed=seed), normal(n, 3, seed=seed + 5)
+            kl.forward(x)
+            own.forward(x)
+            same("the divergence of one batch after another", float(kl.divergence), own.divergence)
+        expect(np.ndim(kl.divergence) == 0, "the divergence is one number for the whole batch")
+
+    table = normal(4, 3), normal(4, 3, seed=2)
+    test.layer(GaussianKL, nn.GaussianKL, table, (normal(6, 2, seed=3), 2 * normal(6, 2, seed=4)))
+    test.layer(lambda: GaussianKL(0.25), lambda: nn.GaussianKL(0.25), table)
+    test.that("the divergence is of the batch just seen", reports)
     test.that("divergences that can be computed by hand", by_hand)
     test.that("the divergence is the mean of ln q(z) − ln p(z)", by_counting)
     test.that("beta weighs the gradient and the loss, not the divergence", weighs)

@@ -4,16 +4,14 @@
 
     forward     z = mean + σ ε,  with σ = e^(½ log_var), L = `samples` times for each row;
                 row n·L + l of z is draw l for row n: the draws of one row stand together
-    backward    with G = ∂L/∂z:    ∂/∂mean = Σₗ G        ∂/∂log_var = ½ σ Σₗ G ε
+    backward    with G = ∂L/∂z, derive ∂L/∂mean and ∂L/∂log_var: what does z do when each moves, and ε stays?
 
-Hints
-- self.draw(backend.standard_normal, shape) draws ε, or hands out the noise that is held while gradients are checked.
-  It stays in self.noise.
-- self.grouped(z) shows an (N·L, Q) array as (N, L, Q); mean[:, None] has shape (N, 1, Q) and fits beside it.
-- log_var is the logarithm of the variance.  A gradient check cannot see whether you took σ or σ²: it only compares your
-  two passes with one another.  Counting draws can.
+self.draw(backend.standard_normal, shape) draws ε, or hands out the noise that is held while
+gradients are checked. It stays in self.noise.  log_var is the logarithm of the variance.  A
+gradient check cannot see whether you took σ or σ²: it only compares your two passes with one
+another.  Counting draws can.
 
-Check it: python tutorials/exercises/06_gaussian_sampler.py
+Check it: python tutorials/exercises/06_gaussian_sampler.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -40,27 +38,29 @@ def conditions(test):
         z = GaussianSampler(samples=2).forward((mean, column(-30, 3)))
         same("z for the means 0, 1, 2, two draws each", z, np.array([[0], [0], [1], [1], [2], [2]]), 1e-3)
 
-    def draws():
-        layer, x = GaussianSampler(), (normal(3, 2), normal(3, 2, seed=2))
-        first = layer.forward(x).copy()
-        expect(not np.array_equal(first, layer.forward(x)), "two calls gave the same z: noise is drawn anew each time")
-        layer.hold_noise()
-        first = layer.forward(x).copy()
-        expect(np.array_equal(first, layer.forward(x)), "hold_noise() did not hold: draw with self.draw(...)")
+    def sizes():
+        for n, samples in ((4, 1), (4, 3), (1, 2)):
+            shape = GaussianSampler(samples).forward((normal(n, 3), normal(n, 3))).shape
+            expect(shape == (n * samples, 3), f"z of {samples} draws for each of {n} rows has shape {shape}, expected "
+                   f"({n * samples}, 3)")
+
+    def evaluation():
+        draws_right(check_sampler(Evaluated(), "gaussian"))
+
+    class Evaluated(GaussianSampler):
+        def training(self):
+            return self.evaluate()
 
     x = normal(4, 3), normal(4, 3, seed=2)
-    test.layer(GaussianSampler, nn.GaussianSampler, x)
-    def three():
-        layer = GaussianSampler(samples=3)
-        shape = layer.forward(x).shape
-        expect(shape == (12, 3), f"z of three draws for each of 4 rows has shape {shape}, expected (12, 3)")
-        gradients(layer, x)
-
-    test.that("three draws a row: gradients agree with finite differences", three)
+    test.that("each row gets `samples` draws", sizes)
+    test.noise(GaussianSampler, x)
+    test.that("three draws a row: gradients agree with finite differences",
+              lambda: gradients(GaussianSampler(samples=3), x))
     test.that("the draws of one row stand together", rows)
-    test.that("new noise each time, unless it is held", draws)
-    test.that("the moments of z, counted over 100,000 draws",
+    test.that("z is distributed as it should, counted over 100,000 draws",
               lambda: draws_right(check_sampler(GaussianSampler(), "gaussian")))
+    test.that("so are three draws a row", lambda: draws_right(check_sampler(GaussianSampler(samples=3), "gaussian")))
+    test.that("a code is drawn in evaluation too", evaluation)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
     a  logits, input  (N, Q)      u  noise  (N·L, Q), uniform in (0, 1)      y  output  (N·L, Q)      T  temperature
 
-    forward     y = (a + ln u − ln(1 − u)) / T,  L = `samples` times for each row, the draws of one row together
-    backward    with G = ∂L/∂y:    ∂L/∂a = Σₗ G / T
+    forward     y = (a + ln u − ln(1 − u)) / T,  L = `samples` times for each row;
+                row n·L + l of y is draw l for row n: the draws of one row stand together
+    backward    with G = ∂L/∂y, derive ∂L/∂a
 
-A Sigmoid follows: z = σ(y) is above ½ with probability σ(a), at any temperature, and the lower T, the nearer z is to 0
-or 1.
+A Sigmoid follows: z = σ(y) is above ½ with probability σ(a), at any temperature, and the lower T,
+the nearer z is to 0 or 1.  self.draw(backend.uniform, shape) draws u, or hands out what is held; it
+stays in self.noise.  A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞: keep u
+within SMALLEST … LARGEST.
 
-Hints
-- self.draw(backend.uniform, shape) draws u, or hands out what is held.  It stays in self.noise.
-- A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞.  Keep u within SMALLEST … LARGEST.
-- self.grouped(y) shows (N·L, Q) as (N, L, Q).
-
-Check it: python tutorials/exercises/07_bernoulli_sampler.py
+Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -57,11 +55,27 @@ def conditions(test):
         y = layer.forward(np.zeros((1, 3), np.float32))
         expect(np.isfinite(y).all(), f"u = 0, 0.5 and 1 − 2⁻²⁴ gave y = {y[0]}, expected finite numbers")
 
+    def rows():
+        logits = np.array([[-200], [0], [200]], dtype=np.float32)  # far beyond any noise
+        signs = np.sign(BernoulliSampler(samples=4).forward(logits))
+        same("the signs of y for the logits −200 and 200, four draws each", signs[[0, 1, 2, 3, 8, 9, 10, 11]],
+             np.array([[-1]] * 4 + [[1]] * 4))
+
+    def sizes():
+        for n, samples in ((4, 1), (4, 3), (1, 2)):
+            shape = BernoulliSampler(0.7, samples).forward(normal(n, 3)).shape
+            expect(shape == (n * samples, 3), f"y of {samples} draws for each of {n} rows has shape {shape}, expected "
+                   f"({n * samples}, 3)")
+
     x = normal(4, 3)
-    test.layer(lambda: BernoulliSampler(0.7), lambda: nn.BernoulliSampler(0.7), x)
+    test.that("each row gets `samples` draws", sizes)
+    test.noise(lambda: BernoulliSampler(0.7), x)
     test.that("three draws a row: gradients agree with finite differences",
               lambda: gradients(BernoulliSampler(0.7, samples=3), x))
+    test.that("the draws of one row stand together", rows)
     test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
+    test.that("so are three draws a row",
+              lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli")))
     test.that("the lower the temperature, the nearer to bits", nearness)
     test.that("the ends of the uniform distribution", ends)
 

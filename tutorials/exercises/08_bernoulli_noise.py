@@ -2,21 +2,20 @@
 
     x  input  (N, ...), in [0, 1]      u  noise  (N, ...), uniform in [0, 1)      y  output  (N, ...)
 
-    training      y = 1 − x where u < p, else x        ∂L/∂x = −∂L/∂y where u < p, else ∂L/∂y
-    evaluation    y = x                                ∂L/∂x = ∂L/∂y
+    training      y = 1 − x where u < p, else x
+    evaluation    y = x
+    backward      ∂L/∂x, given G = ∂L/∂y: derive it, in either mode
 
-Hints
-- self.train tells the mode: True while training.
-- self.draw(backend.uniform, shape) draws u, or hands out what is held.  It stays in self.noise, for the way back.
-- Make all comparisons before you write anything: a public listing of this layer sets some numbers to 0, then everything
-  below p to 1, and so flips every pixel.
-- In evaluation the layer may hand on its input as it is.
+self.train tells the mode: True while training.  self.draw(backend.uniform, shape) draws u, or hands
+out what is held; it stays in self.noise, for the way back.  A public listing of this layer sets
+some numbers to 0, then everything below p to 1, and so flips every pixel.  In evaluation the layer
+may hand on its input as it is.
 
-Check it: python tutorials/exercises/08_bernoulli_noise.py
+Check it: python tutorials/exercises/08_bernoulli_noise.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
-from checks import check, draws_right, gradients, same
+from checks import check, draws_right, expect, gradients, same
 
 from minivae import backend, nn  # noqa: F401  backend.uniform is for you
 from minivae.debug import check_noise
@@ -50,9 +49,16 @@ def conditions(test):
         same("grad_input in evaluation", layer.backward(x, x), x)
         gradients(layer, x)
 
-    test.layer(lambda: BernoulliNoise(0.4), lambda: nn.BernoulliNoise(0.4), x)
+    def comes_back():
+        layer = BernoulliNoise(0.5)
+        layer.evaluate().forward(x)
+        layer.training()
+        expect(not np.array_equal(layer.forward(x), x), "back in training after an evaluation, it flips nothing")
+
+    test.noise(lambda: BernoulliNoise(0.4), x, np.random.default_rng(2).random((2, 3, 3)).astype(np.float32))
     test.that("a share p of the pixels is flipped, counted over 25,000 pixels", flips)
     test.that("evaluation changes nothing", evaluates)
+    test.that("training goes on after an evaluation", comes_back)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,21 @@ One step of the optimiser, in Torch7's form: a function of a function.
     feval(x) -> (L, g)   the loss and its gradient at x        x, g, m, v   vectors of the same length
     state                a dict with "learning_rate" η, "beta1" β₁, "beta2" β₂, "epsilon" ε; keep t, m and v in it
 
-    t ← t + 1                        (t, m and v begin at 0)
-    m ← β₁ m + (1 − β₁) g            the mean of the last gradients
-    v ← β₂ v + (1 − β₂) g²           and of their squares
-    x ← x − η · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
+Adam walks by the ratio of two running means: m of the gradients, v of their squares.
 
-The factor √(1 − β₂ᵗ) / (1 − β₁ᵗ) makes up for the start at zero.  ε stands beside the uncorrected √v, as in Torch7.
+    t counts the steps, from 1          m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
 
-Hints
-- x is changed in place: `x -= ...`.  The weights of a model are views of x; `x = x - ...` would make a new vector that
-  no model looks at.
-- Call feval once.  It may hand out the same array g each time, so do not keep g itself.
-- state.get("t", 0) is 0 the first time.
+Both begin at 0, so at first they are too small.  If every gradient were the same g, m would be c₁ g
+and v would be c₂ g² after t steps: derive the factors c₁ and c₂, and divide by them, so that the
+step is x ← x − η · (m / c₁) / (√(v / c₂) + …). Torch7 puts ε beside the √v that is *not* divided;
+move the factors so that this is so:
 
-Check it: python tutorials/exercises/10_adam.py
+    x ← x − (η times a factor) · m / (√v + ε)
+
+x changes in place: the weights of a model are views of it.  Call feval once.  It may hand out the
+same array g each time.
+
+Check it: python tutorials/exercises/10_adam.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -57,6 +58,47 @@ def conditions(test):
             same(f"the loss returned by step {t}", loss, its_loss)
             expect(feval.calls == t, f"feval was called {feval.calls} times in {t} steps")
 
+    def factors():
+        """The first step in words of its own for the classic mistakes."""
+        for correct, sentence in ((lambda eta, m, v, eps: eta * m / (v**0.5 + eps),
+                                   "the factor for the start at zero is missing: 1 − β₁ᵗ and 1 − β₂ᵗ"),
+                                  (lambda eta, m, v, eps: eta * (m / 0.2) / ((v / 0.05) ** 0.5 + eps),
+                                   "ε stands beside the corrected √(v / c₂), as in the paper; Torch7 adds it to √v"),
+                                  (lambda eta, m, v, eps: eta * (0.05**0.5 / 0.2) * m / (v + eps) ** 0.5,
+                                   "ε stands inside the root"),
+                                  (lambda eta, m, v, eps: eta * (0.05**0.5 / 0.2) * m / (v + eps),
+                                   "the root of v is missing"),
+                                  (lambda eta, m, v, eps: eta * (0.05 / 0.2) * m / (v**0.5 + eps),
+                                   "the root of the factor 1 − β₂ᵗ is missing")):
+            grad = scales * (normal(5) - 1)
+            x = normal(5) - correct(0.1, 0.2 * grad, 0.05 * grad**2, 1e-3)
+            got = adam(problem(), normal(5), dict(options))[0]
+            expect(not np.allclose(got, x, rtol=1e-5, atol=1e-6), f"the first step is wrong: {sentence}")
+
+    def keeps_its_own():
+        """What is kept must survive that g is overwritten, as a model's gradient is."""
+        x, grad, mine, theirs = normal(5), np.zeros(5, np.float32), dict(options), dict(options)
+        wanted = normal(5)
+        for t in range(3):
+            def feval(at, t=t):
+                grad[:] = scales * (at - 1) + t
+                return 0.0, grad
+            adam(feval, x, mine)
+            optim.adam(feval, wanted, theirs)
+            grad.fill(np.nan)
+        same("x after three steps in which feval's array is overwritten in between", x, wanted)
+
+    def two_at_once():
+        """Two optimisers do not share what they keep."""
+        one, other = normal(5), 3 * normal(5, seed=4)
+        wanted = one.copy()
+        states = dict(options), dict(options), dict(options)
+        for _ in range(3):
+            adam(problem(), one, states[0])
+            adam(problem(), other, states[1])
+            optim.adam(problem(), wanted, states[2])
+        same("x after three steps, with another optimiser in between", one, wanted)
+
     def in_place():
         storage = normal(5)
         x, _ = adam(problem(), storage, dict(options))
@@ -68,9 +110,12 @@ def conditions(test):
             adam(feval, x, state)
         same("the four entries of x that the loss depends on, after 300 steps", x[:4], np.ones(4), 0.05)
 
+    test.that("the first step has its factors and its ε in their places", factors)
     test.that("the first step", lambda: steps(1))
     test.that("twenty steps", lambda: steps(20))
     test.that("x is changed in place", in_place)
+    test.that("it keeps m and v, not feval's array", keeps_its_own)
+    test.that("what it keeps is in the state", two_at_once)
     test.that("it finds the minimum of a bowl", learns)
 
 

@@ -1,24 +1,22 @@
 """Exercise 11: estimate log p(x) from weighted draws.  After tutorial 12.
 
-For each of N images, K codes z₁ … z_K were drawn from q(z|x).  You get three logarithms of each draw:
+For each of N images, K codes z₁ … z_K were drawn from q(z|x).  You get three logarithms of each
+draw:
 
     log_likelihood  ln p(x|zₖ)  (N, K)      log_prior  ln p(zₖ)  (N, K)      log_posterior  ln q(zₖ|x)  (N, K)
 
-    ln wₖ = ln p(x|zₖ) + ln p(zₖ) − ln q(zₖ|x)
-    result = ln [(1/K) Σₖ wₖ]        (N,), in nats
+    result = ln [(1/K) Σₖ wₖ]  with  wₖ = p(x|zₖ) p(zₖ) / q(zₖ|x)                  (N,), in nats
 
-With K = 1 it is the evidence lower bound for one draw; it grows with K, on average, and tends to ln p(x).
+With K = 1 it is the evidence lower bound for one draw; it grows with K, on average, and tends to ln
+p(x).  ln wₖ is near −100 for a picture of digits, and e^−100 is 0 in float32: find a form that
+gives each image its right number however small its weights are, and however different from the next
+image's.
 
-Hints
-- ln wₖ is near −100 for a picture of digits, and e^−100 is 0 in float32.  Take out the largest weight first:
-  ln Σ wₖ = M + ln Σ e^(ln wₖ − M), with M the largest ln wₖ of that image.
-- The mean is inside the logarithm.  The mean of the logarithms is the evidence lower bound again.
-
-Check it: python tutorials/exercises/11_importance_weighting.py
+Check it: python tutorials/exercises/11_importance_weighting.py      A hint: the same with --hint 1, 2 or 3
 """
 
 import numpy as np
-from checks import check, expect, same
+from checks import check, expect, normal, same
 
 import minivae as mv
 from minivae import backend, evaluation
@@ -62,6 +60,28 @@ def conditions(test):
         far = np.full((2, 3), -1000, np.float32)
         same("the bound when every ln w is −1000", importance_bound(far, 0 * far, 0 * far), far[:, 0])
 
+    def unlike():
+        rows = np.array([[-50, -51, -60], [-300, -310, -300], [20, 10, 0], [-1e4, -1e4, -2e4]], np.float32)
+        wanted = [np.logaddexp.reduce(row.astype(np.float64)) - np.log(3) for row in rows]
+        same("the bounds of images whose ln w are near −50, −300, 20 and −10,000",
+             importance_bound(rows, np.zeros_like(rows), np.zeros_like(rows)), np.array(wanted), 1e-5)
+
+    def impossible():
+        rows = np.array([[-np.inf, -5, -np.inf], [-7, -np.inf, -6]], np.float32)
+        wanted = [-5 - np.log(3), np.logaddexp(-7, -6) - np.log(3)]
+        same("the bounds where some draws have probability 0",
+             importance_bound(rows, np.zeros_like(rows), np.zeros_like(rows)), np.array(wanted), 1e-5)
+
+    def untouched():
+        terms = [normal(3, 4, seed=k) for k in range(3)]
+        kept = [each.copy() for each in terms]
+        got = importance_bound(*terms)
+        for each, before in zip(terms, kept):
+            same("what was given, after the call", each, before, 0)
+        weights = (kept[0] + kept[1] - kept[2]).astype(np.float64)
+        same("the bound", got, np.log(np.exp(weights).mean(axis=1)))
+        same("the bound of one draw", importance_bound(*(each[:, :1] for each in kept)), weights[:, 0])
+
     def grows():
         one, many = (bound(np.full(4000, 1.0), k, 0, 1).mean() for k in (1, 50))
         truth = log_normal(1, 0, 2)
@@ -72,6 +92,9 @@ def conditions(test):
               lambda: same("the bound", bound(x, 5, x[:, None] / 2, 0.5), exact))
     test.that("q = the prior: it grows with K and tends to ln p(x)", grows)
     test.that("weights too small for a float32", small)
+    test.that("each image by its own largest weight", unlike)
+    test.that("draws that are impossible", impossible)
+    test.that("every term counts, and is left as it was", untouched)
     test.that("a VAE, as minivae.evaluation.log_likelihood", of_a_model)
 
 

@@ -1,8 +1,9 @@
 """Exercise 12: five mistakes.  After tutorial 08, better after 11.
 
-Here are the parts of a small VAE: a layer, a divergence, a sampler, a criterion, and the function that Adam asks for
-the loss and its gradient.  Each of the five holds one mistake, and everything runs.  Find and repair them; the check
-says only how many are left, and trains the model once all are repaired.  The docstrings are right.
+Here are the parts of a small VAE: a layer, a divergence, a sampler, a criterion, and the function
+that Adam asks for the loss and its gradient.  Each of the five holds one mistake, and everything
+runs.  Find and repair them; the check says only how many are left, and trains the model once all
+are repaired.  The docstrings are right.
 
 Hints
 - mv.gradcheck(layer, input) finds two of them: print its report.  The other three pass it, because a gradient check
@@ -95,6 +96,7 @@ def conditions(test):
         first = [np.array(each) for each in feval(model, model.criterion(), x)]
         second = feval(model, model.criterion(), x)
         same("the loss", second[0], first[0])
+        same("the loss", first[0], model.criterion().forward(model.forward(x), x) + mv.side_loss(model))
         same("the gradient", second[1], first[1])
 
     def trains():

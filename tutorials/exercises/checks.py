@@ -1,5 +1,6 @@
 """What the exercises share: it runs their checks and says what passed, what is wrong, what is still to write."""
 
+import argparse
 import sys
 import traceback
 import warnings
@@ -22,7 +23,7 @@ class Checks:
     """
 
     def __init__(self):
-        self.count, self.passed, self.lines, self.quiet = 0, 0, [], False
+        self.count, self.passed, self.lines, self.notes, self.quiet = 0, 0, [], [], False
 
     def that(self, what, function):
         """One check: `function` raises unless all is well."""
@@ -45,11 +46,32 @@ class Checks:
             self.passed += 1
             self._say(f"passed    {what}")
 
-    def layer(self, make, like, input, passes_through=False):
-        """The checks of every layer: make() is the student's, like() minivae's own."""
-        self.that("the output is right", lambda: _same_output(make(), like(), _copy(input)))
-        self.that("the backward passes agree with finite differences", lambda: gradients(make(), input))
-        self.that("it writes into buffers of its own", lambda: _owns_buffers(make(), _copy(input), passes_through))
+    def layer(self, make, own, *inputs, modes=("training", "evaluate")):
+        """The checks of a layer without noise: make() is the student's, own() minivae's, inputs are a few batches.
+
+        Its numbers must be those of minivae's layer call after call, for batches of other sizes, in both dtypes and in
+        each of the `modes`; its gradients must be derivatives; and no array of anybody else's may change.
+        """
+        self.that("the output is right", lambda: [_same_calls(make, own, inputs, mode, False) for mode in modes])
+        self.that("the backward passes agree with finite differences", lambda: [gradients(make(), x) for x in inputs])
+        self.that("both passes are right, call after call, in float32 and float64",
+                  lambda: [_same_calls(make, own, inputs, mode, True) for mode in modes])
+        self.that("nobody else's array is written to or kept", lambda: [keeps_to_itself(make, x) for x in inputs])
+        self._note_buffers(make, inputs[0])
+
+    def noise(self, make, *inputs):
+        """The checks of a layer with noise that hold for any distribution; `make` is the student's."""
+        self.that("the backward passes agree with finite differences", lambda: [gradients(make(), x) for x in inputs])
+        self.that("new noise each time, unless it is held", lambda: [_draws_anew(make(), x) for x in inputs])
+        self.that("nobody else's array is written to or kept", lambda: [keeps_to_itself(make, x) for x in inputs])
+        self._note_buffers(make, inputs[0])
+
+    def _note_buffers(self, make, input):
+        """A word to a layer that makes new arrays at each call: it is right, and could be faster."""
+        if self.passed == self.count and not _reuses_buffers(make(), _copy(input)):
+            self.notes.append("note      each call makes new arrays, which is right, and slow in a large model: "
+                              "self.buffer(name, shape)\n            gives an array that the layer keeps; fill it with "
+                              "out= or [...] =")
 
     def _say(self, line, more="", aloud=False):
         """Keep a line, once, with `more` lines indented under it; a quiet one says what is `aloud` only."""
@@ -63,7 +85,7 @@ def run(conditions):
     test = Checks()
     conditions(test)
     print(Path(conditions.__code__.co_filename).stem)
-    for line in test.lines:
+    for line in [*test.lines, *test.notes]:
         print("  " + line)
     missing = test.count - test.passed
     print(f"  {missing} of {test.count} mistakes are still there" if test.quiet else
@@ -72,9 +94,24 @@ def run(conditions):
 
 
 def check(conditions):
-    """`run`, and the end of the program: exit status 0 if every check passed, else 1."""
+    """Run an exercise from the command line: exit status 0 if every check passed, else 1.  `--hint N` prints a hint."""
+    path = Path(conditions.__code__.co_filename)
+    parser = argparse.ArgumentParser(description=f"Check what you have written in {path.name}.")
+    parser.add_argument("--hint", type=int, choices=(1, 2, 3), metavar="1|2|3",
+                        help="print a hint instead: 1 says where to begin, 2 how to go on, 3 nearly everything")
+    number = parser.parse_args().hint
+    if number is not None:
+        print(hint(path.stem, number))
+        sys.exit(0)
     test = run(conditions)
     sys.exit(0 if test.passed == test.count else 1)
+
+
+def hint(exercise, number):
+    """Hint 1, 2 or 3 of an exercise, out of hints.md."""
+    text = (Path(__file__).parent / "hints.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {exercise}\n")[2].partition("\n## ")[0]
+    return section.partition(f"\n{number}. ")[2].partition(f"\n{number + 1}. ")[0].strip()
 
 
 def expect(truth, message):
@@ -148,23 +185,82 @@ def like(value, seed=2):
     return np.random.default_rng(seed).standard_normal(value.shape).astype(value.dtype)
 
 
-def _same_output(mine, other, input):
-    kept = _copy(input)
-    output = mine.forward(input)
-    if isinstance(other, nn.RandomLayer):
-        expect(mine.noise is not None, "there is no self.noise: draw with self.draw(...), which keeps it")
-        other.hold_noise().noise = mine.noise
-    same("output", output, other.forward(kept))
+def _same_calls(make, own, inputs, mode, backwards):
+    """Raise unless one layer gives minivae's numbers for one input after the other, and so does its float64 twin."""
+    mine, other = make(), own()
+    for module in (mine, other):
+        getattr(module, mode)()
+    for given in (*inputs, _first_rows(inputs[0], 1)):
+        where = f" in {mode} mode" if mode == "evaluate" else ""
+        output, wanted = mine.forward(_copy(given)), _copy(other.forward(_copy(given)))
+        same("the output" + where, output, wanted)
+        expect(_dtypes(output) == {"float32"}, f"the output has dtype {', '.join(_dtypes(output))}, expected float32")
+        if backwards:
+            grad_output = like(wanted)
+            got = mine.backward(_copy(given), _copy(grad_output))
+            same("∂L/∂input" + where, got, other.backward(_copy(given), _copy(grad_output)))
+    if backwards:
+        mine, other = mine.double(), other.double()
+        given = _as(inputs[0], np.float64)
+        output, wanted = mine.forward(_copy(given)), other.forward(_copy(given))
+        same("the output in float64", output, wanted, 1e-9)
+        expect(_dtypes(output) == {"float64"}, f"after double() the output has dtype {', '.join(_dtypes(output))}, "
+               "expected float64: work in self.buffer(...), or keep the input's dtype")
 
 
-def _owns_buffers(module, input, passes_through):
-    output, grad_input, grad_output = both_passes(module.hold_noise(), input)
-    shared = [np.shares_memory(a, b) for a in _arrays(output) for b in _arrays(input)]
-    expect(passes_through or not any(shared), "the output is the input's memory: forward writes over what it was given")
-    before = [a.ctypes.data for value in (output, grad_input) for a in _arrays(value)]
-    again = module.forward(input), module.backward(input, grad_output)
-    expect(before == [a.ctypes.data for value in again for a in _arrays(value)],
-           "each call makes a new array: write into self.buffer(name, shape), which keeps its storage")
+def keeps_to_itself(make, input):
+    """Raise if a layer changes what it was given, or shares memory with another layer or with its caller."""
+    module, given = make(), _copy(input)
+    output, grad_input, grad_output = both_passes(module, given)
+    same("the input after both passes", given, input, 0)
+    same("∂L/∂output after backward", grad_output, like(output), 0)
+    if not isinstance(module, nn.Divergence):  # which hands on its input
+        expect(not _shared(output, given), "the output is the input's memory: forward writes over what it was given")
+        expect(not _shared(grad_input, grad_output), "∂L/∂input is the memory of ∂L/∂output: the layer behind owns it")
+    twin = make()
+    others = both_passes(twin, _copy(input))
+    expect(not _shared((output, grad_input), others[:2]), "two layers share an array: keep arrays on self, not on the "
+           "class or the file")
+
+
+def _draws_anew(layer, x):
+    first = _copy(layer.forward(_copy(x)))
+    expect(_differ(first, layer.forward(_copy(x))), "two calls gave the same output: noise is drawn anew each time")
+    layer.hold_noise()
+    expect(layer.noise is not None, "there is no self.noise: draw with self.draw(...), which keeps it")
+    first = _copy(layer.forward(_copy(x)))
+    expect(not _differ(first, layer.forward(_copy(x))), "hold_noise() did not hold: draw with self.draw(...)")
+    expect(_dtypes(first) == {"float32"}, f"the output has dtype {', '.join(_dtypes(first))}, expected float32")
+
+
+def _reuses_buffers(module, input):
+    def results():
+        output, grad_input, _ = both_passes(module, input)
+        return [*_arrays(output), *_arrays(grad_input)]
+
+    module.hold_noise()
+    first, second = results(), results()  # both are kept until they are compared: memory that is free is used again
+    return all(np.shares_memory(a, b) for a, b in zip(first, second))
+
+
+def _shared(one, other):
+    return any(np.shares_memory(a, b) for a in _arrays(one) for b in _arrays(other) if a.size and b.size)
+
+
+def _differ(one, other):
+    return any(not np.array_equal(a, b) for a, b in zip(_arrays(one), _arrays(other)))
+
+
+def _dtypes(value):
+    return {str(np.asarray(each).dtype) for each in _arrays(value)}
+
+
+def _as(value, dtype):
+    return tuple(_as(each, dtype) for each in value) if isinstance(value, tuple) else value.astype(dtype)
+
+
+def _first_rows(value, n):
+    return tuple(_first_rows(each, n) for each in value) if isinstance(value, tuple) else value[:n]
 
 
 def _copy(value):
