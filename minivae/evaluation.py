@@ -46,7 +46,7 @@ class Estimate:
     @property
     def standard_error(self):
         n = len(self.per_image)
-        return float(self.per_image.std(ddof=1) / sqrt(n)) if n > 1 else inf
+        return float(self.per_image.std(ddof=1) / sqrt(n)) if n > 1 and np.isfinite(self.per_image).all() else inf
 
     def __str__(self):
         parts = ("" if self.divergence is None else
@@ -88,14 +88,12 @@ def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False)
     with _evaluating(model, samples, seed):
         for x in _batches(model, images, scale, samples, progress):
             parameters = model.encode(x)
-            peak, total = np.full(len(x), -inf), np.zeros(len(x))  # Σ e^w = total · e^peak, which cannot overflow
+            log_total = np.full(len(x), -inf)
             for z in _draws(model, parameters, samples, x):
                 ratio = model.kl.log_prior(z) - model.kl.log_posterior(parameters, z)
                 weight = _log_likelihood(model, x, z) + _host(ratio).reshape(len(x), -1)
-                higher = np.maximum(peak, weight.max(axis=1))
-                total = total * np.exp(peak - higher) + np.exp(weight - higher[:, None]).sum(axis=1)
-                peak = higher
-            estimates.append(peak + np.log(total) - log(samples))
+                log_total = np.logaddexp(log_total, np.logaddexp.reduce(weight, axis=1))
+            estimates.append(log_total - log(samples))
     return Estimate(np.concatenate(estimates), samples)
 
 
@@ -112,7 +110,7 @@ def exact_log_likelihood(model, images, scale=1, progress=False):
         for x in _batches(model, images, scale, len(z), progress):
             for image in x:
                 weight = prior - _host(criterion.rows(prediction, model.xp.broadcast_to(image, (len(z), *image.shape))))
-                exact.append(weight.max() + np.log(np.exp(weight - weight.max()).sum()))
+                exact.append(np.logaddexp.reduce(weight))
     return Estimate(np.array(exact), 0)
 
 
@@ -136,7 +134,7 @@ def active_units(model, images, scale=1, threshold=ACTIVE):
 def _evaluating(model, samples, seed):
     """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before, and holds
     the noise that it held."""
-    sampler, = model.find_modules(Sampler)
+    sampler = _sampler(model)
     kept, sampler.samples = sampler.samples, whole_number("evaluation", "samples", samples)
     held = [(layer, layer.noise) for layer in model.find_modules(RandomLayer) if layer.holding_noise]
     for layer, _ in held:
@@ -169,11 +167,20 @@ def _batches(model, images, scale, samples, progress):
 
 def _draws(model, parameters, samples, x):
     """Codes drawn from q, (n·k, Q) at a time, `samples` in all for each image."""
-    sampler, = model.find_modules(Sampler)
+    sampler = _sampler(model)
     most = max(1, PIXELS // x.size)
     for first in range(0, samples, most):
         sampler.samples = min(most, samples - first)
         yield model.sampler.forward(parameters)
+
+
+def _sampler(model):
+    """The layer that draws the code."""
+    samplers = model.find_modules(Sampler)
+    if len(samplers) != 1:
+        named = ", ".join(each.title for each in samplers) or "none"
+        raise OptionError(f"evaluation takes a model with one layer that draws, this one has {len(samplers)}: {named}")
+    return samplers[0]
 
 
 def _log_likelihood(model, x, z):

@@ -205,6 +205,37 @@ def test_weights_that_exp_cannot_hold():
     assert log_likelihood(model, x, samples=10).per_image == approx(log_p(x), rel=1e-10)
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 6])
+def test_draws_that_cannot_have_made_the_image_count_for_nothing(chunk, monkeypatch):
+    """The first chunk of draws, or all, explain an image with probability 0."""
+    model, x = linear_gaussian()[0], gaussian_data(2)
+    monkeypatch.setattr(evaluation, "PIXELS", chunk * x.size)
+    found, plain = [], evaluation._log_likelihood
+
+    def watched(model, x, z):
+        found.append(plain(model, x, z))
+        if len(found) == 1:
+            found[0][...] = -np.inf
+        found[-1][1] = -np.inf
+        return found[-1]
+
+    monkeypatch.setattr(evaluation, "_log_likelihood", watched)
+    estimate = log_likelihood(model, x, samples=6)
+    assert np.isfinite(estimate.per_image[0]) == (chunk < 6) and estimate.per_image[1] == -np.inf
+    assert str(estimate) == "-inf ± inf nats per image"
+    monkeypatch.setattr(nn.BCEWithLogitsCriterion, "rows", lambda self, a, x: np.full(len(a), np.inf))
+    assert (exact_log_likelihood(bits_model(), bit_images(3)).per_image == -np.inf).all()
+
+
+def test_a_model_with_two_samplers_is_refused():
+    encoder, sampler = nn.ConcatTable(nn.Linear(D, Q), nn.Linear(D, Q)), nn.GaussianSampler()
+    model = models.VAE(encoder, nn.GaussianKL(), nn.Sequential(sampler, nn.BernoulliSampler()), nn.Linear(Q, D), Q,
+                       "identity_gaussian")
+    for estimate in (elbo, log_likelihood):
+        with pytest.raises(OptionError, match=r"has 2: sampler.0 GaussianSampler, sampler.1 BernoulliSampler"):
+            estimate(model, gaussian_data(2).astype(np.float32))
+
+
 def test_grey_bytes_and_redrawn_bits_are_scaled():
     model = models.aevb(image=(3, 3), hidden=5, code=2)
     grey = (255 * np.random.default_rng(3).random((40, 3, 3))).astype(np.uint8)

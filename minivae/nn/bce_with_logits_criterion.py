@@ -39,8 +39,8 @@ SURE = 64.0
 
 
 def _loss(xp, a, x):
-    # log(1 + e^a) − a x, the large terms first: where a is large and x = 1 they cancel and leave log(1 + e^−a)
-    return xp.maximum(a, 0) - a * x + xp.log1p(xp.exp(-xp.minimum(xp.abs(a), SURE)))
+    # log(1 + e^a) − a x as two terms that are not negative: the first is (1 − x) a where a > 0, else x |a|
+    return xp.abs(a) * xp.abs(x - (a > 0)) + xp.log1p(xp.exp(-xp.minimum(xp.abs(a), SURE)))
 
 
 def _derivative(xp, a, x, weight, half_weight):

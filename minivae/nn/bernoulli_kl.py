@@ -1,10 +1,11 @@
 """Kullback-Leibler divergence of a binary code from independent coins."""
 
-from math import log
+from math import log, log1p
 
 from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.divergence import Divergence, digits
+from minivae.nn.exponentials import excess
 from minivae.nn.sigmoid import sigmoid
 
 
@@ -29,21 +30,26 @@ class BernoulliKL(Divergence):
             raise OptionError(f"BernoulliKL(prior={prior}): the prior is a probability between 0 and 1")
         self.prior = prior
 
+    @property
+    def log_prior_odds(self):
+        """(the prior's logit, ln prior, ln(1 − prior)), in which `_divergence` measures."""
+        log_one, log_zero = log(self.prior), log1p(-self.prior)
+        return log_one - log_zero, log_one, log_zero
+
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
-        self.divergence = backend.total(_divergence, input, log(self.prior), log(1 - self.prior))
+        self.divergence = backend.total(_divergence, input, *self.log_prior_odds)
         self.output = input
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        prior_logit = log(self.prior) - log(1 - self.prior)
-        return backend.elementwise(_derivative, input, grad_output, prior_logit, float(self.beta),
+        return backend.elementwise(_derivative, input, grad_output, self.log_prior_odds[0], float(self.beta),
                                    out=self.grad_input)
 
     def units(self, parameters):
-        return _divergence(self.xp, parameters, log(self.prior), log(1 - self.prior))
+        return _divergence(self.xp, parameters, *self.log_prior_odds)
 
     def log_posterior(self, parameters, z):
         """ln q(z|x) of every row of bits z, in nats (N·L,)."""
@@ -52,7 +58,8 @@ class BernoulliKL(Divergence):
 
     def log_prior(self, z):
         """ln p(z) of every row of bits z, in nats (N·L,)."""
-        return (z * log(self.prior) + (1 - z) * log(1 - self.prior)).sum(axis=1)
+        _, log_one, log_zero = self.log_prior_odds
+        return (z * log_one + (1 - z) * log_zero).sum(axis=1)
 
     def expected(self, parameters):
         """E_q[z] (N, Q): the probabilities θ."""
@@ -92,12 +99,17 @@ def _undecided(xp, a):
     return xp.abs(a) < log(9)
 
 
-def _divergence(xp, a, log_prior, log_other):
-    # −entropy − θ ln prior − (1 − θ) ln(1 − prior), everything from e^−|a|, which cannot overflow
+def _divergence(xp, a, prior_logit, log_one, log_zero):
+    # With t the probability of the less likely value of the bit, and v its logit less the prior's, the divergence is
+    # t v + ln(1 + t (e^−v − 1)).  Near v = 0 that is a small difference of what is left of its terms beyond t v.
     e = xp.exp(-xp.abs(a))
-    entropy = xp.log1p(e) + xp.abs(a) * e / (1 + e)
-    probability = sigmoid(xp, a)
-    return -entropy - probability * log_prior - (1 - probability) * log_other
+    t = e / (1 + e)
+    v = xp.where(a > 0, prior_logit - a, a - prior_logit)
+    near = xp.minimum(xp.maximum(v, -1), 1)
+    growth = xp.expm1(-near)
+    small = t * excess(xp, -near, growth) - excess(xp, xp.log1p(t * growth), t * growth)
+    large = t * v - xp.log1p(e)  # the rest of ln(1 + t (e^−v − 1)) is a constant
+    return xp.where(xp.abs(v) < 1, small, xp.where(a > 0, large - log_one, large - log_zero))
 
 
 def _log_probability(xp, a, z):

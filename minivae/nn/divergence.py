@@ -32,7 +32,7 @@ class Divergence(Module):
     @property
     def loss(self):
         """beta · divergence, zero before the first forward."""
-        return 0.0 if self.divergence is None else self.beta * self.divergence
+        return 0.0 if self.divergence is None or self.beta == 0 else self.beta * self.divergence  # it may be infinite
 
     def units(self, parameters):
         """KL(q ‖ p) of every unit of the code for every image, in nats (N, Q)."""

@@ -4,6 +4,8 @@ from math import log, pi
 
 from minivae import backend
 from minivae.nn.divergence import Divergence
+from minivae.nn.exponentials import FAR, excess
+from minivae.nn.gaussian_nll_criterion import weighted_squares
 
 
 class GaussianKL(Divergence):
@@ -78,13 +80,14 @@ def _std(xp, log_var):
 
 
 def _divergence(xp, mean, log_var):
-    # e^v − 1 as expm1(v): near v = 0 the difference would lose what float32 has to say
-    return 0.5 * (mean * mean + xp.expm1(log_var) - log_var)
+    return 0.5 * (mean * mean + excess(xp, log_var, xp.expm1(log_var)))
 
 
 def _log_density(xp, mean, log_var, z):
-    return -0.5 * (log(2 * pi) + log_var + (z - mean) * (z - mean) * xp.exp(-log_var))
+    return -0.5 * (log(2 * pi) + weighted_squares(xp, mean, log_var, z))
 
 
 def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta, half_beta):
-    return grad_mean + beta * mean, grad_log_var + half_beta * xp.expm1(log_var)
+    growth = xp.expm1(xp.minimum(0.5 * log_var, FAR))
+    # e^log_var − 1 = growth (growth + 2), in two factors: a beta of 0 times e^100 is 0
+    return grad_mean + beta * mean, grad_log_var + half_beta * growth * (growth + 2)

@@ -5,6 +5,7 @@ from math import log, pi
 from minivae import backend
 from minivae.errors import ShapeError
 from minivae.nn.criterion import Criterion
+from minivae.nn.exponentials import root_std
 
 
 class GaussianNLLCriterion(Criterion):
@@ -23,7 +24,7 @@ class GaussianNLLCriterion(Criterion):
         if log_var is None:
             value = backend.total(_squares, mean, x)
         else:
-            value = backend.total(_weighted_squares, mean, log_var, x)
+            value = backend.total(weighted_squares, mean, log_var, x)
         self.output = 0.5 * (value + log(2 * pi) * mean.size) * self.weight(target)
         return self.output
 
@@ -46,7 +47,7 @@ class GaussianNLLCriterion(Criterion):
         if log_var is None:
             squares = backend.row_totals(_squares, mean, x)
         else:
-            squares = backend.row_totals(_weighted_squares, mean, log_var, x)
+            squares = backend.row_totals(weighted_squares, mean, log_var, x)
         return 0.5 * (squares.reshape(-1) + log(2 * pi) * mean.shape[-1])
 
     def _grouped(self, input, target):
@@ -60,15 +61,17 @@ class GaussianNLLCriterion(Criterion):
         return mean, log_var, x
 
 
-def _weighted_squares(xp, mean, log_var, x):
-    error = x - mean
-    return log_var + error * error * xp.exp(-log_var)
+def weighted_squares(xp, mean, log_var, x):
+    """log_var + ((x − mean) / σ)²"""
+    root = root_std(xp, -log_var)
+    error = (x - mean) * root * root
+    return log_var + error * error
 
 
 def _derivative(xp, mean, log_var, x, weight, half_weight):
-    error = mean - x
-    weighted = error * xp.exp(-log_var)
-    return weight * weighted, half_weight * (1 - error * weighted)
+    root = root_std(xp, -log_var)
+    error = (mean - x) * root * root  # (mean − x) / σ
+    return weight * (error * root * root), half_weight * (1 - error * error)
 
 
 def _squares(xp, mean, x):

@@ -1,6 +1,7 @@
 """Reparameterized draws from a Gaussian."""
 
 from minivae import backend
+from minivae.nn.exponentials import root_std
 from minivae.nn.sampler import Sampler
 
 
@@ -43,8 +44,10 @@ class GaussianSampler(Sampler):
 
 
 def _sample(xp, mean, log_var, noise):
-    return mean + xp.exp(0.5 * log_var) * noise
+    root = root_std(xp, log_var)
+    return mean + noise * root * root
 
 
 def _times_half_std(xp, grad, log_var):
-    return 0.5 * xp.exp(0.5 * log_var) * grad
+    root = root_std(xp, log_var)
+    return 0.5 * grad * root * root

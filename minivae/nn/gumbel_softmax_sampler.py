@@ -1,7 +1,7 @@
 """Reparameterized, relaxed draws of categories."""
 
 from minivae import backend
-from minivae.nn.log_sum_exp import log_sum_exp
+from minivae.nn.exponentials import relative_exponentials
 from minivae.nn.relaxed_sampler import RelaxedSampler, inside
 
 
@@ -26,15 +26,15 @@ class GumbelSoftmaxSampler(RelaxedSampler):
         noise = self.draw(backend.uniform, (n * self.samples, k * c))
         self.output = self.buffer("output", noise.shape)
         y = self._vectors(self.output, input)
-        backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), float(self.temperature), out=y)
-        log_total, _ = log_sum_exp(self.xp, y, self.buffer)
-        backend.elementwise(_softmax, y, log_total, out=y)
+        backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), out=y)
+        _, u, total = relative_exponentials(self.xp, y, self.buffer, float(self.temperature))
+        backend.elementwise(_share, u, total, out=y)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         grad, y = self._vectors(grad_output, input), self._vectors(self.output, input)
-        spare, mean = self.buffer("spare", y.shape), self.buffer("mean", (*y.shape[:-1], 1))
+        spare, mean = self.buffer("u", y.shape), self.buffer("mean", (*y.shape[:-1], 1))
         self.xp.multiply(grad, y, out=spare)
         self.xp.sum(spare, axis=-1, keepdims=True, out=mean)  # Σⱼ Gⱼ yⱼ
         backend.elementwise(_derivative, grad, y, mean, float(self.temperature), out=spare)
@@ -48,12 +48,12 @@ class GumbelSoftmaxSampler(RelaxedSampler):
         return array.reshape(n, self.samples, k, c)
 
 
-def _perturb(xp, a, u, temperature):
-    return (a - xp.log(-xp.log(inside(xp, u)))) / temperature
+def _perturb(xp, a, u):
+    return a - xp.log(-xp.log(inside(xp, u)))
 
 
-def _softmax(xp, a, log_total):
-    return xp.exp(a - log_total)
+def _share(xp, u, total):
+    return u / total
 
 
 def _derivative(xp, grad, y, mean, temperature):
