@@ -26,14 +26,15 @@ class SpatialConvolution(Windowed):
         ∂L/∂x: the convolution of G, its rows and columns dh and dw apart with zeros between, with the kernels turned
         by half a turn, from O planes to C
 
-    Weights start uniform in ±1/√(C·kh·kw), as in Torch7.
+    Weights start uniform in ±1/√(C·kh·kw), as in Torch7.  Without padh it is padw, as in Torch7's code; its documentation
+    says 0.
     """
 
     parameter_names = ("weight", "bias")
     spare_output = True
 
-    def __init__(self, planes_in, planes_out, kw, kh, dw=1, dh=1, padw=0, padh=0):
-        super().__init__((kw, kh), (dw, dh), (padw, padh))
+    def __init__(self, planes_in, planes_out, kw, kh, dw=1, dh=1, padw=0, padh=None):
+        super().__init__((kw, kh), (dw, dh), (padw, padw if padh is None else padh))
         self.planes_in = whole_number("SpatialConvolution", "planes_in", planes_in)
         self.planes_out = whole_number("SpatialConvolution", "planes_out", planes_out)
         self.new_parameter("weight", (self.planes_out, self.planes_in, *self.kernel))

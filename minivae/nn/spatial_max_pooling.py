@@ -13,7 +13,8 @@ class SpatialMaxPooling(Windowed):
         x  input  (N, C, H, W)      y  output  (N, C, H′, W′), see Windowed for H′ and W′
 
     Backwards ∂L/∂y goes to the place of the maximum, to the first of equals in reading order, as in PyTorch.
-    The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out.
+    The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out.  Without
+    padh it is 0, as in Torch7, whose convolution takes padw for it.
     """
 
     def __init__(self, kw, kh, dw=None, dh=None, padw=0, padh=0):
