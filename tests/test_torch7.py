@@ -1,6 +1,6 @@
 """Layers, criterions, optimisers and models against figures measured on Torch7 itself, in float64.
 
-`data/torch7.json` was written by Torch7 (torch, nn and optim of 2017 built from their sources, CPU).  Each case is built
+`data/torch7.json` was written by Torch7 (torch, nn and optim, built from their sources, on a CPU).  Each case is built
 anew here and must agree on every number.  Where minivae differs on purpose, the case has a test of its own that says
 why, and that nothing else differs.
 """
@@ -172,7 +172,7 @@ def test_a_model(case, theirs, near):
     model.hold_noise()
     sampler, = model.find_modules(nn.Sampler)
 
-    def feval(_):
+    def feval(_, x):
         model.zero_grad_parameters()
         prediction = model.forward(x)
         reconstructions.append(criterion.forward(prediction, x))
@@ -184,7 +184,7 @@ def test_a_model(case, theirs, near):
     reconstructions, divergences, first, xs = [], [], [], []
     for x, noise in zip(map(array, case["inputs"]), case["noises"]):
         sampler.noise = array(noise)
-        optim.adam(feval, parameters, state)
+        optim.adam(lambda parameters, x=x: feval(parameters, x), parameters, state)
         xs.append(parameters.copy())
     assert_equal(first[0][0], case["outputs"][0], near)
     assert_equal(first[0][1], case["gs"][0], near)

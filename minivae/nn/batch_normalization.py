@@ -20,8 +20,8 @@ class BatchNormalization(Module):
         ∂L/∂x = w / √(σ² + ε) · (G − mean G − x̂ mean(G x̂))        in evaluation mode  w / √(σ² + ε) · G
 
     One class serves both of Torch7's: a feature is a column, or a plane.  w starts at 1, as in PyTorch; in Torch7 it is
-    drawn from [0, 1).  ε keeps a feature that is constant in a batch finite.  A batch of one row raises, and of one image
-    the H·W numbers are taken, as in PyTorch; Torch7 takes the running statistics for both without a word.
+    drawn from [0, 1).  ε keeps a feature that is constant in a batch finite.  A batch of one row raises, and of one
+    image the H·W numbers are taken, as in PyTorch; Torch7 takes the running statistics for both without a word.
 
     Ioffe and Szegedy 2015, algorithms 1 and 2.
     """

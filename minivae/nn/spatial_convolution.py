@@ -26,8 +26,8 @@ class SpatialConvolution(Windowed):
         ∂L/∂x: the convolution of G, its rows and columns dh and dw apart with zeros between, with the kernels turned
         by half a turn, from O planes to C
 
-    Weights start uniform in ±1/√(C·kh·kw), as in Torch7.  Without padh it is padw, as in Torch7's code; its documentation
-    says 0.
+    Weights start uniform in ±1/√(C·kh·kw), as in Torch7.  Without padh it is padw, as in Torch7's code, whose
+    documentation says 0.
     """
 
     parameter_names = ("weight", "bias")
