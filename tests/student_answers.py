@@ -1,5 +1,9 @@
-"""Answers to the exercises: wrong ones, which the checks refuse, and right ones of another kind, which pass."""
+"""Answers to the exercises: wrong ones, right ones of another kind, and ways around the work."""
 
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+SOLUTIONS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((TESTS / "solutions").glob("[0-9]*.py"))}
 HUNT = "12_bug_hunt"
 
 # exercise -> {mistake: (what stands in the solution, what a student may have written, what the check then says)}, where
@@ -266,4 +270,85 @@ RIGHT = {
                 "by slices": ("x -= step", "x[:] = x - step")},
     "11_importance_weighting": {"logaddexp": ("peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))",
                                               "np.logaddexp.reduce(log_weight, axis=1) - np.log(log_weight.shape[1])")},
+}
+
+KL = SOLUTIONS["05_gaussian_kl"]
+DELEGATES = """
+from minivae import nn
+class GaussianKL(nn.Divergence):
+    def update_output(self, input):
+        {}
+        self.inner = nn.GaussianKL(self.beta)
+        self.output = self.inner.forward(input)
+        self.divergence = self.inner.divergence
+        return self.output
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = self.inner.update_grad_input(input, grad_output)
+        return self.grad_input
+"""
+IN_A_VERB = KL.replace("        mean, log_var = input\n        self.divergence", "        {}\n        mean, log_var = input\n"
+                       "        self.divergence").replace("0.5 * float", "0.7 * float")
+# ways around the work, as they are graded
+CHEATS = {  # name: (exercise, file, words of the note)
+    "an alias": ("05_gaussian_kl", "from minivae.nn import GaussianKL\n", "does not define GaussianKL"),
+    "an alias by assignment": ("05_gaussian_kl", "from minivae import nn\nGaussianKL = nn.GaussianKL\n", "does not define"),
+    "a subclass": ("05_gaussian_kl", "from minivae import nn\nclass GaussianKL(nn.GaussianKL):\n    pass\n", "minivae's own"),
+    "verbs that are aliases": ("05_gaussian_kl", "from minivae import nn\nclass GaussianKL(nn.Divergence):\n"
+                               "    update_output = nn.GaussianKL.update_output\n"
+                               "    update_grad_input = nn.GaussianKL.update_grad_input\n", "does not define update_output"),
+    "minivae's own inside": ("05_gaussian_kl", DELEGATES.format("pass"), "do the work"),
+    "its profiler removed": ("05_gaussian_kl", DELEGATES.format("import sys; sys.setprofile(None)"), "setprofile"),
+    "super() does it": ("12_bug_hunt", SOLUTIONS["12_bug_hunt"].replace(
+        "self.grad_weight += scale * (grad_output.T @ input)\n        self.grad_bias += scale * grad_output.sum(axis=0)",
+        "super().acc_grad_parameters(input, grad_output, scale)"), "do the work"),
+    "adam by adam": ("10_adam", "from minivae import optim\ndef adam(feval, x, state):\n"
+                     "    return optim.adam(feval, x, state)\n", "do the work"),
+    "the bound by evaluation": ("11_importance_weighting", "import minivae.evaluation as e\n"
+                                "importance_bound = e.log_likelihood\n", "does not define"),
+    "checks patched at the top": ("05_gaussian_kl", "import checks\nchecks.same = checks.gradients = checks.expect = lambda "
+                                  "*a, **k: None\n" + IN_A_VERB.format("pass"), "WRONG"),
+    "checks patched in a verb": ("05_gaussian_kl", IN_A_VERB.format(
+        "import checks; checks.same = lambda *a, **k: None"), "WRONG"),
+    "the judge's checks patched": ("05_gaussian_kl", IN_A_VERB.format(
+        "import sys; f = sys._getframe(); x = [f := f.f_back for _ in range(4)]; [g.f_globals.__setitem__('same', lambda *a: "
+        "None) for g in x if 'same' in g.f_globals]"), "it changes checks.same"),
+    "the gradient check patched": ("05_gaussian_kl", IN_A_VERB.format(
+        "import minivae; minivae.gradcheck = lambda *a, **k: type('R', (), {'ok': True})"), "it changes minivae.gradcheck"),
+    "NumPy patched": ("05_gaussian_kl", IN_A_VERB.format(
+        "import numpy; numpy.isclose = lambda a, b, **k: numpy.ones(numpy.shape(a), bool)"), "it changes numpy.isclose"),
+    "minivae's layer patched": ("05_gaussian_kl", IN_A_VERB.format(
+        "from minivae import nn; nn.GaussianKL.update_output = type(self).update_output"), "it changes minivae.nn"),
+    "other conditions": ("05_gaussian_kl", IN_A_VERB.format("pass") + "\ndef conditions(test):\n    test.that('all', int)\n",
+                         "WRONG"),
+    "the end of the process": ("05_gaussian_kl", IN_A_VERB.format("import os; os._exit(0)"), "ended the process"),
+    "the end at once": ("05_gaussian_kl", "import os\nos._exit(0)\n" + IN_A_VERB.format("raise SystemExit(0)"), "SystemExit"),
+    "words of success": ("05_gaussian_kl", IN_A_VERB.format("print('  12 of 12 checks passed')"), "WRONG"),
+    "a result of its own": ("05_gaussian_kl", IN_A_VERB.format(
+        "import glob; open(glob.glob('*') and 'x' or 'result.json', 'w').write('{\"passed\": 12}'); import os; os._exit(0)"),
+        "it writes result.json"),
+    "the solution read": ("05_gaussian_kl", IN_A_VERB.format(
+        f"exec(open({str(TESTS / 'solutions' / '05_gaussian_kl.py')!r}).read())"), "it reads 05_gaussian_kl.py"),
+    "minivae's source read": ("05_gaussian_kl", IN_A_VERB.format(
+        "import inspect; from minivae import nn; exec(inspect.getsource(nn.GaussianKL))"), "it reads gaussian_kl.py"),
+    "a program": ("05_gaussian_kl", IN_A_VERB.format("import subprocess; subprocess.run(['true'])"), "it uses subprocess"),
+    "another process": ("05_gaussian_kl", IN_A_VERB.format("import os; os.fork()"), "it uses os.fork"),
+    "for ever": ("05_gaussian_kl", IN_A_VERB.format("\n        while True: pass"), "stopped after|ended the process"),
+    "all memory": ("05_gaussian_kl", IN_A_VERB.format("self.x = self.xp.ones(10**11)"), "WRONG.*|MemoryError"),
+    "no Python": ("05_gaussian_kl", "class GaussianKL(:\n", "SyntaxError"),
+    "no text": ("05_gaussian_kl", "\0\0", "null|SyntaxError"),
+    "without end": ("05_gaussian_kl", IN_A_VERB.format("self.update_output(input)"), "without end"),
+    "an array that is always right": ("01_relu", """
+import numpy as np
+from minivae import nn
+class Yes(np.ndarray):
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        return np.float64(0)
+class ReLU(nn.Module):
+    def update_output(self, input):
+        self.output = input.copy().view(Yes)
+        return self.output
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = input.copy().view(Yes)
+        return self.grad_input
+""", "WRONG"),
 }

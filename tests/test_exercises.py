@@ -135,7 +135,9 @@ def test_the_syllabus_links_every_exercise_and_adds_up():
     text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     tutorials, exercises = (re.findall(row, text, re.MULTILINE) for row in (
         r"^\| \d\d \| \[[^|]*\]\(\d\d_\w+\.py\) \|[^|]*\| (\d+) \|", r"^\| \d\d \| \[\w+\]\(exercises/.*\| (\d+) \|$"))
-    assert re.findall(r"\]\(exercises/(\w+)\.py\)", text) == NAMES
+    links = re.findall(r"\]\(exercises/(\w+)\.py\).*\| (\d\d) \| \d+ \|$", text, re.MULTILINE)
+    assert sorted(name for name, _ in links) == NAMES
+    assert [lesson for _, lesson in links] == sorted(lesson for _, lesson in links)
     assert len(tutorials) == len(list(FOLDER.parent.glob("[0-9][0-9]_*.py")))
     assert f"({sum(map(int, tutorials))} minutes)" in text
     assert f"({sum(map(int, exercises))}\n  minutes)" in text

@@ -153,6 +153,8 @@ def both_passes(module, input):
     """(output, grad_input, the ∂L/∂y used); raises if a verb returns nothing."""
     output = module.forward(input)
     expect(output is not None, "update_output returns None: is a return missing?")
+    for array in _arrays(output):
+        expect(type(array) is np.ndarray, f"update_output returns a {type(array).__name__}, expected a NumPy array")
     grad_output = like(output)
     grad_input = module.backward(input, grad_output)
     expect(grad_input is not None, "update_grad_input returns None: is a return missing?")

@@ -1,0 +1,73 @@
+"""Grading gives each file what it deserves: a solution full credit, a part a part, and a way around the work none."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from student_answers import CHEATS, KL, SOLUTIONS
+
+TESTS = Path(__file__).parent
+FOLDER = TESTS.parent / "tutorials" / "exercises"
+
+
+def graded(folder, *options):
+    """({(student, exercise): (passed, conditions)}, what was printed) of a folder of students."""
+    command = [sys.executable, str(FOLDER / "grade.py"), str(folder), "--csv", str(folder / "marks.csv"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8",
+                          env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 0, done.stderr
+    with open(folder / "marks.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["student", "exercise", "passed", "conditions"]
+    marks = {(row["student"], row["exercise"]): (int(row["passed"]), int(row["conditions"])) for row in rows}
+    return marks, done.stdout
+
+
+def handed_in(folder, files):
+    """Write {(student, exercise): text} as grade.py expects it."""
+    for (student, exercise), text in files.items():
+        (folder / student).mkdir(exist_ok=True)
+        (folder / student / f"{exercise}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
+    begun = KL.replace("self.beta * mean", "mean").replace("self.beta * 0.5", "0.5")
+    stub = (FOLDER / "05_gaussian_kl.py").read_text(encoding="utf-8")
+    found, said = graded(handed_in(tmp_path, {
+        ("ada", "05_gaussian_kl"): KL, ("ben", "05_gaussian_kl"): begun, ("cy", "05_gaussian_kl"): stub,
+        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1]}))
+    marks = [found[student, "05_gaussian_kl"][0] for student in ("ada", "ben", "cy", "di")]
+    total = found["ada", "05_gaussian_kl"][1]
+    assert marks[0] == total > marks[1] > marks[2] == marks[3] == 0
+    assert "ada/" not in said and "cy/05_gaussian_kl.py: to write" in said and "do the work" in said
+    assert found["ada", "11_importance_weighting"][0] == 0  # not handed in
+
+
+@pytest.mark.slow
+def test_every_solution_gets_full_credit(tmp_path):
+    found, said = graded(handed_in(tmp_path, {("ada", name): text for name, text in SOLUTIONS.items()}))
+    assert all(found["ada", name][0] == found["ada", name][1] > 1 for name in SOLUTIONS), said
+    assert re.search(r"^ada .* 100%$", said, re.MULTILINE) and "ada/" not in said
+
+
+@pytest.mark.slow
+def test_ways_around_the_work_score_what_they_deserve(tmp_path):
+    files = {(name, exercise): text for name, (exercise, text, _) in CHEATS.items()}
+    found, said = graded(handed_in(tmp_path, files), "--timeout", "20")
+    for name, (exercise, _, words) in CHEATS.items():
+        passed, conditions = found[name, exercise]
+        note, = [line for line in said.splitlines() if line.startswith(f"{name}/")]
+        assert re.search(words, note), note
+        assert passed < conditions if "WRONG" in words else passed == 0, note
+
+
+def test_what_is_not_there_is_explained(tmp_path):
+    for arguments, words in (([str(tmp_path / "none")], "no folder"), ([str(tmp_path)], "holds no folders"),
+                             ([str(tmp_path), "--timeout", "0"], "whole number")):
+        done = subprocess.run([sys.executable, str(FOLDER / "grade.py"), *arguments], capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr

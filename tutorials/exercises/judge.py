@@ -1,0 +1,269 @@
+"""Judge one student's file by the conditions of the original exercise.  grade.py runs it, in a process of its own.
+
+    python judge.py EXERCISE FILE RESULT SECONDS MEGABYTES
+
+The result, {"passed", "conditions", "note"} in JSON, is written once everything has run.  Without it, whatever else has
+happened, the file has not passed.
+"""
+
+import ast
+import importlib.util
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+
+import minivae
+from minivae import evaluation, nn, optim
+
+HERE = Path(__file__).resolve().parent
+PRIVATE = "exercise checks"  # the name under which the checks that judge are kept, where no import finds them
+
+
+class Refused(BaseException):
+    """What a student's file may not do; not an Exception, which it could catch."""
+
+
+def main(exercise, path, result, seconds, megabytes):
+    del sys.argv[1:]
+    limit(int(seconds), int(megabytes))
+    for module in ("evaluation", "checkpoint", "training", "models", "data", "debug", "figures"):
+        importlib.import_module(f"minivae.{module}")  # so that nothing is read from minivae's folder later
+    for layer in (nn.Linear(2, 2), nn.Linear(2, 2).double()):  # nor is a library loaded
+        x = np.ones((2, 2), layer.dtype)
+        layer.forward(x)
+        layer.backward(x, x)
+    checks = load(PRIVATE, HERE / "checks.py")
+    original = load_exercise(exercise, checks)
+    conditions = count(original, checks)
+    verdict = {"passed": 0, "conditions": conditions, "note": ""}
+    if path != "None":
+        try:
+            verdict |= examine(original, checks, exercise, Path(path))
+        except Refused as refusal:
+            verdict["note"] = str(refusal)
+        except BaseException as error:  # a student's code may raise anything
+            verdict["note"] = f"{type(error).__name__}: {error}"[:200]
+    Path(result).write_text(json.dumps(verdict), encoding="utf-8")
+    os._exit(0)  # without the student's atexit and __del__
+
+
+def limit(seconds, megabytes):
+    """Limits of time and memory, where the system has them; grade.py keeps the time as well."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, value in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, megabytes * 2**20)):
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_exercise(exercise, checks):
+    """The original exercise, whose `from checks import ...` takes the checks given."""
+    sys.modules["checks"] = checks
+    try:
+        return load("original", HERE / f"{exercise}.py")
+    finally:
+        del sys.modules["checks"]
+
+
+def count(original, checks):
+    """How many conditions there are."""
+
+    class Counted(checks.Checks):
+        def that(self, what, function):
+            self.count += 1
+            self.passed += 1
+
+        def _note_buffers(self, make, input):
+            pass
+
+    counted = Counted()
+    original.conditions(counted)
+    return counted.count
+
+
+def examine(original, checks, exercise, path):
+    """The verdict on a file."""
+    verbs = stubs(original)
+    tree = ast.parse(path.read_bytes(), str(path))
+    defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    if missing := [name for name in verbs if name not in defined]:
+        raise Refused(f"it does not define {', '.join(missing)}")
+    tree.body = [node for node in tree.body if is_definition(node)]
+    sys.modules["checks"] = load("checks", HERE / "checks.py")  # for the student's imports: another copy
+    before = fingerprint(checks, original)
+    watcher = Watcher(path, verbs)
+    with watcher:
+        student = {"__name__": path.stem, "__file__": str(path)}
+        exec(compile(tree, str(path), "exec"), student)
+        for name, its_verbs in verbs.items():
+            expect_own(name, student.get(name), getattr(original, name), its_verbs, path)
+            setattr(original, name, student[name])
+        test = checks.Checks()
+        original.conditions(test)
+    after = fingerprint(checks, original)
+    mine = {("original", name) for name in verbs}
+    if changed := [key for key in before.keys() - mine if before[key] != after.get(key)]:
+        raise Refused(f"it changes {'.'.join(changed[0])}")
+    if watcher.refusal:
+        raise Refused(watcher.refusal)
+    lines = [line.splitlines()[0] for line in test.lines if not line.startswith("passed")]
+    return {"passed": test.passed, "note": lines[0] if lines else ""}
+
+
+class Watcher:
+    """Looks on while a student's code runs: which of minivae's functions it calls, and what it does to the machine."""
+
+    def __init__(self, path, verbs):
+        self.path, self.refusal, self.on = path, "", False
+        self.student = {verb for its_verbs in verbs.values() for verb in its_verbs} or set(verbs)
+        self.own = {code for name in verbs for code in reference(name)}
+        self.look = self.profile  # one object, by which it is found again
+
+    def __enter__(self):
+        sys.addaudithook(self.audit)  # which nothing can take off
+        self.on = True
+        sys.setprofile(self.look)
+
+    def __exit__(self, *_):
+        if sys.getprofile() is not self.look:
+            self.refusal = self.refusal or "it changes sys.setprofile, or calls itself without end"
+        sys.setprofile(None)
+        self.on = False
+
+    def profile(self, frame, event, argument):
+        """Note when a student's verb has minivae's own do the work."""
+        if event != "call" or self.refusal or frame.f_code not in self.own:
+            return
+        caller = frame.f_back
+        while caller is not None:
+            code = caller.f_code
+            if code.co_filename == str(self.path) and code.co_name in self.student:
+                self.refusal = f"{code.co_qualname} has minivae's own {frame.f_code.co_qualname} do the work"
+            caller = caller.f_back
+
+    def audit(self, event, arguments):
+        """Refuse programs, sources, and files that are written."""
+        if not self.on:
+            return
+        if event == "open":
+            path, mode, flags = arguments
+            path = Path(os.path.abspath(os.fsdecode(path))) if not isinstance(path, int) else Path()
+            if set(str(mode)) & set("wax+") or (mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+                self.refuse(f"it writes {path.name}")
+            if path != self.path and path.suffix == ".py" and FORBIDDEN & set(path.parents):
+                self.refuse(f"it reads {path.name}")
+        elif event.startswith(PROGRAMS):
+            self.refuse(f"it uses {event}")
+
+    def refuse(self, why):
+        self.refusal = self.refusal or why
+        raise Refused(why)
+
+
+PROGRAMS = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "os.remove",
+            "os.rename", "os.chmod", "os.link", "os.symlink", "os.truncate", "os.startfile", "ctypes.dlopen", "shutil.",
+            "socket.", "pty.")
+FORBIDDEN = {Path(minivae.__file__).resolve().parent, HERE.parent, HERE.parent.parent / "tests"}
+
+
+def reference(name):
+    """The code of minivae's own class or function of that name, and of what else is in its file."""
+    own = getattr(nn, name, None) or {"adam": optim.adam, "importance_bound": evaluation.log_likelihood}.get(name)
+    if own is None:
+        return []
+    functions = [each for each in vars(sys.modules[own.__module__]).values() if hasattr(each, "__module__")
+                 and each.__module__ == own.__module__]
+    functions += [each for cls in functions if isinstance(cls, type) for each in vars(cls).values()]
+    return [each.__code__ for each in functions if isinstance(each, types.FunctionType)]
+
+
+def is_definition(node):
+    """Whether a statement of a student's file is used: imports, definitions, and constants."""
+    if isinstance(node, ast.Assign):
+        return all(isinstance(target, ast.Name | ast.Tuple) for target in node.targets) and is_constant(node.value)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef) \
+        and getattr(node, "name", "") != "conditions"
+
+
+def is_constant(node):
+    """Whether an expression is arithmetic on numbers and names, with no call in it."""
+    return not any(isinstance(each, ast.Call | ast.Lambda | ast.Await | ast.NamedExpr) for each in ast.walk(node))
+
+
+def stubs(original):
+    """{class or function of an exercise: the verbs to be written in it}; in a bug hunt, all that it has."""
+    tree = ast.parse(Path(original.__file__).read_bytes())
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = [each.name for each in node.body if isinstance(each, ast.FunctionDef)
+                                and (unwritten(each) or not any(unwritten(other) for other in node.body))]
+        elif isinstance(node, ast.FunctionDef) and node.name != "conditions" and (
+                unwritten(node) or not any(unwritten(other) for other in tree.body)):
+            found[node.name] = []
+    return found
+
+
+def unwritten(node):
+    return any(isinstance(each, ast.Raise) and getattr(each.exc, "id", "") == "NotImplementedError"
+               for each in ast.walk(node))
+
+
+def expect_own(name, mine, original, verbs, path):
+    """Raise unless a class or function, and its verbs, were written in the student's file, on the original's bases."""
+    if isinstance(original, types.FunctionType):
+        verbs, owner = [name], {name: mine}
+    else:
+        if not isinstance(mine, type):
+            raise Refused(f"{name} is no class")
+        owner = vars(mine)
+        allowed = set(original.__mro__)
+        foreign = [base.__name__ for base in mine.__mro__
+                   if base.__module__.startswith("minivae") and base not in allowed]
+        if foreign:
+            raise Refused(f"{name} is made of minivae's own {foreign[0]}")
+        if not issubclass(mine, original.__mro__[1]):
+            raise Refused(f"{name} is no {original.__mro__[1].__name__}")
+    for verb in verbs:
+        if getattr(getattr(owner.get(verb), "__code__", None), "co_filename", None) != str(path):
+            raise Refused(f"{name} does not define {verb}" if verb != name else f"{name} is not a function of the file")
+
+
+METHODS = (types.FunctionType, property, staticmethod, classmethod)
+
+
+def fingerprint(checks, original):
+    """{(module, name): identity} of what judges: the checks, the exercise, minivae, and NumPy's functions."""
+    found = {}
+    modules = [("checks", checks), ("original", original), ("numpy", np), ("numpy.random", np.random)]
+    modules += [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "minivae"]
+    for name, module in modules:
+        for key, value in list(vars(module).items()):
+            if isinstance(value, types.FunctionType | type) or (name.startswith("numpy") and callable(value)):
+                found[name, key] = identity(value)
+                if isinstance(value, type) and value.__module__.split(".")[0] in ("minivae", PRIVATE):
+                    found |= {(name, f"{key}.{each}"): identity(inner) for each, inner in vars(value).items()
+                              if isinstance(inner, METHODS)}
+    return found
+
+
+def identity(value):
+    return id(value), id(getattr(value, "__code__", None)), repr(getattr(value, "__defaults__", None))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
