@@ -2,6 +2,7 @@
 
 import operator
 import reprlib
+from math import inf, nan
 
 
 class MinivaeError(Exception):
@@ -41,3 +42,21 @@ def whole_number(title, name, value, least=1):
     if number < least:
         raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is a whole number from {least}")
     return number
+
+
+def real_number(title, name, value, meaning, least=-inf, most=inf, above=-inf, below=inf):
+    """The value as a float; raise unless it is a number in that range, of which `least` and `most` are part."""
+    number = as_float(value)
+    if not (least <= number <= most and above < number < below):
+        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} {meaning}")
+    return number
+
+
+def as_float(value):
+    """Any kind of number as Python's float; NaN for what is none, such as a truth, a text, or an array of several."""
+    if isinstance(value, bool | str | bytes) or getattr(value, "ndim", 0) != 0:
+        return nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return nan

@@ -100,7 +100,7 @@ def test_reset_forgets_them():
 def test_one_number_has_no_variance():
     with pytest.raises(ShapeError, match=r"BatchNormalization\(3\): .* train with batches of 2 or more"):
         nn.BatchNormalization(3).forward(np.ones((1, 3), np.float32))
-    with pytest.raises(OptionError, match="momentum a share from 0 to 1"):
+    with pytest.raises(OptionError, match="momentum is a share from 0 to 1"):
         nn.BatchNormalization(3, momentum=2)
 
 

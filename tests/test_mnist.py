@@ -1,7 +1,9 @@
 """MNIST's files: where they are looked for, what is verified, and how they are downloaded."""
 
+import bz2
 import gzip
 import importlib
+import lzma
 import os
 import signal
 import struct
@@ -11,6 +13,7 @@ import textwrap
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +43,11 @@ def test_idx_gives_the_array(shape):
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "is not an IDX file"), (b"\x89PNG....", "is not an IDX file"),
-    (b"\0\0\x0d\1\0\0\0\1abcd", "is not an IDX file"),
+    (b"\0\0\x0d\1\0\0\0\1abcd", "is not an IDX file of bytes (uint8) but one of float32"),
+    (gzip.compress(b"x"), "is not an IDX file but compressed by gzip; gzip.decompress(content) gives"),
+    (bz2.compress(b"x"), "compressed by bzip2; bz2.decompress"), (lzma.compress(b"x"), "compressed by xz; lzma.dec"),
+    (b"PK\3\4....", "a zip archive"), (b"<!DOCTYPE html>", "a page of HTML"),
+    (b"\0\0\x08\xff" + b"\0" * 1020, "says that it has 255 axes, more than 32"),
     (b"\0\0\x08\3\0\0\0\1", "ends within its header, after 8 bytes"),
     (idx(np.zeros((3, 4), np.uint8))[:-1], "says that it holds 3 × 4 = 12 bytes, but has 11"),
     (idx(np.zeros((3, 4), np.uint8)) + b"!", "but has 13"),
@@ -49,6 +56,28 @@ def test_damaged_idx_is_explained(content, message):
     with pytest.raises(OptionError, match="digits") as error:
         read_idx(content, "digits")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["digits.idx", Path("digits.idx"), np.zeros(20, np.uint8), None, open], ids=repr)
+def test_what_is_not_the_content_of_a_file_is_named(content):
+    with pytest.raises(OptionError, match=r"read_idx takes the bytes of a file, not .*read_bytes\(\) gives them"):
+        read_idx(content)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_files_under_each_others_names_are_told_by_their_names(small_mnist, compressed):
+    train, test = (small_mnist / f"{name}-labels-idx1-ubyte.gz" for name in ("train", "t10k"))
+    content = train.read_bytes()
+    train.write_bytes(test.read_bytes())
+    if compressed:
+        test.write_bytes(content)
+    else:
+        test.with_suffix("").write_bytes(gzip.decompress(content))
+    with pytest.raises(OptionError, match=r"is not MNIST's t10k-labels-idx1-ubyte: 158 bytes with MD5 \w+, its "
+                                          "train-labels-idx1-ubyte; expected 58 with"):
+        mnist("test", small_mnist, download=False)
+    with pytest.raises(OptionError, match=r"train-labels-idx1-ubyte: 58 bytes with MD5 \w+, its t10k-labels"):
+        mnist("train", small_mnist, download=False)
 
 
 @given(st.binary(max_size=64))

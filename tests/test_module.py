@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import nn
+from minivae import backend, nn
+from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, MinivaeError, ShapeError
 from minivae.optim import adam
 
@@ -219,12 +220,67 @@ def test_a_typo_raises_at_once():
         nn.Linear(2, 2).wieght  # noqa: B018
 
 
-def test_what_is_no_array_is_refused():
+NOT_ARRAYS = {  # what is given to a Linear(2, 2): what its error says
+    "a list": ([[1.0, 2.0]], r"input is a list of 1, expected an array of numpy; numpy\.asarray\(x, dtype='float32'\)"),
+    "a table": ((np.zeros((1, 2)),) * 2, "input is a tuple of 2, expected an array of numpy; a table goes into"),
+    "a number": (1.5, r"input is of type float, expected an array of numpy; an array has a batch axis.*full\(\(1, 1\)"),
+    "NumPy's number": (np.float32(1), "input is one number, of type float32, expected an array .*an array has a batch"),
+    "a text": ("x", r"input is of type str, expected an array of numpy; numpy\.asarray"),
+    "nothing": (None, "input is of type NoneType, expected an array of numpy"),
+    "no axes": (np.array(1, np.float32), r"input has shape \(\), expected \(N, 2\)"),
+    "float64": (np.zeros((1, 2)), r"float64, expected float32; convert it with \.astype\('float32'\), or the module "
+                                  r"with \.double\(\)$"),
+    "float16": (np.zeros((1, 2), np.float16), r"float16, expected float32; convert it with \.astype\('float32'\)$"),
+    "complex": (np.zeros((1, 2), complex), r"complex128, expected float32; convert it with \.astype\('float32'\)$"),
+    "pixels": (np.zeros((1, 2), np.uint8), r"uint8, expected float32; scale pixels first: x\.astype\('float32'\) / 2"),
+}
+
+
+@pytest.mark.parametrize(("thing", "said"), NOT_ARRAYS.values(), ids=NOT_ARRAYS.keys())
+def test_what_a_layer_cannot_take_is_named_with_its_cure(thing, said):
+    with pytest.raises(MinivaeError, match=said):
+        nn.Linear(2, 2).forward(thing)
+
+
+def test_float32_batches_for_a_model_in_float64_have_two_cures():
+    linear = nn.Linear(2, 2).double()
+    with pytest.raises(DTypeError, match=r"convert it with \.astype\('float64'\), or the module with \.float\(\); "
+                                         r"new Batches give float64 after .*set_default_dtype\('float64'\)$"):
+        linear.forward(np.zeros((1, 2), np.float32))
+    backend.set_default_dtype("float64")
+    linear.forward(Batches(np.zeros((4, 2), np.uint8), 2).next())
+
+
+class Forgetful(nn.Module):
+    def __init__(self):
+        self.size = 3
+
+    def update_output(self, input):
+        return input
+
+
+class WithoutComma(nn.Module):
+    parameter_names = ("weight")
+
+
+def test_slips_in_a_layer_of_ones_own_are_named():
+    for use in (lambda: Forgetful().forward(np.zeros((1, 2), np.float32)), lambda: nn.Sequential(Forgetful()),
+                lambda: Forgetful().get_parameters(), lambda: Forgetful().double()):
+        with pytest.raises(MinivaeError, match=r"^Forgetful: its __init__ does not call super\(\).__init__\(\)"):
+            use()
+    with pytest.raises(MinivaeError, match=r"^WithoutComma: parameter_names is the text 'weight', .*\('weight',\)"):
+        WithoutComma()
+
+
+def test_what_is_no_table_is_refused():
     linear = nn.Linear(2, 2)
-    with pytest.raises(DTypeError, match=r"input is a list of 1, expected an array of numpy"):
-        linear.forward([[1.0, 2.0]])
-    with pytest.raises(DTypeError, match=r"float64, expected float32; convert it with \.astype\('float32'\)"):
-        linear.forward(np.zeros((1, 2)))
+    with pytest.raises(ShapeError, match=r"is a list of 2, expected a table .* of 2 arrays; tuple\(\.\.\.\) makes"):
+        nn.GaussianKL().forward([np.zeros((1, 2), np.float32)] * 2)
+    linear.forward(np.zeros((1, 2), np.float32))
+    with pytest.raises(ShapeError, match=r"grad_output has shape \(1, 3\), expected \(1, 2\); ∂L/∂output has the "
+                                         "shape of the output, which is that of the last forward$"):
+        linear.backward(np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32))
+    linear = nn.Linear(2, 2)
     with pytest.raises(ShapeError, match=r"a table \(a tuple\) of 2 arrays"):
         nn.GaussianKL().forward(np.zeros((1, 2), np.float32))
     with pytest.raises(ShapeError, match="backward before forward"):

@@ -1,5 +1,6 @@
 """Layers against numbers worked by hand, forward and backward."""
 
+from fractions import Fraction
 from math import exp, log, pi
 
 import numpy as np
@@ -279,6 +280,34 @@ def test_sequential_separate_verbs_equal_backward():
 def test_impossible_options_are_refused(make):
     with pytest.raises(OptionError, match=r"\(.*\): "):
         make()
+
+
+NUMBERS = {  # option: how it is made
+    "beta": lambda value: nn.GaussianKL(beta=value), "prior": lambda value: nn.BernoulliKL(prior=value),
+    "temperature": lambda value: nn.BernoulliSampler(temperature=value), "p": lambda value: nn.BernoulliNoise(p=value),
+    "std": lambda value: nn.GaussianNoise(std=value), "epsilon": lambda value: nn.BatchNormalization(2, epsilon=value),
+    "momentum": lambda value: nn.BatchNormalization(2, momentum=value), "low": lambda value: nn.Clamp(low=value),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), np.float16(0.5), np.array(0.5), Fraction(1, 2)],
+                         ids=lambda value: type(value).__name__)
+def test_an_option_takes_any_kind_of_number(name, value):
+    layer = NUMBERS[name](value)
+    found = layer.bounds[0] if name == "low" else getattr(layer, name)
+    assert type(found) is float and found == 0.5
+    assert str(layer)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["1", None, True, float("nan"), np.ones(1), 1j, float("inf"), 10**400], ids=repr)
+def test_an_option_that_is_no_number_is_refused_by_its_name(name, value):
+    if name == "low" and value is not None:
+        name = r"Clamp\("
+    if value is not None or name != "low":
+        with pytest.raises(OptionError, match=name):
+            NUMBERS["low" if "Clamp" in name else name](value)
 
 
 @pytest.mark.parametrize("build", [

@@ -30,6 +30,7 @@ FILES = {
 }
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 BINARIZE = (None, "threshold", "fixed", "each_epoch")
+LARGEST = max(file.size for files in FILES.values() for file in files)
 SLACK = 1024  # bytes that compression may add at most
 SEED = 0  # of the bits of binarize="fixed": everyone's are the same
 
@@ -97,7 +98,7 @@ def _content(folder, file, progress, download):
 def _local(path, file):
     try:
         with open(path, "rb") as opened:
-            content = opened.read(file.size + SLACK)
+            content = opened.read(LARGEST + SLACK)
     except OSError as error:
         raise OptionError(f"cannot read {path}: {error.strerror}") from error
     try:
@@ -111,11 +112,13 @@ def _verified(content, source, file):
     if content[:2] == b"\x1f\x8b":
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as opened:
-                content = opened.read(file.size + 1)  # no further, whatever it would grow to
+                content = opened.read(LARGEST + 1)  # no further, whatever it would grow to
         except (OSError, EOFError, zlib.error) as error:
             raise OptionError(f"{source} is damaged: {error}") from error
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if len(content) != file.size or md5 != file.md5:
-        raise OptionError(f"{source} is not MNIST's {file.name}: {len(content)} bytes with MD5 {md5}, expected "
-                          f"{file.size} with {file.md5}")
+        found = f"{len(content)} bytes" if len(content) <= LARGEST else f"more than {LARGEST} bytes"
+        others = [each.name for files in FILES.values() for each in files if each.md5 == md5]
+        raise OptionError(f"{source} is not MNIST's {file.name}: {found} with MD5 {md5}"
+                          f"{', its '.join(['', *others])}; expected {file.size} with {file.md5}")
     return content

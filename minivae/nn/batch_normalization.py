@@ -1,7 +1,7 @@
 """Features scaled to mean 0 and variance 1 (torch/nn BatchNormalization and SpatialBatchNormalization)."""
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError, whole_number
+from minivae.errors import ShapeError, real_number, whole_number
 from minivae.nn.module import Module
 
 
@@ -33,10 +33,10 @@ class BatchNormalization(Module):
     def __init__(self, features, epsilon=1e-5, momentum=0.1):
         super().__init__()
         self.features = whole_number("BatchNormalization", "features", features)
-        self.epsilon, self.momentum = epsilon, momentum
-        if not (epsilon > 0 and 0 <= momentum <= 1):
-            raise OptionError(f"BatchNormalization(epsilon={epsilon}, momentum={momentum}): epsilon is a small number "
-                              "above 0, such as 1e-5, and momentum a share from 0 to 1, such as 0.1")
+        self.epsilon = real_number("BatchNormalization", "epsilon", epsilon,
+                                   "is a small number above 0, such as 1e-5", above=0)
+        self.momentum = real_number("BatchNormalization", "momentum", momentum,
+                                    "is a share from 0 to 1, such as 0.1", least=0, most=1)
         self.count = 0  # M of the last forward; 0 where μ and σ² were constants
         for name in self.parameter_names:
             self.new_parameter(name, (self.features,))

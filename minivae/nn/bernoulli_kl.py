@@ -3,7 +3,7 @@
 from math import log, log1p
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import real_number
 from minivae.nn.divergence import Divergence, digits
 from minivae.nn.exponentials import excess
 from minivae.nn.sigmoid import sigmoid
@@ -26,9 +26,7 @@ class BernoulliKL(Divergence):
 
     def __init__(self, beta=1, prior=0.5):
         super().__init__(beta)
-        if not 0 < prior < 1:
-            raise OptionError(f"BernoulliKL(prior={prior}): the prior is a probability between 0 and 1")
-        self.prior = prior
+        self.prior = real_number("BernoulliKL", "prior", prior, "is a probability between 0 and 1", above=0, below=1)
 
     @property
     def log_prior_odds(self):

@@ -1,7 +1,7 @@
 """Binary corruption of a denoising VAE's input."""
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import real_number
 from minivae.nn.random_layer import RandomLayer
 
 
@@ -19,9 +19,7 @@ class BernoulliNoise(RandomLayer):
 
     def __init__(self, p=0.1):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise OptionError(f"BernoulliNoise({p}): p is the probability of a flip, from 0 to 1")
-        self.p = p
+        self.p = real_number("BernoulliNoise", "p", p, "is the probability of a flip, from 0 to 1", least=0, most=1)
 
     def update_output(self, input):
         self.expect("input", input)

@@ -46,7 +46,7 @@ class CategoricalKL(Divergence):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.of_variables, grad_output,
-                                   self.beta / input.shape[2], out=self.grad_input)
+                                   float(self.beta) / input.shape[2], out=self.grad_input)
 
     def units(self, parameters):
         """KL(q ‖ p) of every variable for every image, in nats (N, K)."""

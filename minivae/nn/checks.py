@@ -1,7 +1,22 @@
 """Checks of what is given to a module, with errors that say what came, what was wanted and what to do."""
 
 from minivae import backend
-from minivae.errors import DTypeError, ShapeError
+from minivae.errors import DTypeError, MinivaeError, ShapeError
+
+
+def expect_initialized(module):
+    """Raise if a class of one's own does not call the constructor of the class that it extends."""
+    if "holding_noise" not in vars(module):
+        raise MinivaeError(f"{type(module).__name__}: its __init__ does not call super().__init__(), which comes first")
+
+
+def expect_names(module):
+    """Raise if one of the class's lists of names is a text: ("weight") is one, and has letters for names."""
+    for attribute in ("parameter_names", "statistic_names", "state_names"):
+        names = getattr(module, attribute)
+        if isinstance(names, str):
+            raise MinivaeError(f"{type(module).__name__}: {attribute} is the text {names!r}, expected a tuple; write "
+                               f"({names!r},) with a comma")
 
 
 def expect_array(module, what, array, shape):
@@ -25,8 +40,9 @@ def _fits(sizes, shape):
 
 def expect_table(module, what, table, length):
     if not isinstance(table, tuple) or len(table) != length:
+        cure = "; tuple(...) makes one" if isinstance(table, list) and len(table) == length else ""
         raise ShapeError(f"{module.title}: {what} is {describe(table)}, expected a table (a tuple) of "
-                         f"{length} arrays")
+                         f"{length} arrays{cure}")
     for i, array in enumerate(table):
         if not isinstance(array, tuple):
             expect_array(module, f"{what}[{i}]", array, None)
@@ -42,6 +58,8 @@ def describe(thing):
     """What a wrong argument is, in a few words."""
     if isinstance(thing, tuple | list):
         return f"a {type(thing).__name__} of {len(thing)}"
+    if getattr(thing, "shape", None) == () and not hasattr(thing, "__setitem__"):  # NumPy's numbers look like arrays
+        return f"one number, of type {type(thing).__name__}"
     if hasattr(thing, "shape") and hasattr(thing, "dtype"):
         return f"an array of {type(thing).__module__.split('.')[0]} with shape {tuple(thing.shape)}"
     return f"of type {type(thing).__name__}"
@@ -52,8 +70,10 @@ def show_shape(shape):
 
 
 def _conversion(array):
-    if isinstance(array, tuple | list):
+    if isinstance(array, tuple | list) and all(hasattr(each, "shape") for each in array):
         return "a table goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
+    if not hasattr(array, "__len__"):
+        return "an array has a batch axis, also for one number: numpy.full((1, 1), x, dtype='float32')"
     try:
         return (f"it is on {backend.name_of(array)}: move it with minivae.backend.to_numpy or from_numpy, or the "
                 "module with .to(...)")
@@ -62,14 +82,21 @@ def _conversion(array):
 
 
 def _other_dtype(module, array):
+    wanted = module.dtype.name
     if array.dtype.kind in "ui":
-        return f"scale pixels first: x.astype({module.dtype.name!r}) / 255"
-    return f"convert it with .astype({module.dtype.name!r}), or the module with .double() or .float()"
+        return f"scale pixels first: x.astype({wanted!r}) / 255"
+    cure = f"convert it with .astype({wanted!r})"
+    if array.dtype.name not in ("float32", "float64"):
+        return cure
+    if wanted == "float32":
+        return f"{cure}, or the module with .double()"
+    return (f"{cure}, or the module with .float(); new Batches give {wanted} after "
+            f"minivae.backend.set_default_dtype({wanted!r})")
 
 
 def _likely_cause(what, array, shape):
     if what == "grad_output":
-        return "; it has the shape of the output, and belongs to the forward just done"
+        return "; ∂L/∂output has the shape of the output, which is that of the last forward"
     if shape and len(shape) == 4 and array.ndim in (2, 3):
         return "; put View(planes, height, width) before it"
     if shape and len(shape) == 2 and isinstance(shape[1], int):

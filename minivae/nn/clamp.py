@@ -3,7 +3,7 @@
 from math import inf
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import OptionError, as_float
 from minivae.nn.module import Module
 
 
@@ -20,9 +20,9 @@ class Clamp(Module):
     def __init__(self, low=None, high=None):
         super().__init__()
         self.low, self.high = low, high
-        if (low is None and high is None) or (low is not None and high is not None and low >= high):
+        self.bounds = as_float(-inf if low is None else low), as_float(inf if high is None else high)
+        if not self.bounds[0] < self.bounds[1] or self.bounds == (-inf, inf):
             raise OptionError(f"Clamp({low}, {high}): give a low below a high, or one of them and None")
-        self.bounds = float(-inf if low is None else low), float(inf if high is None else high)
 
     def update_output(self, input):
         self.expect("input", input)

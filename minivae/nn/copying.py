@@ -5,11 +5,12 @@ import reprlib
 
 from minivae import backend
 from minivae.errors import DTypeError, OptionError, ShapeError
-from minivae.nn import flat_parameters
+from minivae.nn import checks, flat_parameters
 
 
 def convert(root, name, dtype):
     """Move the parameters of a module to another library, or dtype, or both; buffers are dropped."""
+    checks.expect_initialized(root)
     was_flat = root.flat is not None
     converted = {}  # {id: (old, new)}: a shared parameter stays shared
 

@@ -1,9 +1,8 @@
 """What the layers that measure a Kullback-Leibler divergence have in common."""
 
-import reprlib
 from math import inf
 
-from minivae.errors import OptionError
+from minivae.errors import real_number
 from minivae.nn.module import Module
 
 
@@ -23,10 +22,7 @@ class Divergence(Module):
 
     def __init__(self, beta=1):
         super().__init__()
-        if not isinstance(beta, int | float) or not 0 <= beta < inf:
-            raise OptionError(f"{type(self).__name__}(beta={reprlib.repr(beta)}): beta weighs the divergence, a "
-                              "number from 0")
-        self.beta = beta
+        self.beta = real_number(type(self).__name__, "beta", beta, "weighs the divergence, a number from 0", least=0)
         self.divergence = None
 
     @property

@@ -36,7 +36,7 @@ class GaussianKL(Divergence):
         self.expect_grad_output(grad_output[0], mean.shape)
         self.expect_grad_output(grad_output[1], mean.shape)
         self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
-        return backend.elementwise(_derivative, mean, log_var, *grad_output, self.beta, self.beta / 2,
+        return backend.elementwise(_derivative, mean, log_var, *grad_output, float(self.beta), float(self.beta) / 2,
                                    out=self.grad_input)
 
     def units(self, parameters):

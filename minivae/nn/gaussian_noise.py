@@ -1,7 +1,7 @@
 """Additive Gaussian noise."""
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import real_number
 from minivae.nn.random_layer import RandomLayer
 
 
@@ -13,9 +13,7 @@ class GaussianNoise(RandomLayer):
 
     def __init__(self, std=0.1):
         super().__init__()
-        if not std >= 0:
-            raise OptionError(f"GaussianNoise({std}): std is a standard deviation, not negative")
-        self.std = std
+        self.std = real_number("GaussianNoise", "std", std, "is a standard deviation, a number from 0", least=0)
 
     def update_output(self, input):
         self.expect("input", input)

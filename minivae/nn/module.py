@@ -26,6 +26,7 @@ class Module(ArrayOwner):
 
     def __init__(self):
         super().__init__()
+        checks.expect_names(self)
         self.path = ""  # where it stands in the model, such as "encoder.2"; containers set it
         self.train = True
         self.holding_noise = False
@@ -38,6 +39,7 @@ class Module(ArrayOwner):
 
     def forward(self, input):
         """The output for `input`."""
+        checks.expect_initialized(self)
         self.output = self.update_output(input)
         return self.output
 
@@ -72,6 +74,7 @@ class Module(ArrayOwner):
         while waiting:
             path, module = waiting.pop()
             if id(module) not in seen:
+                checks.expect_initialized(module)
                 seen.add(id(module))
                 yield path, module
                 waiting += [(f"{path}.{name}" if path else name, child) for name, child in reversed(module.children())]

@@ -1,6 +1,6 @@
 """What the layers that draw relaxed discrete codes have in common."""
 
-from minivae.errors import OptionError
+from minivae.errors import real_number
 from minivae.nn.sampler import Sampler
 
 SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24
@@ -14,9 +14,7 @@ class RelaxedSampler(Sampler):
 
     def __init__(self, temperature=1, samples=1):
         super().__init__(samples)
-        if not temperature > 0:
-            raise OptionError(f"{type(self).__name__}(temperature={temperature}): a temperature is positive")
-        self.temperature = temperature
+        self.temperature = real_number(type(self).__name__, "temperature", temperature, "is a number above 0", above=0)
 
     def extra_repr(self):
         return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))
