@@ -225,6 +225,22 @@ MISTAKES = {
             "p = xp.clip(0.5 + 0.5 * xp.tanh(0.5 * input), 1e-7, 1 - 1e-7)\n"
             "        self.output = -float((target * xp.log(p) + (1 - target) * xp.log(1 - p)).sum())", "1 of 5 mistakes"),
     },
+    "13_own_vae": {
+        "minivae's own layer": ('mine("03_linear_backward", "Linear")', "nn.Linear", "Linear is minivae's"),
+        "minivae's own divergence": ('mine("05_gaussian_kl", "GaussianKL")()', "nn.GaussianKL()", "GaussianKL is minivae's"),
+        "minivae's own criterion": ('mine("09_bce_from_logits", "BCEWithLogitsCriterion")()', "nn.BCEWithLogitsCriterion()",
+                                    "is minivae's"),
+        "no divergence": ('        mine("05_gaussian_kl", "GaussianKL")(), mine', "        mine", "one divergence"),
+        "no rectifier": ("Linear(code, hidden), ReLU(), ", "Linear(code, hidden), ", "ReLU, expected 2"),
+        "gradients not zeroed": ("        model.zero_grad_parameters()\n", "", "is it zeroed first"),
+        "the divergence not counted": (" + mv.side_loss(model)", "", "step 1 returns"),
+        "the sum over the batch": ("value / len(x)", "value", "step 1 returns"),
+        "noise forgotten": ('[mine("08_bernoulli_noise", "BernoulliNoise")(p)] if p else []', "[]", "flips a share"),
+        "noise after the first layer": ("*noise, Linear(pixels, hidden),", "Linear(pixels, hidden), *noise,", "WRONG"),
+        "no step": ('return mine("10_adam", "adam")(feval, parameters, state)[1]', "return feval(parameters)[0]",
+                    "does not move"),
+        "nothing returned": ("return mine(\"10_adam\"", "mine(\"10_adam\"", "step 1 returns None"),
+    },
 }
 # the same for solutions that are right in another way: they pass
 RIGHT = {
@@ -270,6 +286,8 @@ RIGHT = {
                 "by slices": ("x -= step", "x[:] = x - step")},
     "11_importance_weighting": {"logaddexp": ("peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))",
                                               "np.logaddexp.reduce(log_weight, axis=1) - np.log(log_weight.shape[1])")},
+    "13_own_vae": {"two parts": ("        Linear(code, hidden), ReLU(), Linear(hidden, pixels))",
+                                 "        nn.Sequential(Linear(code, hidden), ReLU(), Linear(hidden, pixels)))")},
 }
 
 KL = SOLUTIONS["05_gaussian_kl"]

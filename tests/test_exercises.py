@@ -42,7 +42,7 @@ def checked(name, mistakes=()):
     for right, written in mistakes:
         assert right in source, f"the solution of {name} has no {right!r}"
         source = source.replace(right, written)
-    solution = {"__name__": "solution"}
+    solution = {"__name__": "solution", "__file__": str(path)}
     exec(compile(source, str(path), "exec"), solution)
     given = re.findall(r"^(?:class|def) (\w+)", source, re.MULTILINE)
     assert given and all(hasattr(module, each) for each in given)
