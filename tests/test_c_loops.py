@@ -475,7 +475,8 @@ def test_no_compiler(monkeypatch, capsys, runs):
     x = numbers(N)
     for name, value in (("MINIVAE_CC", "none"), ("PATH", "")):
         with monkeypatch.context() as patch:
-            patch.delenv("CC", raising=False)
+            for each in ("MINIVAE_CC", "CC"):
+                patch.delenv(each, raising=False)
             patch.setenv(name, value)
             start_anew()
             assert c_compiler.command() == []

@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from PIL import Image
+from rounding import same
 
 from minivae import backend, checkpoint, evaluation, figures, models, nn
 from minivae.cli import main
 from minivae.data import rectangles
 
+CURVES = {"curve.png"} if find_spec("matplotlib") else set()
+CODES = {"codes.png"} if CURVES else set()
 TINY = ["--images", "64", "--hidden", "8", "--epochs", "2"]
 
 
@@ -36,8 +40,8 @@ def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, pict
     size = ["--planes", "2,3", "--batch-size", "16"] if model == "conv" else ["--hidden", "8"]
     assert main(["train", model, "--images", "64", "--epochs", "2", *size]) == 0
     run = folder / "runs" / model
-    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "curve.png", picture}
-    assert {path.name for path in run.iterdir()} == names
+    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", picture}
+    assert {path.name for path in run.iterdir()} == names | CURVES
     assert pixels(run / picture).shape == (2 * (20 * 25 + 1), 2 * (20 * 25 + 1))
     rows = list(csv.DictReader((run / "protocol.csv").read_text().splitlines()))
     assert len(rows) == 8 and float(rows[0]["total"]) == pytest.approx(576 * np.log(2), rel=0.1)
@@ -89,8 +93,7 @@ def test_a_preset_sets_what_the_options_after_it_do_not(folder, small_mnist):
 def test_mnist_from_training_to_evaluation(folder, capsys, small_mnist):
     """The whole way on 200 images, in MNIST's files."""
     train = ["train", "aevb", "--root", str(small_mnist), "--images", "150", "--hidden", "16", "--batch-size", "20"]
-    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "samples.png", "curve.png",
-             "codes.png"}
+    names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", "samples.png"} | CURVES | CODES
     for likelihood in ("bernoulli", "gaussian", "identity_gaussian"):
         assert main([*train, "--likelihood", likelihood, "--out", likelihood]) == 0
         assert set(os.listdir(likelihood)) == names
@@ -141,12 +144,12 @@ def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(fol
 def test_reconstructions_stand_below_their_images(images):
     model = models.vae(image=(1, 6, 6), hidden=4)
     x = rectangles(images, 6, 6, sides=(3, 3))
-    again = model.reconstruct(x.astype(np.float32))
+    again = model.reconstruct(x.astype(np.float32))  # in another batch: a sum of 36 terms, and of 4
     sheet = figures.reconstructions(model, x, columns=10)
     for k in (0, 4, images - 1):
         top, left = 2 + k // 10 * (2 * 10 + 4), 2 + k % 10 * 8
         assert np.array_equal(sheet[top:top + 6, left:left + 6], x[k, 0])
-        assert np.array_equal(sheet[top + 10:top + 16, left:left + 6], again[k, 0])
+        assert same(sheet[top + 10:top + 16, left:left + 6], again[k, 0], terms=40)
 
 
 def test_runs_that_cannot_be_written_is_an_error(folder, capsys):

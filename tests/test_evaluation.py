@@ -159,7 +159,7 @@ def test_bits_are_hard_and_noise_is_off():
     elbo(model.training(), images, samples=3)
     assert set(np.unique(seen)) == {0, 1}
     noisy = models.denoising_vae(image=(3, 3), hidden=5, p=0.5)
-    assert elbo(noisy, images, seed=1).divergence == elbo(noisy, images, seed=2).divergence
+    assert elbo(noisy, images, seed=1).divergence == approx(elbo(noisy, images, seed=2).divergence, rel=1e-5)
 
 
 @pytest.mark.parametrize("estimate", [elbo, log_likelihood])
@@ -169,7 +169,8 @@ def test_the_model_the_stream_and_the_images_are_left_alone(estimate):
     first = estimate(model, images, samples=4, seed=1)
     assert backend.get_random_state() == state and np.array_equal(images, kept)
     assert model.samples == criterion.samples == 3 and all(module.train for module in model.list_modules())
-    assert estimate(model, images, samples=4, seed=1).value == first.value != estimate(model, images, samples=4).value
+    again, other = estimate(model, images, samples=4, seed=1).value, estimate(model, images, samples=4).value
+    assert again == approx(first.value, rel=1e-5) != other
     with pytest.raises(OptionError, match="samples is a whole number from 1"):
         estimate(model, images, samples=0)
     with pytest.raises(ValueError, match="target"):

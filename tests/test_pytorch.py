@@ -156,7 +156,8 @@ class Twins:
         self.model = make(**options).double().hold_noise()
         self.flat, self.flat_grad = self.model.get_parameters()
         image = options.get("image", (1, 24, 24))
-        self.x = np.random.default_rng(1).integers(0, 2, (BATCH, *image)).astype(np.float64)
+        # Grey: where patches of bits repeat, maxima of pooled windows are ties, and rounding decides between them.
+        self.x = np.random.default_rng(1).random((BATCH, *image))
         self.model.forward(self.x)  # draws the noise that is held from here on
         self.noise = [tensor(layer.noise) for layer in self.model.find_modules(nn.RandomLayer)]
         self.weights = [tensor(array, requires_grad=True) for array in self.model.parameters()[0]]

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from layers import ROWS
+from rounding import same, terms
 
 import minivae as mv
 from minivae import backend, checkpoint, models, nn
@@ -43,16 +44,16 @@ def test_numbers_are_those_of_a_pass_by_hand():
     criterion = twin.criterion()
     loss = criterion.forward(output, x)
     grad_input = twin.backward(x, criterion.backward(output, x))
-    assert np.array_equal(trace[0]["output"], output) and np.array_equal(trace[0]["input"], x)
+    allowed = terms(twin, len(x))  # the two models' weights need not be aligned alike
+    assert same(trace[0]["output"], output, allowed) and np.array_equal(trace[0]["input"], x)
     by_verb = {(step.path, step.verb): step for step in trace}
-    assert by_verb["criterion", "update_output"]["output"] == loss
-    assert np.array_equal(by_verb["", "backward"]["grad_input"], grad_input)
+    assert by_verb["criterion", "update_output"]["output"] == pytest.approx(loss, rel=1e-6)
+    assert same(by_verb["", "backward"]["grad_input"], grad_input, allowed)
     for path, module in twin.named_modules():
         if isinstance(module, nn.Linear):
             step = by_verb[path, "acc_grad_parameters"]
-            assert np.array_equal(step["grad_weight"], module.grad_weight)
-            assert np.array_equal(step["grad_bias"], module.grad_bias)
-    assert np.array_equal(by_verb["kl", "update_output"]["output[1]"], twin.encode(x)[1])
+            assert same((step["grad_weight"], step["grad_bias"]), (module.grad_weight, module.grad_bias), allowed)
+    assert same(by_verb["kl", "update_output"]["output[1]"], twin.encode(x)[1], allowed)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)

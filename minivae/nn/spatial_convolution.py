@@ -77,7 +77,10 @@ class SpatialConvolution(Windowed):
         if scale != 1:
             grad_output = scale * grad_output
         seen = windows(self.xp, self.buffers["frame"], self.kernel, self.step, grad_output.shape[2:])
-        grads = grad_output.transpose(2, 1, 3, 0).reshape((grad_output.shape[2], self.planes_out, -1))
+        rows, n = grad_output.shape[2], len(grad_output)
+        grads = self.buffer("grads", (rows, self.planes_out, grad_output.shape[3], n))
+        grads[...] = grad_output.transpose(2, 1, 3, 0)
+        grads = grads.reshape((rows, self.planes_out, -1))
         parts = self._parts(seen)
         for part in parts:
             columns = self._columns("columns", seen, part, filled=len(parts) == 1)
