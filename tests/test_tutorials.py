@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "tutorials"
+SWEEP = Path(__file__).parent / "benchmarks" / "seeds.py"
 TUTORIALS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 MNIST = ("11_", "12_")  # the ones that need its files
 each = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
@@ -43,10 +44,10 @@ def test_it_runs_in_full(path, tmp_path):
 
 @each
 def test_its_form(path):
-    """A title, cells, at most 150 lines; it ends in assertions, none of which depends on the mode."""
+    """A title and cells; it ends in assertions, none of which depends on the mode."""
     text = path.read_text(encoding="utf-8")
     cells = re.split(r"^# %%.*\n", text, flags=re.MULTILINE)
-    assert text.startswith("# %% [markdown]\n# # " + path.name[:2]) and len(text.splitlines()) <= 150
+    assert text.startswith("# %% [markdown]\n# # " + path.name[:2])
     code = [cell for cell in cells if any(line and not line.startswith("#") for line in cell.splitlines())]
     assert "assert " in code[-1]
     if path != TUTORIALS[-1]:
@@ -85,3 +86,40 @@ def test_the_syllabus_lists_every_tutorial_and_exercise():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for path in (*TUTORIALS, *(FOLDER / "exercises").glob("[0-9][0-9]_*.py")):
         assert path.name in text, path.name
+
+
+def sweep(*arguments):
+    """The exit status of the sweep over seeds, and its table as {claim: [the row's other cells]}."""
+    done = subprocess.run([sys.executable, str(SWEEP), *map(str, arguments)], capture_output=True, text=True,
+                          encoding="utf-8")
+    assert not done.stderr, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    return done.returncode, {claim.strip("`"): [where, *numbers] for where, claim, *numbers in rows}
+
+
+def test_the_sweep_over_seeds_goes_on_after_a_claim_that_fails(tmp_path):
+    lesson = tmp_path / "lesson.py"
+    lesson.write_text("""
+import numpy as np
+import minivae as mv
+mv.manual_seed(3)
+x, y = mv.backend.host_generator().random(), np.random.default_rng(0).random()
+assert x > 2 and x < 10 * y + 10, "x is below 1"
+assert all(each < 1 + k for k in (1, 2) for each in (x, y))
+assert np.isclose(x, x + 1e-3, atol=1e-2) and not x == y
+assert nobody
+assert 0 == 1 or x < 0
+""")
+    status, rows = sweep(lesson, "--seeds", 3)
+    assert status == 1
+    failed = {claim for claim, cells in rows.items() if cells[1].strip() == "3"}
+    assert {"x > 2", "0 == 1 or x < 0"} < failed and any(claim.startswith("nobody: NameError") for claim in failed)
+    assert len(failed) == 3
+    for claim in ("x < 10 * y + 10", "each < 1 + k"):
+        assert 0 < float(rows[claim][2]) < float(rows[claim][3]) < 1, "the seeds have not changed it"
+
+
+@pytest.mark.slow
+def test_a_small_sweep_over_seeds_finds_every_claim_held():
+    status, rows = sweep("01", "02", "04", "06", "07", "--seeds", 2)
+    assert status == 0 and len(rows) > 10
