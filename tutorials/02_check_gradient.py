@@ -73,21 +73,31 @@ x, G, ones = random.standard_normal((3, 4)), random.standard_normal((3, 4)), np.
 print(tanh_error := disagreement(nn.Tanh().double(), x, G))  # double(): the layer in float64
 
 # %% [markdown]
-# ## A deliberate mistake, and a weak check
-# G = 1 everywhere looks simpler. Here is a layer that forgets grad_output. **Predict:** what does each check say?
+# ## Deliberate mistakes, and a weak check
+# G = 1 everywhere looks simpler. Here are three layers: one forgets grad_output, one takes its rows in the wrong order,
+# one loses a factor. **Predict:** which of them does a check with ones catch, and which one with random numbers?
 
 # %%
 class ForgetsGradOutput(nn.Tanh):
     def update_grad_input(self, input, grad_output):
         return 1 - self.output**2  # · grad_output is missing
 
-wrong = ForgetsGradOutput().double()
-with_ones, with_random = disagreement(wrong, x, ones), disagreement(wrong, x, G)
-print(f"ones {with_ones:.0e}, random {with_random:.1f}")
+class TurnsRows(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return grad_output[::-1] * (1 - self.output**2)
+
+class LosesFactor(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return 0.5 * grad_output * (1 - self.output**2)
+
+found = {}
+for mistake in (ForgetsGradOutput, TurnsRows, LosesFactor):
+    found[mistake] = [disagreement(mistake().double(), x, weights) for weights in (ones, G)]
+    print(f"{mistake.__name__:17} ones {found[mistake][0]:.0e}, random {found[mistake][1]:.1f}")
 
 # %% [markdown]
-# With ones the layer passes, with random numbers it is wrong by more than its own size. Ones hide all that treats
-# entries of G alike: one forgotten, two exchanged, rows in the wrong order. A random G has no such symmetry.
+# Ones see the lost factor, but pass the other two: with G = 1, a backward pass that ignores G or mixes up its entries
+# gives the right answer by accident. A random G has no such symmetry, and catches all three.
 #
 # ## The check that minivae brings
 # `mv.gradcheck` does what `disagreement` does: for the input *and* each parameter, on a float64 copy, with a random G.
@@ -142,7 +152,8 @@ assert first_error < 1e-10 and tanh_error < 1e-9
 assert all(80 < central[k] / central[k + 1] < 125 for k in range(3)) and steps[central.argmin()] in (1e-5, 1e-6)
 assert all(8 < one_sided[k] / one_sided[k + 1] < 12 for k in range(1, 6)) and one_sided.min() > 100 * central.min()
 assert single.min() > 1e-5 and central[-1] > 1e3 * central.min()
-assert with_ones < 1e-9 and with_random > 1
+assert found[ForgetsGradOutput][0] < 1e-9 and found[TurnsRows][0] < 1e-9 and np.isclose(found[LosesFactor][0], 0.5)
+assert all(with_random > 0.1 for _, with_random in found.values())
 assert right_report.ok and [check.name for check in right_report.checks] == ["input", "weight", "bias"]
 assert not wrong_report.ok and near_error < 1e-5 < 1 < far_error and "1 − v²" in str(wrong_report)
 assert not_tanh.ok and at_zero == 0.5 and positive.ok and not mixed.ok

@@ -22,9 +22,9 @@ steepness = np.array([1.0, 100.0])
 def valley(x):
     return 0.5 * (steepness * x**2).sum(), steepness * x
 
-def walk(optimiser, steps, **options):
-    x = np.ones(2)
-    return [optimiser(valley, x, options)[1] for _ in range(steps)], x
+def walk(optimiser, steps, feval=valley, start=(1.0, 1.0), **options):
+    x = np.array(start)
+    return [optimiser(feval, x, options)[1] for _ in range(steps)], x
 
 print(ends := {rate: walk(sgd, 200, learning_rate=rate)[0][-1].item() for rate in (0.005, 0.019, 0.021)})
 
@@ -65,6 +65,27 @@ print("x after one step from (1, 1):", first_step, " f after 200:", mine[-1], np
 # agree; after 200 steps f is below 10⁻⁷, where the best SGD above is still above 10⁻⁴. **Step in here:**
 # `minivae.optim.adam.adam`. Watch `state["t"]`, and `x` before and after the call that runs `_adam`.
 #
+# ## Turn the valley
+# That was a valley along an axis. Here is the same one, turned by 45°, and the same starting point in it. **Predict:**
+# where are SGD and Adam after 200 steps now?
+
+# %%
+turn = np.array([[1, -1], [1, 1]]) / np.sqrt(2)
+
+def turned(x):
+    fx, g = valley(turn @ x)
+    return fx, turn.T @ g  # the chain rule
+
+start = turn.T @ [1.0, 1.0]
+sgd_turned, adam_turned = (walk(optimiser, 200, turned, start, learning_rate=rate)[0][-1].item()
+                           for optimiser, rate in ((sgd, 0.019), (adam, 0.1)))
+print(f"SGD {ends[0.019]:.5f}, turned {sgd_turned:.5f};  Adam {mine[-1]:.5f}, turned {adam_turned:.5f}")
+
+# %% [markdown]
+# SGD does not notice: it follows the gradient, which turns with the valley. Adam does, and is now a hundred times
+# *behind* SGD: it rescales each coordinate, and here both coordinates are a mixture of steep and flat. So Adam gains
+# where the coordinates themselves differ in steepness, as the weights of different layers do.
+#
 # ## Where to add ε
 # Torch7 adds ε to √v; Kingma and Ba (and PyTorch) add it to the corrected √(v / (1 − β₂ᵗ)). With a gradient that is
 # always g, multiply out the step at t:
@@ -88,13 +109,15 @@ print("(g, t), (Torch7, corrected)", *lengths.items(), sep="\n")
 # the size of ε, the first step is 0.03 η by Torch7's rule and ½ η by the other: compare two programs with care.
 # ## Learning a model
 # The `feval` of a model zeroes the gradients, goes forward and backward, and returns the loss and the flat gradient.
-# This one fits sin(x) at 32 points, each optimiser for 300 steps at three rates. **Predict:** which one ends lower?
+# This one fits sin(x) at 32 points, each optimiser for 300 steps at three rates. A network starts from random weights,
+# and one start may be lucky: so we try five, and look at the middle one of the five losses, the **median**.
+# **Predict:** which optimiser ends lower?
 
 # %%
 points = np.linspace(-3, 3, 32, dtype="float32")[:, None]
 
-def fit(optimiser, rate, steps=300):
-    mv.manual_seed(0)
+def fit(optimiser, rate, steps=300, seed=0):
+    mv.manual_seed(seed)
     net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))
     flat, flat_grad = net.get_parameters()
 
@@ -107,14 +130,21 @@ def fit(optimiser, rate, steps=300):
     state = {"learning_rate": rate}
     return [optimiser(feval, flat, state)[1] for _ in range(steps)]
 
-by_sgd = [fit(sgd, rate)[-1] for rate in (0.0025, 0.005, 0.01)]
-by_adam = [fit(adam, rate)[-1] for rate in (0.01, 0.05, 0.2)]
-too_fast, by_mine = fit(sgd, 0.02, steps=16)[-1], fit(ten_lines, 0.01)[-1]
-print(by_sgd, by_adam, too_fast, by_mine, sep="\n")
+def five(optimiser, rate):
+    return [fit(optimiser, rate, seed=seed)[-1] for seed in range(5)]
+
+by_sgd = {rate: five(sgd, rate) for rate in (0.0025, 0.005, 0.01)}
+by_adam = {rate: five(adam, rate) for rate in (0.01, 0.05, 0.2)}
+for name, runs in (("SGD", by_sgd), ("Adam", by_adam)):
+    for rate, losses in runs.items():
+        print(f"{name:4} {rate:<6}", *(f"{loss:.4f}" for loss in sorted(losses)), f"  median {np.median(losses):.4f}")
+too_fast, one, by_mine = fit(sgd, 0.02, steps=24), fit(adam, 0.01, steps=100)[-1], fit(ten_lines, 0.01, steps=100)[-1]
+print("SGD at 0.02:", too_fast[0], too_fast[-1], "  Adam, minivae's and ours:", one, by_mine)
 
 # %% [markdown]
-# At each of its rates Adam ends lower than SGD at any of its own; at 0.05 more than a hundred times lower. SGD gains by
-# a larger rate, until it flies apart: at 0.02 the loss is above a million after 15 steps.
+# At 0.05 the middle one of Adam's runs ends more than ten times lower than SGD's at any of its rates. SGD gains by the
+# first doubling of its rate, in every run; soon after it flies apart: at 0.02 the loss is above a million after 24
+# steps. Runs at one rate differ, some by a factor of ten: a single one might have shown the opposite.
 #
 # ## A key that nobody reads (ERRATA 10)
 # A deliberate mistake, from the code (the listings) in articles that minivae implements: `momentum = 0` among Adam's
@@ -142,8 +172,10 @@ assert np.allclose([1 / np.sqrt(1 - 0.999**t) for t in (1, 1000)], [31.6, 1.26],
 for (g, t), (torch7, corrected) in lengths.items():
     assert np.isclose(corrected, g / (g + 1e-8)) and np.isclose(torch7, g / (g + 1e-8 / np.sqrt(1 - 0.999**t)))
     assert g < 1e-4 or abs(torch7 - corrected) < 4e-3
-assert np.allclose(lengths[1e-8, 1], [0.03, 0.5], atol=2e-3) and np.isclose(by_mine, by_adam[0], rtol=1e-3)
-assert max(by_adam) < min(by_sgd) > 100 * by_adam[1] and by_sgd == sorted(by_sgd, reverse=True) and too_fast > 1e6
+assert np.allclose(lengths[1e-8, 1], [0.03, 0.5], atol=2e-3) and np.isclose(by_mine, one, rtol=1e-3)
+assert np.isclose(sgd_turned, ends[0.019]) and adam_turned > 100 * sgd_turned
+assert 10 * np.median(by_adam[0.05]) < min(np.median(losses) for losses in by_sgd.values())
+assert all(faster < slower for slower, faster in zip(by_sgd[0.0025], by_sgd[0.005])) and too_fast[-1] > 1e6
 assert np.allclose(rates, [2.42e-4, 3.19e-6, 9.85e-4], rtol=2e-3) and "unknown key momentum in state" in message
 # %% [markdown]
 # Next: 05 Compress rectangles, where Adam teaches a network to describe an image with two numbers.

@@ -20,13 +20,13 @@ from minivae.training import Training
 FAST = os.environ.get("MINIVAE_FAST") == "1"
 mv.manual_seed(0)
 images = rectangles(4000)
-clean, noise = np.unique(images, axis=0).astype("float32"), nn.BernoulliNoise(0.1)
+clean, noise = np.unique(images, axis=0).astype("float32"), nn.BernoulliNoise(0.2)
 noisy = noise(clean).copy()
 print("share of the pixels that flipped:", (noisy != clean).mean())
 figures.picture(figures.grid([*clean[::26], *noisy[::26]], columns=10, gap=1, background=0.25), scale=2)
 
 # %% [markdown]
-# A tenth: y′ = 1 − y there.  A layer can be told that it is not being trained, with `evaluate()`; then this one passes
+# A fifth: y′ = 1 − y there.  A layer can be told that it is not being trained, with `evaluate()`; then this one passes
 # its input on.
 #
 # ## A noise layer that flips everything (ERRATA 6)
@@ -60,27 +60,28 @@ print(flipped, slope, counts, sep="\n")
 # ## One schedule (ERRATA 10)
 # The listings' learning rates, η / (1 + (t − 1) d) with d = 1e-4, 1e-2 or 5e-7, end far apart (04): after ten *epochs*,
 # passes over all images.  So here: VAE and denoising VAE with one schedule (from 0.003, so that fewer steps do), and
-# the denoising VAE once more with 1e-2, all judged by the ELBO of *clean* images.  **Predict:** which is best?
+# the denoising VAE once more with 1e-2, all judged by the ELBO of *clean* images.  The noise is 0.2, twice the
+# article's, to see what it does after fewer steps.  **Predict:** which is best?
 
 # %%
 signs = noise.backward(clean, np.ones_like(clean)).copy()  # step in here
 trained = []
-for factory, decay in ((mv.models.vae, 1e-4), (mv.models.denoising_vae, 1e-4), (mv.models.denoising_vae, 1e-2)):
+for p, decay in ((0, 1e-4), (0.2, 1e-4), (0.2, 1e-2)):
     mv.manual_seed(0)
-    model = factory(hidden=128)
+    model = mv.models.denoising_vae(hidden=64, p=p) if p else mv.models.vae(hidden=64)
     untrained = evaluation.elbo(model, clean)
-    Training(model, Batches(images, 16), 3e-3, decay).run(600 if FAST else 3000, progress=False)
+    Training(model, Batches(images, 16), 3e-3, decay).run(1000 if FAST else 3000, progress=False)
     trained += [model, evaluation.elbo(model, clean, samples=20)]
 vae, vae_elbo, dvae, dvae_elbo, _, slow_elbo = trained
 wrong = [float(((model.reconstruct(noisy) > 0.5) != clean).sum() / 256) for model in (vae, dvae)]
-print(vae_elbo, dvae_elbo, slow_elbo, f"wrong pixels, of 58 in the noisy image: {wrong}", sep="\n")
+print(vae_elbo, dvae_elbo, slow_elbo, f"wrong pixels, of 115 in the noisy image: {wrong}", sep="\n")
 planes = [figures.grid(figures.plane(model, span=2.2), 20, gap=1, background=0.25) for model in (vae, dvae)]
 figures.picture(np.concatenate(planes, axis=1))
 
 # %% [markdown]
-# The plain VAE, this time: it was trained on clean images.  But of spoiled ones the denoising VAE restores more than
-# half of the wrong pixels, and more than the plain one.  The decay of 1e-2 alone costs more than 10 nats.  The planes
-# (−2.2 to 2.2, VAE left) are both maps of the square's place.  One training each says little about whose is better.
+# The plain VAE: it was trained on clean images, and after so few steps that counts.  But of spoiled ones the denoising
+# VAE restores more than half of the wrong pixels, and more than the plain one.  The decay of 1e-2 alone costs many
+# nats. The planes (−2.2 to 2.2, VAE left) are both maps of the square's place.
 #
 # ## The sign of the objective (ERRATA 8)
 # The article: minimise (1/L) Σ_l [KL + Σ_l′ ln p(y|z)], for L noisy copies y′ of an image (number l) and L′ codes drawn
@@ -127,11 +128,11 @@ for name, row in zip(("ln p(y)", "B(q)", "B(q̃)", "denoising", "I(z; y′)", "g
 # exact, the denoising one on (1, 1) where q is wrong, as it asks the neighbours too.  So evaluate both on clean images.
 
 # %%  What we claimed
-assert abs((noisy != clean).mean() - 0.1) < 0.003 and abs((noisy != clean).sum() / 256 - 58) < 1
+assert abs((noisy != clean).mean() - 0.2) < 0.006 and abs((noisy != clean).sum() / 256 - 115) < 4
 assert noise.evaluate()(clean) is clean and flipped == 1 and not slope.ok and not counts.ok and "sign" in str(slope)
 assert np.array_equal(signs, np.where(noisy != clean, -1, 1))
-assert vae_elbo.value > dvae_elbo.value and wrong[1] < wrong[0] and wrong[1] < 58 / 2
-assert dvae_elbo.value > slow_elbo.value + 10 and printed[1] > printed[0] + 200 and right[1] < right[0] - 200
+assert vae_elbo.value > dvae_elbo.value and wrong[1] < wrong[0] and wrong[1] < 115 / 2
+assert dvae_elbo.value > slow_elbo.value + 5 and printed[1] > printed[0] + 200 and right[1] < right[0] - 200
 assert np.isclose(draws.sum(axis=1).mean(), 10 * draws.mean()) and abs(draws.mean() / vae_elbo.reconstruction - 1) < 0.2
 for plain, mixture, denoising, information, gap in (best, misled):
     assert (evidence >= mixture).all() and (mixture >= denoising).all() and (evidence >= plain - 1e-12).all()

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 11 Compare decoders
-# Kingma and Welling's model (`aevb`: Auto-Encoding Variational Bayes) reads MNIST: 28×28 grey pixels x, from 0 to 1.
+# `aevb` is a VAE of the size of PyTorch's example (784-400-20, with ReLU), named after Kingma and Welling's article
+# (Auto-Encoding Variational Bayes). It reads MNIST: 28×28 grey pixels x, from 0 to 1.
 # **Which distribution should the decoder give a grey pixel?**  Needs: 07 and 08 (KL, VAE), 10 (logits), and the data:
 # `minivae.data.mnist` looks for them in `$MINIVAE_DATA`, else it downloads them.  About 35 minutes.
-# The article has three answers.  A *Bernoulli*: a coin that shows 1 with probability μ.  An *identity Gaussian*:
+# An article on it has three answers.  A *Bernoulli*: a coin that shows 1 with probability μ.  An *identity Gaussian*:
 # N(μ, 1).  A *diagonal Gaussian*: N(μ, σ²), with a mean and a log-variance ln σ² of its own for each pixel.  We add a
 # *floor* to the last, ln σ² ≥ −6.  To be quick: 10,000 images, 128 hidden units, one draw of the code an image.
 
@@ -23,13 +24,13 @@ x = (test / 255).astype(np.float32)
 
 def trained(steps, kind=Training, **options):
     mv.manual_seed(0)
-    batches = Batches(train, batch_size=100, scale=1 / 255, by_epoch=True)
-    training = kind(mv.models.aevb(hidden=128, **options), batches, learning_rate=2e-3)
+    batches = Batches(train, batch_size=50, scale=1 / 255, by_epoch=True)
+    training = kind(mv.models.aevb(hidden=128, **options), batches, learning_rate=4e-3)
     return training.model, training.run(steps, progress=False)["total"]
 
 KINDS = {"Bernoulli": {}, "identity": {"likelihood": "identity_gaussian"}, "floor": {"likelihood": "gaussian"},
          "no floor": {"likelihood": "gaussian", "log_var_floor": None}}
-models = {name: trained(250 if FAST else 1000, **options)[0] for name, options in KINDS.items()}
+models = {name: trained(300 if FAST else 1500, **options)[0] for name, options in KINDS.items()}
 bounds = {name: evaluation.elbo(model, test, 1 / 255) for name, model in models.items()}
 errors = {name: float(((model.reconstruct(x) - x) ** 2).sum() / len(x)) for name, model in models.items()}
 print(*(f"{name:9} squared error {errors[name]:.1f}  ELBO {bounds[name]}" for name in models), sep="\n")
@@ -37,8 +38,8 @@ figures.picture(np.concatenate([figures.reconstructions(model, x[:12], columns=1
 
 # %% [markdown]
 # Bernoulli, identity, floor, no floor: each time images, and below them what the model makes of them.  The last one
-# beats the first by more than 700 nats (after few steps the floor may be ahead of it), yet its pictures are further
-# from the images.  The numbers have no common scale: a probability is at most 1, a density may be any number above 0.
+# beats the first by hundreds of nats, yet its pictures are further from the images.  The numbers have no common scale:
+# a probability is at most 1, a density may be any number above 0.
 # ## 720 nats that are always there (ERRATA 15)
 # A Gaussian's log-density of D = 784 pixels has a constant, −D/2 · ln 2π, which the article's listing drops.
 # **Predict:** of the more than 740 nats that the identity Gaussian loses, how many has a reconstruction without error?
@@ -73,10 +74,10 @@ for name in ("floor", "no floor"):
 print(f"{constant.sum()} constant pixels; smallest ln σ² {lowest}; price in nats {price}")
 
 # %% [markdown]
-# The price is about ½ e⁶ = 200 nats at the floor and thousands without.  **Step in here:** set a breakpoint in
-# `minivae.nn.gaussian_nll_criterion.GaussianNLLCriterion.update_grad_input` before the first cell and run again; watch
-# `grad_log_var`.  Where μ = x the derivative by ln σ² is ½ whatever σ: each step lowers ln σ², without end, unless
-# `minivae.nn.clamp.Clamp`, the floor, makes it 0.
+# The price is about ½ e⁶ = 200 nats at the floor, and several times as much without; it grows as training goes on.
+# **Step in here:** set a breakpoint in `minivae.nn.gaussian_nll_criterion.GaussianNLLCriterion.update_grad_input`
+# before the first cell and run again; watch `grad_log_var`.  Where μ = x the derivative by ln σ² is ½ whatever σ: each
+# step lowers ln σ², without end, unless `minivae.nn.clamp.Clamp`, the floor, makes it 0.
 # ## A logarithm of a rounded number (ERRATA 16)
 # The listing takes ln μ and ln(1 − μ) after a sigmoid.  **Predict:** what is x ln μ + (1 − x) ln(1 − μ) in float32
 # for the logit 20: of a white pixel, which is all but certain, and of a black one, which costs 20 nats?
@@ -115,7 +116,7 @@ class Scaled(Training):
         loss, grad = super().feval(parameters)
         grad *= 60_000 / 128
         return loss, grad
-plain, scaled = (trained(60, kind)[1] for kind in (Training, Scaled))
+plain, scaled = (trained(30, kind)[1] for kind in (Training, Scaled))
 print("last losses", plain[-1], scaled[-1], "largest difference", np.abs(plain - scaled).max())
 
 # %% [markdown]
@@ -138,13 +139,13 @@ print(log_p, f"variances from {variance.min():.2f} to {variance.max():.2f}; as �
 # Next: 12 judge likelihood, where the pixels become bits.
 
 # %%
-assert bounds["no floor"].value - bounds["Bernoulli"].value > 700 and errors["no floor"] > errors["Bernoulli"] + 5
+assert bounds["no floor"].value - bounds["Bernoulli"].value > 300 and errors["no floor"] > errors["Bernoulli"] + 2
 assert np.isclose(perfect, 720.45, atol=0.01) and 15 < -bounds["identity"].value - perfect < 30
 assert np.allclose(np.diff(right), -2 * np.log(10)) and wrong[0] < -1e7 and max(right[-1], wrong[-1]) < -10
 assert constant.sum() > 60 and lowest["floor"] == -6 and lowest["no floor"] < -7
-assert 150 < price["floor"] < 250 and price["no floor"] > 2000
+assert 150 < price["floor"] < 300 and price["no floor"] > 2 * price["floor"]
 assert np.isnan(listed[0]) and np.isinf(listed[1]) and np.allclose(stable, [0, 20], atol=1e-6)
 assert rows.tolist() == [[0, 1], [2, 3], [0, 1], [2, 3]] and np.isclose(mixed.sum(), each.sum())
-assert np.abs(mixed / each - 1).max() > 0.2 and np.abs(plain - scaled).max() < 0.01
+assert np.abs(mixed / each - 1).max() > 0.2 and np.abs(plain - scaled).max() < 0.1
 assert log_p["thresholded"] > max(log_p["mean"], log_p["drawn"]) + 20 and 0 < (mean * (1 - mean)).max()
 assert variance.max() > 10 * variance.min() and lost > 0.5

@@ -100,7 +100,7 @@ print(f"standard error of 50 images: {half:.2f} times that of 200")
 
 # %%
 bits = trained(mv.models.bernoulli_vae, hidden=64, code=8, temperature=0.5)
-lower, ten = evaluation.elbo(bits, fixed), evaluation.log_likelihood(bits, fixed, samples=10)
+lower, ten = evaluation.elbo(bits, fixed, samples=50), evaluation.log_likelihood(bits, fixed, samples=10)
 exact, pixels = evaluation.exact_log_likelihood(bits, fixed), bits.decoder(all_bits(8))
 log_p = -np.array([criterion.rows(pixels, np.repeat(image[None], 256, axis=0)) for image in np.float32(fixed[:20])])
 with np.errstate(divide="ignore"):
@@ -129,8 +129,8 @@ print(f"{active.count}, then {silent.count}; −ln p of one image {unit:.1f} in 
 # 20, then 19: the silent unit costs nothing and says nothing.  The scale shifts a density by 784 ln 255 = 4344 nats.
 # So what may stand beside what?
 # - Grey pixels under a Bernoulli, as in PyTorch's example: a cross-entropy, beside another cross-entropy only.
-# - Bits: beside the same binarization.  Salakhutdinov and Murray (2008) toss once, like `"fixed"` but with other bits;
-#   Burda et al. (2015) toss anew in training, like `"each_epoch"`, and report the bound with K = 5,000.
+# - Bits: beside the same binarization, and the same bits.  The set that papers call *fixed* is Larochelle's (2011);
+#   ours is tossed alike, with other bits.  Burda et al. (2015) report the bound with K = 5,000.
 # - An ELBO beside an ELBO, a bound beside one with the same K, a density beside one of the same scale of pixels.
 # ## What we claimed
 # Next: 13 Move to the GPU: what changes when the numbers live on a graphics card.
