@@ -4,7 +4,7 @@ from math import isfinite
 
 from minivae import backend
 from minivae.distributed import Ranks
-from minivae.errors import NonFiniteError, OptionError
+from minivae.errors import NonFiniteError, OptionError, real_number
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
@@ -38,9 +38,11 @@ class Training:
         self.optimiser = adam if momentum is None else sgd
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
-        self.state = {"learning_rate": float(learning_rate), "learning_rate_decay": float(learning_rate_decay)}
+        self.state = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
         if momentum is not None:
-            self.state["momentum"] = float(momentum)
+            self.state["momentum"] = momentum
+        for name, value in self.state.items():
+            self.state[name] = real_number("Training", name, value, "is a number from 0", least=0)
         self.protocol = Protocol(())
         self.steps = 0
         self.stopped = False

@@ -95,3 +95,21 @@ def test_batches_continue_from_their_state():
 def test_impossible_batch_size_is_refused(size):
     with pytest.raises(OptionError, match="from 1"):
         Batches(np.zeros((10, 2), np.uint8), size)
+
+
+def test_the_short_last_batch_can_be_left_out():
+    """Ten images in batches of 3: three batches an epoch, of nine different images, and then another order."""
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1)
+    batches, twin = (Batches(images, 3, by_epoch=True, drop_last=True) for _ in range(2))
+    assert len(batches) == 3 and len(Batches(images, 3, by_epoch=True)) == 4
+    orders = []
+    for _ in range(3):
+        epoch = [batches.next().ravel().tolist() for _ in range(3)]
+        assert all(len(each) == 3 for each in epoch) and len({number for each in epoch for number in each}) == 9
+        orders.append(epoch)
+    assert orders[0] != orders[1] != orders[2]
+    twin.set_state(batches.get_state())
+    assert twin.position == 9 and len(twin.next()) == 3
+    for scale in ("1", None, float("nan")):
+        with pytest.raises(OptionError, match=r"Batches\(scale=.*is what pixels are multiplied by"):
+            Batches(images, 3, scale)

@@ -107,6 +107,49 @@ def test_adam_keeps_its_moments_out_of_the_denormal_numbers():
     assert state["m"][0] == 0 and state["m"][1] > 9
 
 
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize(("grad", "said"), [
+    (np.ones(1), r"gradient of feval is of shape \(1,\) and dtype float64, x of \(3,\)"),
+    (np.ones((3, 1)), r"shape \(3, 1\)"),
+    (np.ones(()), r"shape \(\)"), (np.ones(4), r"shape \(4,\)"), (np.ones(3, np.float32), "dtype float32"),
+    (np.ones(3, int), "dtype int64"), (2.0, "is of type float, x of ndarray"), ([1.0] * 3, "is of type list"),
+    (None, "is of type NoneType")], ids=repr)
+def test_a_gradient_that_is_not_like_x_is_refused(optimiser, grad, said):
+    x, state = np.array(START), {"momentum": 0.9} if optimiser is sgd else {}
+    for _ in range(2):
+        with pytest.raises(MinivaeError, match=f"^{optimiser.__name__}: .*{said}.*loss, gradient"):
+            optimiser(lambda x: (0.0, grad), x, state)
+    assert x.tolist() == list(START) and "t" not in state
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+def test_what_is_no_vector_and_no_feval_is_refused(optimiser):
+    for result in (0.0, None, np.ones(3), (1, 2, 3)):
+        with pytest.raises(MinivaeError, match=r"feval\(x\) returns \(loss, gradient\), not"):
+            optimiser(lambda x, result=result: result, np.array(START), {})
+    for x, said in (([1.0], "got list"), (np.ones(3, int), "dtype int64, expected floating"), (None, "got NoneType")):
+        with pytest.raises(MinivaeError, match=said):
+            optimiser(feval, x, {})
+
+
+@pytest.mark.parametrize(("optimiser", "name"), [
+    *((adam, name) for name in ("learning_rate", "learning_rate_decay", "epsilon", "weight_decay")),
+    *((sgd, name) for name in ("learning_rate", "learning_rate_decay", "weight_decay", "momentum", "dampening"))])
+def test_options_are_numbers_from_0_of_any_kind(optimiser, name):
+    for value in (-1, float("nan"), float("inf"), "0.1", None, True, np.ones(3)):
+        x = np.array(START)
+        with pytest.raises(OptionError, match=f"^{optimiser.__name__}: {name} is .*choose a number from 0$"):
+            optimiser(feval, x, {name: value})
+        assert x.tolist() == list(START)
+    found = []
+    for kind in (float, np.float64, np.float32, np.array):
+        x = np.array(START, np.float32)
+        optimiser(lambda x: (0.0, x**3), x, {name: kind(0.25)})
+        found.append(x.tolist())
+        assert x.dtype == np.float32
+    assert found == found[:1] * 4
+
+
 @pytest.mark.parametrize("option", ["beta1", "beta2"])
 @pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan")])
 def test_adam_refuses_betas_that_forget_nothing(option, value):

@@ -57,6 +57,21 @@ def test_max_pooling(case, values):
     assert compare(layer, lambda x: F.max_pool2d(x, (kh, kw), (dh, dw), (padh, padw)), x) == {}
 
 
+@pytest.mark.parametrize("case", POOLINGS, ids=str)
+def test_max_pooling_of_nothing_but_minus_infinity(case):
+    """The gradient goes to the first place of the image, and never to the frame around it, which is −∞ too."""
+    kw, kh, dw, dh, padw, padh, height, width = case
+    x = np.full((2, 3, height, width), -np.inf)
+    x[1, 1, height // 2] = 0
+    layer = nn.SpatialMaxPooling(kw, kh, dw, dh, padw, padh).double()
+    grad_output = normal(9, *layer.forward(x).shape)
+    grad_input = layer.backward(x, grad_output)
+    inputs = tensor(x, requires_grad=True)
+    F.max_pool2d(inputs, (kh, kw), (dh, dw), (padh, padw)).backward(tensor(grad_output))
+    np.testing.assert_allclose(grad_input, inputs.grad.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(grad_input.sum((2, 3)), grad_output.sum((2, 3)), rtol=1e-12)
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_up_sampling(scale):
     x = normal(1, 4, 3, 2, 5)

@@ -72,6 +72,17 @@ def run(steps, seed=3):
 
 
 @everywhere
+@pytest.mark.parametrize("name", ["learning_rate", "learning_rate_decay", "momentum"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "fast"])
+def test_rates_that_lead_nowhere_are_refused_before_the_first_step(name, value):
+    model, batches = models.vae(image=(4, 4), hidden=3), Batches(rectangles(8, 4, 4, sides=(2, 2)), 4)
+    with pytest.raises(OptionError, match=rf"Training\({name}=.*\): {name} is a number from 0"):
+        Training(model, batches, **{name: value})
+    if name != "momentum":
+        with pytest.raises(OptionError, match=name):
+            train(model, batches, progress=False, **{name: value})
+
+
 def test_same_seed_same_run_bit_for_bit():
     first, second, other = run(30), run(30), run(30, seed=4)
     assert same(first.parameters, second.parameters)

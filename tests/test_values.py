@@ -255,6 +255,14 @@ def test_tables():
     assert [each.tolist() for each in parallel.backward(x, (array([1]), array([10])))] == [[[2]], [[30]]]
 
 
+def test_a_table_without_branches_has_no_gradient():
+    table, x = nn.ConcatTable(), array([1])
+    assert table.forward(x) == ()
+    for verb in (table.backward, table.update_grad_input):
+        with pytest.raises(MinivaeError, match="ConcatTable: it has no modules, and so no gradient; add one or more"):
+            verb(x, ())
+
+
 def test_sequential_separate_verbs_equal_backward():
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     x, g = np.ones((2, 3), np.float32), array([1, 2], [3, 4])

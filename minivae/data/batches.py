@@ -4,7 +4,7 @@ import numpy as np
 
 from minivae import backend
 from minivae.data.redrawn import Redrawn
-from minivae.errors import OptionError, whole_number
+from minivae.errors import OptionError, real_number, whole_number
 
 
 class Batches:
@@ -15,11 +15,13 @@ class Batches:
         scale       what each pixel is multiplied by: 1/255 for grey images, 1 for 0 and 1
         by_epoch    False: every batch is drawn at random with replacement, as in the articles
                     True: each image once an epoch, in random order, the last batch short if need be
+        drop_last   True: no short last batch, whose images wait for another epoch: a batch of one has no variance for
+                    batch normalization
 
     `len(batches)` is the number of batches an epoch; `next()` gives one, without end.
     """
 
-    def __init__(self, pixels, batch_size, scale=1, by_epoch=False):
+    def __init__(self, pixels, batch_size, scale=1, by_epoch=False, drop_last=False):
         batch_size = whole_number("Batches", "batch_size", batch_size)
         if batch_size > len(pixels):
             raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
@@ -30,14 +32,15 @@ class Batches:
         self.backend = backend.current()
         self.dtype = backend.default_dtype()
         self.pixels = backend.from_numpy(pixels)
-        self.batch_size, self.scale, self.by_epoch = batch_size, float(scale), by_epoch
+        self.scale = real_number("Batches", "scale", scale, "is what pixels are multiplied by, such as 1/255")
+        self.batch_size, self.by_epoch, self.drop_last = batch_size, by_epoch, drop_last
         self.order = None  # the permutation of this epoch
         self.position = 0  # how many images of it have been used
         self._buffers = {}
 
     def __len__(self):
         n = len(self.pixels)
-        return -(-n // self.batch_size) if self.by_epoch else n // self.batch_size
+        return -(-n // self.batch_size) if self.by_epoch and not self.drop_last else n // self.batch_size
 
     def next(self):
         """The next batch, (N, ...) in the default dtype."""
@@ -58,7 +61,7 @@ class Batches:
         n, random = len(self.pixels), backend.host_generator()
         if not self.by_epoch:
             return random.integers(0, n, self.batch_size)
-        if self.order is None or self.position >= n:
+        if self.order is None or self.position >= (n - n % self.batch_size if self.drop_last else n):
             self.order, self.position = random.permutation(n), 0
         indices = self.order[self.position:self.position + self.batch_size]
         self.position += len(indices)

@@ -54,7 +54,7 @@ class BatchNormalization(Module):
         self.count = input.size // self.features if self.train else 0
         if self.count == 1:
             raise ShapeError(f"{self.title}: input has shape {input.shape}, and one number of a feature has no "
-                             "variance; train with batches of 2 or more, or call evaluate()")
+                             "variance; train with batches of 2 or more, as Batches(drop_last=True), or evaluate()")
         mean, var = self.running_mean, self.running_var
         normalized = self.buffer("normalized", input.shape)
         if self.count:

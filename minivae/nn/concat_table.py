@@ -1,5 +1,6 @@
 """One input to several modules (torch/nn ConcatTable)."""
 
+from minivae.errors import MinivaeError
 from minivae.nn.container import Container
 
 
@@ -41,6 +42,8 @@ class ConcatTable(Container):
         return total
 
     def _expect_one_each(self, grad_output):
+        if not self.modules:
+            raise MinivaeError(f"{self.title}: it has no modules, and so no gradient; add one or more")
         self.expect_table("grad_output", grad_output, len(self.modules))
 
     def __repr__(self):

@@ -1,6 +1,6 @@
 """The largest number of each window (torch/nn SpatialMaxPooling)."""
 
-from math import inf
+from math import inf, nan
 
 from minivae import backend
 from minivae.errors import OptionError
@@ -25,7 +25,7 @@ class SpatialMaxPooling(Windowed):
 
     def update_output(self, input):
         self.expect("input", input, ("N", "C", "H", "W"))
-        first, *others = self._taps(self._seen(input), self.output_size(input))
+        first, *others = self._taps(self._seen(input, -inf), self.output_size(input))
         output = self.buffer("output", first.shape)
         output[...] = first
         for tap in others:
@@ -36,7 +36,8 @@ class SpatialMaxPooling(Windowed):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         (padh, padw), (height, width) = self.pad, input.shape[2:]
-        seen, output, size = self._seen(input), batch_last(self.output), self.output.shape[2:]
+        seen = self._seen(input, nan)  # a frame that equals no number, not even −∞
+        output, size = batch_last(self.output), self.output.shape[2:]
         grad = self.buffer("grad_input", seen.shape)
         grad.fill(0)
         rest, share = (self.buffer(name, output.shape) for name in ("rest", "share"))
@@ -46,9 +47,9 @@ class SpatialMaxPooling(Windowed):
         self.grad_input = batch_first(grad[:, padh:padh + height, padw:padw + width])
         return self.grad_input
 
-    def _seen(self, input):
-        """The input as planes (C, H, W, N), framed if there is padding."""
-        return self.framed(batch_last(input), -inf) if any(self.pad) else batch_last(input)
+    def _seen(self, input, outside):
+        """The input as planes (C, H, W, N), framed by `outside` if there is padding."""
+        return self.framed(batch_last(input), outside) if any(self.pad) else batch_last(input)
 
     def _taps(self, planes, size):
         """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""

@@ -3,9 +3,7 @@
 from math import sqrt
 
 from minivae import backend
-from minivae.errors import OptionError
-from minivae.nn.flat_parameters import expect_in_use
-from minivae.optim.state import expect_same_kind, known_keys
+from minivae.optim.state import evaluated, memory_like, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
             "weight_decay": 0.0}
@@ -32,26 +30,16 @@ def adam(feval, x, state):
     parameters fewer.  The weight decay is added to the gradient in place.  Torch7 adds ε to the uncorrected √v;
     Kingma and Ba's algorithm 1 and PyTorch add it to √(v / (1 − β₂ᵗ)), which is this with ε √(1 − β₂ᵗ) in place of ε.
     """
-    known_keys("adam", state, DEFAULTS, MEMORY)
-    option = DEFAULTS | state
-    for name in ("beta1", "beta2"):
-        if not 0 <= option[name] < 1:
-            raise OptionError(f"adam: {name} is {option[name]}; choose a number from 0 to just below 1, such as "
-                              f"{DEFAULTS[name]}")
+    option = read_options("adam", state, DEFAULTS, MEMORY, below_one=("beta1", "beta2"))
     beta1, beta2 = option["beta1"], option["beta2"]
-    expect_in_use(x)
-    loss, grad = feval(x)
-
-    if "m" not in state:
-        for moment in ("m", "v"):
-            state[moment] = backend.empty(x.shape, x.dtype, backend.name_of(x))
-            state[moment].fill(0)
-    expect_same_kind("adam", "m", state["m"], x)
+    loss, grad = evaluated("adam", feval, x)
+    for moment in ("m", "v"):
+        memory_like("adam", state, moment, x)
     steps = state.get("t", 0)
     state["t"] = steps + 1
 
     if option["weight_decay"] != 0:
-        backend.elementwise(decay, grad, x, float(option["weight_decay"]))
+        backend.elementwise(decay, grad, x, option["weight_decay"])
     rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
     step = rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"])
     root = sqrt(1 - beta2)  # √v = root √(v / (1 − β₂)), taken out of the fraction

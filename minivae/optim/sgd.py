@@ -2,9 +2,8 @@
 
 from minivae import backend
 from minivae.errors import OptionError
-from minivae.nn.flat_parameters import expect_in_use
 from minivae.optim.adam import decay
-from minivae.optim.state import expect_same_kind, known_keys
+from minivae.optim.state import evaluated, memory_like, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "weight_decay": 0.0, "momentum": 0.0,
             "dampening": 0.0, "nesterov": False}
@@ -25,31 +24,28 @@ def sgd(feval, x, state):
     Weight decay and nesterov change the gradient in place.  Torch7's dampening defaults to the momentum; here to 0,
     as in PyTorch.
     """
-    known_keys("sgd", state, DEFAULTS, MEMORY)
-    option = DEFAULTS | state
-    momentum = float(option["momentum"])
+    option = read_options("sgd", state, DEFAULTS, MEMORY)
+    momentum = option["momentum"]
     if option["nesterov"] and (momentum <= 0 or option["dampening"] != 0):
         raise OptionError("sgd: nesterov needs a momentum above 0 and dampening 0")
-    expect_in_use(x)
-    loss, grad = feval(x)
+    loss, grad = evaluated("sgd", feval, x)
     steps = state.get("t", 0)
     state["t"] = steps + 1
 
     if option["weight_decay"] != 0:
-        backend.elementwise(decay, grad, x, float(option["weight_decay"]))
+        backend.elementwise(decay, grad, x, option["weight_decay"])
     direction = grad
     if momentum != 0:
         if "velocity" not in state:
             state["velocity"] = direction = grad.copy()
         else:
-            direction = state["velocity"]
-            expect_same_kind("sgd", "velocity", direction, x)
+            direction = memory_like("sgd", state, "velocity", x)
             backend.elementwise(_carry_on, direction, grad, momentum, 1.0 - option["dampening"])
         if option["nesterov"]:
             backend.elementwise(decay, grad, direction, momentum)  # g + momentum · v
             direction = grad
     rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-    backend.elementwise(_descend, x, direction, float(rate))
+    backend.elementwise(_descend, x, direction, rate)
     return x, loss
 
 

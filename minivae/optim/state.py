@@ -1,18 +1,55 @@
-"""What the optimisers have in common: checks of the state that the caller gives."""
+"""What the optimisers have in common: checks of what the caller gives."""
 
-from minivae.errors import MinivaeError, OptionError
+from math import inf
+
+from minivae import backend
+from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float
+from minivae.nn.flat_parameters import expect_in_use
 
 
-def known_keys(optimiser, state, options, memory):
-    """Raise if `state` has a key that the optimiser does not know: a slip would otherwise do nothing."""
-    unknown = sorted(set(state) - set(options) - set(memory))
+def read_options(optimiser, state, defaults, memory, below_one=()):
+    """{name: value} of the options, those of `state` before the defaults; raise at a slip, which would do nothing."""
+    unknown = sorted(set(state) - set(defaults) - set(memory))
     if unknown:
         raise OptionError(f"{optimiser}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(unknown)} in "
-                          f"state; options are {', '.join(options)} (and {', '.join(memory)}, kept between steps)")
+                          f"state; options are {', '.join(defaults)} (and {', '.join(memory)}, kept between steps)")
+    option = defaults | state
+    for name, default in defaults.items():
+        if isinstance(default, bool):
+            continue
+        option[name] = as_float(option[name])
+        if not 0 <= option[name] < (1 if name in below_one else inf):
+            most = f" to just below 1, such as {default}" if name in below_one else ""
+            raise OptionError(f"{optimiser}: {name} is {state[name]}; choose a number from 0{most}")
+    return option
 
 
-def expect_same_kind(optimiser, name, memory, x):
-    """Raise if what is kept in the state belongs to another vector than x."""
-    if type(memory) is not type(x) or memory.shape != x.shape or memory.dtype != x.dtype:
-        raise MinivaeError(f"{optimiser}: state[{name!r}] is of shape {memory.shape} and dtype {memory.dtype}, x of "
-                           f"{x.shape} and {x.dtype}; start a new state for another vector")
+def evaluated(optimiser, feval, x):
+    """(loss, gradient) of feval(x), after x and the gradient have been checked."""
+    backend.name_of(x)
+    if x.dtype.kind != "f":
+        raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected floating point numbers; x.astype('float32')")
+    expect_in_use(x)
+    result = feval(x)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise ShapeError(f"{optimiser}: feval(x) returns (loss, gradient), not {type(result).__name__}")
+    expect_like(optimiser, "the gradient of feval", result[1], x, "feval(x) returns (loss, gradient)")
+    return result
+
+
+def expect_like(optimiser, what, array, x, cure):
+    """Raise unless the array is of the library, the shape and the dtype of x."""
+    if not isinstance(array, type(x)):
+        raise MinivaeError(f"{optimiser}: {what} is of type {type(array).__name__}, x of {type(x).__name__}; {cure}")
+    if array.shape != x.shape or array.dtype != x.dtype:
+        raise MinivaeError(f"{optimiser}: {what} is of shape {array.shape} and dtype {array.dtype}, x of {x.shape} and "
+                           f"{x.dtype}; {cure}")
+
+
+def memory_like(optimiser, state, name, x, value=0):
+    """state[name], an array like x which is made at the first step, and checked at the others."""
+    if name not in state:
+        state[name] = backend.empty(x.shape, x.dtype, backend.name_of(x))
+        state[name].fill(value)
+    expect_like(optimiser, f"state[{name!r}]", state[name], x, "start a new state for another vector")
+    return state[name]
