@@ -45,6 +45,7 @@ def _use_everything():
         module.update_parameters(0.1)
     x = np.full((4, 3), 0.5, np.float32)
     for criterion, prediction in ((nn.BCECriterion(), x), (nn.BCEWithLogitsCriterion(), x),
+                                  (nn.ContinuousBernoulliCriterion(), x),
                                   (nn.GaussianNLLCriterion(), x), (nn.GaussianNLLCriterion(), (x, x))):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)

@@ -1,5 +1,6 @@
 """Criterions: values worked by hand, closed forms, samples, shapes, gradients, extreme numbers, mistakes."""
 
+from decimal import Decimal, localcontext
 from math import e, log, pi, sqrt
 
 import numpy as np
@@ -9,9 +10,10 @@ from pytest import approx
 import minivae as mv
 from minivae import nn
 from minivae.errors import DTypeError, OptionError, ShapeError, TargetError
+from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
 
-KINDS = ("BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var")
-BERNOULLI = (nn.BCECriterion, nn.BCEWithLogitsCriterion)
+KINDS = ("BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var", "ContinuousBernoulli")
+BERNOULLI = (nn.BCECriterion, nn.BCEWithLogitsCriterion, nn.ContinuousBernoulliCriterion)
 LOG_2PI = log(2 * pi)
 
 
@@ -20,7 +22,8 @@ def array(*rows):
 
 
 def make(kind, **options):
-    cls = {"BCE": nn.BCECriterion, "BCEWithLogits": nn.BCEWithLogitsCriterion}.get(kind, nn.GaussianNLLCriterion)
+    cls = {"BCE": nn.BCECriterion, "BCEWithLogits": nn.BCEWithLogitsCriterion,
+           "ContinuousBernoulli": nn.ContinuousBernoulliCriterion}.get(kind, nn.GaussianNLLCriterion)
     return cls(**options).double()
 
 
@@ -96,6 +99,41 @@ def test_gaussian_nll_is_minus_the_log_of_a_density():
     x = np.arange(-20, 20, 0.01)[:, None]
     mean, log_var = np.full_like(x, 0.3), np.full_like(x, log(2))
     assert np.exp(-make(KINDS[3]).rows((mean, log_var), x)).sum() * 0.01 == approx(1, rel=1e-9)
+
+
+def test_continuous_bernoulli_integrates_to_1_where_a_bernoulli_does_not():
+    """Over x in [0, 1], by the trapezoidal rule."""
+    x = np.linspace(0, 1, 20001)[:, None]
+    for logit in (-30.0, -2.0, -1e-8, 0.0, 0.3, 0.5, 7.0):
+        density = np.exp(-make("ContinuousBernoulli").rows(np.full_like(x, logit), x))
+        assert np.trapezoid(density, dx=1 / 20000) == approx(1, rel=1e-6)
+        mean = np.trapezoid(density * x[:, 0], dx=1 / 20000)
+        assert continuous_bernoulli_mean(np, np.array(logit)) == approx(mean, rel=1e-5)
+    assert np.trapezoid(np.exp(-make("BCEWithLogits").rows(0 * x, x)), dx=1 / 20000) == approx(0.5)
+
+
+def test_continuous_bernoulli_by_hand():
+    """At logit 0 it is uniform; e^(a x) a / (e^a − 1) at a = ln 3."""
+    loss, a, x = make("ContinuousBernoulli"), array([0, log(3)]), array([0.3, 0.5])
+    assert loss.forward(a, x) == approx(log(2 / log(3)) - 0.5 * log(3))
+    assert_close(loss.backward(a, x), array([0.2, 1.5 - 1 / log(3) - 0.5]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_mean_of_a_continuous_bernoulli_is_smooth_at_every_logit(dtype):
+    """Against A′ in 100 digits; near ¼ its formula subtracts numbers near 4, so 16 ε."""
+    a = np.concatenate([np.linspace(-1, 1, 4001), np.geomspace(1e-30, 1e4, 2000), -np.geomspace(1e-30, 1e4, 2000)])
+    exact = np.array([_exact_mean(Decimal(float(each))) for each in a.astype(dtype)])
+    found = continuous_bernoulli_mean(np, a.astype(dtype)).astype(np.float64)
+    np.testing.assert_allclose(found, exact, rtol=16 * np.finfo(dtype).eps, atol=0)
+    assert (np.diff(found[:4001]) > 0).all() and (found >= 0).all() and (found <= 1).all()
+
+
+def _exact_mean(a):
+    """1/(1 − e^−a) − 1/a in 100 digits."""
+    with localcontext() as context:
+        context.prec = 100
+        return float(1 / (1 - (-a).exp()) - 1 / a) if abs(a) > Decimal("1e-25") else 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])

@@ -82,7 +82,8 @@ def test_every_layer_gives_the_same(row, expect_same):
 
 
 @pytest.mark.parametrize(("make", "table"), [
-    (nn.BCECriterion, False), (nn.BCEWithLogitsCriterion, False), (nn.GaussianNLLCriterion, False),
+    (nn.BCECriterion, False), (nn.BCEWithLogitsCriterion, False), (nn.ContinuousBernoulliCriterion, False),
+    (nn.GaussianNLLCriterion, False),
     (nn.GaussianNLLCriterion, True)])
 def test_every_criterion_gives_the_same(make, table, expect_same):
     random = np.random.default_rng(0)

@@ -111,16 +111,18 @@ def test_samples_come_from_the_prior(name):
 
 
 @pytest.mark.parametrize(("likelihood", "floor", "criterion", "clamps"), [
-    ("bernoulli", -6, nn.BCEWithLogitsCriterion, 0), ("identity_gaussian", -6, nn.GaussianNLLCriterion, 0),
+    ("bernoulli", -6, nn.BCEWithLogitsCriterion, 0),
+    ("continuous_bernoulli", -6, nn.ContinuousBernoulliCriterion, 0),
+    ("identity_gaussian", -6, nn.GaussianNLLCriterion, 0),
     ("gaussian", -6, nn.GaussianNLLCriterion, 1), ("gaussian", None, nn.GaussianNLLCriterion, 0)])
-def test_three_likelihoods(likelihood, floor, criterion, clamps):
+def test_each_likelihood(likelihood, floor, criterion, clamps):
     model = models.aevb(likelihood, samples=2, image=(4, 4), hidden=6, code=3, log_var_floor=floor)
     output = model.forward(x())
     assert isinstance(model.criterion(), criterion) and len(model.find_modules(nn.Clamp)) == clamps
     means = output[0] if likelihood == "gaussian" else output
     assert means.shape == (10, 4, 4) and model.sample(3).shape == (3, 4, 4)
     assert np.isfinite(model.criterion().forward(output, x()))
-    if likelihood == "bernoulli":
+    if likelihood.endswith("bernoulli"):
         assert ((model.sample(3) > 0) & (model.sample(3) < 1)).all()
     else:
         z = model.kl.sample_prior(3, 3)
@@ -176,5 +178,5 @@ def test_unknown_names_are_refused():
     m = models.vae(**SMALL)
     with pytest.raises(OptionError, match="unknown likelihood"):
         models.VAE(m.encoder, m.kl, m.sampler, m.decoder, 2, likelihood="poisson")
-    with pytest.raises(OptionError, match="unknown likelihood 'poisson'; choose one of bernoulli, gaussian"):
+    with pytest.raises(OptionError, match="unknown likelihood 'poisson'; choose one of bernoulli, continuous"):
         models.aevb("poisson")

@@ -16,7 +16,8 @@ from minivae.optim import adam, sgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this comparison")
 F = torch.nn.functional
-Normal, Bernoulli, Categorical = (getattr(torch.distributions, each) for each in ("Normal", "Bernoulli", "Categorical"))
+Normal, Bernoulli, Categorical, ContinuousBernoulli = (
+    getattr(torch.distributions, each) for each in ("Normal", "Bernoulli", "Categorical", "ContinuousBernoulli"))
 
 TOLERANCE = 1e-10  # ‖a − b‖ / ‖b‖ of one array
 BATCH = 4
@@ -245,9 +246,12 @@ def gaussian_nll(mean, log_var, x):
     (nn.BCECriterion, (unit(1, 12, 5),), lambda p, x: F.binary_cross_entropy(p, x, reduction="sum")),
     (nn.BCEWithLogitsCriterion, (5 * normal(1, 12, 5),),
      lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum")),
+    (nn.ContinuousBernoulliCriterion, (5 * normal(1, 12, 5),),
+     lambda a, x: -ContinuousBernoulli(logits=a, lims=(0.4999, 0.5001)).log_prob(x).sum()),
     (nn.GaussianNLLCriterion, (normal(1, 12, 5),), lambda mean, x: gaussian_nll(mean, torch.zeros_like(mean), x)),
     (nn.GaussianNLLCriterion, (normal(1, 12, 5), normal(2, 12, 5)), gaussian_nll),
-], ids=["BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var"])
+], ids=["BCE", "BCEWithLogits", "ContinuousBernoulli",
+        "GaussianNLL of a mean", "GaussianNLL of mean and log_var"])
 def test_criterion(criterion, prediction, theirs, samples):
     mine, x = criterion(samples=samples).double(), unit(3, 12 // samples, 5)
     given = prediction if len(prediction) > 1 else prediction[0]

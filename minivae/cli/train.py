@@ -21,7 +21,7 @@ MODELS = {
     "denoising": "the denoising VAE: pixels of its input are flipped",
     "bernoulli": "the Bernoulli VAE, code of 50 bits",
     "categorical": "the categorical VAE, code of 20 variables of 10 categories",
-    "aevb": "Kingma and Welling's model with one of three likelihoods",
+    "aevb": "the VAE of PyTorch's example, with one of four likelihoods",
     "conv": "a VAE of convolutions, code of 2 numbers",
 }
 MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, help)

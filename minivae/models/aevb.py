@@ -1,4 +1,4 @@
-"""Kingma and Welling's model of MNIST, with the article's three likelihoods."""
+"""PyTorch's example of a VAE on MNIST, with the article's three decoders and one more."""
 
 import reprlib
 from math import prod
@@ -14,9 +14,12 @@ SCHEDULE = {"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "learning_rat
 def aevb(likelihood="bernoulli", samples=1, hidden=400, code=20, image=(28, 28), log_var_floor=-6, beta=1):
     """784-400-(20, 20), 20-400-784 with ReLU: the article's CoderNetworks, and PyTorch's example at samples=1.
 
-        likelihood   "bernoulli"           the decoder gives logits; a cross-entropy where pixels are grey
-                     "gaussian"            mean and log-variance of every pixel
-                     "identity_gaussian"   the mean; the variance is 1
+        likelihood   "bernoulli"              the decoder gives logits; a cross-entropy where pixels are grey
+                     "continuous_bernoulli"   the decoder gives logits; a density of grey pixels
+                     "gaussian"               mean and log-variance of every pixel
+                     "identity_gaussian"      the mean; the variance is 1
+
+    Kingma and Welling 2013 used 500 tanh units, and on MNIST a Bernoulli decoder.
 
     `log_var_floor` keeps the log-variance of "gaussian" from falling below it.  With None it is the article's model,
     whose likelihood has no upper bound: where a pixel is the same in every image the variance falls towards 0, and

@@ -5,6 +5,7 @@ from math import prod
 
 from minivae import nn
 from minivae.errors import OptionError, whole_number
+from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
 from minivae.nn.sigmoid import sigmoid
 
 SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}
@@ -19,7 +20,7 @@ class VAE(nn.Sequential):
     Maximises the evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)),  with L = `samples` draws of z
     for the expectation (Kingma and Welling 2013, equation 7, and their estimator B).
 
-        likelihood  "bernoulli": the decoder gives logits
+        likelihood  "bernoulli", "continuous_bernoulli": the decoder gives logits
                     "gaussian": mean and log-variance        "identity_gaussian": the mean
     """
 
@@ -57,11 +58,11 @@ class VAE(nn.Sequential):
         return tuple(each.copy() for each in parameters) if isinstance(parameters, tuple) else parameters.copy()
 
     def decode(self, z):
-        """The mean of p(x|z) for codes z (n, code): probabilities, or a Gaussian's mean; a new array."""
+        """The mean of p(x|z) for codes z (n, code): of bits their probabilities; a new array."""
         with self.evaluating():
             output = self.decoder.forward(z)
-        if self.likelihood == "bernoulli":
-            return sigmoid(self.xp, output)
+        if self.likelihood in MEANS:
+            return MEANS[self.likelihood](self.xp, output)
         return (output[0] if isinstance(output, tuple) else output).copy()
 
     def reconstruct(self, x, sample=False):
@@ -92,9 +93,11 @@ class VAE(nn.Sequential):
 
 CRITERIONS = {
     "bernoulli": nn.BCEWithLogitsCriterion,
+    "continuous_bernoulli": nn.ContinuousBernoulliCriterion,
     "gaussian": nn.GaussianNLLCriterion,
     "identity_gaussian": nn.GaussianNLLCriterion,
 }
+MEANS = {"bernoulli": sigmoid, "continuous_bernoulli": continuous_bernoulli_mean}  # of logits; others give the mean
 
 
 def vae(image=(1, 24, 24), hidden=1152, code=2, samples=1, beta=1):

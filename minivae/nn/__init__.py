@@ -41,4 +41,5 @@ from minivae.nn.hard_one_hot import HardOneHot
 from minivae.nn.criterion import Criterion
 from minivae.nn.bce_criterion import BCECriterion
 from minivae.nn.bce_with_logits_criterion import BCEWithLogitsCriterion
+from minivae.nn.continuous_bernoulli_criterion import ContinuousBernoulliCriterion
 from minivae.nn.gaussian_nll_criterion import GaussianNLLCriterion

@@ -12,6 +12,7 @@ const state = { z: new Float32Array(0), image: -1 }; // the panels add their own
 function decode(z) {
   const output = forward(decoder, { shape: [z.length], data: Float32Array.from(z) });
   if (data.likelihood === "bernoulli") return { mean: output.data.map(sigmoid), std: null };
+  if (data.likelihood === "continuous_bernoulli") return { mean: output.data.map(continuousBernoulliMean), std: null };
   if (!Array.isArray(output)) return { mean: output.data, std: null };
   return { mean: output[0].data, std: output[1].data.map((logVar) => Math.exp(logVar / 2)) };
 }

@@ -4,6 +4,12 @@
 
 const elementwise = (f) => (layer, x) => ({ shape: x.shape, data: x.data.map(f) });
 
+// The mean of a continuous Bernoulli with logit a, as nn/continuous_bernoulli_criterion.py has it.
+const continuousBernoulliMean = (a) => {
+  const t = Math.abs(a), e = Math.expm1(-t), s = a * a;
+  if (t < 0.25) return 0.5 + a * (1 / 12 - s * (1 / 720 - s * (1 / 30240 - s * (1 / 1209600 - s / 47900160))));
+  return a > 0 ? -1 / e - 1 / a : 1 / t + (1 + e) / e;
+};
 const sigmoid = (a) => (a >= 0 ? 1 / (1 + Math.exp(-a)) : Math.exp(a) / (1 + Math.exp(a)));
 
 const LAYERS = {
