@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from layers import ROWS
 
 import minivae as mv
 from minivae import backend, nn
 from minivae.debug import jacobian_backward, jacobian_forward
 from minivae.debug.gradient_check import GradientError
+from minivae.debug.tables import mapped
 
 
 def x(*shape, seed=0, dtype=np.float32):
@@ -113,9 +115,149 @@ def test_kink_is_excused_only_where_the_analytic_value_lies_between():
     assert not mv.gradcheck(AboveBoth(), at_kink).ok
 
 
-def test_more_than_two_percent_of_kinks_fail():
-    report = mv.gradcheck(nn.ReLU(), np.zeros((2, 5), np.float32))
-    assert not report.ok and report.checks[0].kinks == 1
+def test_more_than_two_percent_of_kinks_are_looked_at_beside_them():
+    class BeyondZero(nn.ReLU):
+        """Right at 0 alone."""
+
+        def update_grad_input(self, input, grad_output):
+            self.grad_input = grad_output * 0
+            return self.grad_input
+
+    zeros = np.zeros((2, 5), np.float32)
+    report = mv.gradcheck(nn.ReLU(), zeros)
+    assert report.ok and report.checks[0].kinks == 1 and "but right beside the kinks" in str(report)
+    assert not mv.gradcheck(Unmasked(), zeros).ok
+    report = mv.gradcheck(BeyondZero(), zeros)
+    assert not report.ok and report.title == "BeyondZero, beside its kinks"
+
+
+class Abs(nn.ReLU):
+    """|x|, whose slope at 0 is said to be 1."""
+
+    def update_output(self, input):
+        self.output = np.abs(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.where(input >= 0, grad_output, -grad_output)
+        return self.grad_input
+
+
+def with_entries(*shape, seed, entries):
+    value = x(*shape, seed=seed)
+    value.reshape(-1)[:len(entries)] = entries
+    return value
+
+
+def photos(n, seed):
+    return mv.data.rectangles(n, 8, 8, sides=(3, 6), seed=seed).astype(np.float32)
+
+
+KINKS = {
+    "a tie in max pooling": (lambda: nn.SpatialMaxPooling(2, 2),
+                             lambda seed: with_entries(1, 1, 20, 20, seed=seed, entries=[3, 3]), 40),
+    "ties in overlapping windows": (lambda: nn.SpatialMaxPooling(3, 3, 1, 1, 1, 1),
+                                    lambda seed: np.round(x(1, 1, 6, 6, seed=seed)), 10),
+    "|x| at 0": (Abs, lambda seed: with_entries(20, 20, seed=seed, entries=[0]), 40),
+    "a rectifier at 0": (nn.ReLU, lambda seed: with_entries(20, 20, seed=seed, entries=[0]), 40),
+    "a rectifier at zeros": (nn.ReLU, lambda seed: np.zeros((2, 5), np.float32), 3),
+    "a rectifier next to 0": (nn.ReLU, lambda seed: x(4, 5, seed=seed) * 1e-6, 10),
+    "clamping at its ends": (lambda: nn.Clamp(-1, 1), lambda seed: np.round(x(4, 5, seed=seed)), 10),
+    "pooled rectangles": (lambda: nn.SpatialMaxPooling(2, 2), lambda seed: photos(2, seed), 3),
+    "conv_vae on rectangles": (lambda: mv.models.conv_vae(image=(1, 8, 8), planes=(2, 3)),
+                               lambda seed: photos(1, seed), 3),
+}
+
+
+@pytest.mark.parametrize(("make", "input", "seeds"), KINKS.values(), ids=KINKS.keys())
+def test_kinks_of_right_layers_are_no_mistakes(make, input, seeds):
+    for seed in range(seeds):
+        backend.manual_seed(seed)
+        report = mv.gradcheck(make(), input(seed), seed=seed)
+        assert report.ok and "certain" not in str(report), f"seed {seed}\n{report}"
+
+
+def scaled(row, seed, factor, offset=0.0):
+    return mapped(lambda array: array.astype(np.float64) * factor + offset, row.input(seed=seed))
+
+
+def expect_no_false_alarm(make, input, seed):
+    backend.manual_seed(seed)
+    report = mv.gradcheck(make(), input, seed=seed)
+    assert report.ok and "certain" not in str(report), str(report)
+
+
+SMOOTH = [row for row in ROWS.values() if "gradient" not in row.excused]
+EXPONENTIAL = {"GaussianKL", "GaussianKL beta", "GaussianSampler", "GaussianSampler L", "ConcatTable of tables"}
+
+
+@pytest.mark.parametrize("seeds", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("row", SMOOTH, ids=lambda row: row.name)
+def test_no_false_alarm_at_any_scale(row, seeds):
+    """Inputs times 1e−6 to 1e6, and moved by up to 1e6; weights times as much."""
+    largest = 10 if row.name in EXPONENTIAL else 1e6  # above, they are limited to what float32 holds
+    for seed in range(seeds):
+        for factor in (1e-6, 1e-3, 10, 1e3, 1e6) if seeds == 1 else 10.0**np.arange(-6, 7):
+            def heavy(factor=factor):
+                module = row.make()
+                for _, array, _ in module.named_parameters():
+                    array *= factor
+                return module
+            expect_no_false_alarm(heavy, row.input(seed=seed), seed)
+            if factor <= largest:
+                expect_no_false_alarm(row.make, scaled(row, seed, factor), seed)
+        for offset in (10, 1e3, 1e6):
+            if row.low and offset <= largest:  # others must lie in [0, 1]
+                expect_no_false_alarm(row.make, scaled(row, seed, 1, offset), seed)
+        for factor, offset in ((0, 0), (0, 1)):
+            expect_no_false_alarm(row.make, scaled(row, seed, factor, offset), seed)
+
+
+def test_an_infinite_output_of_large_inputs_is_too_large_to_tell():
+    report = mv.gradcheck(nn.Sequential(nn.GaussianKL()), (x(3, 4), 1e3 + x(3, 4)))
+    assert not report.ok and [finding.kind for finding in report.diagnoses()] == ["not finite"]
+    assert "inputs of up to 1e+03: too large to tell" in str(report) and "certain" not in str(report)
+
+
+def test_what_rounding_hides_is_no_mistake_and_is_said():
+    for log_var in (11, 15, 20, 30, 40, 80, 150):
+        for seed in range(5):
+            report = mv.gradcheck(nn.GaussianKL(), (x(3, 4, seed=seed), np.full((3, 4), log_var, np.float32)))
+            assert report.ok and "certain" not in str(report)
+        assert ("too large or too small to tell" in str(report)) == (log_var >= 30)
+        assert not mv.gradcheck(Swapped(), (x(3, 4), np.full((3, 4), 11, np.float32))).ok
+
+
+def test_an_infinite_output_is_named_in_the_layer_that_makes_it():
+    class Unsafe(nn.Tanh):
+        def update_output(self, input):
+            self.output = np.log(input)
+            return self.output
+
+    report = mv.gradcheck(nn.Sequential(nn.Linear(3, 4), Unsafe(), nn.Tanh()), x(3, 3))
+    assert [each.title.split()[-1] for each in report.inside] == ["Unsafe"]
+    assert report.diagnoses()[0].certainty == "certain" and "the output is not finite, first at" in str(report)
+
+
+@pytest.mark.parametrize("distance", [0, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5, 1e-3])
+def test_a_criterion_is_checked_up_to_the_end_of_its_domain(distance):
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        target = random.random((3, 4)) if seed % 2 else np.round(random.random((3, 4)))
+        for end in (distance, 1 - distance, np.where(target > 0.5, 1 - distance, distance)):
+            prediction = np.where(random.random((3, 4)) < 0.5, end, random.random((3, 4)))
+            report = mv.gradcheck_criterion(nn.BCECriterion(), prediction, target)
+            assert report.ok and "certain" not in str(report), str(report)
+
+
+def test_a_wrong_criterion_is_found_at_the_end_of_its_domain():
+    class Twice(nn.BCECriterion):
+        def update_grad_input(self, input, target):
+            return 2 * super().update_grad_input(input, target)
+
+    target = np.random.default_rng(0).integers(0, 2, (3, 4)).astype(float)
+    for distance in (1e-7, 1e-5):
+        assert not mv.gradcheck_criterion(Twice(), np.abs(target - distance), target).ok
 
 
 def test_module_input_and_random_stream_stay_as_they_were():
@@ -151,6 +293,13 @@ def test_criterion_mistake_is_found():
     target = np.random.default_rng(1).random((3, 4))
     assert mv.gradcheck_criterion(nn.BCEWithLogitsCriterion(), x(3, 4), target).ok
     assert not mv.gradcheck_criterion(Mean(), x(3, 4), target).ok
+
+
+@pytest.mark.parametrize("verb", ["update_output", "update_grad_input"])
+def test_a_missing_return_of_a_criterion_is_named(verb):
+    forgetful = type("Forgetful", (nn.BCECriterion,), {verb: lambda self, *arguments: None})
+    with pytest.raises(GradientError, match=f"{verb} returned None where .*: is its return missing"):
+        mv.gradcheck_criterion(forgetful(), np.full((2, 3), 0.5), np.ones((2, 3)))
 
 
 @pytest.mark.parametrize("verb", ["update_output", "update_grad_input"])

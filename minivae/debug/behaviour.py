@@ -6,6 +6,8 @@ from minivae import backend
 from minivae.debug.facts import Finding
 from minivae.debug.tables import arrays, copied, mapped, named, same
 
+LARGE = 100  # of an input whose exponential may overflow
+
 
 def observe(twin, input, grad_output, kept):
     """(input gradient, [(path, array, gradient)], findings) of one backward pass, and of what else it did.
@@ -78,6 +80,20 @@ class _Watch:
                         self.add(f"{name} modified", f"{verb} has changed its {path}, which is another module's: "
                                  "write to a buffer of your own, self.buffer(...)")
                     array[...] = kept
+
+
+def not_finite(input, output, side_loss=0.0):
+    """[Finding] on an output or a side loss with infinities or NaN."""
+    for name, array in (*named("output", output), ("side loss", side_loss)):
+        if not np.isfinite(array).all():
+            where = np.argwhere(~np.isfinite(array))[0]
+            large = max((np.abs(each).max(initial=0.0) for each in arrays(input)), default=0)
+            text = f"the {name} is not finite" + (f", first at [{', '.join(map(str, where))}]" if where.size else "")
+            return [Finding("not finite", f"{text}, for inputs of up to {large:.1g}: too large to tell", "possible")
+                    if large > LARGE else
+                    Finding("not finite", f"{text}: look for 0/0, log 0, an overflow of exp, or a buffer that was "
+                            "never written", "certain")]
+    return []
 
 
 def unrepeatable(first, second):

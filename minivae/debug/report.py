@@ -40,8 +40,9 @@ class GradientReport:
 
     def __str__(self):
         agree = all(check.ok for check in self.checks)
-        lines = [f"{self.title}: " + ("gradients agree" if agree else "GRADIENTS DIFFER") + " with central differences"
-                 + ("" if agree == self.ok else ", but FAIL:")]
+        verdict = "gradients agree" if agree and self.checks else "gradients not compared" if agree else \
+            "GRADIENTS DIFFER"
+        lines = [f"{self.title}: {verdict} with central differences" + ("" if agree == self.ok else ", but FAIL:")]
         lines += [f"  FAIL  {finding.name + '  ' if finding.name else ''}{finding}" for finding in self.findings]
         lines += [f"  {check.summary() if self.inside else check}" for check in self.checks]
         for report in self.inside:

@@ -36,7 +36,13 @@ def same(a, b, tolerance=1e-7):
     if np.shape(a) != np.shape(b):
         return False
     with np.errstate(all="ignore"):
-        return bool(np.linalg.norm(np.subtract(a, b)) <= tolerance * max(np.linalg.norm(a), np.linalg.norm(b)))
+        return bool(norm(np.subtract(a, b)) <= tolerance * max(norm(a), norm(b)))
+
+
+def norm(array):
+    """The root of the sum of squares, which neither overflow nor vanish."""
+    largest = float(np.abs(array).max(initial=0.0))
+    return largest * float(np.linalg.norm(np.divide(array, largest))) if 0 < largest < np.inf else largest
 
 
 def columns(rows, left=(0,)):
