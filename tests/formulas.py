@@ -44,13 +44,15 @@ def _use_everything():
         module.backward(row.input(), random_like(output))
         module.update_parameters(0.1)
     x = np.full((4, 3), 0.5, np.float32)
-    for criterion, prediction in ((nn.BCECriterion(), x), (nn.BCEWithLogitsCriterion(), x),
+    for criterion, prediction in ((nn.BCECriterion(), x), (nn.BCECriterion(weights=x[0]), x), (nn.MSECriterion(), x),
+                                  (nn.AbsCriterion(), x), (nn.BCEWithLogitsCriterion(), x),
                                   (nn.ContinuousBernoulliCriterion(), x),
                                   (nn.GaussianNLLCriterion(), x), (nn.GaussianNLLCriterion(), (x, x))):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)
     vector, state = np.ones(5, np.float32), {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
     optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1, "t": adam.FLUSH_EVERY - 1})
+    optim.rmsprop(lambda x: (0.0, x.copy()), vector, {})
     for _ in range(2):
         optim.sgd(lambda x: (0.0, x.copy()), vector, state)
     Batches(Redrawn(np.full((4, 3), 100, np.uint8)), 2).next()

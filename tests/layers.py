@@ -64,6 +64,8 @@ ROWS = {
     "SpatialMaxPooling overlapping": Row(lambda: nn.SpatialMaxPooling(3, 2, 2, 1, 1, 1), (2, 4, 5), (3, 8)),
     "SpatialUpSamplingNearest": Row(lambda: nn.SpatialUpSamplingNearest(2), (2, 3, 2), (3, 12)),
     "BatchNormalization": Row(lambda: nn.BatchNormalization(4), (4,), (3, 5), excused=ONE_ROW),
+    "BatchNormalization without weight": Row(lambda: nn.BatchNormalization(4, affine=False), (4,), (3, 5),
+                                             excused=ONE_ROW),
     "BatchNormalization of planes": Row(lambda: nn.BatchNormalization(2), (2, 3, 4), (3, 3, 4)),
     "BatchNormalization in evaluation": Row(lambda: _evaluated(nn.BatchNormalization(4)), (4,), (3, 4, 5)),
     "BernoulliNoise": Row(lambda: nn.BernoulliNoise(0.4), (2, 3), (), low=0, high=1),

@@ -12,7 +12,10 @@ from minivae import nn
 from minivae.errors import DTypeError, OptionError, ShapeError, TargetError
 from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
 
-KINDS = ("BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var", "ContinuousBernoulli")
+KINDS = ("BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var", "ContinuousBernoulli",
+         "MSE", "Abs")
+CLASSES = {"BCE": nn.BCECriterion, "BCEWithLogits": nn.BCEWithLogitsCriterion, "MSE": nn.MSECriterion,
+           "Abs": nn.AbsCriterion, "ContinuousBernoulli": nn.ContinuousBernoulliCriterion}
 BERNOULLI = (nn.BCECriterion, nn.BCEWithLogitsCriterion, nn.ContinuousBernoulliCriterion)
 LOG_2PI = log(2 * pi)
 
@@ -22,9 +25,7 @@ def array(*rows):
 
 
 def make(kind, **options):
-    cls = {"BCE": nn.BCECriterion, "BCEWithLogits": nn.BCEWithLogitsCriterion,
-           "ContinuousBernoulli": nn.ContinuousBernoulliCriterion}.get(kind, nn.GaussianNLLCriterion)
-    return cls(**options).double()
+    return CLASSES.get(kind, nn.GaussianNLLCriterion)(**options).double()
 
 
 def predict(kind, *shape):
@@ -66,6 +67,39 @@ def test_bce_with_logits():
     bce, a, x = make("BCEWithLogits"), array([0, log(3)], [log(3), -log(3)]), array([1, 0], [1, 0.5])
     assert bce.forward(a, x) == approx(log(2) + log(4) + log(4 / 3) + log(4 / 3) + 0.5 * log(3))
     assert_close(bce.backward(a, x), array([-0.5, 0.75], [-0.25, -0.25]))
+
+
+def test_squared_and_absolute_error():
+    y, x = array([1, -2, 5]), array([3, -2, 1])
+    assert make("MSE").forward(y, x) == 4 + 0 + 16 and make("MSE").backward(y, x).tolist() == [[-4, 0, 8]]
+    assert make("Abs").forward(y, x) == 2 + 0 + 4 and make("Abs").backward(y, x).tolist() == [[-1, 0, 1]]
+    assert make("MSE", size_average=True).forward(y, x) == approx(20 / 3)
+
+
+def test_bce_with_a_weight_for_each_element():
+    """The terms of 0.5, 0.5 and 0.25 are ln 2, ln 2 and ln 4/3; also with draws, rows, another dtype and no rows."""
+    p, x, weights = array([0.5, 0.5, 0.25], [0.5, 0.5, 0.25]), array([1, 0, 0]), [1, 0, 3]
+    criterion = nn.BCECriterion(weights=np.array(weights), samples=2).double()
+    assert criterion.forward(p, x) == approx(log(2) + 3 * log(4 / 3))
+    assert criterion.rows(p, x) == approx([log(2) + 3 * log(4 / 3)] * 2)
+    assert_close(criterion.backward(p, x), array([-1, 0, 2], [-1, 0, 2]))
+    assert repr(criterion) == "nn.BCECriterion(samples=2, weights)"
+    single = criterion.clone().float()
+    assert single.backward(p.astype(np.float32), x.astype(np.float32)).dtype == np.float32
+    assert single.forward(p[:0].astype(np.float32), x[:0].astype(np.float32)) == 0
+    criterion.samples = 1
+    mv.gradcheck_criterion(criterion, predict("BCE", 2, 3), target(2, 3)).raise_if_failed()
+    with pytest.raises(ShapeError, match="3 weights for rows of 2 elements; give one for each element of a row"):
+        criterion.forward(p[:, :2].copy(), x[[0, 0], :2].copy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clone_of_a_criterion_is_equal_and_apart(kind):
+    criterion, prediction, x = make(kind, size_average=True), predict(kind, 3, 4), target(3, 4)
+    criterion.backward(prediction, x)
+    kept, twin = criterion.grad_input, criterion.clone()
+    assert repr(twin) == repr(criterion) and twin.forward(prediction, x) == criterion.forward(prediction, x)
+    assert not any(np.shares_memory(a, b) for a, b in zip(arrays(twin.backward(prediction, x)), arrays(kept)))
 
 
 def test_gaussian_nll():

@@ -43,6 +43,7 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "SpatialMaxPooling with steps": (lambda: nn.SpatialMaxPooling(3, 2, 2, 1, 1, 1), (2, 6, 5)),
     "SpatialUpSamplingNearest": (lambda: nn.SpatialUpSamplingNearest(3), (2, 2, 3)),
     "BatchNormalization": (lambda: trained_normalization((5,)), (5,)),
+    "BatchNormalization without weight": (lambda: trained_normalization((5,), affine=False), (5,)),
     "BatchNormalization of planes": (lambda: trained_normalization((5, 3, 2)), (5, 3, 2)),
     "convolutional decoder": (lambda: models.conv_vae(batch_normalization=True).decoder, (2,)),
     "VAE decoder": (lambda: models.vae(hidden=64).decoder, (2,)),
@@ -50,9 +51,10 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
 }
 
 
-def trained_normalization(shape):
-    layer, random = nn.BatchNormalization(shape[0]), np.random.default_rng(1)
-    layer.weight[...], layer.bias[...] = random.normal(1, 0.3, shape[0]), random.normal(0, 1, shape[0])
+def trained_normalization(shape, affine=True):
+    layer, random = nn.BatchNormalization(shape[0], affine=affine), np.random.default_rng(1)
+    if affine:
+        layer.weight[...], layer.bias[...] = random.normal(1, 0.3, shape[0]), random.normal(0, 1, shape[0])
     layer.forward(random.normal(1, 2, (8, *shape)).astype(np.float32))
     return layer
 

@@ -18,8 +18,9 @@ MODELS = [("vae", {}), ("denoising", {}), ("bernoulli", {}), ("bernoulli", {"tem
           *(("aevb", {"likelihood": likelihood, "samples": 2}) for likelihood in models.CRITERIONS),
           ("conv", {"planes": (2,)}), ("conv", {"planes": (2, 3), "batch_normalization": True})]
 each_model = pytest.mark.parametrize(("name", "options"), MODELS, ids=str)
-CRITERIONS = {"BCE": nn.BCECriterion, "logits": nn.BCEWithLogitsCriterion,
-              "continuous": nn.ContinuousBernoulliCriterion, "mean": nn.GaussianNLLCriterion,
+CRITERIONS = {"MSE": nn.MSECriterion, "Abs": nn.AbsCriterion, "BCE": nn.BCECriterion,
+              "logits": nn.BCEWithLogitsCriterion, "continuous": nn.ContinuousBernoulliCriterion,
+              "mean": nn.GaussianNLLCriterion,
               "gaussian": nn.GaussianNLLCriterion}
 each_criterion = pytest.mark.parametrize("kind", CRITERIONS)
 examples = settings(max_examples=30, deadline=None, database=None,

@@ -12,7 +12,7 @@ from pytest import approx
 
 from minivae import nn
 from minivae.errors import MinivaeError, OptionError
-from minivae.optim import adam, sgd
+from minivae.optim import adam, rmsprop, sgd
 
 START = (1.0, -2.0, 0.5)
 CURVATURE = (1.0, 0.3, 4.0)
@@ -88,6 +88,16 @@ def test_adams_first_step_is_the_learning_rate_against_the_sign():
     assert x == approx([0.75, -1.75, 0.25], rel=1e-6)
 
 
+def test_rmsprop_in_numbers():
+    """g = 2, m = 0.99 · 4 + 0.01 · 4 = 4 and then again: each step is the learning rate against the sign."""
+    x, state = np.zeros(1), {"learning_rate": 0.5, "initial_mean": 4, "epsilon": 0}
+    for step in (1, 2):
+        rmsprop(lambda x: (0.0, np.full(1, 2.0)), x, state)
+        assert x.item() == approx(-0.5 * step) and state["m"].item() == approx(4) and state["t"] == step
+    with pytest.raises(OptionError, match=r"rmsprop: alpha is 1; choose .* to just below 1, such as 0\.99"):
+        rmsprop(feval, np.array(START), {"alpha": 1})
+
+
 def test_sgd_with_momentum_in_numbers():
     """Gradient 1 at every step: v = 1, 1.5, 1.75, and with dampening ½ 1, 1, 1."""
     for dampening, wanted in ((0, -4.25), (0.5, -3)):
@@ -107,7 +117,7 @@ def test_adam_keeps_its_moments_out_of_the_denormal_numbers():
     assert state["m"][0] == 0 and state["m"][1] > 9
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 @pytest.mark.parametrize(("grad", "said"), [
     (np.ones(1), r"gradient of feval is of shape \(1,\) and dtype float64, x of \(3,\)"),
     (np.ones((3, 1)), r"shape \(3, 1\)"),
@@ -122,7 +132,7 @@ def test_a_gradient_that_is_not_like_x_is_refused(optimiser, grad, said):
     assert x.tolist() == list(START) and "t" not in state
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 def test_what_is_no_vector_and_no_feval_is_refused(optimiser):
     for result in (0.0, None, np.ones(3), (1, 2, 3)):
         with pytest.raises(MinivaeError, match=r"feval\(x\) returns \(loss, gradient\), not"):
@@ -133,6 +143,7 @@ def test_what_is_no_vector_and_no_feval_is_refused(optimiser):
 
 
 @pytest.mark.parametrize(("optimiser", "name"), [
+    *((rmsprop, name) for name in ("learning_rate", "epsilon", "weight_decay", "initial_mean")),
     *((adam, name) for name in ("learning_rate", "learning_rate_decay", "epsilon", "weight_decay")),
     *((sgd, name) for name in ("learning_rate", "learning_rate_decay", "weight_decay", "momentum", "dampening"))])
 def test_options_are_numbers_from_0_of_any_kind(optimiser, name):
@@ -177,7 +188,7 @@ def test_adam_has_torch7s_epsilon_and_not_pytorchs():
     assert x.item() == approx(-torch7, rel=1e-12)
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 def test_x_changes_in_place_and_comes_with_the_loss_before_the_step(optimiser):
     x = np.array(START)
     before, _ = feval(x)
@@ -187,7 +198,7 @@ def test_x_changes_in_place_and_comes_with_the_loss_before_the_step(optimiser):
     assert feval(x)[0] < before
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 def test_feval_is_asked_once_a_step_at_x(optimiser):
     asked = []
     x = np.array(START)
@@ -197,7 +208,8 @@ def test_feval_is_asked_once_a_step_at_x(optimiser):
 
 
 @pytest.mark.parametrize(("optimiser", "options", "kept"), [
-    (adam, {}, {"t", "m", "v"}), (sgd, {}, {"t"}), (sgd, {"momentum": 0.9}, {"t", "velocity"})])
+    (adam, {}, {"t", "m", "v"}), (rmsprop, {}, {"t", "m"}), (sgd, {}, {"t"}),
+    (sgd, {"momentum": 0.9}, {"t", "velocity"})])
 def test_state_keeps_its_options_and_what_the_next_step_needs(optimiser, options, kept):
     _, state = run(optimiser, 3, options)
     assert set(state) == kept | set(options)
@@ -223,9 +235,9 @@ def test_options_may_change_between_steps():
     assert x.tolist() == before.tolist()
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 def test_float32_stays_float32(optimiser):
-    x, state = np.array(START, dtype=np.float32), {} if optimiser is adam else {"momentum": 0.9}
+    x, state = np.array(START, dtype=np.float32), {"momentum": 0.9} if optimiser is sgd else {}
     for _ in range(2):
         optimiser(lambda x: (0.0, x**3), x, state)
     arrays = [each for each in state.values() if isinstance(each, np.ndarray)]
@@ -256,7 +268,7 @@ def test_nesterov_needs_momentum_without_dampening(options):
         sgd(lambda x: pytest.fail("it is refused before anything is computed"), np.array(START), state)
 
 
-@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 def test_a_flat_vector_that_the_model_has_left_raises(optimiser):
     model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
     flat, flat_grad = model.get_parameters()

@@ -12,7 +12,7 @@ import pytest
 import minivae as mv
 from minivae import nn
 from minivae.models import aevb, bernoulli_vae, categorical_vae, conv_vae, denoising_vae, vae
-from minivae.optim import adam, sgd
+from minivae.optim import adam, rmsprop, sgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this comparison")
 F = torch.nn.functional
@@ -241,6 +241,9 @@ def gaussian_nll(mean, log_var, x):
     return -Normal(mean, torch.exp(log_var / 2)).log_prob(x).sum()
 
 
+WEIGHTS = np.array([0.5, 2, 0, 1, 3])
+
+
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize(("criterion", "prediction", "theirs"), [
     (nn.BCECriterion, (unit(1, 12, 5),), lambda p, x: F.binary_cross_entropy(p, x, reduction="sum")),
@@ -250,8 +253,12 @@ def gaussian_nll(mean, log_var, x):
      lambda a, x: -ContinuousBernoulli(logits=a, lims=(0.4999, 0.5001)).log_prob(x).sum()),
     (nn.GaussianNLLCriterion, (normal(1, 12, 5),), lambda mean, x: gaussian_nll(mean, torch.zeros_like(mean), x)),
     (nn.GaussianNLLCriterion, (normal(1, 12, 5), normal(2, 12, 5)), gaussian_nll),
-], ids=["BCE", "BCEWithLogits", "ContinuousBernoulli",
-        "GaussianNLL of a mean", "GaussianNLL of mean and log_var"])
+    (lambda samples: nn.BCECriterion(samples=samples, weights=WEIGHTS), (unit(1, 12, 5),),
+     lambda p, x: F.binary_cross_entropy(p, x, tensor(WEIGHTS), reduction="sum")),
+    (nn.MSECriterion, (normal(1, 12, 5),), lambda y, x: F.mse_loss(y, x, reduction="sum")),
+    (nn.AbsCriterion, (normal(1, 12, 5),), lambda y, x: F.l1_loss(y, x, reduction="sum")),
+], ids=["BCE", "BCEWithLogits", "ContinuousBernoulli", "GaussianNLL of a mean", "GaussianNLL of mean and log_var",
+        "BCE with weights", "MSE", "Abs"])
 def test_criterion(criterion, prediction, theirs, samples):
     mine, x = criterion(samples=samples).double(), unit(3, 12 // samples, 5)
     given = prediction if len(prediction) > 1 else prediction[0]
@@ -341,3 +348,18 @@ def test_ten_steps_of_sgd(options):
         (tensor(curvature) * w**4 / 4).sum().backward()
         theirs.step()
     assert disagreements({"x": (x, w)}) == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"alpha": 0.8, "epsilon": 0.1}], ids=str)
+def test_ten_steps_of_rmsprop(options):
+    x, curvature = normal(1, 6), np.arange(1.0, 7.0)
+    w = tensor(x, requires_grad=True)
+    names = {"epsilon": "eps"}
+    theirs = torch.optim.RMSprop([w], lr=0.05, **{names.get(key, key): value for key, value in options.items()})
+    state = {"learning_rate": 0.05, **options}
+    for _ in range(10):
+        rmsprop(lambda x: (0.0, curvature * x**3), x, state)
+        theirs.zero_grad()
+        (tensor(curvature) * w**4 / 4).sum().backward()
+        theirs.step()
+    assert disagreements({"x": (x, w), "m": (state["m"], theirs.state[w]["square_avg"])}) == {}

@@ -78,11 +78,13 @@ def test_up_sampling(scale):
     assert compare(nn.SpatialUpSamplingNearest(scale), lambda x: F.interpolate(x, scale_factor=scale), x) == {}
 
 
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 3, 5), (2, 4), (1, 4, 2, 1)], ids=str)
-def test_batch_normalization_and_its_statistics(shape):
-    layer, module = nn.BatchNormalization(4).double(), torch.nn.BatchNorm1d(4).double()
-    module = torch.nn.BatchNorm2d(4).double() if len(shape) == 4 else module
-    for name in ("weight", "bias"):
+def test_batch_normalization_and_its_statistics(shape, affine):
+    kind = torch.nn.BatchNorm2d if len(shape) == 4 else torch.nn.BatchNorm1d
+    layer, module = nn.BatchNormalization(4, affine=affine).double(), kind(4, affine=affine).double()
+    names = ("weight", "bias") if affine else ()
+    for name in names:
         getattr(layer, name)[...] = normal(len(name), 4)
         getattr(module, name).data = tensor(getattr(layer, name))
     for step in range(5):  # the statistics follow three batches, then are used
@@ -96,5 +98,5 @@ def test_batch_normalization_and_its_statistics(shape):
         pairs["output"][1].backward(tensor(grad_output))
         pairs["gradient by the input"] = layer.backward(x, grad_output), inputs.grad
         pairs |= {name: (getattr(layer, name), getattr(module, name)) for name in ("running_mean", "running_var")}
-        pairs |= {name: (getattr(layer, f"grad_{name}"), getattr(module, name).grad) for name in ("weight", "bias")}
+        pairs |= {name: (getattr(layer, f"grad_{name}"), getattr(module, name).grad) for name in names}
         assert disagreements(pairs) == {}, step

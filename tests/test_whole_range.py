@@ -51,6 +51,12 @@ def coins(a, prior):
     return sigma(a) * (log_sigma(a) - prior.ln()) + sigma(-a) * (log_sigma(-a) - (1 - prior).ln())
 
 
+def continuous(a, x):
+    """A(a) − a x of a continuous Bernoulli, in two terms"""
+    t = abs(a)
+    return t * abs(x - (a > 0)), ((1 - exp(-t)) / t).ln() if t else Decimal(0)
+
+
 @dataclass
 class Row:
     """A formula, the numbers or lists of them that it is called with, and what it is: the terms of each result."""
@@ -76,10 +82,18 @@ ROWS = {
                lambda p, x: (-x * cut(p), -(1 - x) * cut(1 - p))),
     "BCE's slope": Row(nn.bce_criterion._derivative, (PROBABILITIES, PROBABILITIES, 1.0),
                        lambda p, x, _: ((1 - x) / max(1 - p, TINY), -x / max(p, TINY))),
+    "squared error": Row(nn.mse_criterion._loss, (NUMBERS, FEW), lambda y, x: (y - x) ** 2),
+    "absolute error": Row(nn.abs_criterion._loss, (NUMBERS, FEW), lambda y, x: abs(y - x)),
+    "its sign": Row(nn.abs_criterion._derivative, (NUMBERS, FEW, 0.5, -0.5),
+                    lambda y, x, *_: Decimal(0) if y == x else Decimal("0.5").copy_sign(y - x)),
     "BCE of logits": Row(nn.bce_with_logits_criterion._loss, (NUMBERS, PROBABILITIES),
                          lambda a, x: -x * log_sigma(a) - (1 - x) * log_sigma(-a), off=2e-28),
     "its slope": Row(nn.bce_with_logits_criterion._derivative, (NUMBERS, PROBABILITIES, 1.0, 0.5),
                      lambda a, x, *_: sigma(a) - x, off=1e-7),
+    "continuous Bernoulli": Row(nn.continuous_bernoulli_criterion._loss, (NUMBERS, PROBABILITIES), continuous,
+                                off=2e-7),
+    "slope of it": Row(nn.continuous_bernoulli_criterion._derivative, (NUMBERS, PROBABILITIES, 1.0),
+                       lambda a, x, _: ((1 / (1 - exp(-a)) - 1 / a if a else ONE / 2), -x), off=2e-7),
     "squares": Row(nn.gaussian_nll_criterion._squares, (NUMBERS, FEW), lambda mean, x: (x - mean) ** 2),
     "weighted squares": Row(nn.gaussian_nll_criterion.weighted_squares, (FEW, NUMBERS, (0.0, 1e-30, 0.5, -90.0)),
                             lambda mean, v, x: (v, (x - mean) ** 2 * exp(-v))),
@@ -119,7 +133,8 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "hard_bits._harden", "gaussian_nll_criterion._identity_derivative", "categorical_kl._same",
     "categorical_kl._log_mean", "categorical_kl._divergence", "categorical_kl._derivative",
     "gumbel_softmax_sampler._share", "gumbel_softmax_sampler._derivative",
-    "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
+    "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
+    "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
     "training._not_finite",
 }
 

@@ -43,3 +43,5 @@ from minivae.nn.bce_criterion import BCECriterion
 from minivae.nn.bce_with_logits_criterion import BCEWithLogitsCriterion
 from minivae.nn.continuous_bernoulli_criterion import ContinuousBernoulliCriterion
 from minivae.nn.gaussian_nll_criterion import GaussianNLLCriterion
+from minivae.nn.mse_criterion import MSECriterion
+from minivae.nn.abs_criterion import AbsCriterion

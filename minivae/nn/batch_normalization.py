@@ -19,6 +19,8 @@ class BatchNormalization(Module):
         ∂L/∂w += scale Σ G x̂        ∂L/∂b += scale Σ G
         ∂L/∂x = w / √(σ² + ε) · (G − mean G − x̂ mean(G x̂))        in evaluation mode  w / √(σ² + ε) · G
 
+    With `affine=False` there are no w and b, and y = x̂.
+
     One class serves both of Torch7's: a feature is a column, or a plane.  w starts at 1, as in PyTorch; in Torch7 it is
     drawn from [0, 1).  ε keeps a feature that is constant in a batch finite.  A batch of one row raises, and of one
     image the H·W numbers are taken, as in PyTorch; Torch7 takes the running statistics for both without a word.
@@ -30,7 +32,7 @@ class BatchNormalization(Module):
     statistic_names = ("running_mean", "running_var")
     spare_output = True
 
-    def __init__(self, features, epsilon=1e-5, momentum=0.1):
+    def __init__(self, features, epsilon=1e-5, momentum=0.1, affine=True):
         super().__init__()
         self.features = whole_number("BatchNormalization", "features", features)
         self.epsilon = real_number("BatchNormalization", "epsilon", epsilon,
@@ -39,14 +41,17 @@ class BatchNormalization(Module):
                                     "is a share from 0 to 1, such as 0.1", least=0, most=1)
         self.count = 0  # M of the last forward; 0 where μ and σ² were constants
         for name in self.parameter_names:
-            self.new_parameter(name, (self.features,))
+            setattr(self, name, None)
+            if affine:
+                self.new_parameter(name, (self.features,))
         for name in self.statistic_names:
             setattr(self, name, backend.empty((self.features,), self.dtype, self.backend))
         self.reset()
 
     def reset(self):
         for array, value in ((self.weight, 1), (self.bias, 0), (self.running_mean, 0), (self.running_var, 1)):
-            array.fill(value)
+            if array is not None:
+                array.fill(value)
 
     def update_output(self, input):
         spatial = getattr(input, "ndim", 2) > 2
@@ -66,15 +71,20 @@ class BatchNormalization(Module):
         inverse = backend.elementwise(_inverse_std, var, self.epsilon, out=self.buffer("inverse", var.shape))
         normalized *= self._wide(inverse)  # x̂
         self.output = self.buffer("output", input.shape)
-        backend.elementwise(_affine, normalized, self._wide(self.weight), self._wide(self.bias), out=self.output)
+        if self.weight is None:
+            self.output[...] = normalized
+        else:
+            backend.elementwise(_affine, normalized, self._wide(self.weight), self._wide(self.bias), out=self.output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         normalized, inverse = self.buffers["normalized"], self.buffers["inverse"]
         self.grad_input = self.buffer("grad_input", input.shape)
-        slope = self.buffer("slope", self.weight.shape)
-        self.xp.multiply(self.weight, inverse, out=slope)  # w / √(σ² + ε)
+        slope = inverse
+        if self.weight is not None:
+            slope = self.buffer("slope", self.weight.shape)
+            self.xp.multiply(self.weight, inverse, out=slope)  # w / √(σ² + ε)
         if not self.count:
             self.xp.multiply(grad_output, self._wide(slope), out=self.grad_input)
             return self.grad_input
@@ -86,6 +96,8 @@ class BatchNormalization(Module):
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self.expect_grad_output(grad_output)
+        if self.weight is None:
+            return
         for grad, terms in ((self.grad_weight, self._product(grad_output, self.buffers["normalized"])),
                             (self.grad_bias, grad_output)):
             row = self._sum("row", terms)  # Σ G x̂, Σ G
@@ -114,7 +126,7 @@ class BatchNormalization(Module):
         backend.elementwise(_follow, self.running_var, var, 1 - share, share * unbiased)
 
     def extra_repr(self):
-        return str(self.features)
+        return f"{self.features}" + (", affine=False" if self.weight is None else "")
 
 
 def _inverse_std(xp, var, epsilon):

@@ -1,5 +1,7 @@
 """The contract of every criterion (torch/nn Criterion)."""
 
+import copy
+
 from minivae import backend
 from minivae.errors import ShapeError, TargetError, whole_number
 from minivae.nn import checks
@@ -46,7 +48,7 @@ class Criterion(ArrayOwner):
         raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
 
     def rows(self, input, target):
-        """−log p of every row of the prediction, in nats, not averaged over draws: a new array (N·L,)."""
+        """The loss of every row of the prediction, −log p in nats, not averaged over draws: a new array (N·L,)."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
 
     # -- what criterions use ----------------------------------------------------------------------
@@ -90,12 +92,19 @@ class Criterion(ArrayOwner):
         self.dtype = backend.FLOATS["float64"]
         return self.clear_state()
 
+    def clone(self):
+        """A deep copy."""
+        return copy.deepcopy(self)
+
     def clear_state(self):
         """Drop every buffer."""
         self.output = self.grad_input = None
         self.buffers.clear()
         return self
 
+    def options(self):
+        """What is not the default, as `repr` shows it."""
+        return [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
+
     def __repr__(self):
-        options = [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
-        return f"nn.{type(self).__name__}" + (f"({', '.join(options)})" if options else "")
+        return f"nn.{type(self).__name__}" + (f"({', '.join(self.options())})" if self.options() else "")

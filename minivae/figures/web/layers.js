@@ -115,12 +115,13 @@ function upSampling({ scale }, x) {
   return { shape: [planes, rows, columns], data: y };
 }
 
-// y = w (x − mean) / √(variance + ε) + b  for each plane, with the mean and variance that training left.
+// y = w (x − mean) / √(variance + ε) + b  for each plane, with the mean and variance that training left; or no w and b.
 function normalization({ weight, bias, mean, variance, epsilon }, x) {
   const size = x.data.length / mean.data.length;
   const data = x.data.map((a, k) => {
     const i = Math.floor(k / size);
-    return (a - mean.data[i]) / Math.sqrt(variance.data[i] + epsilon) * weight.data[i] + bias.data[i];
+    const normalized = (a - mean.data[i]) / Math.sqrt(variance.data[i] + epsilon);
+    return weight ? normalized * weight.data[i] + bias.data[i] : normalized;
   });
   return { shape: x.shape, data };
 }
