@@ -226,7 +226,7 @@ def test_add_product(has_gemm, dtype, monkeypatch):
             backend.add_product(total, left(a), right(b), spare)
         np.testing.assert_allclose(total, 1.5 + 2 * (a @ b), rtol=1e-6)
         assert np.array_equal(a, kept[0]) and np.array_equal(b, kept[1])
-    assert len(spared) == (40 if has_gemm else 72)  # those of the third layout in any case
+    assert len(spared) == (20 if has_gemm else 72)  # BLAS does not take every second number of a row
 
 
 def test_add_product_takes_nan_no_elements_and_nothing_read_only():
@@ -294,11 +294,13 @@ def test_sums_are_added_in_the_order_of_the_blocks_not_of_the_threads(four_worke
 
 def test_error_in_a_worker_reaches_the_caller(four_workers):
     workers.set_count(4)
-    x = np.zeros(10000)
+    x, failed = np.zeros(10000), threading.Event()
 
     def fails(xp, x):
         if threading.current_thread().name.startswith("minivae"):
+            failed.set()
             raise ArithmeticError("in a worker")
+        failed.wait(30)  # else this thread may do all the blocks before a worker is awake
         return x
 
     with pytest.raises(ArithmeticError, match="in a worker"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minivae import backend, models
-from minivae.backend import blocks, c_loops, workers
+from minivae.backend import blocks, c_loops, products, workers
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
@@ -45,16 +45,19 @@ def shared(monkeypatch, request):
     for module in (blocks, c_loops):
         monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
+    monkeypatch.setattr(products, "PART", 5e5)
+    products._cuts.cache_clear()
     monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
     monkeypatch.setattr(c_loops, "SMALL", 10**9 if request.param == "NumPy" else c_loops.SMALL)
     c_loops._loop.cache_clear()  # a loop keeps how it is shared out
     kept, run, calls = workers.count(), workers.run, []
     workers.set_count(4)
-    workers.run = lambda task, blocks: (calls.append(blocks), run(task, blocks))
+    workers.run = lambda task, parts: (min(parts, workers.count()) > 1 and calls.append(parts), run(task, parts))
     x = np.ones(2 * blocks.PARALLEL, np.float32)
     backend.elementwise(lambda xp, x: x + 1, x, out=x)
     yield calls
-    c_loops._loop.cache_clear()
+    for cached in (c_loops._loop, products._cuts):
+        cached.cache_clear()
     workers.run = run
     workers.set_count(kept)
 

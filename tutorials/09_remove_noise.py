@@ -8,8 +8,6 @@
 # %%
 import os
 
-# small matrices: one thread is as fast, and calmer on a busy machine; NumPy reads this as it loads
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import minivae as mv

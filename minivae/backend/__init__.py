@@ -4,7 +4,6 @@ Every layer takes its library as `self.xp` and is otherwise the same on NumPy an
 differ, the difference is in here, beside its reason.
 """
 
-from minivae.backend import workers  # first, because it prepares the environment that NumPy reads when it loads
 from minivae.backend.selection import (
     FLOATS, NAMES, available, current, default_dtype, from_numpy, array_library, name_of, require,
     set_default_dtype, to_floats, to_numpy, use,
@@ -18,4 +17,4 @@ from minivae.backend.elementwise import elementwise, row_totals, total
 from minivae.backend.gathering import gather
 from minivae.backend.ranges import outside
 from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
-from minivae.backend.products import add_product
+from minivae.backend.products import add_product, matmul

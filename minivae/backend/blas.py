@@ -1,7 +1,7 @@
-"""The matrix product that adds to what is there, C ← A B + C, of the OpenBLAS that NumPy's wheels bring along.
+"""The BLAS library that NumPy multiplies matrices with: its threads, and the product that adds to what is there.
 
-Every BLAS has it, and NumPy's matmul does not give it away.  With it the gradient of a weight is read and written once;
-without it the product is written to an array of its own, read again and added.
+Every BLAS has that product, C ← A B + C, and NumPy's matmul does not give it away.  With it the gradient of a weight is
+read and written once; without it the product is written to an array of its own, read again and added.
 """
 
 import ctypes
@@ -16,26 +16,53 @@ ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # cblas.h
 FUNCTIONS = {np.dtype("float32"): ("scipy_cblas_sgemm64_", ctypes.c_float),
              np.dtype("float64"): ("scipy_cblas_dgemm64_", ctypes.c_double)}
 SIZE = ctypes.c_int64
+THREADS = (  # the functions that get and set their number, of NumPy's wheels, of OpenBLAS elsewhere, and of MKL
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"))
+
+
+@functools.cache
+def one_thread():
+    """Have BLAS compute on the thread that calls it, from now on, for everyone in this process.
+
+    Returns how many threads it had; None where that cannot be set: then BLAS goes on as it was.
+    """
+    for get, set in THREADS:
+        for library in _libraries():
+            if hasattr(library, get) and hasattr(library, set):
+                threads = getattr(library, get)()
+                getattr(library, set)(1)
+                return threads
+    return None
+
+
+def adds(total, a, b):
+    """Whether `add_product` can take these matrices, and so any rows or columns of them."""
+    layouts = [_layout(matrix) for matrix in (total, a, b)]
+    return (total.dtype == a.dtype == b.dtype and _gemm(total.dtype) is not None and None not in layouts
+            and layouts[0][0] == AS_IT_IS and total.flags.writeable
+            and total.shape == (len(a), b.shape[1]) and len(b) == a.shape[1])
 
 
 def add_product(total, a, b):
-    """total += a b, for matrices on the host.  Returns False, and has done nothing, where it is not for this BLAS."""
-    (rows, inner), columns = a.shape, b.shape[-1]
-    gemm = _gemm(total.dtype) if total.dtype == a.dtype == b.dtype else None
-    left, right = _layout(a), _layout(b)
-    if gemm is None or left is None or right is None or not (total.flags.c_contiguous and total.flags.behaved):
-        return False
-    if total.shape != (rows, columns) or b.shape != (inner, columns):
-        return False
-    gemm(ROW_MAJOR, left, right, rows, columns, inner, 1, address(a), inner if left == AS_IT_IS else rows,
-         address(b), columns if right == AS_IT_IS else inner, 1, address(total), columns)
-    return True
+    """total += a b, for matrices on the host that it `adds`."""
+    (left, a_step), (right, b_step), (_, step) = map(_layout, (a, b, total))
+    _gemm(total.dtype)(ROW_MAJOR, left, right, *total.shape, len(b), 1, address(a), a_step, address(b), b_step, 1,
+                       address(total), step)
 
 
 def _layout(matrix):
-    if matrix.size == 0 or not matrix.flags.aligned:
+    """(as it is or transposed, elements from one row or column to the next), or None: BLAS cannot take it."""
+    if matrix.size == 0 or matrix.ndim != 2 or not matrix.flags.aligned:
         return None
-    return AS_IT_IS if matrix.flags.c_contiguous else TRANSPOSED if matrix.flags.f_contiguous else None
+    for flag, (length, across), (step, along) in ((AS_IT_IS, matrix.shape, matrix.strides),
+                                                  (TRANSPOSED, matrix.shape[::-1], matrix.strides[::-1])):
+        if (along == matrix.itemsize or across == 1) and (length == 1 or step >= across * matrix.itemsize):
+            return flag, across if length == 1 else step // matrix.itemsize
+    return None
 
 
 @functools.cache
@@ -44,14 +71,24 @@ def _gemm(dtype):
     if dtype not in FUNCTIONS:
         return None
     name, number = FUNCTIONS[dtype]
-    package, pattern = Path(np.__file__).parent, "libscipy_openblas64_*"
-    for path in (*package.with_name("numpy.libs").glob(pattern), *(package / ".dylibs").glob(pattern)):
-        try:
-            gemm = getattr(ctypes.CDLL(str(path)), name)  # NumPy has loaded it before
-        except (OSError, AttributeError):
-            continue
-        matrix = ctypes.c_void_p, SIZE
-        gemm.argtypes = (*[ctypes.c_int] * 3, *[SIZE] * 3, number, *matrix, *matrix, number, *matrix)
-        gemm.restype = None
-        return gemm
+    for library in _libraries():
+        if hasattr(library, name):
+            gemm, matrix = getattr(library, name), (ctypes.c_void_p, SIZE)
+            gemm.argtypes = (*[ctypes.c_int] * 3, *[SIZE] * 3, number, *matrix, *matrix, number, *matrix)
+            gemm.restype = None
+            return gemm
     return None
+
+
+@functools.cache
+def _libraries():
+    """Libraries that NumPy has loaded: the BLAS of its wheel, and the module that calls a BLAS, which finds the
+    functions of whatever it is linked to."""
+    package, pattern, found = Path(np.__file__).parent, "libscipy_openblas*", []
+    for path in (*package.with_name("numpy.libs").glob(pattern), *(package / ".dylibs").glob(pattern),
+                 np._core._multiarray_umath.__file__):
+        try:
+            found.append(ctypes.CDLL(str(path)))
+        except OSError:
+            continue
+    return found

@@ -27,25 +27,25 @@ def in_blocks(work, outs, arguments):
 
     outs, arguments = [flat(a) for a in outs], [flat(a) for a in arguments]
 
-    def span(first, last):
-        for part in range(first, last):
-            rows_of = slice(part * step, min((part + 1) * step, rows))
+    def compute(part):
+        rows_of = slice(part * step, min((part + 1) * step, rows))
 
-            def block(a, rows_of=rows_of):
-                sliced = isinstance(a, np.ndarray) and a.ndim == cut and a.shape[0] == rows
-                return a[rows_of] if sliced else a
+        def block(a):
+            sliced = isinstance(a, np.ndarray) and a.ndim == cut and a.shape[0] == rows
+            return a[rows_of] if sliced else a
 
-            work(part, [block(a) for a in outs], [block(a) for a in arguments])
+        work(part, [block(a) for a in outs], [block(a) for a in arguments])
 
-    share(span, -(-rows // step), size)
+    share(compute, -(-rows // step), size)
 
 
-def share(span, blocks, size):
-    """Call span(first, last) for all blocks, over the worker threads where that pays."""
-    if size >= PARALLEL and workers.count() > 1:
-        workers.run(span, blocks)
+def share(compute, blocks, size):
+    """Call compute(part) for all blocks, over the worker threads where that pays."""
+    if size >= PARALLEL:
+        workers.run(compute, blocks)
     else:
-        span(0, blocks)
+        for part in range(blocks):
+            compute(part)
 
 
 def _cut(arrays, shape, size):

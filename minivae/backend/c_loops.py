@@ -80,18 +80,14 @@ class Loop:
         numbers = self.numbers(*[0 if isinstance(each, np.ndarray) else each for each in operands])
         length, sums = self.lengths[self.cut], [0.0] * self.parts
 
-        def span(first, last):
-            for part in range(first, last):
-                low, high = length * part // self.parts, length * (part + 1) // self.parts
-                lengths = (ctypes.c_ssize_t * AXES)(*self.lengths)
-                lengths[self.cut] = high - low
-                pointers = self.pointers(*[start + low * each for start, each in zip(starts, self.bytes)])
-                sums[part] = self.function(lengths, pointers, self.strides, numbers)
+        def compute(part):
+            low, high = length * part // self.parts, length * (part + 1) // self.parts
+            lengths = (ctypes.c_ssize_t * AXES)(*self.lengths)
+            lengths[self.cut] = high - low
+            pointers = self.pointers(*[start + low * each for start, each in zip(starts, self.bytes)])
+            sums[part] = self.function(lengths, pointers, self.strides, numbers)
 
-        if self.parts > 1 and workers.count() > 1:
-            workers.run(span, self.parts)
-        else:
-            span(0, self.parts)
+        workers.run(compute, self.parts)
         return sum(sums)
 
 

@@ -78,11 +78,10 @@ def row_totals(formula, *arguments):
         return sums
     step = max(1, blocks.BLOCK * len(first) // max(1, first.size))
 
-    def span(start, stop):
-        for part in range(start, stop):
-            rows = slice(part * step, (part + 1) * step)
-            values = formula(np, *(a[rows] if isinstance(a, np.ndarray) else a for a in arguments))
-            np.sum(values, axis=-1, out=sums[rows])
+    def compute(part):
+        rows = slice(part * step, (part + 1) * step)
+        values = formula(np, *(a[rows] if isinstance(a, np.ndarray) else a for a in arguments))
+        np.sum(values, axis=-1, out=sums[rows])
 
-    blocks.share(span, -(-len(first) // step), first.size)
+    blocks.share(compute, -(-len(first) // step), first.size)
     return sums

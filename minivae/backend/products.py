@@ -1,19 +1,72 @@
-"""Matrix products that are added to what is there: how the gradients of weights accumulate."""
+"""Matrix products, large ones in parts that the worker threads share.
+
+Parts are cut alike for any number of threads, and each is computed by one: so their number changes no bit.
+"""
+
+import functools
+from itertools import pairwise
+from math import log2, prod
 
 import numpy as np
 
-from minivae.backend import blas
+from minivae.backend import blas, workers
 from minivae.backend.elementwise import elementwise
 from minivae.backend.selection import array_library, name_of
 
+PART = 8e6  # multiplications and additions of a part, at least: some 0.1 ms, several times what waking a thread costs
+WIDTH = 96  # rows or columns of a part, at least: each part reads all of the other matrix
+MULTIPLE = 16  # of rows or columns: a cache line of float32, so that two threads write to none together
+MOST = 8  # parts
+
+
+def matmul(a, b, out):
+    """out = a b, for matrices or stacks of them."""
+    if isinstance(out, np.ndarray):
+        _share(_multiply, out, a, b)
+    else:
+        array_library(name_of(out)).matmul(a, b, out=out)
+
 
 def add_product(total, a, b, spare):
-    """total += a b.  `spare()` gives an array of the same shape to work in, where one is needed."""
-    if isinstance(total, np.ndarray) and blas.add_product(total, a, b):
+    """total += a b, for matrices.  `spare()` gives an array of the same shape to work in, where one is needed."""
+    if isinstance(total, np.ndarray) and blas.adds(total, a, b):
+        _share(blas.add_product, total, a, b)
         return
     product = spare()
-    array_library(name_of(total)).matmul(a, b, out=product)
+    matmul(a, b, product)
     elementwise(_add, total, product)
+
+
+def _share(multiply, out, a, b):
+    """Call multiply(out, a, b) for parts that together are all of out."""
+    cuts = _cuts(out.shape, a.shape[-1])
+    if blas.one_thread() is None or len(cuts) == 1:
+        multiply(out, a, b)
+    else:
+        workers.run(lambda part: multiply(*_part(cuts[part], out, a, b)), len(cuts))
+
+
+@functools.lru_cache(maxsize=1024)
+def _cuts(shape, inner):
+    """The slices of the parts of a product with a result of this shape: of a stack, or of the longer side."""
+    *stack, rows, columns = shape
+    length = stack[0] if stack else max(rows, columns)
+    most = min(MOST, 2 * prod(shape) * inner / PART, length if stack else length / WIDTH)
+    parts = 2 ** int(log2(max(1, most)))
+    bounds = [length * part // parts for part in range(parts + 1)]
+    if not stack:
+        bounds[1:-1] = [bound // MULTIPLE * MULTIPLE for bound in bounds[1:-1]]
+    return [slice(*pair) for pair in pairwise(bounds)]
+
+
+def _part(cut, out, a, b):
+    if out.ndim > 2:
+        return [matrix[cut] if matrix.ndim == out.ndim else matrix for matrix in (out, a, b)]
+    return (out[cut], a[cut], b) if out.shape[0] >= out.shape[1] else (out[:, cut], a, b[:, cut])
+
+
+def _multiply(out, a, b):
+    np.matmul(a, b, out=out)
 
 
 def _add(xp, total, x):

@@ -41,7 +41,7 @@ class Linear(Module):
     def update_output(self, input):
         self.expect("input", input, ("N", self.n_in))
         self.output = self.buffer("output", (len(input), self.n_out))
-        self.xp.matmul(input, self.weight.T, out=self.output)  # x Wᵀ
+        backend.matmul(input, self.weight.T, out=self.output)  # x Wᵀ
         if self.bias is not None:
             self.output += self.bias  # + b
         return self.output
@@ -49,7 +49,7 @@ class Linear(Module):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        self.xp.matmul(grad_output, self.weight, out=self.grad_input)  # G W
+        backend.matmul(grad_output, self.weight, out=self.grad_input)  # G W
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):

@@ -85,7 +85,7 @@ class SpatialConvolution(Windowed):
         for part in parts:
             columns = self._columns("columns", seen, part, filled=len(parts) == 1)
             products = self.buffer("products", (len(columns), *columns.shape[1:2], self.planes_out))
-            self.xp.matmul(columns, grads[part].transpose(0, 2, 1), out=products)  # (G Xᵀ)ᵀ of each row
+            backend.matmul(columns, grads[part].transpose(0, 2, 1), out=products)  # (G Xᵀ)ᵀ of each row
             total = self.buffer("total", products.shape[1:], batch=False)
             self.xp.sum(products, axis=0, out=total)
             self.grad_weight += total.T.reshape(self.weight.shape)
@@ -97,7 +97,7 @@ class SpatialConvolution(Windowed):
         """out (H′, O, W′, N) = weight · columns of the windows `seen`, row by row."""
         matrix, rows = weight.reshape(len(weight), -1), out.reshape((*out.shape[:2], -1))
         for part in self._parts(seen):
-            self.xp.matmul(matrix, self._columns(name, seen, part), out=rows[part])
+            backend.matmul(matrix, self._columns(name, seen, part), out=rows[part])
 
     def _columns(self, name, seen, part, filled=False):
         """The matrices (rows, C·kh·kw, W′·N) of the windows in some rows; `filled`: the buffer holds them already."""

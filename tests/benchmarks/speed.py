@@ -127,8 +127,6 @@ def compare(workload, peers, args):
 def measure(peer, workload, device, batch):
     """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
     started = time.perf_counter()
-    if peer in ("minivae", "plain"):
-        import minivae  # noqa: F401  before NumPy, as its command does: then OpenBLAS's idle threads do not spin
     import peers
 
     work = WORKLOADS[workload]

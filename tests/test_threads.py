@@ -1,0 +1,181 @@
+"""How many threads there are, and that they give way to other programs."""
+
+import os
+import subprocess
+import sys
+import threading
+import types
+from queue import SimpleQueue
+
+import numpy as np
+import pytest
+
+from minivae import backend
+from minivae.backend import blas, products, threads, workers
+from minivae.errors import OptionError
+
+
+@pytest.mark.parametrize(("asked", "cores", "quota", "given", "wanted"), [
+    (None, 2, None, 2, 2), (None, 1, None, 1, 1), (None, 4, None, None, 4), (None, 64, None, 64, threads.MOST),
+    (None, 8, 2.0, 8, 2), (None, 8, 1.5, 8, 2), (None, 8, 0.1, 8, 1), (None, 2, 16.0, 2, 2),  # a container's limit
+    (None, 8, None, 1, 1), (None, 8, None, 3, 3), (None, 2, None, 64, 2),  # OPENBLAS_NUM_THREADS
+    ("3", 2, 1.0, 1, 3), ("1", 8, None, 8, 1), ("40", 2, None, 2, 40), ("", 2, None, 2, 2)])
+def test_choice(asked, cores, quota, given, wanted):
+    number, reason = threads.choose(asked, cores, quota, given)
+    assert number == wanted and reason
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", " "])
+def test_a_number_of_threads_that_is_none(asked):
+    with pytest.raises(OptionError, match="whole number from 1"):
+        threads.choose(asked, 2, None, 2)
+
+
+@pytest.mark.parametrize(("groups", "files", "wanted"), [
+    ("0::/\n", {"cpu.max": "150000 100000"}, 1.5), ("0::/\n", {"cpu.max": "max 100000"}, None), ("0::/\n", {}, None),
+    ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "200000 100000"}, 2.0),  # the limit of one further out
+    ("0::/a/b\n", {"a/b/cpu.max": "50000 100000", "a/cpu.max": "200000 100000"}, 0.5),
+    ("4:memory:/x\n3:cpu,cpuacct:/x\n", {"cpu,cpuacct/x/cpu.cfs_quota_us": "300000\n",
+                                         "cpu,cpuacct/x/cpu.cfs_period_us": "100000\n"}, 3.0),
+    ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+    ("", {}, None), (None, {}, None), ("nonsense", {}, None), ("0::/\n", {"cpu.max": "1 0"}, None),
+    ("0::/\n", {"cpu.max": "?"}, None)])
+def test_quota_of_control_groups(tmp_path, groups, files, wanted):
+    proc = tmp_path / "cgroup"
+    if groups is not None:
+        proc.write_text(groups)
+    for name, content in files.items():
+        file = tmp_path / "fs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    assert threads.quota(proc, tmp_path / "fs") == wanted
+
+
+def asked_of(code, **environment):
+    """What a new process prints that runs this code, its environment without any word on threads but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_THREADS")}
+    done = subprocess.run([sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("first", ["numpy", "minivae"])
+@pytest.mark.parametrize(("environment", "wanted"), [
+    ({}, None), ({"OPENBLAS_NUM_THREADS": "1"}, 1), ({"MINIVAE_THREADS": "3"}, 3),
+    ({"OPENBLAS_NUM_THREADS": "1", "MINIVAE_THREADS": "3"}, 3)])
+def test_whichever_was_imported_first(first, environment, wanted):
+    """BLAS computes on one thread and the workers are as many, and the environment is left alone."""
+    if blas.one_thread() is None:
+        pytest.skip("the threads of this NumPy's BLAS cannot be set")
+    code = f"import os; before = dict(os.environ); import {first}; import minivae, numpy as np; " \
+           "from minivae.backend import blas, threads, workers; a = np.ones((200, 200)); " \
+           "minivae.backend.matmul(a, a, a.copy()); same = before == dict(os.environ); " \
+           "print(workers.count(), threads.chosen()[0], same); blas.one_thread.cache_clear(); print(blas.one_thread())"
+    number, chosen, left_alone, in_blas = asked_of(code, **environment)
+    assert (number, left_alone, in_blas) == (chosen, "True", "1")
+    assert wanted is None or int(number) == wanted
+
+
+def test_functions_of_a_blas(monkeypatch):
+    """Those of the first name that a library has; none: BLAS is left as it is, and no product is cut."""
+    def library(*names):
+        return types.SimpleNamespace(**{name: (lambda name=name: 7) if "et_num" in name and "_get_" in name else
+                                        lambda number, name=name: called.append((name, number)) for name in names})
+    called = []
+    try:
+        for found, wanted in (([library("sgemm_")], None),
+                              ([library("other"), library("openblas_get_num_threads", "openblas_set_num_threads")], 7)):
+            blas.one_thread.cache_clear()
+            monkeypatch.setattr(blas, "_libraries", lambda found=found: found)
+            assert blas.one_thread() == wanted
+        assert called == [("openblas_set_num_threads", 1)]
+    finally:
+        blas.one_thread.cache_clear()
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    if blas.one_thread() is None:
+        pytest.skip("the threads of this NumPy's BLAS cannot be set")
+    monkeypatch.setattr(products, "PART", 1e4)
+    products._cuts.cache_clear()
+    kept = workers.count()
+    yield
+    workers.set_count(kept)
+    products._cuts.cache_clear()
+
+
+@pytest.mark.parametrize(("a", "b"), [((300, 70), (70, 200)), ((200, 70), (70, 300)), ((193, 70), (70, 193)),
+                                      ((5, 40), (40, 2000)), ((1, 500), (500, 1000)), ((1000, 500), (500, 1)),
+                                      ((9, 30, 20), (9, 20, 40)), ((30, 20), (9, 20, 40))])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_the_same_for_any_number_of_threads(small_parts, a, b, order, dtype):
+    random = np.random.default_rng(0)
+    a, b = (np.asarray(random.standard_normal(shape), dtype, order=order) for shape in (a, b))
+    exact = np.matmul(a.astype(np.longdouble), b.astype(np.longdouble))
+    # |computed − exact| ≤ n ε |a||b| for each element, n products long (Higham 2002, equation 3.5)
+    bound = a.shape[-1] * np.finfo(dtype).eps * np.matmul(np.abs(a), np.abs(b))
+    assert len(products._cuts(exact.shape, a.shape[-1])) > 1
+    found = set()
+    for number in (1, 2, 4):
+        workers.set_count(number)
+        out, total = (np.full(exact.shape, fill, dtype, order=order) for fill in (np.nan, 1))
+        backend.matmul(a, b, out)
+        assert (np.abs(out - exact) <= bound).all()
+        if out.ndim == 2:
+            backend.add_product(total, a, b, lambda: np.empty(exact.shape, dtype))
+            assert (np.abs(total - exact - 1) <= bound + np.finfo(dtype).eps * (1 + np.abs(exact))).all()
+        found.add((out.tobytes(), total.tobytes()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("inner", [0, 1])
+def test_products_of_nothing(small_parts, inner):
+    out = np.ones((400, 0)), np.ones((400, 300))
+    for each in out:
+        backend.matmul(np.ones((400, inner)), np.ones((inner, each.shape[1])), each)
+    assert (out[1] == inner).all()
+
+
+def test_parts():
+    """Small products are one part, which wakes no thread; large ones are cut between cache lines."""
+    assert products._cuts((16, 128), 576) == [slice(0, 128)]
+    for shape in ((128, 400), (640, 784), (1152, 1152), (1152, 16), (7777, 3)):
+        cuts = products._cuts(shape, 1000)
+        assert [cut.start for cut in cuts] == [0, *(cut.stop for cut in cuts[:-1])] and cuts[-1].stop == max(shape)
+        assert all(cut.start % products.MULTIPLE == 0 for cut in cuts) and len(cuts) in (1, 2, 4, 8)
+    assert len(products._cuts((640, 784), 400)) == products.MOST
+
+
+def test_who_calls_waits_for_no_worker_that_sleeps(monkeypatch):
+    """Where other programs have the cores, a worker may not come to run for long: then the caller does every part."""
+    monkeypatch.setattr(workers, "_start", lambda wanted: None)
+    monkeypatch.setattr(workers, "_wake", SimpleQueue())  # no worker waits at this one
+    kept, done = workers.count(), []
+    workers.set_count(4)
+    try:
+        for _ in range(3):
+            workers.run(lambda part: done.append((part, threading.current_thread())), 8)
+        assert workers._wake.qsize() <= 3, "signals for workers that do not wake pile up"
+    finally:
+        workers.set_count(kept)
+    assert done == [(part, threading.current_thread()) for _ in range(3) for part in range(8)] and not workers._open
+
+
+def test_a_worker_that_wakes_late_takes_what_is_left():
+    kept, late, names = workers.count(), threading.Event(), set()
+    workers.set_count(2)
+
+    def task(part):
+        names.add(threading.current_thread().name)
+        if threading.current_thread() is not threading.main_thread():
+            late.set()
+        else:
+            assert late.wait(30), "no worker came"
+
+    try:
+        workers.run(task, 4)
+    finally:
+        workers.set_count(kept)
+    assert len(names) == 2
