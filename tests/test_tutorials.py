@@ -20,9 +20,9 @@ def run(path, tmp_path, fast):
     if path.name.startswith(MNIST) and not os.environ.get("MINIVAE_DATA"):
         pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
     environment = {key: value for key, value in os.environ.items() if key != "MINIVAE_FAST"}
-    environment |= {"MINIVAE_FAST": "1"} if fast else {}
+    environment |= {"PYTHONIOENCODING": "utf-8"} | ({"MINIVAE_FAST": "1"} if fast else {})  # a pipe knows no encoding
     done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True)
+                          capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert not list(tmp_path.iterdir()), "a tutorial writes no files"
 
