@@ -24,6 +24,7 @@ def atomic(path, mode="wb"):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _keep_name(path.parent)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -31,6 +32,16 @@ def atomic(path, mode="wb"):
             raise OptionError(f"cannot write {path}: {error.strerror or error}; "
                               "what was there before is untouched") from error
         raise
+
+
+def _keep_name(folder):
+    """Have the disk keep the names in a folder, or a power cut may bring the old ones back; not every system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def strays(path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 
 import numpy as np
 import pytest
@@ -138,6 +139,30 @@ def test_a_full_disk_is_an_error_and_the_old_file_stays(tmp_path):
             atomic(path):
         raise OSError(28, os.strerror(28))
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("opens_folders", [True, False])
+def test_a_file_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch, opens_folders):
+    """After a power cut there is the new file or the old one; Windows opens no folder, and there it is not asked to."""
+    done, fsync, replace, open = [], os.fsync, os.replace, os.open
+
+    def watch(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def refuse(path, *rest, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        return open(path, *rest, **options)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("name"), replace(*names)))
+    if not opens_folders:
+        monkeypatch.setattr(os, "open", refuse)
+    with atomic(tmp_path / "file", "w") as file:
+        file.write("whole")
+    assert done == ["file", "name", *["folder"] * (opens_folders and os.name == "posix")]
+    assert (tmp_path / "file").read_bytes() == b"whole"
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -33,18 +34,29 @@ def command():
     for words in [asked] if asked else [os.environ.get("CC", ""), *NAMES]:
         with contextlib.suppress(ValueError):  # quotes that do not close
             program, *options = shlex.split(words) or [""]
-            if shutil.which(program):
-                return [shutil.which(program), *options]
+            path = shutil.which(program)
+            if path and not _opens_a_dialog(path):
+                return [path, *options]
     if asked:
         raise OptionError(f"MINIVAE_CC={asked}: there is no such command; name a C compiler, or none")
     return []
+
+
+def _opens_a_dialog(path):
+    """Whether the command is macOS's stand-in, which offers to install the tools wherever they are not."""
+    if sys.platform != "darwin" or not path.startswith("/usr/bin/"):
+        return False
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(["/usr/bin/xcode-select", "-p"], capture_output=True, stdin=subprocess.DEVNULL,
+                              timeout=PATIENCE).returncode != 0
+    return True
 
 
 @functools.cache
 def identity():
     """What a library depends on besides its source and options: the compiler's file, and the processor."""
     file, cpuinfo = os.stat(command()[0]), Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if cpuinfo.exists() else []
     traits = [line for line in lines if line.startswith(("vendor_id", "model", "flags", "Features", "CPU"))]
     return repr((file.st_size, file.st_mtime_ns, platform.machine(), platform.processor(), traits))
 
