@@ -23,7 +23,6 @@ from checks import check, expect, gradients
 import minivae as mv
 from minivae import nn
 from minivae.data import Batches, rectangles
-from minivae.training import Training
 
 
 def mine(exercise, name):
@@ -112,25 +111,20 @@ def conditions(test):
         losses = [train_step(model, loss, batches.next(), parameters, grads, state) for _ in range(steps)]
         return np.mean(losses[-100:])
 
-    def own_trained(seed, steps=600):
-        mv.manual_seed(seed)
-        training = Training(mv.models.vae(image=(64,), hidden=64), Batches(images, 32), 0.005)
-        return training.run(steps, progress=False)["total"][-100:].mean()
-
     def learns():
         trained(0, steps=1)
         expect(test.passed == test.count - 1, "it is trained once everything above has passed")
-        own = [own_trained(seed) for seed in range(3)]
-        yours = np.mean([trained(seed) for seed in range(2)])
-        expect(yours < max(own) + 2 * (max(own) - min(own)) + 1,
-               f"after 600 steps yours stands at {yours:.2f} nats per image, minivae's own at {min(own):.2f} to "
-               f"{max(own):.2f}")
+        losses = []
+        while len(losses) < 3 and min(losses, default=np.inf) > 12:  # one start in some tens learns slowly
+            losses.append(trained(len(losses)))
+        expect(min(losses) < 12, f"after 600 steps yours stands at {min(losses):.2f} nats per image, the best of three "
+               "runs; minivae's own comes to 6 or 7, seldom to 10")
 
     test.that("the parts are yours", is_yours)
     test.that("it is a VAE, and its gradients agree with finite differences", is_a_vae)
     test.that("pixels are flipped before the encoder sees them, where p asks for it", flips)
     test.that("a step takes the gradient of its batch, and returns the loss before it", steps)
-    test.that("it learns as minivae's own does", learns)
+    test.that("it learns", learns)
 
 
 if __name__ == "__main__":
