@@ -41,6 +41,12 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "SpatialConvolution with steps": (lambda: nn.SpatialConvolution(2, 3, 2, 4, 3, 2, 2, 1), (2, 8, 7)),
     "SpatialMaxPooling": (lambda: nn.SpatialMaxPooling(2, 2), (2, 6, 5)),
     "SpatialMaxPooling with steps": (lambda: nn.SpatialMaxPooling(3, 2, 2, 1, 1, 1), (2, 6, 5)),
+    "SpatialMaxPooling ceil": (lambda: nn.SpatialMaxPooling(2, 3, 3, 2, 1, 0, ceil_mode=True), (2, 6, 5)),
+    "SpatialAveragePooling": (lambda: nn.SpatialAveragePooling(3, 2, 2, 2, 1, 1), (2, 6, 5)),
+    "SpatialAveragePooling ceil": (lambda: nn.SpatialAveragePooling(3, 2, 3, 2, 1, 0, ceil_mode=True), (2, 7, 6)),
+    "SpatialAveragePooling without padding": (
+        lambda: nn.SpatialAveragePooling(3, 2, 3, 2, 1, 1, ceil_mode=True, count_include_pad=False), (2, 6, 6)),
+    "SpatialFullConvolution": (lambda: nn.SpatialFullConvolution(2, 3, 3, 2, 2, 3, 1, 0, 1, 2), (2, 4, 5)),
     "SpatialUpSamplingNearest": (lambda: nn.SpatialUpSamplingNearest(3), (2, 2, 3)),
     "BatchNormalization": (lambda: trained_normalization((5,)), (5,)),
     "BatchNormalization without weight": (lambda: trained_normalization((5,), affine=False), (5,)),

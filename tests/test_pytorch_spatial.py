@@ -72,6 +72,38 @@ def test_max_pooling_of_nothing_but_minus_infinity(case):
     np.testing.assert_allclose(grad_input.sum((2, 3)), grad_output.sum((2, 3)), rtol=1e-12)
 
 
+CEILED = [*POOLINGS, (1, 1, 2, 2, 0, 0, 4, 6), (3, 2, 3, 3, 1, 1, 7, 8), (5, 4, 4, 3, 2, 2, 3, 9)]
+
+
+@pytest.mark.parametrize("case", CEILED, ids=str)
+def test_max_pooling_with_the_windows_that_reach_beyond(case):
+    kw, kh, dw, dh, padw, padh, height, width = case
+    layer = nn.SpatialMaxPooling(kw, kh, dw, dh, padw, padh, ceil_mode=True)
+    assert compare(layer, lambda x: F.max_pool2d(x, (kh, kw), (dh, dw), (padh, padw), ceil_mode=True),
+                   normal(1, 4, 3, height, width)) == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"ceil_mode": True}, {"count_include_pad": False},
+                                     {"ceil_mode": True, "count_include_pad": False}], ids=str)
+@pytest.mark.parametrize("case", CEILED, ids=str)
+def test_average_pooling(case, options):
+    kw, kh, dw, dh, padw, padh, height, width = case
+    layer = nn.SpatialAveragePooling(kw, kh, dw, dh, padw, padh, **options)
+    assert compare(layer, lambda x: F.avg_pool2d(x, (kh, kw), (dh, dw), (padh, padw), **options),
+                   normal(1, 4, 3, height, width)) == {}
+
+
+@pytest.mark.parametrize("case", [
+    (1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 3, 4), (2, 3, 3, 3, 1, 1, 1, 1, 0, 0, 5, 4), (3, 2, 4, 4, 2, 2, 1, 1, 0, 0, 3, 3),
+    (2, 3, 3, 2, 2, 3, 1, 0, 1, 2, 4, 5), (2, 1, 2, 5, 3, 2, 0, 2, 2, 1, 2, 6)], ids=str)
+def test_full_convolution(case):
+    *options, height, width = case
+    planes_in, _, _, _, dw, dh, padw, padh, adjw, adjh = options
+    assert compare(nn.SpatialFullConvolution(*options),
+                   lambda x, w, b: F.conv_transpose2d(x, w, b, (dh, dw), (padh, padw), (adjh, adjw)),
+                   normal(1, 5, planes_in, height, width), ("weight", "bias")) == {}
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_up_sampling(scale):
     x = normal(1, 4, 3, 2, 5)

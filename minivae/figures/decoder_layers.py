@@ -21,11 +21,18 @@ LAYERS = {
     "Linear": lambda layer: {"weight": layer.weight.T, "bias": layer.bias},  # (I, O): the page skips inputs of zero
     "SpatialConvolution": lambda layer: {"weight": layer.weight, "bias": layer.bias, "step": list(layer.step),
                                          "pad": list(layer.pad)},
-    "SpatialMaxPooling": lambda layer: {"kernel": list(layer.kernel), "step": list(layer.step), "pad": list(layer.pad)},
+    "SpatialFullConvolution": lambda layer: {"weight": layer.weight, "bias": layer.bias, "step": list(layer.step),
+                                             "pad": list(layer.pad), "more": list(layer.more)},
+    "SpatialMaxPooling": lambda layer: windows_of(layer),
+    "SpatialAveragePooling": lambda layer: windows_of(layer) | {"padding": layer.count_include_pad},
     "SpatialUpSamplingNearest": lambda layer: {"scale": layer.scale},
     "BatchNormalization": lambda layer: {"weight": layer.weight, "bias": layer.bias, "mean": layer.running_mean,
                                          "variance": layer.running_var, "epsilon": layer.epsilon},
 }
+
+
+def windows_of(layer):
+    return {"kernel": list(layer.kernel), "step": list(layer.step), "pad": list(layer.pad), "ceil": layer.ceil_mode}
 
 
 def described(module, precision):

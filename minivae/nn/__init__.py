@@ -16,7 +16,9 @@ from minivae.nn.soft_plus import SoftPlus
 from minivae.nn.clamp import Clamp
 
 from minivae.nn.spatial_convolution import SpatialConvolution
+from minivae.nn.spatial_full_convolution import SpatialFullConvolution
 from minivae.nn.spatial_max_pooling import SpatialMaxPooling
+from minivae.nn.spatial_average_pooling import SpatialAveragePooling
 from minivae.nn.spatial_up_sampling_nearest import SpatialUpSamplingNearest
 from minivae.nn.batch_normalization import BatchNormalization
 

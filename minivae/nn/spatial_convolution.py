@@ -48,8 +48,8 @@ class SpatialConvolution(Windowed):
 
     def update_output(self, input):
         self.expect("input", input, ("N", self.planes_in, "H", "W"))
-        height, width = self.output_size(input)
-        seen = windows(self.xp, self.framed(batch_last(input), 0), self.kernel, self.step, (height, width))
+        height, width = size = self.output_size(input)
+        seen = windows(self.xp, self.framed(batch_last(input), 0, size), self.kernel, self.step, size)
         output = self.buffer("output", (height, self.planes_out, width, len(input)))
         self._multiply(self.weight, "columns", seen, output)  # W X
         output += self.bias.reshape(-1, 1, 1)  # + b

@@ -3,8 +3,7 @@
 from math import inf, nan
 
 from minivae import backend
-from minivae.errors import OptionError
-from minivae.nn.windows import Windowed, batch_first, batch_last, windows
+from minivae.nn.windows import Windowed, batch_first, batch_last
 
 
 class SpatialMaxPooling(Windowed):
@@ -13,19 +12,19 @@ class SpatialMaxPooling(Windowed):
         x  input  (N, C, H, W)      y  output  (N, C, H′, W′), see Windowed for H′ and W′
 
     Backwards ∂L/∂y goes to the place of the maximum, to the first of equals in reading order, as in PyTorch.
-    The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out.  Without
+    The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out, but
+    for `ceil_mode`.  Without
     padh it is 0, as in Torch7, whose convolution takes padw for it.
     """
 
-    def __init__(self, kw, kh, dw=None, dh=None, padw=0, padh=0):
-        super().__init__((kw, kh), (kw if dw is None else dw, kh if dh is None else dh), (padw, padh))
-        if any(2 * pad > k for pad, k in zip(self.pad, self.kernel)):
-            raise OptionError(f"SpatialMaxPooling({self.extra_repr()}): padding of more than half a kernel makes "
-                              "windows that see nothing; take less")
+    def __init__(self, kw, kh, dw=None, dh=None, padw=0, padh=0, ceil_mode=False):
+        super().__init__((kw, kh), (kw if dw is None else dw, kh if dh is None else dh), (padw, padh), ceil_mode)
+        self.expect_small_padding()
 
     def update_output(self, input):
         self.expect("input", input, ("N", "C", "H", "W"))
-        first, *others = self._taps(self._seen(input, -inf), self.output_size(input))
+        size = self.output_size(input)
+        first, *others = self.taps(self._seen(input, -inf, size), size)
         output = self.buffer("output", first.shape)
         output[...] = first
         for tap in others:
@@ -36,25 +35,21 @@ class SpatialMaxPooling(Windowed):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         (padh, padw), (height, width) = self.pad, input.shape[2:]
-        seen = self._seen(input, nan)  # a frame that equals no number, not even −∞
         output, size = batch_last(self.output), self.output.shape[2:]
+        seen = self._seen(input, nan, size)  # a frame that equals no number, not even −∞
         grad = self.buffer("grad_input", seen.shape)
         grad.fill(0)
         rest, share = (self.buffer(name, output.shape) for name in ("rest", "share"))
         rest[...] = batch_last(grad_output)
-        for tap, receiving in zip(self._taps(seen, size), self._taps(grad, size)):
+        for tap, receiving in zip(self.taps(seen, size), self.taps(grad, size)):
             backend.elementwise(_claim, receiving, share, rest, tap, output)
         self.grad_input = batch_first(grad[:, padh:padh + height, padw:padw + width])
         return self.grad_input
 
-    def _seen(self, input, outside):
-        """The input as planes (C, H, W, N), framed by `outside` if there is padding."""
-        return self.framed(batch_last(input), outside) if any(self.pad) else batch_last(input)
-
-    def _taps(self, planes, size):
-        """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""
-        seen = windows(self.xp, planes, self.kernel, self.step, size)
-        return [seen[i, j] for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+    def _seen(self, input, outside, size):
+        """The input as planes (C, H, W, N), framed by `outside` if windows see what is there."""
+        framed = any(self.pad) or self.ceil_mode
+        return self.framed(batch_last(input), outside, size) if framed else batch_last(input)
 
 
 def _claim(xp, receiving, share, rest, x, y):

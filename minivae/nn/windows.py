@@ -1,6 +1,6 @@
 """Windows over planes: what convolution and pooling have in common."""
 
-from minivae.errors import ShapeError, whole_number
+from minivae.errors import OptionError, ShapeError, whole_number
 from minivae.nn.module import Module
 
 
@@ -13,11 +13,14 @@ class Windowed(Module):
 
         H′ = ⌊(H + 2 padh − kh) / dh⌋ + 1          W′ = ⌊(W + 2 padw − kw) / dw⌋ + 1
 
-    Options are (width, height), as in Torch7; what is kept are pairs (height, width), as the axes of arrays.
+    With `ceil_mode` ⌈ ⌉ stand for ⌊ ⌋: the last windows may reach beyond the padding, as long as they begin before the
+    end of the image.  Options are (width, height), as in Torch7; what is kept are pairs (height, width), as the axes
+    of arrays.
     """
 
-    def __init__(self, kernel, step, pad):
+    def __init__(self, kernel, step, pad, ceil_mode=False):
         super().__init__()
+        self.ceil_mode = ceil_mode
         name = type(self).__name__
         (kw, kh), (dw, dh), (padw, padh) = kernel, step, pad
         self.kernel = whole_number(name, "kh", kh), whole_number(name, "kw", kw)
@@ -26,26 +29,45 @@ class Windowed(Module):
 
     def output_size(self, input):
         """(H′, W′)"""
-        size = tuple((length + 2 * pad - k) // d + 1
-                     for length, k, d, pad in zip(input.shape[2:], self.kernel, self.step, self.pad))
+        size = tuple(map(self._count, input.shape[2:], self.kernel, self.step, self.pad))
         if min(size) < 1:
             raise ShapeError(f"{self.title}: input has shape {input.shape}, smaller than one window of "
                              f"{_by(self.kernel)}; take a larger image, a smaller kernel, more padding or fewer layers")
         return size
 
-    def framed(self, planes, value):
-        """A copy of planes (C, H, W, N) inside a frame of `value`, as wide as the padding."""
+    def _count(self, length, k, d, pad):
+        """How many windows there are along one axis."""
+        span = length + 2 * pad - k
+        if not self.ceil_mode:
+            return span // d + 1
+        count = -(-span // d) + 1
+        return count - 1 if (count - 1) * d >= length + pad else count
+
+    def framed(self, planes, value, size):
+        """A copy of planes (C, H, W, N) in a frame of `value`, as wide as the padding, or as (H′, W′) windows need."""
         (padh, padw), (c, height, width, n) = self.pad, planes.shape
-        frame = self.buffer("frame", (c, height + 2 * padh, width + 2 * padw, n))
-        if padh or padw:
+        sides = [max(length + 2 * pad, (count - 1) * d + k) for length, pad, count, d, k
+                 in zip((height, width), self.pad, size, self.step, self.kernel)]
+        frame = self.buffer("frame", (c, *sides, n))
+        if sides != [height, width]:
             frame.fill(value)
         frame[:, padh:padh + height, padw:padw + width] = planes
         return frame
 
+    def taps(self, planes, size):
+        """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""
+        seen = windows(self.xp, planes, self.kernel, self.step, size)
+        return [seen[i, j] for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+
+    def expect_small_padding(self):
+        if any(2 * pad > k for pad, k in zip(self.pad, self.kernel)):
+            raise OptionError(f"{type(self).__name__}({Windowed.extra_repr(self)}): padding of more than half a kernel "
+                              "makes windows that see nothing; take less")
+
     def extra_repr(self):
         step = f", step {_by(self.step)}" if self.step != (1, 1) else ""
         pad = f", pad {_by(self.pad)}" if self.pad != (0, 0) else ""
-        return f"{_by(self.kernel)}{step}{pad}"
+        return f"{_by(self.kernel)}{step}{pad}{', ceil' if self.ceil_mode else ''}"
 
 
 def batch_last(images):

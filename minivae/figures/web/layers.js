@@ -27,7 +27,9 @@ const LAYERS = {
   Clamp: (layer, x) => elementwise((a) => Math.min(Math.max(a, layer.low ?? -Infinity), layer.high ?? Infinity))(layer, x),
   Linear: linear,
   SpatialConvolution: convolution,
+  SpatialFullConvolution: fullConvolution,
   SpatialMaxPooling: maxPooling,
+  SpatialAveragePooling: averagePooling,
   SpatialUpSamplingNearest: upSampling,
   BatchNormalization: normalization,
 };
@@ -89,9 +91,9 @@ function convolution({ weight, bias, step: [dh, dw], pad: [padh, padw] }, x) {
 }
 
 // y[i, r, c] = the largest x in the window; what is beyond the border never is.
-function maxPooling({ kernel: [kh, kw], step: [dh, dw], pad: [padh, padw] }, x) {
+function maxPooling({ kernel: [kh, kw], step: [dh, dw], pad: [padh, padw], ceil }, x) {
   const [planes, height, width] = x.shape;
-  const rows = sizeAfter(height, kh, dh, padh), columns = sizeAfter(width, kw, dw, padw);
+  const rows = sizeAfter(height, kh, dh, padh, ceil), columns = sizeAfter(width, kw, dw, padw, ceil);
   const y = new Float32Array(planes * rows * columns).fill(-Infinity);
   for (let i = 0; i < planes; i++) for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
     const at = (i * rows + r) * columns + c;
@@ -102,6 +104,46 @@ function maxPooling({ kernel: [kh, kw], step: [dh, dw], pad: [padh, padw] }, x) 
     }
   }
   return { shape: [planes, rows, columns], data: y };
+}
+
+// y[i, r, c] = the mean of the window, whose padding counts as zeros, or not at all.
+function averagePooling({ kernel: [kh, kw], step: [dh, dw], pad: [padh, padw], ceil, padding }, x) {
+  const [planes, height, width] = x.shape;
+  const rows = sizeAfter(height, kh, dh, padh, ceil), columns = sizeAfter(width, kw, dw, padw, ceil);
+  const y = new Float32Array(planes * rows * columns);
+  for (let i = 0; i < planes; i++) for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
+    const top = r * dh - padh, left = c * dw - padw;
+    const [firstRow, lastRow] = [Math.max(0, top), Math.min(height, top + kh)];
+    const [firstColumn, lastColumn] = [Math.max(0, left), Math.min(width, left + kw)];
+    let total = 0;
+    for (let u = firstRow; u < lastRow; u++) for (let v = firstColumn; v < lastColumn; v++) {
+      total += x.data[(i * height + u) * width + v];
+    }
+    const count = padding ? (Math.min(top + kh, height + padh) - top) * (Math.min(left + kw, width + padw) - left)
+      : (lastRow - firstRow) * (lastColumn - firstColumn);
+    y[(i * rows + r) * columns + c] = total / count;
+  }
+  return { shape: [planes, rows, columns], data: y };
+}
+
+// y[o, r·dh + u − padh, c·dw + v − padw] += w[i, o, u, v] x[i, r, c], from b[o]
+function fullConvolution({ weight, bias, step: [dh, dw], pad: [padh, padw], more: [adjh, adjw] }, x) {
+  const [planes, outputs, kh, kw] = weight.shape, [, height, width] = x.shape;
+  const rows = (height - 1) * dh - 2 * padh + kh + adjh, columns = (width - 1) * dw - 2 * padw + kw + adjw;
+  const y = new Float32Array(outputs * rows * columns), total = new Float64Array(rows * columns);
+  for (let o = 0; o < outputs; o++) {
+    total.fill(bias.data[o]);
+    for (let i = 0; i < planes; i++) for (let u = 0; u < kh; u++) for (let v = 0; v < kw; v++) {
+      const a = weight.data[((i * outputs + o) * kh + u) * kw + v];
+      for (let r = 0; r < height; r++) for (let c = 0; c < width; c++) {
+        const row = r * dh + u - padh, column = c * dw + v - padw;
+        if (row < 0 || row >= rows || column < 0 || column >= columns) continue;
+        total[row * columns + column] += a * x.data[(i * height + r) * width + c];
+      }
+    }
+    y.set(total, o * rows * columns);
+  }
+  return { shape: [outputs, rows, columns], data: y };
 }
 
 // Each pixel becomes scale × scale of them.
@@ -126,7 +168,11 @@ function normalization({ weight, bias, mean, variance, epsilon }, x) {
   return { shape: x.shape, data };
 }
 
-const sizeAfter = (size, kernel, stride, padding) => Math.floor((size + 2 * padding - kernel) / stride) + 1;
+function sizeAfter(size, kernel, stride, padding, ceil = false) {
+  const steps = (size + 2 * padding - kernel) / stride;
+  if (!ceil) return Math.floor(steps) + 1;
+  return Math.ceil(steps) * stride >= size + padding ? Math.ceil(steps) : Math.ceil(steps) + 1;
+}
 
 // [first, last) output columns whose input column, c·stride + offset, is in the image.
 const reach = (offset, stride, size, columns) =>
