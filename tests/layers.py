@@ -37,6 +37,11 @@ def _mlp():
     return nn.Sequential(nn.View(6), nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
 
 
+def _tied(bias=True):
+    first = nn.Linear(4, 3)
+    return nn.Sequential(first, nn.Tanh(), nn.Linear.tied(first, bias))
+
+
 def _evaluated(module):
     return module.evaluate()
 
@@ -50,10 +55,13 @@ ROWS = {
     "View": Row(lambda: nn.View(2, 3), (6,), (3, 7)),
     "Linear": Row(lambda: nn.Linear(4, 3), (4,), (3, 5)),
     "Linear without bias": Row(lambda: nn.Linear(4, 3, bias=False), (4,), (4,)),
+    "TiedLinear": Row(_tied, (4,), (3, 5)),
+    "TiedLinear without bias": Row(lambda: _tied(bias=False), (4,), (3, 5)),
     "ReLU": Row(nn.ReLU, (2, 3), ()),
     "Sigmoid": Row(nn.Sigmoid, (2, 3), ()),
     "ReLU inplace": Row(lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), (4,), (3, 5)),
     "Sigmoid inplace": Row(lambda: nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(inplace=True)), (4,), (3, 5)),
+    "ReLU inplace, alone": Row(lambda: nn.ReLU(inplace=True), (4,), ()),
     "Tanh": Row(nn.Tanh, (4,), ()),
     "SoftPlus": Row(nn.SoftPlus, (4,), ()),
     "Clamp": Row(lambda: nn.Clamp(-1, 0.5), (4,), ()),

@@ -8,6 +8,7 @@ from rounding import same, terms
 import minivae as mv
 from minivae import backend, nn
 from minivae.errors import DTypeError, MinivaeError, ShapeError
+from minivae.nn.overwriting import declares
 
 pytestmark = pytest.mark.usefixtures("library")
 DTYPES = (np.float32, np.float64)
@@ -73,8 +74,7 @@ def test_input_and_grad_output_stay_as_they_were(row):
     kept = copies(grad_output)
     module.backward(input, grad_output)
     assert same(input, before)
-    if not getattr(module.list_modules()[-1], "inplace", False):  # which is documented to overwrite ∂L/∂y
-        assert same(grad_output, kept)
+    assert same(grad_output, kept)
 
 
 @each_row
@@ -204,6 +204,48 @@ def test_column_major_and_strided_inputs_give_the_same(row):
         again, grad_again = run(module, changed)
         for a, b in zip(arrays(output) + arrays(grad_input), arrays(again) + arrays(grad_again), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@each_row
+def test_an_output_declared_spare_is_its_own_and_not_read_again(row):
+    """What `spare_output` promises: the next layer may overwrite the output."""
+    module, input = made(row).hold_noise(), row.input()
+    if module.children() or not declares(module, "spare_output"):
+        return
+    _, wanted = run(module, input)
+    grads_wanted = grads(module)
+    module.zero_grad_parameters()
+    output = module.forward(input)
+    grad_output = random_like(copies(output))
+    output.fill(np.nan)
+    assert same(input, row.input()), "the output is no array of its own"
+    assert same(module.backward(input, grad_output), wanted)
+    assert all(map(np.array_equal, grads(module), grads_wanted)), "backward reads the output"
+
+
+@each_row
+@pytest.mark.parametrize("follower", [nn.ReLU, nn.Sigmoid])
+def test_an_inplace_layer_may_follow_any_layer(row, follower):
+    """It overwrites what came in or it does not: the numbers are those of one that never does."""
+    layer, input = made(row).hold_noise(), row.input()
+    if isinstance(layer.forward(input), tuple):
+        return
+    plain, inner = nn.Sequential(layer.clone(), follower()), nn.Sequential()
+    model = nn.Sequential(inner, nn.Sequential(follower(inplace=True)))
+    inner.add(layer.clone())  # parent first, so that no container could have refused
+    wanted, found = run(plain, input), run(model, input)
+    assert same(found, wanted) and all(map(np.array_equal, grads(model), grads(plain)))
+    assert same(input, row.input())
+
+
+@each_row
+def test_backward_with_another_input_than_forwards_is_refused(row):
+    module = made(row)
+    output = module.forward(row.input(rows=2))
+    for wrong in (row.input(rows=5), (row.input(rows=2), row.input(rows=2))):
+        for grad_output in (random_like(copies(output)), random_like(copies(made(row).forward(row.input(rows=5))))):
+            with pytest.raises(ShapeError):
+                module.backward(wrong, grad_output)
 
 
 @each_row

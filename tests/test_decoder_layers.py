@@ -133,8 +133,7 @@ def test_half_precision_is_numpys(node):
     (type("Mine", (nn.Tanh,), {})(), r"decoder\.1 Mine: the page knows no Mine")])
 def test_an_unknown_layer_is_named(layer, message):
     model = models.vae(hidden=4)
-    model.decoder.modules.insert(1, layer)
+    model.decoder.insert(layer, 1)
     layer.path = "decoder.1"
-    model.decoder.names.append("9")
     with pytest.raises(OptionError, match=message):
         described(model.decoder, "float32")

@@ -318,17 +318,6 @@ def test_an_option_that_is_no_number_is_refused_by_its_name(name, value):
             NUMBERS["low" if "Clamp" in name else name](value)
 
 
-@pytest.mark.parametrize("build", [
-    lambda: nn.Sequential(nn.ReLU(inplace=True)),
-    lambda: nn.Sequential(nn.Linear(2, 2), nn.Identity(), nn.ReLU(inplace=True)),
-    lambda: nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.ReLU(inplace=True)),
-    lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sigmoid(inplace=True)),
-    lambda: nn.ConcatTable(nn.ReLU(inplace=True))])
-def test_inplace_on_an_array_that_is_still_needed_is_refused(build):
-    with pytest.raises(MinivaeError, match="use inplace=False here"):
-        build()
-
-
 def test_errors_name_the_module_by_its_path_and_the_likely_cause():
     model = nn.Sequential(nn.Identity(), nn.Sequential(nn.Linear(784, 400)))
     with pytest.raises(ShapeError, match=r"^1\.0 Linear\(784 -> 400\): input has shape \(16, 28, 28\), "

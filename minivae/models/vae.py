@@ -33,10 +33,10 @@ class VAE(nn.Sequential):
         self.code, self.likelihood = code, likelihood
         self._criterion = CRITERIONS[likelihood](samples=self.samples)
 
-    encoder = property(lambda self: self.modules[0])
-    kl = property(lambda self: self.modules[1])
-    sampler = property(lambda self: self.modules[2])
-    decoder = property(lambda self: self.modules[3])
+    encoder = property(lambda self: self.get("encoder"))
+    kl = property(lambda self: self.get("kl"))
+    sampler = property(lambda self: self.get("sampler"))
+    decoder = property(lambda self: self.get("decoder"))
 
     @property
     def samples(self):

@@ -9,6 +9,7 @@ from minivae.nn.parallel_table import ParallelTable
 from minivae.nn.identity import Identity
 from minivae.nn.view import View
 from minivae.nn.linear import Linear
+from minivae.nn.tied_linear import TiedLinear
 from minivae.nn.relu import ReLU
 from minivae.nn.sigmoid import Sigmoid
 from minivae.nn.tanh import Tanh

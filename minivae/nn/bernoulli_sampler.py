@@ -18,6 +18,8 @@ class BernoulliSampler(RelaxedSampler):
     instead of this logistic one, and then P(z > ½) = 1 − e^−p.
     """
 
+    spare_output = True
+
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
         n, q = input.shape

@@ -54,6 +54,19 @@ def expect_grad_output(module, grad_output, shape):
     expect_array(module, "grad_output", grad_output, shape or module.output.shape)
 
 
+def expect_same_input(module, input):
+    if module.input is None:
+        raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first")
+    if input is not module.input and _shapes(input) != _shapes(module.input):
+        raise ShapeError(f"{module.title}: backward got an input of shape {_shapes(input)}, the forward before it one "
+                         f"of {_shapes(module.input)}; give both the same input")
+
+
+def _shapes(value):
+    """The shape of an array, or a table of shapes."""
+    return tuple(map(_shapes, value)) if isinstance(value, tuple) else getattr(value, "shape", None)
+
+
 def describe(thing):
     """What a wrong argument is, in a few words."""
     if isinstance(thing, tuple | list):

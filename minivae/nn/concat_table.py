@@ -11,40 +11,41 @@ class ConcatTable(Container):
     """
 
     def update_output(self, input):
-        self.output = tuple(module.forward(input) for module in self.modules)
+        self.output = tuple(module.run(input) for module in self._modules)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self._expect_one_each(grad_output)
-        grads = [module.update_grad_input(input, grad) for module, grad in zip(self.modules, grad_output)]
-        self.grad_input = self._sum("grad_input", grads)
+        grads = [module.update_grad_input(input, grad) for module, grad in zip(self._modules, grad_output)]
+        self.grad_input = self._sum("grad_input", input, grads)
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
-        for module, grad in zip(self.modules, grad_output):
+        for module, grad in zip(self._modules, grad_output):
             module.acc_grad_parameters(input, grad, scale)
 
     def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self.expect_same_input(input)
         self._expect_one_each(grad_output)
         grads = [module.backward(input, grad, scale, need_grad_input)
-                 for module, grad in zip(self.modules, grad_output)]
-        self.grad_input = self._sum("grad_input", grads) if need_grad_input else None
+                 for module, grad in zip(self._modules, grad_output)]
+        self.grad_input = self._sum("grad_input", input, grads) if need_grad_input else None
         return self.grad_input
 
-    def _sum(self, name, grads):
+    def _sum(self, name, input, grads):
         """Σₖ gradsₖ in a buffer of that name; a table is added entry by entry."""
-        if isinstance(grads[0], tuple):
-            return tuple(self._sum(f"{name}{i}", each) for i, each in enumerate(zip(*grads)))
-        total = self.buffer(name, grads[0].shape)
+        if isinstance(input, tuple):
+            return tuple(self._sum(f"{name}{i}", part, [grad[i] for grad in grads]) for i, part in enumerate(input))
+        total = self.buffer(name, input.shape)
         total[...] = grads[0]
         for grad in grads[1:]:
             total += grad  # ∂L/∂x = Σₖ
         return total
 
     def _expect_one_each(self, grad_output):
-        if not self.modules:
+        if not self._modules:
             raise MinivaeError(f"{self.title}: it has no modules, and so no gradient; add one or more")
-        self.expect_table("grad_output", grad_output, len(self.modules))
+        self.expect_table("grad_output", grad_output, len(self._modules))
 
     def __repr__(self):
         lines = [f"nn.{type(self).__name__} {{", "  input"]

@@ -1,7 +1,43 @@
 """What the containers have in common (torch/nn Container)."""
 
+from collections.abc import MutableSequence
+from operator import index
+
 from minivae.errors import MinivaeError
 from minivae.nn.module import Module
+
+
+class Modules(MutableSequence):
+    """The modules of a container as a list: a change of it is the container's, and keeps names and paths in step."""
+
+    def __init__(self, container):
+        self._container = container
+
+    def __len__(self):
+        return len(self._container)
+
+    def __getitem__(self, number):
+        return self._container[number]
+
+    def __setitem__(self, number, module):
+        pairs = self._container.unnumbered()
+        pairs[number] = pairs[index(number)][0], module
+        self._container.arrange(pairs)
+
+    def __delitem__(self, number):
+        self._container.remove(index(number))
+
+    def insert(self, number, module):
+        self._container.insert(module, slice(number, None).indices(len(self))[0])  # as a list takes numbers
+
+    def reverse(self):
+        self._container.arrange(self._container.unnumbered()[::-1])
+
+    def __eq__(self, other):
+        return list(self) == list(other)
+
+    def __repr__(self):
+        return repr(list(self))
 
 
 class Container(Module):
@@ -9,49 +45,103 @@ class Container(Module):
 
     def __init__(self, *modules):
         super().__init__()
-        self.modules = []
-        self.names = []
+        self._names, self._modules = (), ()
         for module in modules:
             self.add(module)
 
+    @property
+    def modules(self):
+        return Modules(self)
+
+    @modules.setter
+    def modules(self, modules):
+        names = {id(module): name for name, module in self.unnumbered()}
+        self.arrange([(names.get(id(module)), module) for module in modules])
+
+    @property
+    def names(self):
+        """What stands for each module in paths and in state_dict: a name given to `add`, or its number."""
+        return self._names
+
+    @names.setter
+    def names(self, names):
+        raise MinivaeError(f"{self.title}: a module is named when it comes in: add(module, name)")
+
     def add(self, module, name=None):
         """Append a module and return self; `name` stands for its number in paths and in state_dict."""
-        if not isinstance(module, Module):
-            raise MinivaeError(f"{self.title}: add expects a module, got {module!r}; write Tanh(), not Tanh")
-        self._expect_room_for(module)
-        mine = {id(each) for each in self.list_modules()}
-        if any(id(each) in mine for each in module.list_modules()):
-            raise MinivaeError(f"{self.title}: {type(module).__name__} is in it already, and one module has one output "
-                               "buffer; add a clone(share=('weight', 'bias')) to use its parameters twice")
-        name = name or str(len(self.names))
-        if name in self.names or "." in name:
-            raise MinivaeError(f"{self.title}: the name {name!r} is taken, or has a dot; choose another")
-        self.modules.append(module)
-        self.names.append(name)
+        return self.insert(module, len(self), name)
+
+    def insert(self, module, number, name=None):
+        """Put a module in front of number `number`, and return self; those behind it are counted anew."""
+        if isinstance(number, Module) or not 0 <= number <= len(self):
+            raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(self)}, got "
+                               f"{number!r}")
+        pairs = self.unnumbered()
+        pairs.insert(number, (name, module))
+        return self.arrange(pairs)
+
+    def remove(self, number=-1):
+        """Take a module out, the last one unless told otherwise, and return it; those behind it are counted anew."""
+        module, pairs = self.get(number), self.unnumbered()
+        del pairs[self._number(number)]
+        self.arrange(pairs)
+        for path, each in module.named_modules():
+            each.path = path
+        return module
+
+    def replace(self, function):
+        self.arrange([(name, module.replace(function)) for name, module in self.children()])
+        return function(self)
+
+    def get(self, number):
+        """The module of that number or name."""
+        return self._modules[self._number(number)]
+
+    def size(self):
+        return len(self._modules)
+
+    def children(self):
+        return list(zip(self._names, self._modules))
+
+    def __getitem__(self, number):
+        return self._modules[number]
+
+    def __len__(self):
+        return len(self._modules)
+
+    def _number(self, which):
+        """The place of the module of that number or name."""
+        if which in self.names:
+            return self.names.index(which)
+        if isinstance(which, str) or not -len(self) <= which < len(self):
+            raise MinivaeError(f"{self.title}: there is no module {which!r}; it has {', '.join(self.names) or 'none'}")
+        return which
+
+    def unnumbered(self):
+        """[(name, module), ...] with None for the names that are numbers."""
+        return [(None if name == str(k) else name, module) for k, (name, module) in enumerate(self.children())]
+
+    def arrange(self, pairs):
+        """Let these be the modules, and return self."""
+        for _, module in pairs:
+            if not isinstance(module, Module):
+                raise MinivaeError(f"{self.title}: expected a module, got {module!r}; write Tanh(), not Tanh")
+        names = [name or str(k) for k, (name, _) in enumerate(pairs)]
+        for name in names:
+            if not isinstance(name, str) or names.count(name) > 1 or "." in name:
+                raise MinivaeError(f"{self.title}: the name {name!r} is taken, or has a dot; choose another")
+        seen = {id(self)}
+        for _, module in pairs:
+            for each in module.list_modules():
+                if id(each) in seen:
+                    raise MinivaeError(f"{self.title}: {type(each).__name__} is in it already, and one module has one "
+                                       "output buffer; add a clone(share=('weight', 'bias')) to use its parameters "
+                                       "twice")
+                seen.add(id(each))
+        self._names, self._modules = tuple(names), tuple(module for _, module in pairs)
         for path, each in self.named_modules(self.path):
             each.path = path
         return self
-
-    def feeds_next(self):
-        """The module whose output the next one to be added would get, or None for the container's input."""
-        return None
-
-    def _expect_room_for(self, module):
-        """An inplace module may only overwrite a buffer that nobody else owns or reads."""
-        before = self.feeds_next()
-        if getattr(module, "inplace", False) and (before is None or not before.spare_output):
-            raise MinivaeError(f"{self.title}: {module.title} works in place, but what comes in "
-                               + (f"is still needed by {before.title}" if before else "belongs to the caller")
-                               + "; use inplace=False here")
-
-    def children(self):
-        return list(zip(self.names, self.modules))
-
-    def __getitem__(self, number):
-        return self.modules[number]
-
-    def __len__(self):
-        return len(self.modules)
 
     def tree(self, header, last):
         """Torch7's drawing of a container: one line for the flow, then one for each module."""

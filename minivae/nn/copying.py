@@ -11,48 +11,71 @@ from minivae.nn import checks, flat_parameters
 def convert(root, name, dtype):
     """Move the parameters of a module to another library, or dtype, or both; buffers are dropped."""
     checks.expect_initialized(root)
+    flat_parameters.unique(root)  # raises where views share memory, which copies would not
     was_flat = root.flat is not None
-    converted = {}  # {id: (old, new)}: a shared parameter stays shared
-
-    def move(array, module):
-        if id(array) not in converted:
-            host = backend.to_numpy(array).astype(module.dtype)
-            converted[id(array)] = array, backend.from_numpy(host, like=module.backend)
-        return converted[id(array)][1]
-
-    flat_parameters.retire(root)
+    moved = {}  # {id: (old, new)}: a shared array stays shared
     for module in root.list_modules():
-        module.backend = name or module.backend
-        module.dtype = dtype or module.dtype
+        module.backend, module.dtype = name or module.backend, dtype or module.dtype
+        module.flat = None
         for attribute in (*flat_parameters.attributes(module), *module.statistic_names):
-            setattr(module, attribute, move(getattr(module, attribute), module))
+            old = getattr(module, attribute)
+            if id(old) not in moved:
+                host = backend.to_numpy(old).astype(module.dtype)
+                moved[id(old)] = old, backend.from_numpy(host, like=module.backend)
+            if attribute in module.statistic_names:
+                setattr(module, attribute, moved[id(old)][1])
+    flat_parameters.replace(root, moved)
     root.clear_state()
     if was_flat:
         root.get_parameters()
     return root
 
 
+def share(module, other, names):
+    """Let a module, and all inside it, use the parameters of another one that have these names."""
+    _expect_names(module, names)
+    flat_parameters.unique(other)  # catches up with parameters that have moved
+    shared, others = [], dict(other.named_modules())
+    for path, mine in module.named_modules():
+        its = others.get(path)
+        for name in set(names).intersection(flat_parameters.attributes(mine)):
+            array = getattr(its, name, None)
+            if array is None or array.shape != getattr(mine, name).shape:
+                raise ShapeError(f"{mine.title}: its {name} of shape {getattr(mine, name).shape} cannot be that of "
+                                 f"{other.title}; share the parameters of a module of the same build")
+            shared.append((mine, its, name))
+    for mine, its, name in shared:
+        for attribute in (name, "grad_" + name):
+            setattr(mine, attribute, getattr(its, attribute))
+    return module
+
+
+def _expect_names(root, names):
+    known = {name for module in root.list_modules() for name in module.parameter_names}
+    if not names or set(names) - known:
+        raise OptionError(f"{root.title}: share={tuple(names)!r}; give names of parameters, out of "
+                          f"{', '.join(sorted(known)) or 'none'}")
+
+
 def clone(root, share):
     """A deep copy of a module, but for the parameters named in `share` and their gradients."""
-    known = {name for module in root.list_modules() for name in module.parameter_names}
-    if set(share) - known or isinstance(share, str):
-        raise OptionError(f"{root.title}: clone(share={share!r}); a tuple of parameter names, out of "
-                          f"{', '.join(sorted(known)) or 'none'}")
-    memo = {}
-    for module in root.list_modules():
-        for attribute in flat_parameters.attributes(module):
-            if attribute.removeprefix("grad_") in share:
-                memo[id(getattr(module, attribute))] = getattr(module, attribute)
+    share = (share,) if isinstance(share, str) else share
+    if share:
+        _expect_names(root, share)
+    memo = {id(root.flat): None}  # the copy gets a vector of its own, which is aligned as this one is
     twin = copy.deepcopy(root, memo)
     for path, module in twin.named_modules():
         module.path = path
-    if root.flat is not None and not share:
+    if share:
+        return twin.share(root, *share)
+    if root.flat is not None:
         twin.get_parameters()
     return twin
 
 
 def load(root, state):
     """Copy a state_dict into the parameters of a module, after all of it has been checked."""
+    root.inventory()
     mine = dict(root.named_arrays())
     missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
     if missing or unknown:

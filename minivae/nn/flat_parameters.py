@@ -9,30 +9,46 @@ import weakref
 from minivae import backend
 from minivae.errors import MinivaeError
 
-_retired = []  # weak references to the storage of vectors that no model uses any more
+moves = 0  # how often parameters have moved to other memory
+_left = []  # memory that is no model's now: (weak reference to its owner, first address, end, whether parameters moved)
+_moved = {}  # id of an array left behind: (weak reference to it, the array in its place, the modules that have that)
 
 
 def flatten(root):
     """(flat, flat_grad) of a module, as `Module.get_parameters` promises."""
-    parameters, grads = root.parameters()
+    inventory = root.inventory()
+    parameters, grads = inventory.parameters, inventory.grads
     if not parameters:
         empty = backend.empty((0,), root.dtype, root.backend)
         return empty, empty
-    storage = _common_storage(root)
-    if storage is not None:
-        views = tuple(_stretch(root, whole, parts) for whole, parts in zip(storage, (parameters, grads)))
-        return storage if views[0] is storage[0] else views
-    _expect_alike(root, parameters)
-    retire(root)
-    flat, views = _move(parameters, root)
-    flat_grad, grad_views = _move(grads, root)
-    moved = {id(old): new for old, new in zip(parameters + grads, views + grad_views)}
-    storage = flat, flat_grad
-    for module in root.list_modules():
-        module.flat = storage
-        for attribute in attributes(module):
-            setattr(module, attribute, moved[id(getattr(module, attribute))])
-    return storage
+    if root.flat is None or _is_left(root.flat[0]):
+        found = backend.side_by_side(parameters), backend.side_by_side(grads)
+        if found[0] is None or found[1] is None or _is_left(found[0]):
+            found = tuple(backend.empty((sum(array.size for array in arrays),), root.dtype, root.backend)
+                          for arrays in (parameters, grads))
+            _move(root, parameters, grads, found)
+        root.flat = found
+    return root.flat
+
+
+def settle(root):
+    """Make the parameters of a copy views of its `flat`, which is a copy too, as those of the original are."""
+    flat, root.flat = root.flat, None
+    if flat is None:
+        return
+    parameters, grads = root.inventory().parameters, root.inventory().grads
+    root.flat = flat
+    if sum(array.size for array in parameters) != flat[0].size or flat[0].dtype != root.dtype:
+        _leave_vectors(root)
+    elif not _fills(root):
+        _move(root, parameters, grads, flat)
+
+
+def look_after(modules):
+    """Give up the flat vectors of those modules whose parameters are others now."""
+    for module in modules:
+        if module.flat is not None and not _is_left(module.flat[0]) and not _fills(module):
+            _leave_vectors(module)
 
 
 def attributes(module):
@@ -41,76 +57,101 @@ def attributes(module):
             for each in (name, "grad_" + name)]
 
 
-def whole_grad(root):
-    """The gradients of a module, as one vector where they fill one exactly: fewer and longer loops."""
-    _, grads = root.parameters()
-    storage = root.flat
-    filled = storage is not None and sum(grad.size for grad in grads) == storage[1].size
-    return [storage[1]] if filled and all(grad.base is storage[1].base for grad in grads) else grads
-
-
-def retire(root):
-    """Remember that the vectors behind this module are about to be left."""
-    _retired[:] = [ref for ref in _retired if ref() is not None]
+def unique(root):
+    """(parameters, gradients) of a module, a shared one once; raises where a part of one is shared."""
     for module in root.list_modules():
-        if module.flat is not None:
-            if not _is_retired(module.flat[0]):
-                _retired.append(weakref.ref(module.flat[0].base))
-            module.flat = None
+        catch_up(module)
+    found = {}
+    for path, array, grad in root.named_parameters():
+        if found.setdefault(id(array), (path, array, grad))[2] is not grad:
+            raise MinivaeError(f"{path} is shared with another module but its gradient is not; share both, as "
+                               "share(other, 'weight') and clone(share=('weight', 'bias')) do")
+    paths, arrays, grads = map(list, zip(*found.values())) if found else ([], [], [])
+    pair = backend.sharing(arrays) or backend.sharing(grads)
+    if pair is not None:
+        raise MinivaeError(f"{paths[pair[0]]} and {paths[pair[1]]}, or their gradients, share memory and are not the "
+                           "same array; share(other, 'weight') shares a whole parameter and its gradient, "
+                           "Linear.tied(other) takes the transpose of one")
+    return arrays, grads
+
+
+def replace(root, moved):
+    """Put new arrays in the place of old ones, {id(old): (old, new)}, in a module and all inside it.
+
+    Whoever else holds an old array catches up with it when it is looked at.
+    """
+    global moves
+    modules = root.list_modules()
+    for module in modules:
+        for attribute in attributes(module):
+            setattr(module, attribute, moved[id(getattr(module, attribute))][1])
+    done = weakref.WeakSet(modules)
+    for key, (old, new) in moved.items():
+        _moved[key] = weakref.ref(old, lambda _, key=key: _moved.pop(key, None)), new, done
+        _leave(old, moved=True)
+    moves += 1
 
 
 def expect_in_use(flat):
-    """Raise if this vector was left behind by `to`, `float`, `double` or a new `get_parameters`."""
-    if _is_retired(flat):
+    """Raise if this vector is none that a model uses any more."""
+    if _is_left(flat):
         raise MinivaeError("this flat vector is no longer the model's: to(), cuda(), cpu(), float() and double(), "
-                           "and get_parameters() of a larger model, make a new one; "
+                           "get_parameters() of a larger model, a layer added or removed, and another array in the "
+                           "place of a parameter call for a new one; "
                            "call get_parameters() again and optimise what it returns")
 
 
-def _is_retired(flat):
-    return flat.base is not None and any(ref() is flat.base for ref in _retired)
+def was_moved(array):
+    """Whether a module that had its parameter in this memory has it elsewhere now."""
+    return _is_left(array, moved=True)
 
 
-def _common_storage(root):
-    """The one (flat, flat_grad) that holds every parameter of a module, else None."""
-    found = [module.flat for module in root.list_modules() if attributes(module)]
-    if not found or found[0] is None or any(each is not found[0] for each in found) or _is_retired(found[0][0]):
-        return None
-    for whole, parts in zip(found[0], root.parameters()):
-        start, end = backend.address(whole), backend.address(whole) + whole.nbytes
-        if any(not start <= backend.address(part) < end for part in parts):
-            return None  # somebody has put another array in a parameter's place
-    return found[0]
+def _move(root, parameters, grads, vectors):
+    """Make the parameters of a module, and their gradients, views of two vectors."""
+    moved = {}
+    for arrays, vector in zip((parameters, grads), vectors):
+        start = 0
+        for array in arrays:
+            view = vector[start:start + array.size].reshape(array.shape)
+            view[...] = array
+            moved[id(array)] = array, view
+            start += array.size
+    replace(root, moved)
 
 
-def _stretch(root, whole, parts):
-    """The view of `whole` that covers the parts, which must lie one behind the other."""
-    start = position = backend.address(parts[0])
-    for part in parts:
-        if backend.address(part) != position:
-            raise MinivaeError(f"{root.title}: its parameters do not lie side by side, because some are shared with "
-                               "another part; take get_parameters() of the whole model")
-        position += part.nbytes
-    if position - start == whole.nbytes:
-        return whole
-    first = (start - backend.address(whole)) // whole.itemsize
-    return whole[first:first + (position - start) // whole.itemsize]
+def catch_up(module):
+    """Follow those who shared a parameter with this module and have it elsewhere now."""
+    followed = []
+    for attribute in attributes(module):
+        array = getattr(module, attribute)
+        while (move := _moved.get(id(array))) and move[0]() is array and module not in move[2]:
+            array = move[1]
+            followed.append(move[2])
+        setattr(module, attribute, array)
+    for done in followed:
+        done.add(module)
 
 
-def _expect_alike(root, parameters):
-    kinds = {(backend.name_of(array), array.dtype.name) for array in parameters}
-    if len(kinds) > 1:
-        raise MinivaeError(f"{root.title}: parameters of several kinds, {sorted(kinds)}; convert the whole model with "
-                           ".to(...), .float() or .double()")
+def _fills(module):
+    """Whether the parameters of a module are its flat vector from end to end, and their gradients the other one."""
+    for arrays, vector in zip(unique(module), module.flat):
+        found = backend.side_by_side(arrays) if arrays else None
+        if found is None or backend.bounds(found) != backend.bounds(vector):
+            return False
+    return True
 
 
-def _move(arrays, root):
-    """(a vector that holds the arrays one behind the other, their views of it)."""
-    flat = backend.empty((sum(array.size for array in arrays),), arrays[0].dtype, backend.name_of(arrays[0]))
-    views, start = [], 0
-    for array in arrays:
-        view = flat[start:start + array.size].reshape(array.shape)
-        view[...] = array
-        views.append(view)
-        start += array.size
-    return flat, views
+def _leave_vectors(module):
+    for vector in module.flat:
+        _leave(vector, moved=False)
+
+
+def _leave(array, moved):
+    _left[:] = [each for each in _left if each[0]() is not None]
+    _left.append((weakref.ref(backend.owner(array)), *backend.bounds(array), moved))
+
+
+def _is_left(array, moved=False):
+    first, last = backend.bounds(array)
+    return any(first < end and start < last and (parameters_moved or not moved) and owner() is backend.owner(array)
+               for owner, start, end, parameters_moved in _left)

@@ -16,7 +16,7 @@ class Linear(Module):
 
         ∂L/∂x  = G W        ∂L/∂W += scale Gᵀ x        ∂L/∂b += scale Σₙ Gₙ
 
-    Weights start uniform in ±1/√I, as in Torch7.
+    Weights start uniform in ±1/√I, as in Torch7.  `Linear.tied(other)` has the transpose of another's, see TiedLinear.
     """
 
     parameter_names = ("weight", "bias")
@@ -37,6 +37,11 @@ class Linear(Module):
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 backend.fill_uniform(parameter, -bound, bound)
+
+    def no_bias(self):
+        """Do without b, from now on; returns self."""
+        self.bias = self.grad_bias = None
+        return self
 
     def update_output(self, input):
         self.expect("input", input, ("N", self.n_in))
@@ -64,6 +69,13 @@ class Linear(Module):
 
     def _product(self):
         return self.buffer("product", self.weight.shape, batch=False)
+
+    @staticmethod
+    def tied(other, bias=True):
+        """The layer from the outputs of a Linear to its inputs, with the same weights: a TiedLinear."""
+        from minivae.nn.tied_linear import TiedLinear  # which begins with this class
+
+        return TiedLinear(other, bias)
 
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")

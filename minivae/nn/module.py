@@ -1,9 +1,9 @@
 """The contract of every layer (torch/nn Module)."""
 
 from minivae import backend
-from minivae.errors import MinivaeError
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner
+from minivae.nn.inventory import Inventory
 
 
 class Module(ArrayOwner):
@@ -21,8 +21,12 @@ class Module(ArrayOwner):
 
     parameter_names = ()  # attributes that are learned; grad_NAME holds the gradient of each
     statistic_names = ()  # attributes kept and copied as parameters are, but measured and not learned: running_mean
-    state_names = ("output", "grad_input")  # attributes that a call computes and `clear_state` drops
-    spare_output = False  # whether an inplace layer may follow: `output` is its own, and its backward does not read it
+    state_names = ("input", "output", "grad_output", "grad_input")  # set by a call, dropped by `clear_state`
+    spare_output = False  # `output` is a buffer of its own that its backward does not read: an inplace layer may follow
+    is_chain = False  # each module inside is given the output of the one before
+    inplace = False  # the output may overwrite the input, where nobody else needs it
+    _inventory = None  # what it consisted of when it was last looked at
+    overwrites = None  # of an inplace layer: the one before it, whose output it may overwrite
 
     def __init__(self):
         super().__init__()
@@ -31,6 +35,7 @@ class Module(ArrayOwner):
         self.train = True
         self.holding_noise = False
         self.flat = None  # (flat, flat_grad) once `get_parameters` has been called
+        self.input = self.grad_output = None  # what the last pass was given
 
     # -- the verbs --------------------------------------------------------------------------------
 
@@ -38,8 +43,13 @@ class Module(ArrayOwner):
         return self.forward(input)
 
     def forward(self, input):
-        """The output for `input`."""
-        checks.expect_initialized(self)
+        """The output for `input`, once the module and all inside it have been looked at after a change."""
+        self.inventory()
+        return self.run(input)
+
+    def run(self, input):
+        """As `forward`, for a module inside one that has been looked at: what containers call."""
+        self.input = input
         self.output = self.update_output(input)
         return self.output
 
@@ -49,6 +59,7 @@ class Module(ArrayOwner):
         With `need_grad_input=False`, for the first module of a model, ∂L/∂input is not computed and None is
         returned.
         """
+        self.expect_same_input(input)
         self.grad_input = self.update_grad_input(input, grad_output) if need_grad_input else None
         self.acc_grad_parameters(input, grad_output, scale)
         return self.grad_input
@@ -87,6 +98,19 @@ class Module(ArrayOwner):
         """Every module of class `cls`, in order."""
         return [module for module in self.list_modules() if isinstance(module, cls)]
 
+    def inventory(self):
+        """What the module consists of; it is looked at, and the rules are checked, at the first call after a change."""
+        if self._inventory is None or not self._inventory.holds(self):
+            self._inventory = Inventory(self)
+        return self._inventory
+
+    def replace(self, function):
+        """Put function(module) in the place of every module inside this one, and return it for this one.
+
+        The innermost come first, so that what a function puts around a module is not visited.
+        """
+        return function(self)
+
     def apply(self, function):
         """Call function(module) for this module and every module inside it."""
         for module in self.list_modules():
@@ -119,12 +143,8 @@ class Module(ArrayOwner):
 
     def parameters(self):
         """(list of parameters, list of their gradients); a shared parameter is listed once."""
-        unique = {}
-        for path, array, grad in self.named_parameters():
-            if unique.setdefault(id(array), (array, grad))[1] is not grad:
-                raise MinivaeError(f"{path} is shared with another module but its gradient is not; share both, as "
-                                   "clone(share=('weight', 'bias')) does")
-        return [array for array, _ in unique.values()], [grad for _, grad in unique.values()]
+        inventory = self.inventory()
+        return list(inventory.parameters), list(inventory.grads)
 
     def get_parameters(self):
         """(flat, flat_grad): every parameter, and every gradient, becomes a view of one vector.
@@ -135,7 +155,7 @@ class Module(ArrayOwner):
 
     def zero_grad_parameters(self):
         """Set the gradients to zero; nothing else does."""
-        for grad in flat_parameters.whole_grad(self):
+        for grad in self.inventory().whole_grads:
             grad.fill(0)
 
     def update_parameters(self, learning_rate):
@@ -150,6 +170,7 @@ class Module(ArrayOwner):
 
     def state_dict(self):
         """{path: copy on the host} of every parameter, and of what is measured beside them, such as running_mean."""
+        self.inventory()
         return {path: backend.to_numpy(array).copy() for path, array in self.named_arrays()}
 
     def load_state_dict(self, state):
@@ -197,20 +218,33 @@ class Module(ArrayOwner):
                 setattr(module, name, None)
         return self
 
-    def clone(self, share=()):
-        """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own.
+    def share(self, other, *names):
+        """Use the parameters of another module of the same build, such as "weight" and "bias", and their gradients.
 
-        A shared parameter shares its gradient too, and counts once in a model that holds both modules.  Put both in
-        that model before get_parameters, to, float or double: these move parameters, and only inside of the module
-        that they are called on do sharers move together.
+        A shared parameter counts once in a model that holds both modules.  Put both in one model before you call
+        get_parameters, to, float or double: these move parameters, and who is in no model may not hear of it.
         """
+        return copying.share(self, other, names)
+
+    def clone(self, share=()):
+        """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own: see `share`."""
         return copying.clone(self, share)
 
     def __getstate__(self):
-        """What copy and pickle take along: not the flat storage, of which a copy's parameters are no views."""
-        return self.__dict__ | {"flat": None}
+        """What copy and pickle take along: not what the new module finds out itself."""
+        flat_parameters.unique(self)  # raises where views share memory, which copies would not
+        return self.__dict__ | {"_inventory": None, "overwrites": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        flat_parameters.settle(self)
 
     # -- what layers use --------------------------------------------------------------------------
+
+    def output_like(self, input):
+        """The array for an output of the input's shape: a buffer, or with `inplace` the input, where it is spare."""
+        before = self.overwrites
+        return input if before is not None and input is before.output else self.buffer("output", input.shape)
 
     def expect(self, what, array, shape=None):
         """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).
@@ -226,6 +260,10 @@ class Module(ArrayOwner):
     def expect_grad_output(self, grad_output, shape=None):
         """Raise unless `forward` came first and `grad_output` has the shape of the output (or `shape`)."""
         checks.expect_grad_output(self, grad_output, shape)
+
+    def expect_same_input(self, input):
+        """Raise unless `input` has the shape of what `forward` was given."""
+        checks.expect_same_input(self, input)
 
     # -- what is printed --------------------------------------------------------------------------
 

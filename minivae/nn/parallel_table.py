@@ -9,27 +9,28 @@ class ParallelTable(Container):
 
     def update_output(self, input):
         self._expect_one_each("input", input)
-        self.output = tuple(module.forward(each) for module, each in zip(self.modules, input))
+        self.output = tuple(module.run(each) for module, each in zip(self._modules, input))
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self._expect_one_each("grad_output", grad_output)
         self.grad_input = tuple(module.update_grad_input(each, grad)
-                                for module, each, grad in zip(self.modules, input, grad_output))
+                                for module, each, grad in zip(self._modules, input, grad_output))
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
-        for module, each, grad in zip(self.modules, input, grad_output):
+        for module, each, grad in zip(self._modules, input, grad_output):
             module.acc_grad_parameters(each, grad, scale)
 
     def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self.expect_same_input(input)
         self._expect_one_each("grad_output", grad_output)
         grads = tuple(module.backward(each, grad, scale, need_grad_input)
-                      for module, each, grad in zip(self.modules, input, grad_output))
+                      for module, each, grad in zip(self._modules, input, grad_output))
         self.grad_input = grads if need_grad_input else None
         return self.grad_input
 
     def _expect_one_each(self, what, table):
-        self.expect_table(what, table, len(self.modules))
+        self.expect_table(what, table, len(self._modules))
 
     __repr__ = ConcatTable.__repr__

@@ -7,8 +7,6 @@ from minivae.nn.random_layer import RandomLayer
 class Sampler(RandomLayer):
     """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n."""
 
-    spare_output = True
-
     def __init__(self, samples=1):
         super().__init__()
         self.samples = whole_number(type(self).__name__, "samples", samples)

@@ -9,7 +9,7 @@ class Sigmoid(Module):
 
         x  input  (N, ...)      y  output  (N, ...), in (0, 1)
 
-    `inplace=True` overwrites its input, and ∂L/∂y on the way back.
+    `inplace=True` lets y overwrite x, where no other layer needs x: a buffer less.
     """
 
     def __init__(self, inplace=False):
@@ -18,13 +18,13 @@ class Sigmoid(Module):
 
     def update_output(self, input):
         self.expect("input", input)
-        self.output = input if self.inplace else self.buffer("output", input.shape)
+        self.output = self.output_like(input)
         backend.elementwise(sigmoid, input, out=self.output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
-        self.grad_input = grad_output if self.inplace else self.buffer("grad_input", input.shape)
+        self.grad_input = self.buffer("grad_input", input.shape)
         backend.elementwise(_derivative, self.output, grad_output, out=self.grad_input)
         return self.grad_input
 

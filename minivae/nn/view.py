@@ -12,7 +12,8 @@ class View(Module):
 
         x  input  (N, ...)      y  output  (N, *sizes), in the same memory wherever the layout of x allows it
 
-    View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.
+    View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.  Other
+    axes than these sizes, such as those of images with their channels last, would be scrambled and are refused.
     """
 
     def __init__(self, *sizes):
@@ -26,6 +27,11 @@ class View(Module):
         if prod(input.shape[1:]) != prod(self.sizes):
             raise ShapeError(f"{self.title}: input has shape {input.shape}, that is {prod(input.shape[1:])} "
                              f"numbers a row, expected {prod(self.sizes)} for {show_shape(('N', *self.sizes))}")
+        before, after = ([size for size in sizes if size != 1] for sizes in (input.shape[1:], self.sizes))
+        if len(before) > 1 and len(after) > 1 and before != after:
+            raise ShapeError(f"{self.title}: input has shape {input.shape}, expected {show_shape(('N', *self.sizes))} "
+                             f"or rows of {prod(self.sizes)} numbers: a View orders nothing anew; put channels first "
+                             f"with x.transpose(0, 3, 1, 2), or View({prod(self.sizes)}) before it to mean this order")
         self.output = input.reshape((len(input), *self.sizes))
         return self.output
 

@@ -29,8 +29,8 @@ def evaluated(optimiser, feval, x):
     backend.name_of(x)
     if x.dtype.kind != "f":
         raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected floating point numbers; x.astype('float32')")
-    expect_in_use(x)
     result = feval(x)
+    expect_in_use(x)  # now that the model has looked at its parameters
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise ShapeError(f"{optimiser}: feval(x) returns (loss, gradient), not {type(result).__name__}")
     expect_like(optimiser, "the gradient of feval", result[1], x, "feval(x) returns (loss, gradient)")

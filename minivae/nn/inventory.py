@@ -1,0 +1,92 @@
+"""The parts of a module, and the rules for all of them together, looked at again only after a change."""
+
+from minivae import backend
+from minivae.errors import DTypeError, MinivaeError, ShapeError
+from minivae.nn import flat_parameters
+from minivae.nn.checks import describe, expect_initialized
+from minivae.nn.overwriting import connect
+
+
+class Inventory:
+    """What a module consisted of when it was last looked at.
+
+        parameters, grads   of the module and of all inside it, a shared parameter once
+        whole_grads         the gradients as one vector where they lie side by side: fewer and longer loops
+
+    To look is to check: that no module is in two places, that each parameter is an array of its module's kind with a
+    gradient of its shape, and that two of them share a whole array or no memory.  `holds` compares what the modules
+    have with what they had, one `is` for each array, so that every forward pass can ask.
+    """
+
+    def __init__(self, root):
+        self.moves = flat_parameters.moves
+        modules = _expect_tree(root)
+        for path, module in modules:
+            module.path = path
+            flat_parameters.catch_up(module)
+            _expect_parameters(path, module)
+        self.parameters, self.grads = flat_parameters.unique(root)
+        connect(root)
+        self.own = _kept(root)
+        self.inner = [(vars(module), name, value) for _, module in modules[1:] for name, value in _kept(module)]
+        whole = backend.side_by_side(self.grads) if self.grads else None
+        self.whole_grads = self.grads if whole is None else [whole]
+        flat_parameters.look_after([module for _, module in modules])
+
+    def holds(self, root):
+        """Whether nothing has changed."""
+        own = vars(root)
+        for name, value in self.own:
+            if own.get(name) is not value:
+                return False
+        for namespace, name, value in self.inner:
+            if namespace.get(name) is not value:
+                return False
+        return self.moves == flat_parameters.moves
+
+
+def _expect_tree(root):
+    """[(path, module), ...] of a module and of all inside it; raises if one is in two places."""
+    found, waiting = {}, [(getattr(root, "path", ""), root)]
+    while waiting:
+        path, module = waiting.pop()
+        expect_initialized(module)
+        if id(module) in found:
+            raise MinivaeError(f"{type(module).__name__} is in this model twice, as {found[id(module)][0]} and {path}, "
+                               "and one module has one output buffer; put a clone(share=('weight', 'bias')) in one of "
+                               "the places to use its parameters twice")
+        found[id(module)] = path, module
+        waiting += [(f"{path}.{name}" if path else name, child) for name, child in reversed(module.children())]
+    return list(found.values())
+
+
+def _expect_parameters(path, module):
+    """Raise unless each parameter of a module is an array of its kind, has a gradient, and is in use."""
+    for name in module.parameter_names:
+        array, grad = getattr(module, name), getattr(module, "grad_" + name, None)
+        if array is None:
+            continue
+        title = f"{path}.{name}" if path else name
+        for what, each in ((title, array), (f"the gradient of {title}", grad)):
+            if not isinstance(each, module.xp.ndarray) or each.dtype != module.dtype:
+                raise DTypeError(f"{what} is {describe(each)}{_dtype(each)}, and its module computes with "
+                                 f"{module.backend} in {module.dtype}; assign an array of that kind, or convert the "
+                                 "whole model with .to(...), .float() or .double()")
+            if flat_parameters.was_moved(each):
+                raise MinivaeError(f"{what} was shared with a module whose own has moved to other memory since, as "
+                                   "get_parameters, to, float and double do; put both in one model before that, and "
+                                   "share anew: share(other, 'weight')")
+        if grad.shape != array.shape:
+            raise ShapeError(f"{title} has shape {array.shape} and its gradient {grad.shape}; "
+                             f"new_parameter({name!r}, shape) makes both")
+
+
+def _dtype(thing):
+    return f" and dtype {thing.dtype}" if hasattr(thing, "dtype") else ""
+
+
+def _kept(module):
+    """[(attribute, value), ...]: all of a module that the rules are about."""
+    names = [each for name in module.parameter_names for each in (name, "grad_" + name)]
+    return [(name, vars(module)[name]) for name in (*names, "_modules", "inplace", "overwrites")
+            if name in vars(module)]

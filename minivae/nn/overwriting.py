@@ -1,0 +1,38 @@
+"""Whose output a layer with `inplace=True` may overwrite: the one place that knows."""
+
+VERBS = ("forward", "backward", "update_output", "update_grad_input", "acc_grad_parameters")
+OUTSIDE = object()  # what stands before a module that is looked at by itself
+
+
+def connect(root):
+    """Give each inplace layer inside a module its `overwrites`: the layer whose output it may overwrite, or None.
+
+    It may overwrite what the layer before it computes into a buffer of its own and does not read again, if nobody else
+    is given it.
+    """
+    waiting = [(root, OUTSIDE)]
+    while waiting:
+        module, before = waiting.pop()
+        if module.inplace and before is not OUTSIDE:
+            module.overwrites = before if before is not None and declares(before, "spare_output") else None
+        chain = declares(module, "is_chain")
+        for _, child in module.children():
+            waiting.append((child, before if chain else None))
+            before = _last(child)
+
+
+def _last(module):
+    """The layer whose output is that of a module, or None if there is none."""
+    while module is not None and declares(module, "is_chain"):
+        module = module[-1] if len(module) else None
+    return module
+
+
+def declares(module, name):
+    """Whether a class says this of its verbs; a subclass with a verb of its own must say it anew."""
+    for cls in type(module).__mro__:
+        if name in vars(cls):
+            return vars(cls)[name]
+        if any(verb in vars(cls) for verb in VERBS):
+            return False
+    return False
