@@ -27,6 +27,7 @@ HERE = ROOT / ".matrix"
 README = ROOT / "tests" / "README.md"
 HEAD = "| configuration | what differs | passed | skipped | failed | minutes | on |\n|---|---|---|---|---|---|---|\n"
 NEWEST = ("pytest>=8", "hypothesis>=6", "matplotlib", "numpy", "pillow", "tqdm", "pytest-xdist", "pytest-randomly")
+ANYBODY = "any user's"
 NOBODY = 65534  # a user, and a group, without rights
 # In .ci/run, which has half an hour, other kernels run what computes: files, processes and pages come to no other end.
 COMPUTING = tuple(f"--ignore=tests/test_{each}.py" for each in "browser cli hostile kills mnist streams".split())
@@ -78,6 +79,12 @@ def threads(n):
         "OPENBLAS_NUM_THREADS": str(n), "MINIVAE_THREADS": str(n)})
 
 
+def become():
+    """What makes root a user without rights; [] for one who has none."""
+    root = os.name == "posix" and os.getuid() == 0
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if root else []
+
+
 def as_nobody(configuration, python):
     """In a copy whose path has a space and an umlaut, as a user who may write there and nowhere else."""
     with tempfile.TemporaryDirectory() as folder:
@@ -85,13 +92,11 @@ def as_nobody(configuration, python):
         clone, home = Path(folder) / "für mich" / "minivae", Path(folder) / "home"
         home.mkdir(mode=0o555)
         copy(clone)
-        become = []
-        if os.getuid() == 0:
+        if become():
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(clone)], check=True)
-            become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         plain = {"HOME": str(home), "PYTHONPATH": str(clone), "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0",
                  "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-        return finished([*become, *command(configuration, python)], clone, plain)
+        return finished([*become(), *command(configuration, python)], clone, plain)
 
 
 def from_wheel(configuration, python):
@@ -103,7 +108,6 @@ def from_wheel(configuration, python):
         install(python, "--no-deps", "--force-reinstall", str(wheel))
         shutil.unpack_archive(source, folder, filter="data")
         clone, = (each for each in Path(folder).iterdir() if each.is_dir())
-        shutil.rmtree(clone / "minivae")
         return finished(command(configuration, python), clone, configuration.variables)
 
 
@@ -137,16 +141,22 @@ CONFIGURATIONS = {
     "seed-1": Configuration("the suite's seed is 1", variables={"MINIVAE_TEST_SEED": "1"}),
     "seed-2": Configuration("the suite's seed is 2", variables={"MINIVAE_TEST_SEED": "2"}),
     "user": Configuration("a user without rights, a read-only home, `LANG=C`, ASCII output, a path with a space and an "
-                          "umlaut", run=as_nobody, lacks=lacks("setpriv")),
+                          "umlaut", python=ANYBODY, run=as_nobody, lacks=lacks("setpriv")),
     "no-matplotlib": Configuration("without matplotlib", packages=without("matplotlib")),
     "wheel": Configuration("the installed wheel, the tests of the source distribution", run=from_wheel,
-                           packages=(*NEWEST, "hatchling"), ci=()),
+                           packages=(*NEWEST, "hatchling"), flags=("-P",), ci=()),  # not what lies in the folder
     "optimized": Configuration("`python -O`", flags=("-O",)),
 }
 
 
 def interpreter(version):
-    """The command of that Python, of 3.11 or another; None where it is not installed."""
+    """The command of that Python, of 3.11 or another, or of one that any user can start; None where there is none."""
+    if version == ANYBODY:
+        code = "import sys, subprocess as s; assert sys.version_info >= (3, 11); s.check_call([sys.executable, '-V'])"
+        for each in filter(os.path.exists, (sys._base_executable, "/usr/local/bin/python3", "/usr/bin/python3")):
+            if subprocess.run([*become(), each, "-c", code], capture_output=True).returncode == 0:
+                return each
+        return None
     if not version or version == "{}.{}".format(*sys.version_info):
         return sys.executable
     installed = sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")))
@@ -156,7 +166,8 @@ def interpreter(version):
 
 
 def install(python, *packages):
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *packages], check=True)
 
 
 def environment(configuration):
@@ -164,12 +175,12 @@ def environment(configuration):
     base = interpreter(configuration.python)
     version = subprocess.run([base, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], check=True,
                              capture_output=True, text=True).stdout.strip()
-    digest = zlib.crc32(repr(configuration.packages).encode())
+    digest = zlib.crc32(repr((base, configuration.packages)).encode())
     folder = HERE / f"{version}-{digest:08x}"
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([base, "-m", "venv", str(folder)], check=True)
+        subprocess.run([base, "-m", "venv", "--without-pip", str(folder)], check=True)
         install(str(python), *configuration.packages)
         install(str(python), "--no-deps", "-e", str(ROOT))
         (folder / "complete").touch()
@@ -236,8 +247,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="CONFIGURATION", help="which; all when none is named")
     parser.add_argument("--ci", action="store_true", help="those that .ci/run takes, without writing the table")
     parser.add_argument("--list", action="store_true", help="say which there are")
-    given, _, more = " ".join(sys.argv[1:]).partition(" -- ")
-    args = parser.parse_args(given.split())
+    end = (*sys.argv, "--").index("--")
+    args, more = parser.parse_args(sys.argv[1:end]), tuple(sys.argv[end + 1:])
     if unknown := set(args.names) - set(CONFIGURATIONS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(CONFIGURATIONS)}")
     names = [name for name, each in CONFIGURATIONS.items() if (not args.names or name in args.names)
@@ -245,7 +256,7 @@ def main():
     failed = []
     for name in names:
         configuration = CONFIGURATIONS[name]
-        configuration.options += (configuration.ci if args.ci else ()) + tuple(more.split())
+        configuration.options += (configuration.ci if args.ci else ()) + more
         if args.list:
             print(f"{name:14} {configuration.differs}")
             continue
