@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from layers import ROWS
-from planted import PLANTED
+from planted import PAIR, PLANTED, x
 
 import minivae as mv
-from minivae import backend
+from minivae import backend, nn
 
 NAMED_AT_LEAST = 0.85
 
@@ -21,7 +21,7 @@ def test_every_planted_mistake_is_found_and_explained(make, input, target):
     report = check(make, input, target)
     assert not report.ok and report.diagnoses()
     errors = [each.error for each in report.checks if not each.ok]
-    assert report.findings or not errors or not max(errors) < 1000 * 1e-6 or report.inside  # a margin over the tolerance
+    assert report.findings or report.inside or not max(errors) < 1000 * 1e-6  # which is the tolerance, with a margin
     text = str(report)
     assert all(str(finding) in text for finding in report.diagnoses()[:1]) and "FAIL" in text
 
@@ -35,6 +35,69 @@ def test_planted_mistakes_are_named():
             wrong[name] = f"{first.kind} ({first}), not {' or '.join(kinds)}"
     assert len(PLANTED) >= 40
     assert len(wrong) <= (1 - NAMED_AT_LEAST) * len(PLANTED), "\n".join(map(": ".join, wrong.items()))
+
+
+class MeanOfDivergence(nn.GaussianKL):
+    def update_output(self, input):
+        super().update_output(input)
+        self.divergence /= input[0].size
+        return self.output
+
+
+class VarianceForLogVariance(nn.GaussianKL):
+    def update_output(self, input):
+        super().update_output(input)
+        mean, log_var = input
+        self.divergence = 0.5 * float((mean * mean + np.expm1(2 * log_var) - log_var).sum())
+        return self.output
+
+
+@pytest.mark.parametrize("make", [MeanOfDivergence, VarianceForLogVariance])
+def test_a_wrong_divergence_is_not_blamed_on_the_gradient_alone(make):
+    """The check compares the two, and cannot know which of them is meant."""
+    report = mv.gradcheck(make(), PAIR)
+    assert not report.ok and "certain" not in str(report)
+    if make is MeanOfDivergence:
+        assert "12 times its size" in str(report) and ".mean() where .sum() belongs" in str(report)
+
+
+def test_a_factor_may_be_the_forward_passs_and_a_criterion_has_no_grad_output():
+    class Mean(nn.BCEWithLogitsCriterion):
+        def update_output(self, input, target):
+            return super().update_output(input, target) / target.size
+
+    class ForgetsTarget(nn.BCEWithLogitsCriterion):
+        def update_grad_input(self, input, target):
+            return 1 / (1 + np.exp(-input))
+
+    for make, said in ((Mean, "factor of all elements N·D in it, or the inverse in update_output"),
+                       (ForgetsTarget, "the right one plus 1 times the target")):
+        report = mv.gradcheck_criterion(make(), x(3, 4), np.round(x(3, 4, seed=5, low=0, high=1)))
+        assert said in str(report) and "grad_output" not in str(report)
+
+
+def test_new_gradient_arrays_are_not_said_to_be_never_computed():
+    class Rebinds(nn.Linear):
+        def acc_grad_parameters(self, input, grad_output, scale=1):
+            self.grad_weight = self.grad_weight + scale * grad_output.T @ input
+            self.grad_bias = self.grad_bias + scale * grad_output.sum(axis=0)
+
+    for make in (lambda: Rebinds(5, 3), lambda: nn.Sequential(Rebinds(5, 3), nn.Tanh())):
+        report = mv.gradcheck(make(), x(4, 5))
+        assert not report.ok and all(check.ok for check in report.checks), str(report)
+        assert {finding.kind for finding in report.diagnoses()} == {"rebound"}
+
+
+def test_noise_that_is_not_held_is_not_taken_for_kinks():
+    class NotHeld(nn.BernoulliNoise):
+        def update_output(self, input):
+            self.noise = backend.host_generator().random(input.shape) < self.p
+            self.output = np.where(self.noise, 1 - input, input)
+            return self.output
+
+    report = mv.gradcheck(NotHeld(0.4), x(4, 5, low=0, high=1))
+    assert "kink" not in str(report) and "gradients not compared" in str(report)
+    assert [finding.kind for finding in report.diagnoses()] == ["noise not held"]
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS.values() if "gradient" not in row.excused],

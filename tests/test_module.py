@@ -209,6 +209,24 @@ def test_paths_are_those_of_state_dict():
     assert "encoder.6.0.weight" in model.state_dict()
 
 
+def test_a_class_of_ones_own_is_printed_as_itself():
+    class LeakyReLU(nn.ReLU):
+        pass
+
+    class Pair(nn.ConcatTable):
+        pass
+
+    class Chain(nn.Sequential):
+        pass
+
+    class Loss(nn.BCECriterion):
+        pass
+
+    assert repr(Chain(nn.Linear(4, 3), LeakyReLU())) == (
+        "Chain {\n  [input -> (0) -> (1) -> output]\n  (0): nn.Linear(4 -> 3)\n  (1): LeakyReLU\n}")
+    assert repr(Pair(nn.Tanh(), nn.Tanh())).startswith("Pair {") and repr(Loss(samples=2)) == "Loss(samples=2)"
+
+
 def test_repr_is_torch7s_tree():
     assert repr(nn.Sequential(nn.Linear(4, 3), nn.ReLU())) == (
         "nn.Sequential {\n  [input -> (0) -> (1) -> output]\n  (0): nn.Linear(4 -> 3)\n  (1): nn.ReLU\n}")

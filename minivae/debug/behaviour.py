@@ -62,7 +62,8 @@ class _Watch:
             self.findings.append(Finding(kind, text, "certain", name))
 
     def grads(self):
-        return [np.array(grad) for _, _, grad in self.parameters]
+        """Copies of what the gradients are now: backward may have made new arrays."""
+        return [np.array(grad) for _, _, grad in self.twin.named_parameters()]
 
     def backward(self, zero=True, scale=1):
         """(input gradient, gradients of the parameters), copies; the arguments are given anew, as they were."""

@@ -17,6 +17,15 @@ RULES = (
     (general.missing_product, general.in_own_term),
 )
 
+# What else must then be true, in other words.
+IMPLIED = {
+    "derivative missing": {"factor missing", "mask missing", "factor", "wrong derivative", "term"},
+    "own gradient missing": {"factor", "factor missing", "factor too many", "term"},
+    "grad_output not added": {"factor", "factor missing", "factor too many", "term"},
+}
+# Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
+WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
+
 
 def explain(check, facts):
     """The Findings on one failed ArrayCheck, the best first; one that says so if nothing fits."""
@@ -31,24 +40,24 @@ def explain(check, facts):
                         "log 0, an overflow of exp, or a buffer that was never written", "certain")]
     if check.error <= check.tolerance:  # there are only too many kinks
         return []
-    if not np.any(a):
-        return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added", "certain")]
-    seen = ~check.kink
     facts.of_parameter = not check.name.startswith(("input", "prediction"))
-    found = []
-    for rules in RULES:
-        for rule in rules:
-            found += [finding for finding in rule(a, n, seen, facts) if finding.kind not in {f.kind for f in found}]
-        if found:
-            break
-    else:
-        if facts.noise is not None and same(facts.earlier.get(check.name), a):
-            return [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was "
-                            "kept then and has not been renewed", "likely")]
-        found = _partly(check, a, n)
-    if len(found) > 1:
-        for finding in found:
+    if not np.any(a):
+        return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added",
+                        "certain" if facts.of_parameter else "likely")]
+    seen = ~check.kink
+    by_rules = [[finding for rule in rules for finding in rule(a, n, seen, facts)] for rules in RULES]
+    found = list({finding.kind: finding for finding in reversed(next(filter(None, by_rules), []))}.values())[::-1]
+    if not found and facts.noise is not None and same(facts.earlier.get(check.name), a):
+        found = [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was kept "
+                         "then and has not been renewed", "likely")]
+    found = found or _partly(check, a, n)
+    others = {finding.kind for findings in by_rules for finding in findings} - {finding.kind for finding in found}
+    for finding in found:
+        if len(found) > 1 or check.told_to > check.tolerance:
             finding.certainty = "possible"
+        elif finding.certainty == "certain" and (others - IMPLIED.get(finding.kind, set()) or (
+                facts.passes_on and finding.kind not in WHATEVER_FORWARD)):
+            finding.certainty = "likely"
     return found[:3]
 
 

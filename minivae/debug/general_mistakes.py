@@ -25,7 +25,8 @@ def masked(a, n, seen, facts):
 
 def by_function(a, n, seen, facts):
     """A factor that differs from entry to entry is missing, or there without need, or another one is in its place."""
-    g, other = [each for each in facts.g if each.shape == a.shape], []
+    criterion = isinstance(facts.module, Criterion)  # which has no grad_output
+    g, other = [each for each in facts.g if each.shape == a.shape and not criterion], []
     found = []
     with np.errstate(all="ignore"):
         for label, f in facts.functions(a.shape):
@@ -89,7 +90,8 @@ def in_own_term(a, n, seen, facts):
 
 def missing_term(a, n, seen, facts):
     """A − N is a multiple of something: a term was left out, or one too many added."""
-    values = [("grad_output", each) for each in facts.g if each.shape == a.shape] + [("a constant", np.ones_like(a))]
+    given = [] if isinstance(facts.module, Criterion) else facts.g
+    values = [("grad_output", each) for each in given if each.shape == a.shape] + [("a constant", np.ones_like(a))]
     for label, f in values + facts.functions(a.shape):
         c = fit(f, a - n, seen)
         if c is not None:

@@ -23,16 +23,17 @@ def factor(a, n, seen, facts):
     if c is None or seen.sum() < 2 or abs(c - 1) < 1e-4:
         return
     labels = constant_names(c, facts)
+    times = f"every entry is {c:.4g} times the derivative of update_output"
     if abs(c - 2) < 1e-4 and facts.of_parameter:
-        yield Finding("accumulated twice", "every entry is 2 times what it should be: it has been added twice, or "
-                      "there is a constant factor of 2", "certain")
+        yield Finding("accumulated twice", f"{times}: it has been added twice, or there is a factor of 2 in it, or ½ "
+                      "in update_output", "certain")
     elif abs(c + 1) < 1e-4:
-        yield Finding("sign", "the sign is wrong: every entry is −1 times what it should be", "certain")
+        yield Finding("sign", f"the sign is wrong: {times}", "certain")
     elif labels:
-        yield Finding("factor", f"every entry is {c:.4g} times what it should be: a constant factor of "
-                      f"{' or of '.join(labels)}", "certain" if len(labels) == 1 else "likely")
+        yield Finding("factor", f"{times}: there is a factor of {' or of '.join(labels)} in it, or the inverse in "
+                      "update_output", "certain" if len(labels) == 1 else "likely")
     else:
-        yield Finding("factor", f"every entry is {c:.6g} times what it should be: a constant factor", "likely")
+        yield Finding("factor", f"{times}: a constant factor", "likely")
 
 
 def signs(a, n, seen, facts):
@@ -68,7 +69,8 @@ def own_term(a, n, seen, facts):
             labels, sign = constant_names(c, facts), abs(c + 1) < 1e-4
             text = "the wrong sign" if sign else f"{c:.4g} times its size, a factor of {' or of '.join(labels) or '?'}"
             yield Finding("own gradient's sign" if sign else "own gradient's factor", "the layer's own gradient, "
-                          f"which is added to grad_output, has {text}", "certain" if labels else "likely")
+                          f"which is added to grad_output, has {text}; or self.divergence has the inverse (as of "
+                          ".mean() where .sum() belongs): look at both", "likely")
 
 
 def by_products(a, n, seen, facts):

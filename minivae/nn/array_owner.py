@@ -14,6 +14,12 @@ class ArrayOwner:
         self.grad_input = None
 
     @property
+    def class_name(self):
+        """The class as `repr` writes it: nn.Linear, but LeakyReLU for a class of one's own."""
+        name = type(self).__name__
+        return f"nn.{name}" if type(self).__module__.startswith("minivae.") else name
+
+    @property
     def xp(self):
         """The array library: numpy or cupy."""
         return backend.array_library(self.backend)

@@ -48,7 +48,7 @@ class ConcatTable(Container):
         self.expect_table("grad_output", grad_output, len(self._modules))
 
     def __repr__(self):
-        lines = [f"nn.{type(self).__name__} {{", "  input"]
+        lines = [f"{self.class_name} {{", "  input"]
         for name, module in self.children():
             last = name == self.names[-1]
             bar = "    " if last else "|   "

@@ -145,7 +145,7 @@ class Container(Module):
 
     def tree(self, header, last):
         """Torch7's drawing of a container: one line for the flow, then one for each module."""
-        lines = [f"nn.{type(self).__name__} {{", "  " + header]
+        lines = [f"{self.class_name} {{", "  " + header]
         for name, module in self.children():
             lines.append(f"  ({name}): " + repr(module).replace("\n", "\n  "))
         return "\n".join(lines + [last])

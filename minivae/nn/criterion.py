@@ -107,4 +107,4 @@ class Criterion(ArrayOwner):
         return [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
 
     def __repr__(self):
-        return f"nn.{type(self).__name__}" + (f"({', '.join(self.options())})" if self.options() else "")
+        return f"{self.class_name}" + (f"({', '.join(self.options())})" if self.options() else "")

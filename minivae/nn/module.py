@@ -273,7 +273,7 @@ class Module(ArrayOwner):
 
     def __repr__(self):
         extra = self.extra_repr()
-        return f"nn.{type(self).__name__}" + (f"({extra})" if extra else "")
+        return f"{self.class_name}" + (f"({extra})" if extra else "")
 
     @property
     def title(self):
