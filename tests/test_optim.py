@@ -12,7 +12,7 @@ from pytest import approx
 
 from minivae import nn
 from minivae.errors import MinivaeError, OptionError
-from minivae.optim import adam, rmsprop, sgd
+from minivae.optim import adam, rmsprop, sgd, stochastic_gradient
 
 START = (1.0, -2.0, 0.5)
 CURVATURE = (1.0, 0.3, 4.0)
@@ -281,3 +281,34 @@ def test_a_flat_vector_that_the_model_has_left_raises(optimiser):
     before = model[0].weight.copy()
     optimiser(lambda x: (0.0, flat_grad), flat, {"learning_rate": 0.1})
     assert (model[0].weight < before).all()
+
+
+def test_stochastic_gradient_is_sgd_on_one_pair_after_another():
+    random = np.random.default_rng(0)
+    pairs = [(random.standard_normal((4, 3)), random.standard_normal((4, 2))) for _ in range(5)]
+    model = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    twin, criterion = model.clone(), nn.MSECriterion(size_average=True).double()
+    losses = stochastic_gradient(model, criterion, pairs, 0.1, learning_rate_decay=0.5, epochs=3, shuffle=False)
+    (x, grads), wanted = twin.get_parameters(), []
+    for epoch in range(3):
+        for input, target in pairs:
+            def feval(_, input=input, target=target):
+                twin.zero_grad_parameters()
+                loss = criterion.forward(twin.forward(input), target)
+                twin.backward(input, criterion.backward(twin.output, target))
+                return loss, grads
+            wanted.append(sgd(feval, x, {"learning_rate": 0.1 / (1 + 0.5 * epoch)})[1])
+    assert losses == approx(np.reshape(wanted, (3, 5)).mean(axis=1), rel=1e-12) and losses[2] < losses[0]
+    for mine, its in zip(model.parameters()[0], twin.parameters()[0], strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-12)
+
+
+def test_stochastic_gradient_shuffles_and_refuses_what_leads_nowhere():
+    model, criterion, seen = nn.Linear(1, 1), nn.MSECriterion(), []
+    pairs = [(np.full((1, 1), k, np.float32), np.zeros((1, 1), np.float32)) for k in range(20)]
+    model.forward = lambda input: seen.append(input.item()) or nn.Linear.forward(model, input)
+    stochastic_gradient(model, criterion, pairs, learning_rate=0, epochs=2)
+    assert sorted(seen[:20]) == sorted(seen[20:]) == list(range(20)) and seen[:20] != seen[20:]
+    for options in ({"learning_rate": -1}, {"learning_rate_decay": float("nan")}, {"epochs": 1.5}, {"pairs": []}):
+        with pytest.raises(OptionError, match="stochastic_gradient"):
+            stochastic_gradient(model, criterion, **{"pairs": pairs} | options)

@@ -3,3 +3,4 @@
 from minivae.optim.adam import adam
 from minivae.optim.rmsprop import rmsprop
 from minivae.optim.sgd import sgd
+from minivae.optim.stochastic_gradient import stochastic_gradient

@@ -1,0 +1,37 @@
+"""Plain gradient descent on pairs of inputs and targets (torch/nn StochasticGradient)."""
+
+from minivae import backend
+from minivae.errors import OptionError, real_number, whole_number
+
+
+def stochastic_gradient(model, criterion, pairs, learning_rate=0.01, learning_rate_decay=0.0, epochs=25, shuffle=True):
+    """Train a model on batches in place; returns the mean loss of each epoch.
+
+        pairs    [(input, target), ...], of one batch each, taken in a new order in each epoch if `shuffle`
+
+    With η = learning_rate / (1 + (epoch − 1) · decay), after each batch:
+
+        w ← w − η ∂L/∂w
+
+    The shortest loop there is, for a model with a criterion and nothing beside it: what a divergence adds to the
+    gradient is in it, and is not in the loss that is returned.  `training.train` is the one for a VAE.
+    """
+    rate = real_number("stochastic_gradient", "learning_rate", learning_rate, "is a number from 0", least=0)
+    decay = real_number("stochastic_gradient", "learning_rate_decay", learning_rate_decay, "is a number from 0",
+                        least=0)
+    if len(pairs) == 0:
+        raise OptionError("stochastic_gradient: there are no pairs of inputs and targets")
+    model.training()
+    losses = []
+    for epoch in range(whole_number("stochastic_gradient", "epochs", epochs, least=0)):
+        order = backend.host_generator().permutation(len(pairs)).tolist() if shuffle else range(len(pairs))
+        total = 0.0
+        for number in order:
+            input, target = pairs[number]
+            model.zero_grad_parameters()
+            prediction = model.forward(input)
+            total += float(criterion.forward(prediction, target))
+            model.backward(input, criterion.backward(prediction, target), need_grad_input=False)
+            model.update_parameters(rate / (1 + epoch * decay))
+        losses.append(total / len(pairs))
+    return losses
