@@ -66,6 +66,15 @@ def test_evaluate_says_how_good_a_run_is(folder, capsys):
     model, _ = checkpoint.load_model("runs/bernoulli")
     assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)
     assert found["ELBO"]["value"] < found["log p(x) ≥, 50 samples"]["value"] < exact + 0.1
+    run = folder / "runs" / "bernoulli"
+    (run / "evaluation.json").unlink()
+    run.chmod(0o555)
+    try:
+        assert main(["evaluate", "runs/bernoulli", "--images", "40", "--out", "new/place"]) == 0
+    finally:
+        run.chmod(0o755)
+    assert json.loads((folder / "new" / "place" / "evaluation.json").read_text())["ELBO"] == found["ELBO"]
+    assert not (run / "evaluation.json").exists()
 
 
 def test_a_small_code_of_categories_is_summed_exactly(folder, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minivae import evaluation
 from minivae.cli import options
+from minivae.cli.folders import make_folder
 from minivae.cli.subjects import tested
 from minivae.files import atomic
 
@@ -25,11 +26,14 @@ def add_to(verbs):
     verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
                       help="where MNIST's files are, if they have moved since the training")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws of the code")
+    verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
     verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
 
 
 def run(args):
     model, config, data = tested(args.folder, args.root)
+    folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
+    make_folder(folder)  # before it takes its time
     source = config["data"]
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
@@ -47,7 +51,7 @@ def run(args):
                              "divergence": active.divergence.tolist()}
     if data.floor is not None:
         print(f"{'best possible log p(x)':32} {-data.floor:.3f}")
-    path = (args.folder if args.folder.is_dir() else args.folder.parent) / "evaluation.json"
+    path = folder / "evaluation.json"
     with atomic(path, "w") as file:
         file.write(json.dumps(found, indent=2) + "\n")
     print(f"written to {path}")
