@@ -206,7 +206,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "vae", "--backend", "jax"], "invalid choice: 'jax'"),
     (["sample", "runs/none"], "there is no checkpoint"),
     (["train", "vae", "--images", "8"], "batch size 16; choose from 1 to 8"),
-    (["train", "aevb", "--likelihood", "poisson"], "'poisson' is not one of bernoulli, gaussian, identity_gaussian"),
+    (["train", "aevb", "--likelihood", "poisson"], "'poisson' is not one of bernoulli, continuous_bernoulli"),
     (["train", "aevb", "--log-var-floor", "low"], "'low' is not a number or none"),
     (["train", "vae", "--likelihood", "gaussian"], "minivae train vae: error: unrecognized arguments: --likelihood"),
     (["train", "vae", "--binarize", "fixed"], "rectangles are bits already; it goes with --data mnist"),
