@@ -141,7 +141,8 @@ CONFIGURATIONS = {
     "seed-1": Configuration("the suite's seed is 1", variables={"MINIVAE_TEST_SEED": "1"}),
     "seed-2": Configuration("the suite's seed is 2", variables={"MINIVAE_TEST_SEED": "2"}),
     "user": Configuration("a user without rights, a read-only home, `LANG=C`, ASCII output, a path with a space and an "
-                          "umlaut", python=ANYBODY, run=as_nobody, lacks=lacks("setpriv")),
+                          "umlaut", python=ANYBODY, run=as_nobody, lacks=lacks("setpriv"),
+                          options=()),  # pytest-xdist cannot send such a path
     "no-matplotlib": Configuration("without matplotlib", packages=without("matplotlib")),
     "wheel": Configuration("the installed wheel, the tests of the source distribution", run=from_wheel,
                            packages=(*NEWEST, "hatchling"), flags=("-P",), ci=()),  # not what lies in the folder
