@@ -5,7 +5,7 @@ A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a head
     header            schema, model and its options, steps taken, random state, options of the optimiser
     model/PATH        parameters and running statistics, by their state_dict path
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
-    protocol          a row a step
+    protocol, tests   a row a step, and one for each look at the test images
 """
 
 import copy
@@ -27,7 +27,8 @@ SCHEMA = 2
 NAME = "checkpoint.npz"
 MOMENTS = ("m", "v", "velocity")  # what the optimisers keep as arrays: Adam the first two
 OPTIONS = {*ADAM, *SGD, "t"}  # and what they keep as numbers
-KNOWN = ("protocol", *(f"optimiser/{key}" for key in MOMENTS), "batches/order", "batches/position")  # beside model/...
+KNOWN = ("protocol", "tests", *(f"optimiser/{key}" for key in MOMENTS), "batches/order",
+         "batches/position")  # beside model/...
 LONGEST = 2**20  # bytes of a header
 DIGITS = 40  # of a whole number in it: the random state's have 39
 SLACK = 2**16  # bytes that alignment may add to a model
@@ -45,6 +46,7 @@ def save(path, training, config):
     arrays |= {f"optimiser/{key}": backend.to_numpy(training.state[key]) for key in MOMENTS if key in training.state}
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
     arrays["protocol"] = training.protocol.array()
+    arrays["tests"] = np.array(training.protocol.tests, dtype=np.float64).reshape(-1, 3)
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     size = sum(array.nbytes for array in arrays.values())
     if size + SLACK > archive.LARGEST or arrays["header"].nbytes > LONGEST:
@@ -110,6 +112,7 @@ def restore(path, training):
     training.steps = header["steps"]
     training.protocol = Protocol(tuple(header["columns"][4:]))
     training.protocol.rows = [tuple(row) for row in arrays["protocol"].tolist()]
+    training.protocol.tests = [tuple(row) for row in arrays.get("tests", np.zeros((0, 3))).tolist()]
     backend.set_random_state(header["random"])
 
 
@@ -159,7 +162,9 @@ def _expect_arrays(header, arrays):
     missing = {"protocol", "batches/order", "batches/position"} - set(arrays)
     if missing or len(set(arrays) & {"optimiser/m", "optimiser/v"}) == 1:
         raise ValueError(f"it lacks {', '.join(sorted(missing)) or 'one of the moments'}")
-    table = arrays["protocol"]
+    table, tests = arrays["protocol"], arrays.get("tests", np.zeros((0, 3)))
+    if tests.dtype != np.float64 or tests.ndim != 2 or tests.shape[1] != 3:
+        raise ValueError(f"its tests have shape {tests.shape} and dtype {tests.dtype}, expected float64 and 3 columns")
     if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != len(header["columns"]):
         raise ValueError(f"its protocol has shape {table.shape} and dtype {table.dtype}, expected float64 and "
                          f"{len(header['columns'])} columns")

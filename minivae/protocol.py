@@ -12,13 +12,15 @@ from minivae.errors import OptionError
 class Protocol:
     """One row a step: step, reconstruction, divergence, total, then the statistics of the latent codes.
 
-    reconstruction = −log p(x|z) and divergence = KL(q(z|x) ‖ p(z)) are in nats per image, total is their sum
-    −ELBO; the statistics are those of the model's kl layer (such as mean, std and log_var of a Gaussian code).
+    reconstruction, the criterion's loss, and divergence = KL(q(z|x) ‖ p(z)) are in nats per image, total is their
+    sum: −ELBO, where the criterion is a likelihood and the codes are not relaxed (`quantities` names it).  The
+    statistics are those of the model's kl layer, such as mean, std and log_var of a Gaussian code.  `tests` has a row
+    for each time that test images were looked at: (step, reconstruction, divergence).
     """
 
     def __init__(self, statistics):
         self.columns = ("step", "reconstruction", "divergence", "total", *statistics)
-        self.rows = []
+        self.rows, self.tests = [], []
         self.nonfinite = None  # the first row whose total is infinite or NaN, once it has been read
         self._waiting = []  # rows that may still be on the device
 

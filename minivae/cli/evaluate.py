@@ -9,6 +9,7 @@ from minivae.cli import options
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import tested
 from minivae.files import atomic
+from minivae.quantities import quantities
 
 
 def add_to(verbs):
@@ -16,7 +17,9 @@ def add_to(verbs):
         "evaluate", help="bounds of log p(x) on the test images", formatter_class=options.Help,
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
-        "the code that are active.  Discrete codes are hard and noise is off.  Writes evaluation.json to the run.")
+        "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
+        "likelihood: there the numbers are bounds of a cross-entropy, and are called so.  Writes evaluation.json "
+        "to the run.")
     verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/aevb")
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
@@ -38,8 +41,11 @@ def run(args):
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
     print(f"{args.folder}: {config['model']} on {len(images)} test images of {source['name']}{how}")
-    found = {"model": config["model"], "data": source, "images": len(images), "seed": args.seed}
-    for name, estimate in _estimates(model, config, images, data.scale, args):
+    names = quantities(model, data.grey)
+    if names.note:
+        print(names.note)
+    found = {"model": config["model"], "data": source, "images": len(images), "seed": args.seed, "note": names.note}
+    for name, estimate in _estimates(model, names, images, data.scale, args):
         started = time.perf_counter()
         value = estimate()
         print(f"{name:32} {value}  ({time.perf_counter() - started:.1f} s)")
@@ -58,11 +64,11 @@ def run(args):
     return 0
 
 
-def _estimates(model, config, images, scale, args):
+def _estimates(model, names, images, scale, args):
     """(name, function that computes it) of what can be said about this model."""
-    yield "ELBO", lambda: evaluation.elbo(model, images, scale, seed=args.seed)
+    yield names.elbo, lambda: evaluation.elbo(model, images, scale, seed=args.seed)
     if args.samples is not None:
-        yield (f"log p(x) ≥, {args.samples} samples",
+        yield (f"{names.weighted}, {args.samples} samples",
                lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
     if model.kl.support_size(model.code) <= evaluation.MOST_CODES:
-        yield "log p(x), exact", lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)
+        yield names.exact, lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)

@@ -3,17 +3,19 @@
 from minivae import backend, figures
 from minivae.data import is_full_square
 from minivae.nn import GaussianKL
+from minivae.quantities import quantities
 
 CODES = 5000  # test images in the scatter of codes
 
 
 def draw(model, folder, data, protocol):
     """Write a run's pictures; returns lines that say what is in them."""
-    shown = figures.reconstructions(model, data.test[:20] * data.scale)
-    figures.save_png(folder / "reconstructions.png", shown, scale=2)
+    names = quantities(model, data.grey)
+    shown = figures.reconstructions_picture(model, data.test[:20] * data.scale)
+    figures.save_png(folder / "reconstructions.png", shown)
     lines = [f"{folder / 'reconstructions.png'}: test images above what the model makes of them"]
     lines.append(latent_picture(model, folder, squares=data.floor is not None))
-    curve = figures.curve(protocol, data.floor)
+    curve = figures.curve(protocol, data.floor, names.loss, names.test)
     if curve is None:
         return [*lines, "no curve.png: matplotlib is not installed (pip install \"minivae[plots]\" draws it)"]
     figures.save_png(folder / "curve.png", curve)
@@ -26,22 +28,30 @@ def draw(model, folder, data, protocol):
     return lines
 
 
-def latent_picture(model, folder, span=figures.SPAN, threshold=False, seed=0, squares=True):
+def has_plane(model):
+    """Whether a model's codes are a plane: two numbers."""
+    return model.code == 2 and isinstance(model.kl, GaussianKL)
+
+
+def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=True, article=False):
     """Write the plane of a code of 2, or draws from the prior of a larger one; returns a line about it.
 
-    `squares` counts the images that are one full square, as the articles' rectangles are.
+    `squares` counts the images that are one full square, as the articles' rectangles are; without a `span` the plane is
+    then the article's, and elsewhere holds most of the prior.
     """
     samples, drawn = figures.prior_samples(model, 400, seed), "400 prior samples"
-    if model.code == 2 and isinstance(model.kl, GaussianKL):
-        path, images = folder / "interpolations.png", figures.plane(model, span=span)
-        line = f"{path}: codes from {-span:g} to {span:g}, both ways"
-        drawn = f"{_full(images)} of its tiles and {_full(samples)} of {drawn}"
+    if has_plane(model):
+        span = span or (figures.SPAN if squares else figures.PRIOR)
+        path, images = folder / "interpolations.png", figures.plane(model, span=span, article=article)
+        sheet = figures.plane_picture(images, span, article, threshold)
+        ways = "z₀ downwards and z₁ to the right, as in the article" if article else "z₀ to the right, z₁ upwards"
+        line = f"{path}: codes from −{span:g} to {span:g}, {ways}"
+        drawn = f"{_full(images)} of its tiles and {_full(samples)} of {drawn}" if squares else ""
     else:
-        path, images = folder / "samples.png", samples
+        path, sheet = folder / "samples.png", figures.samples_picture(samples, threshold=threshold)
         line = f"{path}: what {drawn} decode to"
-        drawn = f"{_full(samples)} of them"
-    sheet = figures.grid(images, 20, gap=1, background=0.25)
-    figures.save_png(path, (sheet > 0.5) if threshold else sheet, scale=2)
+        drawn = f"{_full(samples)} of them" if squares else ""
+    figures.save_png(path, sheet)
     return line + (f"; {drawn} are exactly one full 9×9 square when thresholded at ½" if squares else "")
 
 

@@ -21,6 +21,7 @@ from minivae.cli.folders import claim, clear, make_folder, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
+from minivae.quantities import quantities
 from minivae.stopping import stop_signals
 from minivae.training import Training
 
@@ -112,11 +113,14 @@ def train(training, config, folder, data):
           f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
 
     def keep():
+        line = _progress(training, data, length)
         checkpoint.save(folder / checkpoint.NAME, training, config)
         for name in ("evaluation.json", "latent.html"):  # of an earlier checkpoint
             (folder / name).unlink(missing_ok=True)
-        tqdm.write(_progress(training, data, length))
+        tqdm.write(line)
 
+    if note := quantities(training.model, data.grey).note:
+        print(f"its loss is a cross-entropy bound, {note}", flush=True)
     if training.steps < epochs * length:
         started = time.perf_counter()
         training.run(epochs * length - training.steps, floor=data.floor, every=length, checkpoint=keep)
@@ -135,12 +139,15 @@ def train(training, config, folder, data):
 
 
 def _progress(training, data, length):
-    """A line on the last epoch: the loss while it learned, and −ELBO on the test images."""
-    last = training.protocol.mean(length)
+    """A line on the last epoch: the loss while it learned, and on the test images, which the protocol keeps."""
+    last, names = training.protocol.mean(length), quantities(training.model, data.grey)
     test = evaluation.elbo(training.model, data.test, data.scale)
-    return (f"epoch {training.steps / length:.4g}: loss {last['total']:.2f} = {last['reconstruction']:.2f} "
-            f"reconstruction + {last['divergence']:.2f} KL;  test {-test.value:.2f} = {test.reconstruction:.2f} + "
-            f"{test.divergence:.2f} nats per image" + ("" if data.floor is None else f" (optimum {data.floor:.3f})"))
+    if training.steps % length == 0:  # not where a run stops within an epoch: continued, it shall be as if it had not
+        training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
+    return (f"epoch {training.steps / length:.4g}: training, {names.loss}: {last['total']:.2f} = "
+            f"{last['reconstruction']:.2f} reconstruction + {last['divergence']:.2f} KL;  test, {names.test}: "
+            f"{-test.value:.2f} = {test.reconstruction:.2f} + {test.divergence:.2f} nats per image"
+            + ("" if data.floor is None else f" (optimum {data.floor:.3f})"))
 
 
 def _read_config(folder):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from minivae import checkpoint, figures
+from minivae import checkpoint
 from minivae.cli import options, pictures
 from minivae.cli.folders import make_folder
+from minivae.errors import OptionError
 
 
 def add_to(verbs):
@@ -14,8 +15,11 @@ def add_to(verbs):
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
     verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
-    verb.add_argument("--span", type=options.positive, metavar="SPAN", default=figures.SPAN,
-                      help="the plane reaches from −SPAN to SPAN; 0.95 is the article's, 2 holds 91%% of the prior")
+    verb.add_argument("--span", type=options.positive, metavar="SPAN", default=None,
+                      help="the plane reaches from −SPAN to SPAN; by default 0.95, the article's, for rectangles, and "
+                      "2.2, which holds 94%% of the prior, for other images")
+    verb.add_argument("--article", action="store_true", help="lay the plane out as the article does: the first number "
+                      "of the code downwards, the second to the right; by default to the right and upwards")
     verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws from the prior")
     verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
     verb.set_defaults(run=run, less="a smaller model takes less")
@@ -24,7 +28,10 @@ def add_to(verbs):
 def run(args):
     model, config = checkpoint.load_model(args.folder)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
+    if not pictures.has_plane(model) and (args.span is not None or args.article):
+        raise OptionError(f"--{'article' if args.span is None else 'span'} is of the plane of a code of two numbers; "
+                          f"the code of {args.folder} is {model.code} wide and has none; leave it out")
     make_folder(folder)
     print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed,
-                                  squares=config.get("data", {}).get("name") == "rectangles"))
+                                  squares=config.get("data", {}).get("name") == "rectangles", article=args.article))
     return 0

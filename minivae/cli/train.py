@@ -91,8 +91,8 @@ def _add_options(kind, name):
     add("--data", options.one_of(*data_set.BY_NAME), "NAME", DATA[name], f"one of {', '.join(data_set.BY_NAME)}")
     add("--images", options.whole, "N", None, "train on so many images; by default 50000 rectangles, all of MNIST")
     add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
-        "make bits of MNIST's grey pixels: threshold, white above ½; fixed, drawn once with the grey as probability; "
-        "each_epoch, drawn anew")
+        "make bits of MNIST's grey pixels, of which a Bernoulli is no likelihood: threshold, white above ½; fixed, "
+        "drawn once with the grey as probability; each_epoch, drawn anew")
     add("--root", Path, "FOLDER", None, "where MNIST's files are; by default $MINIVAE_DATA, or a cache that is "
         "downloaded to")
     add("--seed", options.count, "N", 0, "of the weights, the batches and the noise")

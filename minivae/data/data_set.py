@@ -26,6 +26,11 @@ class DataSet(NamedTuple):
     by_epoch: bool
 
     @property
+    def grey(self):
+        """Whether pixels lie between 0 and 1, or are bits."""
+        return self.scale != 1
+
+    @property
     def image(self):
         """Shape of one image."""
         return tuple(self.train.shape[1:])

@@ -2,39 +2,64 @@
 
 import numpy as np
 
-from minivae.figures.images import rendered
+from minivae.figures.style import apart, axes_of, new_figure, rendered
+
+TOTAL, RECONSTRUCTION, KL, TEST = "#1b4965", "#c8553d", "#2a7f9e", "#111111"
 
 
-def curve(protocol, floor=None):
+def curve(protocol, floor=None, loss="reconstruction + KL", test="test images"):
     """The losses of a protocol, step by step, as a Pillow image; None where matplotlib is not installed.
 
-    `floor` is the least that the data allow, in nats per image: a dotted line.
+        floor        the least that the data allow, in nats per image      loss, test   what the totals are, in words
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    figure = new_figure(9, 4.8)
+    if figure is None:
         return None
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
     step = protocol["step"]
     width = max(1, len(step) // 300)  # steps that one point of the curve is the mean of
-    lowest = [] if floor is None else [floor]
-    for column, label, colour in (("total", "total = −ELBO", "#1b4965"),
-                                  ("reconstruction", "reconstruction", "#e07a5f"), ("divergence", "KL", "#5fa8d3")):
+    title = f"Training, nats per image (means over {width} step{'s' if width > 1 else ''})"
+    axes = axes_of(figure, title, "step", "nats per image")
+    lines, lowest = [], [] if floor is None else [floor]
+    for column, name, colour in (("total", loss, TOTAL), ("reconstruction", "reconstruction", RECONSTRUCTION),
+                                 ("divergence", "KL", KL)):
         values = _means(protocol[column], width)
-        lowest.append(values[len(values) // 10:].min())
-        axes.plot(_means(step, width), values, label=f"{label}, at the end {values[-1]:.2f}", color=colour,
-                  linewidth=2 if column == "total" else 1.2)
+        lowest.append(values[len(values) // 4:].min())  # a KL that starts at 0 does not set the scale
+        axes.plot(_means(step, width), values, color=colour, linewidth=2 if column == "total" else 1.3)
+        lines.append((values[-1], f"{name}  {values[-1]:.2f}", colour))
+    if protocol.tests:
+        at, reconstruction, divergence = np.transpose(protocol.tests)
+        axes.plot(at, reconstruction + divergence, "o", color=TEST, markersize=5, clip_on=False, zorder=3)
+        lines.append((reconstruction[-1] + divergence[-1], f"test, {test}  {reconstruction[-1] + divergence[-1]:.2f}",
+                      TEST))
+        lowest.append((reconstruction + divergence).min())
     if floor is not None:
-        axes.axhline(floor, color="0.4", linestyle=":", label=f"optimum {floor:.3f}")
-    axes.set(xlabel="step", ylabel="nats per image", xlim=(0, step[-1]))
+        axes.axhline(floor, color="0.4", linestyle=":", linewidth=1.5)
+        lines.append((floor, f"optimum  {floor:.3f}", "0.4"))
+    axes.set(xlim=(0, step[-1]))
     if min(lowest) > 0:  # a density can exceed 1, and then a Gaussian's loss is negative
-        axes.set(yscale="log", ylim=(0.8 * min(lowest), None))
-    axes.set_title(f"Training loss, means over {width} step{'s' if width > 1 else ''}", loc="left")
-    axes.grid(alpha=0.25, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+        _logarithmic(axes, 0.8 * min(lowest))
+    _name_at_the_end(axes, lines)
     return rendered(figure)
+
+
+def _logarithmic(axes, bottom):
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set(yscale="log", ylim=(bottom, None))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _name_at_the_end(axes, lines):
+    """Write each line's name to the right of where it ends, apart from one another."""
+    to_pixels = axes.transData.transform
+    heights = np.array([to_pixels((0, max(value, axes.get_ylim()[0])))[1] for value, _, _ in lines])
+    bottom, top = (to_pixels((0, limit))[1] for limit in axes.get_ylim())
+    places = apart((heights - bottom) / (top - bottom), 0.06)
+    for place, (_, name, colour) in zip(places, lines):
+        axes.annotate(name, (1, place), (8, 0), xycoords="axes fraction", textcoords="offset points", color=colour,
+                      va="center", fontsize=10, annotation_clip=False)
 
 
 def _means(values, width):

@@ -6,9 +6,9 @@ from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError
 from minivae.evaluation import ACTIVE
-from minivae.figures.codes import COLOURS
 from minivae.figures.decoder_layers import described
 from minivae.figures.page import packed, page
+from minivae.figures.style import COLOURS
 
 IMAGES = 500  # test images that are in the page, with their codes
 CHECKED = 256  # codes that the largest difference is taken over: half of them test images', half from the prior

@@ -1,15 +1,17 @@
 """Grids of images, and what a model draws."""
 
-import io
-
 import numpy as np
 from PIL import Image
 
 from minivae import backend
 from minivae.errors import OptionError
+from minivae.figures.style import framed
 from minivae.files import atomic
 
 SPAN = 0.95  # the listing's 2·i·0.05 − 21·0.05 for i = 1 … 20: from −0.95 to 0.95 in steps of 0.1
+PRIOR = 2.2  # holds 94 % of the prior's mass
+GAP, LINE = 1, 0.25  # pixels between tiles, and their grey
+AXES = ("z0, first number of the code", "z1, second number of the code")
 
 
 def grid(images, columns, gap=0, background=0.0):
@@ -37,23 +39,45 @@ def save_png(path, image, scale=1):
         (image if isinstance(image, Image.Image) else picture(image, scale)).save(file, format="PNG")
 
 
-def rendered(figure, dpi=120):
-    """A matplotlib figure as a Pillow image."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
-    return Image.open(file)
-
-
-def plane(model, size=20, span=SPAN):
+def plane(model, size=20, span=SPAN, article=False):
     """What a model with a code of 2 decodes at size·size codes from −span to span: probabilities (size², ...).
 
-    The first number of the code grows downwards, the second to the right, as in the article's listing.
+    In rows of `size`, from top to bottom: the first number of the code, z₀, grows to the right and the second, z₁,
+    upwards.  `article` has the layout of the article's listing, z₀ downwards and z₁ to the right.
     """
     if model.code != 2:
         raise OptionError(f"the latent plane needs a code of 2 numbers, this model's has {model.code}")
     steps = np.linspace(-span, span, size)
-    codes = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2).astype(model.dtype)
+    second, first = np.meshgrid(steps, steps, indexing="ij") if article else np.meshgrid(steps[::-1], steps,
+                                                                                         indexing="ij")
+    codes = np.stack([second, first] if article else [first, second], axis=-1).reshape(-1, 2).astype(model.dtype)
     return backend.to_numpy(model.decode(backend.from_numpy(codes, like=model.backend)))
+
+
+def plane_picture(images, span, article=False, threshold=False, scale=2):
+    """The tiles of `plane`, with its axes, as a Pillow image."""
+    size = round(len(images) ** 0.5)
+    tiles = _sheet(images, size, threshold, scale)
+    step = (tiles.width - GAP * scale) / size
+    numbers = [-span, -span / 2, 0, span / 2, span]
+    places = [step * (0.5 + (size - 1) * (number + span) / (2 * span)) for number in numbers]
+    ticks = list(zip(places, [f"{number:.3g}" for number in numbers]))
+    upwards = [(tiles.height - place, text) for place, text in ticks]
+    names = AXES[::-1] if article else AXES
+    layout = ", laid out as in the article" if article else ""
+    return framed(tiles, f"Decoded codes from -{span:g} to {span:g}{layout}", (names[0], ticks),
+                  (names[1], ticks if article else upwards))
+
+
+def samples_picture(images, columns=20, threshold=False, scale=2):
+    """Draws from the prior, with a title, as a Pillow image."""
+    return framed(_sheet(images, columns, threshold, scale), f"{len(images)} draws from the prior, decoded")
+
+
+def _sheet(images, columns, threshold, scale):
+    """Tiles with lines between them that stay grey when the pixels are made black and white."""
+    images = np.asarray(images)
+    return picture(grid((images > 0.5) if threshold else images, columns, GAP, LINE), scale)
 
 
 def prior_samples(model, n=400, seed=0):
@@ -71,3 +95,13 @@ def reconstructions(model, images, columns=10):
         rows += [grid(each[k:k + columns], columns, gap=2, background=0.5) for each in (np.asarray(images), again)]
         rows.append(np.full((4, rows[0].shape[1]), 0.5, dtype=np.float32))
     return np.concatenate(rows[:-1])
+
+
+def reconstructions_picture(model, images, columns=10, scale=2):
+    """The same with a name beside each row, as a Pillow image."""
+    sheet = reconstructions(model, images, columns)
+    height = scale * (np.shape(images)[-2] + 4)
+    pairs = -(-len(images) // columns)
+    rows = [(2 * k * height + 4 * scale * k + place * height, name) for k in range(pairs)
+            for place, name in ((0.5, "image"), (1.5, "model"))]
+    return framed(picture(sheet, scale), "Test images, and what the model makes of them", rows=rows)

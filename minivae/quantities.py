@@ -1,0 +1,39 @@
+"""Names of what is measured: a number is called a bound of log p(x) only where it is one."""
+
+from dataclasses import dataclass
+
+from minivae.nn import BernoulliNoise, GaussianNoise, HardCode, RelaxedSampler
+
+GREY = ("not a likelihood: pixels are grey, and a Bernoulli of a grey value does not integrate to 1; --binarize fixed "
+        "makes it one")
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The names of a model's numbers on its data.
+
+        loss       reconstruction + divergence of a training batch
+        test       the same on test images, whose codes are hard and whose pixels no noise has touched
+        elbo       its negative         weighted   the importance-weighted bound
+        exact      the sum over every code         note       why they are no bounds of log p(x), or ""
+    """
+
+    loss: str
+    test: str = "−ELBO"
+    elbo: str = "ELBO"
+    weighted: str = "log p(x) ≥"
+    exact: str = "log p(x), exact"
+    note: str = ""
+
+
+def quantities(model, grey):
+    """The names for a model on images that are `grey`, between 0 and 1, or bits."""
+    names = {} if model.likelihood != "bernoulli" or not grey else {
+        "test": "cross-entropy + KL", "elbo": "cross-entropy bound", "weighted": "weighted cross-entropy bound",
+        "exact": "cross-entropy over all codes", "note": GREY}
+    loss = names.get("test", "−ELBO")
+    if model.find_modules(RelaxedSampler) and not any(each.straight_through for each in model.find_modules(HardCode)):
+        loss = "surrogate, of relaxed codes"  # Maddison et al. 2016, appendix C.2
+    elif model.find_modules(BernoulliNoise) or model.find_modules(GaussianNoise):
+        loss += " of noisy images"
+    return Quantities(loss, **names)

@@ -1,0 +1,141 @@
+"""Numbers are called what they are: no likelihood of grey pixels, no bound from relaxed codes, one orientation."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivae import checkpoint, figures, models
+from minivae.cli import main
+from minivae.figures import curves
+from minivae.protocol import Protocol
+from minivae.quantities import quantities
+
+BOUND = re.compile(r"ELBO|log p|log-likelihood", re.IGNORECASE)
+SMALL = {"vae": {"hidden": 4}, "denoising": {"hidden": 4}, "bernoulli": {"hidden": 4, "code": 3}, "aevb": {"hidden": 4},
+         "categorical": {"hidden": 4, "code": 2, "categories": 3}, "conv": {"planes": (2,)}}
+
+
+def made(name, **options):
+    return models.build(name, image=(1, 8, 8), **SMALL[name], **options)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_grey_pixels_under_a_bernoulli_have_no_bound(name):
+    names = quantities(made(name), grey=True)
+    assert not any(BOUND.search(each) for each in (names.loss, names.test, names.elbo, names.weighted, names.exact))
+    assert "not a likelihood" in names.note and "--binarize fixed" in names.note
+
+
+@pytest.mark.parametrize(("name", "loss"), [
+    ("vae", "−ELBO"), ("conv", "−ELBO"), ("aevb", "−ELBO"), ("denoising", "−ELBO of noisy images"),
+    ("bernoulli", "surrogate, of relaxed codes"), ("categorical", "surrogate, of relaxed codes")])
+def test_bits_have_a_bound_and_relaxed_codes_a_surrogate(name, loss):
+    names = quantities(made(name), grey=False)
+    assert (names.loss, names.test, names.elbo, names.note) == (loss, "−ELBO", "ELBO", "")
+
+
+def test_hard_codes_are_no_surrogate_and_densities_are_likelihoods_of_grey():
+    assert quantities(made("bernoulli", straight_through=True), grey=False).loss == "−ELBO"
+    for likelihood in ("gaussian", "identity_gaussian", "continuous_bernoulli"):
+        assert quantities(made("aevb", likelihood=likelihood), grey=True).elbo == "ELBO"
+
+
+@pytest.fixture
+def letters(monkeypatch):
+    """Every text of every curve that is drawn."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: curves are not drawn")
+    found = []
+
+    def rendered(figure):
+        axes, = figure.axes
+        found.extend([axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel(),
+                      *(each.get_text() for each in axes.texts)])
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(curves, "rendered", rendered)
+    return found
+
+
+def test_no_verb_of_a_grey_run_speaks_of_a_likelihood(small_mnist, tmp_path, capsys, letters):
+    """Training, evaluation, their files, and the curve."""
+    run = tmp_path / "run"
+    assert main(["train", "aevb", "--hidden", "5", "--code", "2", "--images", "128", "--epochs", "2",
+                 "--root", str(small_mnist), "--out", str(run)]) == 0
+    assert main(["evaluate", str(run), "--samples", "3"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("not a likelihood: pixels are grey") == 2 and "cross-entropy bound" in said
+    assert letters and any("cross-entropy + KL" in each for each in letters)
+    files = "".join(each.read_text(encoding="utf-8") for each in (*run.glob("*.json"), run / "protocol.csv"))
+    assert not BOUND.search(said + files + " ".join(letters))
+    found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert found["weighted cross-entropy bound, 3 samples"]["value"] >= found["cross-entropy bound"]["value"] - 5
+
+
+def test_bits_of_mnist_are_evaluated_as_a_likelihood(small_mnist, tmp_path, capsys, letters):
+    assert main(["train", "aevb", "--hidden", "5", "--code", "2", "--images", "128", "--epochs", "1",
+                 "--binarize", "fixed", "--root", str(small_mnist), "--out", str(tmp_path / "run")]) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "−ELBO" in said and "not a likelihood" not in said and any("−ELBO" in each for each in letters)
+
+
+def test_a_relaxed_total_is_never_called_elbo(tmp_path, capsys, letters):
+    for name in ("bernoulli", "categorical"):
+        options = ["--code", "3", "--hidden", "8", "--images", "100", "--epochs", "1", "--out", str(tmp_path / name)]
+        assert main(["train", name, *options]) == 0
+        line, = re.findall(r"training, (.*?): [\d.]+ = .*test, (.*?): ", capsys.readouterr().out)
+        assert line == ("surrogate, of relaxed codes", "−ELBO")
+        total, = [each for each in letters if each.startswith(("surrogate", "−ELBO"))]
+        assert total.startswith("surrogate, of relaxed codes")
+        letters.clear()
+
+
+def test_the_curve_has_the_test_bound_and_a_resumed_run_keeps_it(tmp_path, letters, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "vae", "--hidden", "4", "--images", "64", "--epochs", "2", "--out", str(run)]) == 0
+    first = checkpoint.read(run)[1]["tests"]
+    assert first.shape == (2, 3) and first[:, 0].tolist() == [4, 8]
+    assert main(["train", "--resume", str(run), "--epochs", "3"]) == 0
+    tests = checkpoint.read(run)[1]["tests"]
+    assert np.array_equal(tests[:2], first) and tests[2, 0] == 12
+    assert any(each.startswith("test, −ELBO") and f"{tests[2, 1:].sum():.2f}" in each for each in letters)
+
+
+def test_names_beside_a_curve_do_not_overlap():
+    protocol = Protocol(())
+    for step in range(1, 30):
+        protocol.add(step, 1, 5.5, 0.04, {})
+    protocol.tests.append((29.0, 5.5, 0.05))
+    assert figures.curve(protocol, 5.545) is None or figures.style.apart([0.5, 0.5, 0.51, 0.1], 0.06).tolist() == \
+        pytest.approx([0.44333, 0.50333, 0.56333, 0.1], abs=1e-4)
+
+
+def test_the_plane_grows_to_the_right_and_upwards():
+    """A decoder whose first pixel is z₀ and whose second is z₁."""
+    model = models.vae(image=(1, 1, 2), hidden=0)
+    linear, _ = model.decoder.modules
+    linear.weight[...], linear.bias[...] = np.eye(2), 0
+    tiles = figures.plane(model, size=5, span=2).reshape(5, 5, 2)
+    assert (np.diff(tiles[:, :, 0], axis=1) > 0).all() and (np.diff(tiles[:, :, 0], axis=0) == 0).all()
+    assert (np.diff(tiles[:, :, 1], axis=0) < 0).all() and (np.diff(tiles[:, :, 1], axis=1) == 0).all()
+    article = figures.plane(model, size=5, span=2, article=True).reshape(5, 5, 2)
+    assert (np.diff(article[:, :, 0], axis=0) > 0).all() and (np.diff(article[:, :, 1], axis=1) > 0).all()
+
+
+def test_black_and_white_tiles_keep_their_lines():
+    images = np.full((4, 3, 3), 0.6, np.float32)
+    picture = np.asarray(figures.samples_picture(images, columns=2, threshold=True, scale=1).convert("L"))
+    values = set(np.unique(picture).tolist())
+    assert 255 in values and round(0.25 * 255) in values
+
+
+def test_a_span_without_a_plane_is_an_error(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "bernoulli", "--code", "3", "--hidden", "4", "--images", "32", "--epochs", "1", "--out",
+                 str(run)]) == 0
+    for option in (["--span", "2"], ["--article"]):
+        assert main(["sample", str(run), *option]) == 1
+        assert f"{option[0]} is of the plane of a code of two numbers" in capsys.readouterr().err
