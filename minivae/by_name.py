@@ -1,4 +1,4 @@
-"""What is made by its name and options, as a configuration or the command line gives them."""
+"""Objects made by their name and options, as a configuration or the command line gives them."""
 
 import inspect
 import reprlib

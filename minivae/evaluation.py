@@ -1,4 +1,4 @@
-"""How good a model is: bounds of log p(x), and which units of its code say anything.
+"""Evaluation: bounds of log p(x), and the units of a code that carry information.
 
 Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
 Codes are always drawn, discrete ones are hard and noise layers are off: only then is a bound one.  Images are

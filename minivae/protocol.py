@@ -1,4 +1,4 @@
-"""What happened at every step of a training: a table, and the CSV file of it."""
+"""The record of a training, a row a step, and its CSV file."""
 
 import csv
 import math

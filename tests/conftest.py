@@ -1,4 +1,4 @@
-"""What all tests share: one seed, one backend, float32."""
+"""The start that all tests share: one seed, one backend, float32."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""How far two right results may lie apart: what a test may ask of sums, which every BLAS rounds in its own order."""
+"""Distances that rounding explains: each BLAS adds in its own order, and tests may ask no more than this."""
 
 from math import prod
 

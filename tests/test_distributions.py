@@ -1,4 +1,4 @@
-"""What is random, tested by counting.  False-alarm rates are for one run of one test with a random seed.
+"""Random layers, tested by counting.  False-alarm rates are for one run of one test with a random seed.
 
 Each test takes the mean of n independent draws and allows it 5 standard errors: a correct layer fails with
 probability 6e-7.  The seed is fixed, so a test that passes keeps passing.

@@ -71,3 +71,11 @@ def test_the_first_command_reaches_the_articles_loss(tmp_path):
     rows = list(csv.DictReader((tmp_path / "runs" / "denoising" / "protocol.csv").read_text().splitlines()))
     assert len(rows) == 3125
     assert np.mean([float(row["total"]) for row in rows[-125:]]) < 1.1 * 21.0
+
+
+def test_no_file_begins_with_a_riddle():
+    """A docstring's first line names the thing; "What ...", "Whether ..." leaves the reader to guess it."""
+    for folder in ("minivae", "tests", "tutorials"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            first = path.read_text(encoding="utf-8")[:20]
+            assert not re.match('"""(What|Whether|Where|How|Which|Who|Why|When) ', first), path

@@ -1,4 +1,4 @@
-"""What other systems than Linux lack or do otherwise, simulated."""
+"""Differences of other systems than Linux, simulated."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""How many threads there are, and that they give way to other programs."""
+"""The number of threads, and that they give way to other programs."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is wrong with a CuPy that does not work, and what to do about it, in one line."""
+"""One line on a CuPy that does not work: the cause, and the cure."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Where arrays lie in memory: which lie side by side, which share some."""
+"""Memory of arrays: which arrays lie side by side, and which share some."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Whether the numbers of an array are in a range."""
+"""A check that the numbers of an array lie in a range."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which array library, which dtype, and the two doors between host and device.
+"""The array library, the dtype, and the two doors between host and device.
 
 The only file that imports cupy.
 """

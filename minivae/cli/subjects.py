@@ -1,4 +1,4 @@
-"""What a verb is about: a trained run, or a new model by its name."""
+"""The subject of a verb: a trained run, or a new model by its name."""
 
 from pathlib import Path
 

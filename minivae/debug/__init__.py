@@ -1,4 +1,4 @@
-"""What a student looks with."""
+"""Tools to look into a model: gradient and distribution checks, traces, profiles."""
 
 from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
 from minivae.debug.distribution_check import check_noise, check_sampler

@@ -1,4 +1,4 @@
-"""What a module does besides computing: whether its verbs keep to their contract."""
+"""Checks that the verbs of a module keep to their contract."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a wrong gradient looks like: the mistakes that people make, tried one by one, the special before the general."""
+"""Diagnosis of a wrong gradient: common mistakes, tried one by one, the special before the general."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Whether random layers draw from the distribution that they name: moments, flip rates, divergences by counting.
+"""Checks, by counting, that random layers draw from the distribution that they name.
 
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """

@@ -1,4 +1,4 @@
-"""What was counted, beside what it should be."""
+"""The report of a distribution check: each statistic beside its expectation."""
 
 from dataclasses import dataclass, field
 from math import erfc, sqrt

@@ -1,4 +1,4 @@
-"""What is known about a wrong gradient, and what can be said of it."""
+"""Facts about a wrong gradient, and findings on it."""
 
 from dataclasses import dataclass
 

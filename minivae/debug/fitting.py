@@ -1,4 +1,4 @@
-"""Whether a supposed mistake reproduces a gradient, entry by entry."""
+"""The fit of a supposed mistake to a gradient, entry by entry."""
 
 import numpy as np
 

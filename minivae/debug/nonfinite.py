@@ -1,4 +1,4 @@
-"""Where a number that is not finite came from."""
+"""The origin of a number that is not finite."""
 
 import numpy as np
 

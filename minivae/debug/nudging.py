@@ -1,4 +1,4 @@
-"""What the loss does when one weight moves, beside what its gradient foretells."""
+"""The change of the loss when one weight moves, beside the change that its gradient predicts."""
 
 from dataclasses import dataclass
 

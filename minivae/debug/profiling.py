@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, module by module (torch/nn's Profile)."""
+"""Profile of a training step: its time, module by module (torch/nn's Profile)."""
 
 import time
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a gradient check says."""
+"""The report of a gradient check."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What a trace holds: the steps of one pass, and copies of their arrays."""
+"""The steps of a traced pass, with copies of their arrays."""
 
 import html
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Where images lie in the space of codes, drawn with matplotlib."""
+"""Scatter of the codes of images, drawn with matplotlib."""
 
 import numpy as np
 

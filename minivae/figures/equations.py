@@ -1,4 +1,4 @@
-"""What a verb computes, in the words of its own class: the equation of the docstring, and the code."""
+"""The equation and the code of a verb, taken from its class."""
 
 import ast
 import inspect

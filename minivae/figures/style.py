@@ -1,4 +1,4 @@
-"""What the pictures have in common: colours, letters, frames."""
+"""The style of all pictures: colours, letters, frames."""
 
 import io
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What modules and criterions have in common: a library, a dtype, and buffers of their own."""
+"""Base of modules and criterions: a library, a dtype, and buffers of their own."""
 
 from minivae import backend
 

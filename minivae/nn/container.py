@@ -1,4 +1,4 @@
-"""What the containers have in common (torch/nn Container)."""
+"""Base of the containers (torch/nn Container)."""
 
 from collections.abc import MutableSequence
 from operator import index

@@ -1,4 +1,4 @@
-"""What the layers that measure a Kullback-Leibler divergence have in common."""
+"""Base of the layers that measure a Kullback-Leibler divergence."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""What the layers that harden relaxed codes have in common."""
+"""Base of the layers that harden relaxed codes."""
 
 from minivae.nn.module import Module
 

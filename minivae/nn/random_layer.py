@@ -1,4 +1,4 @@
-"""What layers that draw random numbers have in common."""
+"""Base of the layers that draw random numbers."""
 
 from minivae.errors import ShapeError
 from minivae.nn.module import Module

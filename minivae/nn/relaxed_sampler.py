@@ -1,4 +1,4 @@
-"""What the layers that draw relaxed discrete codes have in common."""
+"""Base of the layers that draw relaxed discrete codes."""
 
 from minivae.errors import real_number
 from minivae.nn.sampler import Sampler

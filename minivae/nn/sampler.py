@@ -1,4 +1,4 @@
-"""What the layers that draw codes have in common."""
+"""Base of the layers that draw codes."""
 
 from minivae.errors import whole_number
 from minivae.nn.random_layer import RandomLayer

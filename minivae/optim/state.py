@@ -1,4 +1,4 @@
-"""What the optimisers have in common: checks of what the caller gives."""
+"""Checks of the state and the gradient that a caller gives to an optimiser."""
 
 from math import inf
 

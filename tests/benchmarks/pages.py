@@ -1,4 +1,4 @@
-"""How soon the explorer of the article's decoder is seen, and how long it decodes, in headless Chromium.
+"""Times of the explorer of the article's decoder in headless Chromium: to the first paint, and of decoding.
 
     python tests/benchmarks/pages.py
 

@@ -1,4 +1,4 @@
-"""What a training step takes on several ranks, and how much of it the sum of the gradients is.
+"""Time of a training step on several ranks, and the share of it that summing gradients takes.
 
     mpiexec -n 2 -bind-to core python -m mpi4py tests/benchmarks/ranks.py [--steps 150]
 

@@ -1,4 +1,4 @@
-"""How safely the tutorials' claims hold: every assertion, over seeds and BLAS kernels, with its smallest margin.
+"""Margins of the tutorials' claims: every assertion, over seeds and BLAS kernels, with its smallest margin.
 
     python tests/benchmarks/seeds.py [04 08 ...] [--seeds 20] [--kernels Haswell Prescott] [--full] [--jobs 2]
 

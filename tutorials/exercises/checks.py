@@ -1,4 +1,4 @@
-"""What the exercises share: it runs their checks and says what passed, what is wrong, what is still to write."""
+"""The checks of the exercises, which say what passed, what is wrong, and what is still to write."""
 
 import argparse
 import sys
