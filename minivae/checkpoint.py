@@ -31,6 +31,7 @@ KNOWN = ("protocol", "tests", *(f"optimiser/{key}" for key in MOMENTS), "batches
          "batches/position")  # beside model/...
 LONGEST = 2**20  # bytes of a header
 DIGITS = 40  # of a whole number in it: the random state's have 39
+HUGE = 1e100  # nats that no loss reaches
 SLACK = 2**16  # bytes that alignment may add to a model
 
 
@@ -73,6 +74,8 @@ def read(path):
         _expect_arrays(header, arrays)
     except MinivaeError:
         raise
+    except PermissionError as error:
+        raise OptionError(f"{path} may not be read: {error.strerror}") from error
     except archive.ERRORS as error:  # zipfile's can quote half of the file
         raise OptionError(f"{path} is not a minivae checkpoint, or is damaged: {str(error)[:300]}") from error
     return header, arrays
@@ -118,9 +121,7 @@ def restore(path, training):
 
 def _header(content, path):
     """The header, once each of its entries is of the kind that `save` writes."""
-    if len(content) > LONGEST:
-        raise ValueError(f"its header has {len(content)} bytes, more than the {LONGEST} that one may have")
-    header = json.loads(content, parse_int=_int)
+    header = parsed(content)
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
     if header.get("schema") != SCHEMA:
@@ -130,7 +131,7 @@ def _header(content, path):
     sound = {
         "config": isinstance(config, dict) and isinstance(config.get("model"), str)
         and isinstance(config.get("options"), dict) and isinstance(config.get("data", {}), dict)
-        and isinstance(config.get("data", {}).get("name", ""), str),
+        and isinstance(config.get("data", {}).get("name", ""), str) and isinstance(config.get("training", {}), dict),
         "steps": type(header.get("steps")) is int and header["steps"] >= 0,
         "columns": isinstance(header.get("columns"), list) and all(isinstance(each, str) for each in header["columns"])
         and tuple(header["columns"][:4]) == Protocol(()).columns,
@@ -145,9 +146,16 @@ def _header(content, path):
     return header
 
 
+def parsed(content):
+    """What is in JSON that nobody vouches for: of a sensible length, with numbers of a sensible length."""
+    if len(content) > LONGEST:
+        raise ValueError(f"its configuration has {len(content)} bytes, more than the {LONGEST} that one may have")
+    return json.loads(content, parse_int=_int)
+
+
 def _int(digits):
     if len(digits) > DIGITS:
-        raise ValueError(f"its header has a number of {len(digits)} digits")
+        raise ValueError(f"its configuration has a number of {len(digits)} digits")
     return int(digits)
 
 
@@ -168,6 +176,8 @@ def _expect_arrays(header, arrays):
     if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != len(header["columns"]):
         raise ValueError(f"its protocol has shape {table.shape} and dtype {table.dtype}, expected float64 and "
                          f"{len(header['columns'])} columns")
+    if not np.array_equal(table[:, 0], np.arange(1, header["steps"] + 1)) or not (np.abs(table[:, :4]) < HUGE).all():
+        raise ValueError(f"its protocol is none of {header['steps']} steps, with losses that are finite")
 
 
 def _part(arrays, prefix):

@@ -87,7 +87,7 @@ class Ranks:
 
 def world():
     """The ranks that mpiexec has started under `python -m mpi4py`; else this process alone."""
-    started = max(int(os.environ.get(each) or 1) for each in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))
+    started = max(map(_size, ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")))
     if "mpi4py" in sys.modules:
         from mpi4py import MPI
 
@@ -100,3 +100,12 @@ def world():
         raise OptionError("mpiexec has started several processes that know nothing of each other; write `mpiexec -n 2 "
                           "python -m mpi4py -m minivae train ...` (pip install \"minivae[mpi]\")")
     return Ranks()
+
+
+def _size(variable):
+    """How many processes there are, by a variable that mpiexec sets."""
+    value = os.environ.get(variable) or "1"
+    try:
+        return int(value)
+    except ValueError as error:
+        raise OptionError(f"{variable}={value[:100]}: mpiexec sets it to a number of processes; unset it") from error

@@ -1,18 +1,36 @@
 """Files that are whole or not there."""
 
 import contextlib
+import glob
 import os
 import secrets
 from pathlib import Path
 
 from minivae.errors import OptionError
 
+SHOWN = 40  # characters of a file's name that stand in its temporary one, which may not be much longer
+
+
+def expanded(path):
+    """The path, with the home folder for ~; raises where the user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise OptionError(f"{path}: there is no such home folder; write the whole path") from error
+
+
+def cache():
+    """The folder of what can be made or downloaded again: $XDG_CACHE_HOME/minivae, or ~/.cache/minivae."""
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "minivae"
+
 
 @contextlib.contextmanager
 def atomic(path, mode="wb"):
     """Open a file that takes its name only once everything has been written; on any error it never appears."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    if not path.name or (os.path.lexists(path) and not os.path.isfile(path)):  # /dev/null would become a file
+        raise OptionError(f"cannot write {path}: it is there and no file; choose another name")
+    temporary = path.with_name(f".{path.name[:SHOWN]}.{secrets.token_hex(4)}")
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         file = open(temporary, mode.replace("w", "x"), **options)
@@ -26,7 +44,7 @@ def atomic(path, mode="wb"):
         os.replace(temporary, path)
         _keep_name(path.parent)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
             raise OptionError(f"cannot write {path}: {error.strerror or error}; "
@@ -46,4 +64,4 @@ def _keep_name(folder):
 
 def strays(path):
     """What `atomic(path)` has left half-written where the process was killed."""
-    return list(Path(path).parent.glob(f".{Path(path).name}.{'[0-9a-f]' * 8}"))
+    return list(Path(path).parent.glob(f".{glob.escape(Path(path).name[:SHOWN])}.{'[0-9a-f]' * 8}"))

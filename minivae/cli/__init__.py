@@ -3,7 +3,8 @@
 import sys
 
 import minivae
-from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, streams, train
+from minivae import backend
+from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, streams, subjects, train
 from minivae.errors import MinivaeError
 
 VERBS = (train, evaluate, sample, explore, step, profile, doctor)
@@ -24,7 +25,8 @@ def main(arguments=None):
 def _run(arguments):
     args = parser().parse_args(arguments)
     try:
-        return args.run(args) or 0
+        with backend.at_most(subjects.allowance(args)):
+            return args.run(args) or 0
     except KeyboardInterrupt:
         print("minivae: interrupted", file=sys.stderr)
         return 130

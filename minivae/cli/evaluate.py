@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 from minivae import evaluation
 from minivae.cli import options
@@ -20,16 +19,17 @@ def add_to(verbs):
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
         "likelihood: there the numbers are bounds of a cross-entropy, and are called so.  Writes evaluation.json "
         "to the run.")
-    verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/aevb")
+    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/aevb")
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
                       "that bound is left out")
     verb.add_argument("--images", type=options.whole, metavar="N", default=None,
                       help="the first N test images only; by default all")
-    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
+    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
                       help="where MNIST's files are, if they have moved since the training")
-    verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws of the code")
-    verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
+    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws of the code")
+    verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
+                      help="where to write; by default the run")
     verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
 
 

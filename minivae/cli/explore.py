@@ -1,6 +1,5 @@
 """minivae explore: a page in which the reader moves the code and sees what is decoded."""
 
-from pathlib import Path
 
 from minivae.cli import options, pages
 from minivae.cli.subjects import tested
@@ -13,12 +12,12 @@ def add_to(verbs):
         description="Write one HTML file that holds the decoder of a trained run and runs it in the browser, without a "
         "network: drag over the plane of a code of 2 numbers, move a slider for each of more, switch bits, and see "
         "what is decoded, beside the codes of test images.")
-    verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
-    verb.add_argument("-o", "--out", type=Path, default=None, metavar="FILE",
+    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/denoising")
+    verb.add_argument("-o", "--out", type=options.file, default=None, metavar="FILE",
                       help="the file to write; by default latent.html in the run")
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
                       "float16, which halves the file, and the page says what that changes")
-    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None,
+    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
                       help="where MNIST's files are, if they have moved since the training")
     verb.set_defaults(run=run, less="a smaller model takes less")
 

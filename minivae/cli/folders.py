@@ -1,9 +1,11 @@
 """The folders that runs are written to."""
 
+import contextlib
 import shlex
 from pathlib import Path
 
 from minivae import checkpoint
+from minivae.cli import lock
 from minivae.errors import OptionError
 from minivae.files import strays
 
@@ -11,22 +13,52 @@ FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", 
          "curve.png", "codes.png", "evaluation.json", "latent.html")
 
 
-def claim(out, name, force):
-    """Make the folder of a run and return it: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free."""
-    if out is None:
-        number = 1
-        while not make_folder(folder := Path("runs") / (name if number == 1 else f"{name}-{number}")):
-            number += 1
-        return folder
-    sweep(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not (out / checkpoint.NAME).exists():
-            raise OptionError(f"--out {out} exists and is not a run; choose another name")
+@contextlib.contextmanager
+def claimed(out, name, force):
+    """Make the folder of a run and hold it: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free.
+
+    Nothing of an earlier run is left in it.  If the block ends without a checkpoint, nothing of this one is either.
+    """
+    if out is not None and not (out / lock.NAME).exists():
+        _expect_free(out, force=True)  # before a lock is put into a folder that is no run's
+    folder, new = _made(out, name)
+    try:
+        with lock.held(folder):
+            if out is not None:
+                _expect_free(out, force)
+            clear(folder)
+            try:
+                yield folder
+            except BaseException:
+                with contextlib.suppress(OSError):  # the error that ended it is the one to be told of
+                    if not (folder / checkpoint.NAME).exists():
+                        clear(folder)
+                raise
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is not empty, or not there
+            if new:
+                folder.rmdir()
+        raise
+
+
+def _made(out, name):
+    """(the folder, whether it is new)."""
+    if out is not None:
+        return out, make_folder(out)
+    number = 1
+    while not make_folder(folder := Path("runs") / (name if number == 1 else f"{name}-{number}")):
+        number += 1
+    return folder, True
+
+
+def _expect_free(out, force):
+    """Raise unless a run may be written to this folder."""
+    if (out / checkpoint.NAME).exists():
         if not force:
             raise OptionError(f"--out {out} holds a run already; --force overwrites it, and "
                               f"minivae train --resume {shlex.quote(str(out))} continues it")
-    make_folder(out)
-    return out
+    elif out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= {lock.NAME, *_strays(out)}):
+        raise OptionError(f"--out {out} exists and is not a run; choose another name")
 
 
 def make_folder(folder):
@@ -44,16 +76,17 @@ def make_folder(folder):
 
 
 def clear(folder):
-    """Remove a run's files, and the folder if nothing else is in it; whatever else is there stays."""
+    """Remove a run's files; whatever else is in the folder stays."""
     sweep(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def sweep(folder):
     """Remove what a run that was killed while it wrote has left half-written."""
-    for name in FILES:
-        for path in strays(folder / name):
-            path.unlink(missing_ok=True)
+    for name in _strays(folder):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _strays(folder):
+    return [path.name for name in FILES for path in strays(folder / name)]

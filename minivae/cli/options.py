@@ -2,6 +2,13 @@
 
 import argparse
 import math
+import os
+
+from minivae.files import expanded
+
+MOST = 2**63 - 1  # of a whole number: any that is larger is a slip, and no float
+LARGEST_SEED = 2**128 - 1  # as secrets.randbits(128) draws them
+SHOWN = 200  # characters of a value that a message quotes
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -30,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 def whole(text):
     """A whole number from 1."""
-    return _number(text, int, lambda value: value >= 1, "a whole number from 1")
+    return _number(text, int, lambda value: 1 <= value <= MOST, "a whole number from 1")
 
 
 def wholes(text):
@@ -40,7 +47,12 @@ def wholes(text):
 
 def count(text):
     """A whole number from 0."""
-    return _number(text, int, lambda value: value >= 0, "a whole number from 0")
+    return _number(text, int, lambda value: 0 <= value <= MOST, "a whole number from 0")
+
+
+def seed(text):
+    """A whole number from 0, of up to 128 bits."""
+    return _number(text, int, lambda value: 0 <= value <= LARGEST_SEED, "a whole number from 0 to 2^128 − 1")
 
 
 def positive(text):
@@ -68,13 +80,40 @@ def number_or_none(text):
     return None if text.lower() == "none" else _number(text, float, math.isfinite, "a number or none")
 
 
+def path(text):
+    """A file or a folder, whether it is there or not.  What no verb could use is refused here, by the option's name."""
+    try:
+        found = expanded(text)
+        os.stat(found)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # no home, or a character that no name can have
+        why = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{_shown(text)}: {why}") from error
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a file or a folder, such as . for this one")
+    return found
+
+
+def file(text):
+    """A file to write."""
+    found = path(text)
+    if found.is_dir() or not found.name:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is a folder; give the name of a file in it")
+    return found
+
+
 def one_of(*names):
     """One of these names."""
     def name(text):
         if text not in names:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}")
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not one of {', '.join(names)}")
         return text
     return name
+
+
+def _shown(text):
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 def _number(text, kind, accepts, wanted):
@@ -83,5 +122,5 @@ def _number(text, kind, accepts, wanted):
     except ValueError:
         value = None
     if value is None or not accepts(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not {wanted}")
     return value

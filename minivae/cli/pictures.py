@@ -17,7 +17,8 @@ def draw(model, folder, data, protocol):
     lines.append(latent_picture(model, folder, squares=data.floor is not None))
     curve = figures.curve(protocol, data.floor, names.loss, names.test)
     if curve is None:
-        return [*lines, "no curve.png: matplotlib is not installed (pip install \"minivae[plots]\" draws it)"]
+        return [*lines, "no curve.png: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" "
+                "draws it)"]
     figures.save_png(folder / "curve.png", curve)
     lines.append(f"{folder / 'curve.png'}: the losses, step by step")
     if data.labels is not None:

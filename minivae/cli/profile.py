@@ -12,7 +12,7 @@ def add_to(verbs):
         "profile", help="where the time of a training step goes", formatter_class=options.Help,
         description="Take training steps of a run, or of a new model, and print for each module the milliseconds of "
         "its forward and backward pass, their share of the step, and the memory that it holds.  Nothing is written.")
-    verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
+    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
     verb.add_argument("--steps", type=options.whole, metavar="N", default=100, help="to take the mean of")
     verb.add_argument("--batch-size", type=options.whole, metavar="N", default=None,
                       help="images a step; by default the run's, or the article's")
@@ -20,7 +20,7 @@ def add_to(verbs):
 
 
 def run(args):
-    model, data, schedule = subject(args.what)
+    model, data, schedule = subject(args.folder)
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
     print(profile(Training(model, batches, schedule["learning_rate"]), args.steps))
     return 0

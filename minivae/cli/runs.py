@@ -8,16 +8,20 @@ A configuration is plain JSON, in the run's config.json and in its checkpoint, a
                                        Adam), anneal_rate, anneal_floor, anneal_every
 """
 
+import contextlib
 import json
+import os
 import shlex
 import time
+from math import prod
 
 from tqdm import tqdm
 
 from minivae import backend, checkpoint, evaluation, models
 from minivae.annealing import Annealing
-from minivae.cli import pictures
-from minivae.cli.folders import claim, clear, make_folder, sweep
+from minivae.cli import lock, pictures
+from minivae.cli.folders import claimed, sweep
+from minivae.cli.subjects import unusable
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
@@ -26,10 +30,6 @@ from minivae.stopping import stop_signals
 from minivae.training import Training
 
 KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
-NUMBER = int, float
-TRAINING = {"epochs": (int,), "batch_size": (int,), "learning_rate": NUMBER, "learning_rate_decay": NUMBER,
-            "momentum": NUMBER, "anneal_rate": NUMBER, "anneal_floor": NUMBER, "anneal_every": NUMBER}
-ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
 
 
 def start(config, out, force, ranks):
@@ -39,20 +39,20 @@ def start(config, out, force, ranks):
     training = build(config, data, ranks)
     if not ranks.first:
         return follow(training, config)
-    folder = claim(out, config["model"], force)
-    clear(folder)
-    make_folder(folder)
-    try:
+    with claimed(out, config["model"], force) as folder:
         return train(training, config, folder, data)
-    except BaseException:
-        if not (folder / checkpoint.NAME).exists():  # nothing learned: nothing half-written stays behind
-            clear(folder)
-        raise
 
 
 def resume(folder, ranks, epochs=None, root=None):
     """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
     folder = folder.parent if folder.name == checkpoint.NAME else folder
+    if not folder.is_dir():
+        raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
+    with lock.held(folder) if ranks.first else contextlib.nullcontext():
+        return _resume(folder, ranks, epochs, root)
+
+
+def _resume(folder, ranks, epochs, root):
     config = _read_config(folder)
     if epochs is not None:
         config["training"]["epochs"] = epochs
@@ -81,6 +81,7 @@ def build(config, data, ranks):
     backend.use_device(config["backend"], ranks.local)
     backend.manual_seed(config["seed"])
     model, schedule = models.build(config["model"], **config["options"]), config["training"]
+    _expect_room(model, data, config)
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
     annealing = None
     if schedule.get("anneal_rate"):
@@ -88,6 +89,16 @@ def build(config, data, ranks):
                               schedule["anneal_floor"], schedule["anneal_every"])
     return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"],
                     schedule.get("momentum"), annealing, ranks)
+
+
+def _expect_room(model, data, config):
+    """Raise if this machine cannot even hold what the model predicts for a batch, and its gradient."""
+    rows, most = config["training"]["batch_size"] * model.samples, memory(config["backend"])
+    size = 2 * rows * prod(data.image) * model.dtype.itemsize
+    if most is not None and size > most:
+        raise OptionError(f"a batch takes {size / 2**30:.1f} GiB at least, for {rows} predictions of "
+                          f"{prod(data.image)} pixels, and this machine has {most / 2**30:.1f}; a smaller --batch-size "
+                          "or --samples takes less")
 
 
 def follow(training, config):
@@ -123,7 +134,8 @@ def train(training, config, folder, data):
         print(f"its loss is a cross-entropy bound, {note}", flush=True)
     if training.steps < epochs * length:
         started = time.perf_counter()
-        training.run(epochs * length - training.steps, floor=data.floor, every=length, checkpoint=keep)
+        with backend.at_most(memory(config["backend"])):
+            training.run(epochs * length - training.steps, floor=data.floor, every=length, checkpoint=keep)
         seconds = time.perf_counter() - started
         keep()
         print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s")
@@ -136,6 +148,14 @@ def train(training, config, folder, data):
     more = "" if training.stopped else f" --epochs {2 * epochs}"
     print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
     return 0
+
+
+def memory(name):
+    """Bytes of this machine's memory: more would be taken, and then the process ended; None where nobody knows."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if name == "numpy" else None
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
 
 
 def _progress(training, data, length):
@@ -153,27 +173,20 @@ def _progress(training, data, length):
 def _read_config(folder):
     """The configuration of a run: its checkpoint's, or config.json's when there is no checkpoint yet."""
     path = folder / "config.json"
-    if not folder.is_dir():
-        raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
     if (folder / checkpoint.NAME).exists() or not path.exists():
         config = checkpoint.read(folder)[0]["config"]
     else:
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise OptionError(f"{path} cannot be read: {error}; start the run again") from error
+            config = checkpoint.parsed(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise OptionError(f"{path} cannot be read: {str(error)[:300]}; start the run again") from error
     lacks = [name for name, kind in KINDS.items() if not isinstance(config, dict) or type(config.get(name)) is not kind]
-    lacks = lacks or _unusable(config["training"])
+    lacks = lacks or unusable(config["training"])
+    lacks = lacks or ([] if isinstance(config["data"].get("name"), str) else ["name of its data"])
     if lacks:
         raise OptionError(f"{folder} cannot be resumed: its configuration has no usable {', '.join(lacks)}; give the "
                           "folder of a run of minivae train")
     return config
-
-
-def _unusable(training):
-    """The names of what is missing in a configuration's training, or of another type."""
-    absent = {"momentum"} - training.keys() | (set() if "anneal_rate" in training else set(ANNEALING))
-    return [name for name, kinds in TRAINING.items() if name not in absent and type(training.get(name)) not in kinds]
 
 
 def _expect_epochs(training, config, folder):

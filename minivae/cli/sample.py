@@ -1,7 +1,5 @@
 """minivae sample: draw from a trained model."""
 
-from pathlib import Path
-
 from minivae import checkpoint
 from minivae.cli import options, pictures
 from minivae.cli.folders import make_folder
@@ -13,15 +11,16 @@ def add_to(verbs):
         "sample", help="draw from a trained model", formatter_class=options.Help,
         description="Draw a trained model's picture again: interpolations.png, the 20×20 plane of latent codes, where "
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
-    verb.add_argument("folder", type=Path, metavar="RUN", help="folder of a run, such as runs/denoising")
+    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/denoising")
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
     verb.add_argument("--span", type=options.positive, metavar="SPAN", default=None,
                       help="the plane reaches from −SPAN to SPAN; by default 0.95, the article's, for rectangles, and "
                       "2.2, which holds 94%% of the prior, for other images")
     verb.add_argument("--article", action="store_true", help="lay the plane out as the article does: the first number "
                       "of the code downwards, the second to the right; by default to the right and upwards")
-    verb.add_argument("--seed", type=options.count, metavar="N", default=0, help="of the draws from the prior")
-    verb.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="where to write; by default the run")
+    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws from the prior")
+    verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
+                      help="where to write; by default the run")
     verb.set_defaults(run=run, less="a smaller model takes less")
 
 

@@ -1,7 +1,5 @@
 """minivae step: walk through one forward and one backward pass, in the terminal or on a page."""
 
-from pathlib import Path
-
 from minivae import backend
 from minivae.cli import options, pages
 from minivae.cli.subjects import NAMES, subject
@@ -19,27 +17,27 @@ def add_to(verbs):
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
         "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.  "
         "--html writes the pass of one image as a page instead, for a browser, where weights can be nudged too.")
-    verb.add_argument("what", metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
+    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
     verb.add_argument("--images", type=options.whole, metavar="N", default=None,
                       help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
-    verb.add_argument("--html", type=Path, metavar="FILE", default=None, help="write the page to this file, and end")
-    verb.add_argument("--seed", type=options.count, metavar="N", default=0,
+    verb.add_argument("--html", type=options.file, metavar="FILE", default=None,
+                      help="write the page to this file, and end")
+    verb.add_argument("--seed", type=options.seed, metavar="N", default=0,
                       help="of the noise, and of a new model's weights")
-    verb.set_defaults(run=run, less="a smaller --images takes less")
+    verb.set_defaults(run=run, memory=2**27, less="a smaller --images takes less")
 
 
 def run(args):
     if args.html is not None and args.images not in (None, 1):
         raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
-    model, data, _ = subject(args.what, args.seed)
+    model, data, _ = subject(args.folder, args.seed, images=1)
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
     x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)
     recorded = trace(model.training(), x, seed=args.seed)
     if args.html is not None:
-        path = Path(args.what)
-        name = (path.parent if path.is_file() else path).resolve().name
+        name = (args.folder.parent if args.folder.is_file() else args.folder).resolve().name
         pages.write(args.html, step_page(recorded, name, nudges(model, x, recorded)))
     elif args.table:
         print(recorded)

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import inspect
-from pathlib import Path
 
 from minivae import backend, distributed, models
 from minivae.cli import options, runs
@@ -53,18 +52,20 @@ def add_to(verbs):
                             formatter_class=options.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
                             "[--root FOLDER]")
-    verb.add_argument("--resume", type=Path, metavar="RUN", default=None, help="continue the run of this folder from "
-                      "its last checkpoint, with its model, data and options, as if it had never stopped")
+    verb.add_argument("--resume", type=options.path, metavar="RUN", default=None,
+                      help="continue the run of this folder from its last checkpoint, with its model, data and options "
+                      "as if it had never stopped")
     verb.add_argument("--epochs", type=options.whole, metavar="N", default=None, dest="total",
                       help="with --resume: so many epochs in all, in place of those the run was started for")
-    verb.add_argument("--root", type=Path, metavar="FOLDER", default=None, dest="moved",
+    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, dest="moved",
                       help="with --resume: where MNIST's files are, if they have moved")
     verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
     kinds = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for name, text in MODELS.items():
         kind = kinds.add_parser(name, help=text, description=f"Train {text}.  {WRITES}", formatter_class=options.Help)
         _add_options(kind, name)
-        kind.add_argument("--resume", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
+        kind.add_argument("--resume", type=options.path, default=argparse.SUPPRESS,
+                          help=argparse.SUPPRESS)  # refused by run
 
 
 def _add_options(kind, name):
@@ -93,12 +94,12 @@ def _add_options(kind, name):
     add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
         "make bits of MNIST's grey pixels, of which a Bernoulli is no likelihood: threshold, white above ½; fixed, "
         "drawn once with the grey as probability; each_epoch, drawn anew")
-    add("--root", Path, "FOLDER", None, "where MNIST's files are; by default $MINIVAE_DATA, or a cache that is "
+    add("--root", options.path, "FOLDER", None, "where MNIST's files are; by default $MINIVAE_DATA, or a cache that is "
         "downloaded to")
-    add("--seed", options.count, "N", 0, "of the weights, the batches and the noise")
+    add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
                       help="array library; by default MINIVAE_BACKEND, or numpy")
-    kind.add_argument("--out", type=Path, default=None, metavar="FOLDER",
+    kind.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
 

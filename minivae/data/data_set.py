@@ -36,7 +36,7 @@ class DataSet(NamedTuple):
         return tuple(self.train.shape[1:])
 
 
-MOST = 10**7  # images: some thousand times as many as there are different ones, and they must fit into memory
+MOST = 10**6  # rectangles: some thousand times as many as there are different ones, and they must fit into memory
 
 
 def rectangles_set(images=50000):

@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from minivae.data.idx import read_idx
 from minivae.data.redrawn import Redrawn
 from minivae.errors import OptionError
+from minivae.files import cache, expanded
 
 
 class File(NamedTuple):
@@ -65,21 +65,27 @@ def mnist(split, root=None, binarize=None, progress=True, download=True):
 
 def _folder(root):
     """Where the files are, or should be."""
-    if root is None and not os.environ.get("MINIVAE_DATA"):
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minivae" / "mnist"
-    folder = Path(root or os.environ["MINIVAE_DATA"]).expanduser()
-    if folder.exists() and not folder.is_dir():
+    given = os.environ.get("MINIVAE_DATA") if root is None else root
+    try:
+        folder = expanded(given) if given else cache() / "mnist"
+    except OptionError as error:
+        raise OptionError(f"{error}: root=, --root or $MINIVAE_DATA names the folder of MNIST's files") from error
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise OptionError(f"the folder of the MNIST files is {folder}, which is a file; give the folder that it is in")
     return folder
 
 
 def _content(folder, file, progress, download):
     """The verified content of one of the files, downloaded if it is not there."""
-    for place in (folder, folder / "mnist", folder / "MNIST" / "raw"):  # the last is torchvision's
-        for name in (file.name, file.name.replace("-idx", ".idx")):
-            for path in (place / name, place / f"{name}.gz"):
-                if path.is_file():
-                    return _local(path, file)
+    try:
+        for place in (folder, folder / "mnist", folder / "MNIST" / "raw"):  # the last is torchvision's
+            for name in (file.name, file.name.replace("-idx", ".idx")):
+                for path in (place / name, place / f"{name}.gz"):
+                    if path.is_file():
+                        return _local(path, file)
+    except OSError as error:
+        raise OptionError(f"cannot look for {file.name} in {folder}: {error.strerror}; root=, --root or $MINIVAE_DATA "
+                          "names another folder") from error
     if not download:
         raise OptionError(f"{file.name} is not in {folder}; root=, or --root, gives the folder that it is in")
     from minivae.data.download import download as fetch  # here, because few need it and it loads the whole of urllib

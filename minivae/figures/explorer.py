@@ -30,6 +30,10 @@ def explorer(model, data, title, precision="float16"):
     if kind not in KINDS:
         raise OptionError(f"the explorer has no controls for codes of {kind}; it has for {', '.join(KINDS)}")
     model = model.clone().cpu().float().evaluate()
+    lost = [name for name, array in model.state_dict().items() if not np.isfinite(array).all()]
+    if lost:
+        raise OptionError(f"{lost[0]} has entries that are NaN or infinite: there is nothing to explore; train anew, "
+                          "or take an earlier checkpoint")
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     x = images[:IMAGES].astype(np.float32) * np.float32(data.scale)
     parameters = model.encode(x)

@@ -8,6 +8,8 @@ from importlib.resources import files
 
 import numpy as np
 
+from minivae.errors import OptionError
+
 WEB = files("minivae.figures") / "web"
 TYPES = {"float16": "<f2", "float32": "<f4", "float64": "<f8", "uint8": "<u1", "uint32": "<u4"}  # shared.js reads them
 
@@ -40,7 +42,7 @@ def page(title, body, scripts, styles, data):
     """
     script = "\n".join(_text(name) for name in ("shared.js", *scripts))
     style = "\n".join(_text(name) for name in ("shared.css", *styles))
-    heading = html.escape(title)
+    heading = html.escape(title.encode(errors="replace").decode())  # the name of a folder may be no text
     return PAGE.format(title=heading, body=_text(body).replace("{{title}}", heading), script=script, style=style,
                        data=_json(data), script_hash=_hash(script), style_hash=_hash(style))
 
@@ -54,7 +56,11 @@ def packed(array, dtype):
 
 def _json(data):
     """JSON that cannot end the script element it stands in, whatever the names in it are."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise OptionError("a page holds finite numbers, and here some are NaN or infinite: this model's codes or what "
+                          "they decode to; `minivae step RUN` finds out where, by its command nonfinite") from error
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -1,6 +1,7 @@
 """The style of all pictures: colours, letters, frames."""
 
 import io
+import logging
 from itertools import pairwise
 
 import numpy as np
@@ -68,12 +69,21 @@ def axes_of(figure, title, x, y):
 
 
 def new_figure(width, height):
-    """A matplotlib figure, or None where matplotlib is not installed."""
+    """A matplotlib figure, or None where matplotlib is not installed, or cannot be used.
+
+    What it says of its cache folder and its settings, when it is imported, is no concern of who wants a figure.
+    """
+    logger = logging.getLogger("matplotlib")
+    kept = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         from matplotlib.figure import Figure
-    except ImportError:
+
+        return Figure(figsize=(width, height), layout="constrained")
+    except (ImportError, OSError, RuntimeError, ValueError):  # the last three: of its folders and its settings
         return None
-    return Figure(figsize=(width, height), layout="constrained")
+    finally:
+        logger.setLevel(kept)
 
 
 def rendered(figure, dpi=120):

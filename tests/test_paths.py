@@ -1,0 +1,220 @@
+"""Folders and files that cannot be: no verb ends in a traceback, whatever its options name."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minivae import files
+from minivae.cli import doctor, main, pictures, step
+from minivae.data import mnist
+from minivae.errors import OptionError
+from minivae.files import atomic
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other rules for names, links and permissions")
+TRAIN = ["train", "vae", "--images", "32", "--hidden", "4", "--epochs", "1"]
+OPTIONS = [
+    [*TRAIN, "--out"], ["train", "--resume"], ["train", "--resume", "run", "--root"], ["train", "aevb", "--root"],
+    ["evaluate"], ["evaluate", "run", "--root"], ["evaluate", "run", "--images", "2", "--out"], ["sample"],
+    ["sample", "run", "--out"], ["explore"], ["explore", "run", "-o"], ["explore", "run", "--root"], ["step"],
+    ["step", "run", "--html"], ["profile"]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert main([*TRAIN, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, trained):
+    shutil.copytree(trained, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(doctor, "SIZE", 64)
+    return tmp_path
+
+
+def status(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+HOSTILE = ["", "/", "a" * 300, "a/" * 3000, "loop", "loop/x", "dangling", "file/below", "~nobody-has-this-name/x",
+           "\0", "a\0b", "\udcff", "\n", "-", "/dev/null", "/dev/full/x", "file", "[a]*?", "run/checkpoint.npz/x",
+           "./.././.", "/proc/self/mem"]
+
+
+@posix
+@pytest.mark.parametrize("arguments", OPTIONS, ids=" ".join)
+def test_paths_that_cannot_be(folder, capsys, monkeypatch, arguments):
+    monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
+    monkeypatch.setattr(step, "nudges", lambda *_: [])
+    Path("loop").symlink_to("loop")
+    Path("dangling").symlink_to("nowhere")
+    Path("file").write_text("")
+    for path in HOSTILE:
+        if path in ("/", "./.././.") and arguments[-1] == "--out" and arguments[0] == "sample":
+            continue  # may well be written to
+        assert status([*arguments, path]) in (0, 1, 2), path
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        if path in ("", "a" * 300, "loop", "loop/x", "~nobody-has-this-name/x", "\0"):
+            assert "error: argument " in said
+    assert not Path("/dev/null").is_file() and Path("/dev/null").exists()
+
+
+def test_a_file_takes_no_name_of_a_device_or_a_folder(folder):
+    for path in ("run", ".", "/", os.devnull):
+        with pytest.raises(OptionError, match="cannot write"):
+            with atomic(path) as file:
+                file.write(b"x")
+    assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "é" * 120, "[a].html"])
+def test_a_name_may_be_as_long_as_the_system_takes(folder, name):
+    with pytest.raises(ZeroDivisionError):
+        with atomic(name) as file:
+            left = files.strays(name)
+            file.write(b"x")
+            raise ZeroDivisionError
+    assert len(left) == 1 and not files.strays(name) and not Path(name).exists()
+    with atomic(name) as file:
+        file.write(b"x")
+    assert Path(name).read_bytes() == b"x"
+
+
+@pytest.fixture
+def homeless(folder, monkeypatch):
+    """A user without an entry in the list of users, HOME or anything else that says where to keep things."""
+    pwd = pytest.importorskip("pwd")
+    for name in ("HOME", "XDG_CACHE_HOME", "MINIVAE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
+
+
+def test_no_home(homeless, capsys, monkeypatch):
+    assert main(["train", "aevb"]) == 1
+    assert "no such home folder" in (said := capsys.readouterr().err) and "--root" in said
+    for arguments in OPTIONS:
+        assert status([*arguments, "~"]) == 2 and status([*arguments, "~/x"]) == 2
+        assert "no such home folder" in capsys.readouterr().err
+    monkeypatch.setenv("MINIVAE_DATA", "~/x")
+    assert main(["train", "aevb"]) == 1 and "MINIVAE_DATA" in capsys.readouterr().err
+    for arguments in (TRAIN, ["evaluate", "run"], ["explore", "run"], ["step", "run", "--table"], ["doctor"]):
+        assert main(arguments) == 0
+
+
+def test_a_tilde_is_the_home_folder_for_every_option(folder, capsys, monkeypatch, small_mnist):
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    short = ["--images", "4"]
+    for arguments in ([*TRAIN, "--out", "~/mine"], ["train", "--resume", "~/mine", "--epochs", "2"],
+                      ["evaluate", "~/mine", *short], ["evaluate", "~/mine", *short, "--out", "~/found"],
+                      ["sample", "~/mine", "--out", "~/drawn"], ["explore", "~/mine", "-o", "~/page.html"],
+                      ["step", "~/mine", "--html", "~/step.html"], ["profile", "~/mine", "--steps", "1"]):
+        assert main(arguments) == 0, arguments
+    for name in ("mine/checkpoint.npz", "found/evaluation.json", "drawn/interpolations.png", "page.html", "step.html"):
+        assert (folder / name).is_file()
+    assert main(["train", "aevb", "--root", "~/files", "--images", "20", "--hidden", "4", "--epochs", "1",
+                 "--batch-size", "10"]) == 0
+    monkeypatch.setenv("MINIVAE_DATA", "~/files")
+    assert len(mnist("test")[0]) == 50
+    assert not (folder / "~").exists()
+
+
+def test_hints_can_be_pasted(folder, capsys):
+    assert main([*TRAIN, "--out", "my run"]) == 0
+    assert "minivae train --resume 'my run' --epochs 2 continues" in capsys.readouterr().out
+    assert main([*TRAIN, "--out", "my run"]) == 1
+    assert "minivae train --resume 'my run' continues" in capsys.readouterr().err
+
+
+@posix
+def test_names_that_are_no_text(folder):
+    """Bytes that are no UTF-8 in the name of a run, which every verb prints and a page shows."""
+    run = os.fsdecode(b"run\xff")
+    shutil.copytree("run", run)
+    for arguments in (["evaluate", run, "--images", "2"], ["sample", run],
+                      ["step", run, "--html", "a.html"], ["train", "--resume", run, "--epochs", "2"],
+                      ["profile", run, "--steps", "1"], ["explore", run]):
+        assert main(arguments) == 0
+    assert "latent explorer" in Path(run, "latent.html").read_text(encoding="utf-8")
+
+
+# -- permissions --------------------------------------------------------------------------------------
+
+DENIED = """
+import os, shutil, sys
+from minivae.cli import doctor, main
+from minivae.data import mnist
+import urllib.request
+def refuse(*arguments, **options): raise OSError("no network")
+urllib.request.urlopen = refuse
+def status(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+train = ["train", "vae", "--images", "32", "--hidden", "4", "--epochs", "1"]
+os.makedirs("shut/x"); os.makedirs("readonly"); os.makedirs("unlisted")
+shutil.copytree("run", "shut/run"); shutil.copytree("run", "fixed"); shutil.copytree("run", "secret")
+open("unlisted/thesis", "w").close()
+os.chmod("shut", 0); os.chmod("readonly", 0o555); os.chmod("fixed", 0o555); os.chmod("secret/checkpoint.npz", 0)
+os.chmod("unlisted", 0o333)
+try:
+    os.listdir("shut")
+except PermissionError:
+    pass
+else:
+    sys.exit("this process may do anything")
+for verb in (["evaluate"], ["sample"], ["explore"], ["step"], ["profile"], ["train", "--resume"]):
+    for run in ("shut/run", "shut", "secret"):
+        assert status([*verb, run]) in (1, 2), (verb, run)
+for run in ("fixed", "readonly", "shut", "unlisted"):
+    assert status([*train, "--out", run, "--force"]) in (1, 2), run
+    assert status([*train, "--out", run + "/new"]) in ((0, 1) if run == "unlisted" else (1, 2)), run
+    assert status(["sample", "run", "--out", run]) in ((0, 1) if run == "unlisted" else (1, 2)), run
+    assert status(["train", "aevb", "--root", run]) in (1, 2), run
+assert status(["train", "--resume", "fixed", "--epochs", "2"]) == 1
+assert status(["evaluate", "fixed", "--images", "2"]) == 1
+assert status(["evaluate", "fixed", "--images", "2", "--out", "here"]) == 0
+assert status(["explore", "fixed"]) == 1 and status(["explore", "fixed", "-o", "here.html"]) == 0
+os.environ["MINIVAE_DATA"] = "shut"
+assert status(["train", "aevb"]) == 1
+os.environ["HOME"] = os.path.abspath("readonly"); del os.environ["MINIVAE_DATA"]; os.environ.pop("XDG_CACHE_HOME", 0)
+assert status(["train", "aevb"]) == 1
+os.umask(0o777)
+assert status([*train, "--out", "nobody/reads/this"]) == 1
+assert status([*train, "--out", "nobodys"]) == 1
+os.umask(0o022)
+os.makedirs("gone"); os.chdir("gone"); os.rmdir("../gone")
+assert status(train) == 1 and status([*train, "--out", "x"]) == 1 and status(["explore", "."]) == 1
+os.chdir("/")
+"""
+
+
+@posix
+def test_permissions(folder):
+    """Folders that may not be searched, read or written, by a process that has no more rights than anybody."""
+    command = [sys.executable, "-W", "error", "-c", DENIED]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may do anything, and there is no setpriv to take that away")
+        rights = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", *command]
+    done = subprocess.run(command, capture_output=True, text=True)
+    for path in ("shut", "readonly", "fixed", "unlisted", "nobody", "nobodys"):
+        if os.path.exists(path):
+            os.chmod(path, 0o755)
+    if "may do anything" in done.stderr:
+        pytest.skip("this process may do anything")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
