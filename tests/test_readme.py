@@ -46,7 +46,8 @@ def test_every_layer_in_the_table_of_torch7_exists():
     from minivae import nn
 
     text = (ROOT / "tutorials" / "TORCH7.md").read_text(encoding="utf-8")
-    for name in re.findall(r"`nn\.(\w+)`", text):
+    listings, _, _ = text.partition("\n## Measured")
+    for name in re.findall(r"`nn\.(\w+)`", listings):
         assert hasattr(nn, name) or name in ("KullbackLeiblerDivergence", "ReparameterizationSampler"), name
 
 
