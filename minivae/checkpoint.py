@@ -2,7 +2,8 @@
 
 A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a header of JSON in an array of bytes.
 
-    header            schema, model and its options, steps taken, random state, options of the optimiser
+    header            schema, model and its options, steps taken, random state, options of the optimiser, and what the
+                      last digits of the numbers depend on
     model/PATH        parameters and running statistics, by their state_dict path
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol, tests   a row a step, and one for each look at the test images
@@ -42,7 +43,8 @@ def save(path, training, config):
     """
     options = {key: value for key, value in training.state.items() if key not in MOMENTS}
     header = {"schema": SCHEMA, "config": config, "steps": training.steps, "columns": training.protocol.columns,
-              "dtype": training.model.dtype.name, "random": backend.get_random_state(), "optimiser": options}
+              "dtype": training.model.dtype.name, "random": backend.get_random_state(), "optimiser": options,
+              "arithmetic": backend.arithmetic()}
     arrays = {f"model/{path}": array for path, array in training.model.state_dict().items()}
     arrays |= {f"optimiser/{key}": backend.to_numpy(training.state[key]) for key in MOMENTS if key in training.state}
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
@@ -97,7 +99,8 @@ def load_model(path):
 def restore(path, training):
     """Continue a training where a checkpoint left it, exactly: the next step is the one it would have taken.
 
-    All of it is checked before anything is changed.
+    All of it is checked before anything is changed.  Returns sentences on what the last digits depend on and has
+    changed since.
     """
     header, arrays = read(path)
     moments = _part(arrays, "optimiser")
@@ -117,6 +120,9 @@ def restore(path, training):
     training.protocol.rows = [tuple(row) for row in arrays["protocol"].tolist()]
     training.protocol.tests = [tuple(row) for row in arrays.get("tests", np.zeros((0, 3))).tolist()]
     backend.set_random_state(header["random"])
+    before, now = header.get("arithmetic", {}), backend.arithmetic()
+    return [f"{name} was {before[name]!r:.150}, and is {now[name]!r}" for name in now
+            if name in before and before[name] != now[name]]
 
 
 def _header(content, path):
@@ -137,6 +143,7 @@ def _header(content, path):
         and tuple(header["columns"][:4]) == Protocol(()).columns,
         "dtype": header.get("dtype") in tuple(backend.FLOATS),
         "random": isinstance(header.get("random"), dict),
+        "arithmetic": isinstance(header.get("arithmetic", {}), dict),
         "optimiser": isinstance(optimiser, dict) and set(optimiser) <= OPTIONS and all(
             type(value) in ((bool,) if key == "nesterov" else (int, float)) and isfinite(value)
             for key, value in optimiser.items())}

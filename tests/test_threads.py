@@ -1,17 +1,20 @@
 """The number of threads, and that they give way to other programs."""
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import pytest
 
-from minivae import backend
+from minivae import backend, checkpoint
 from minivae.backend import blas, products, threads, workers
+from minivae.cli import main
 from minivae.errors import OptionError
 
 
@@ -25,7 +28,7 @@ def test_choice(asked, cores, quota, given, wanted):
     assert number == wanted and reason
 
 
-@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", " "])
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", " ", "1025", "9" * 5000])
 def test_a_number_of_threads_that_is_none(asked):
     with pytest.raises(OptionError, match="whole number from 1"):
         threads.choose(asked, 2, None, 2)
@@ -163,19 +166,111 @@ def test_who_calls_waits_for_no_worker_that_sleeps(monkeypatch):
     assert done == [(part, threading.current_thread()) for _ in range(3) for part in range(8)] and not workers._open
 
 
-def test_a_worker_that_wakes_late_takes_what_is_left():
-    kept, late, names = workers.count(), threading.Event(), set()
+def test_two_threads_share_two_parts():
+    kept, both, names = workers.count(), threading.Barrier(2), set()
     workers.set_count(2)
 
     def task(part):
+        both.wait(30)
         names.add(threading.current_thread().name)
-        if threading.current_thread() is not threading.main_thread():
-            late.set()
-        else:
-            assert late.wait(30), "no worker came"
 
     try:
-        workers.run(task, 4)
+        workers.run(task, 2)
     finally:
         workers.set_count(kept)
     assert len(names) == 2
+
+
+TINY = ["--images", "64", "--hidden", "8", "--epochs", "2"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the command line; returns what it says of threads, and the number in the configuration of the run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIVAE_THREADS", raising=False)
+    kept = workers.count()
+
+    def call(*arguments):
+        assert main(list(arguments)) == 0
+        said = [line for line in capsys.readouterr().out.splitlines()
+                if line.startswith(("computing on", "the last digits"))]
+        number = json.loads(Path("run", "config.json").read_text(encoding="utf-8"))["threads"]
+        assert number == workers.count() == checkpoint.read("run")[0]["config"]["threads"]
+        return number, said
+    yield call
+    workers.set_count(kept)
+
+
+def test_the_number_of_a_run(run, monkeypatch):
+    """It is asked for, or MINIVAE_THREADS, or the machine's choice; a run keeps the one that it began with."""
+    machine = threads.chosen()[0]
+    number, (said,) = run("train", "vae", *TINY, "--out", "run")
+    assert number == machine and said.startswith(f"computing on {machine} thread")
+    assert run("train", "vae", *TINY, "--out", "run", "--force", "--threads", "3")[0] == 3
+    assert run("train", "--threads", "5", "vae", *TINY, "--out", "run", "--force")[0] == 5
+    assert run("train", "--resume", "run", "--epochs", "3") == (5, [
+        "computing on 5 threads (as the run began; --threads or MINIVAE_THREADS changes it)"])
+    monkeypatch.setenv("MINIVAE_THREADS", "4")
+    assert run("train", "--resume", "run", "--epochs", "4")[0] == 4
+    assert run("train", "--resume", "run", "--epochs", "5", "--threads", "2")[0] == 2
+    assert run("train", "vae", *TINY, "--out", "run", "--force")[0] == 4
+
+
+def test_a_run_of_before_there_was_a_number(run):
+    run("train", "vae", *TINY, "--out", "run", "--threads", "3")
+    path = Path("run", "config.json")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["threads"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    Path("run", "checkpoint.npz").unlink()
+    assert run("train", "--resume", "run")[0] == threads.chosen()[0]
+
+
+@pytest.mark.parametrize("number", [0, -1, "2", 2.0, True, None, 10**9])
+def test_a_number_in_a_configuration_that_is_none(run, capsys, number):
+    run("train", "vae", *TINY, "--out", "run")
+    path = Path("run", "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"threads": number}), encoding="utf-8")
+    Path("run", "checkpoint.npz").unlink()
+    assert main(["train", "--resume", "run"]) == 1
+    assert "no usable threads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["0", "-3", "many", "1025", "1.0"])
+def test_an_option_that_is_no_number_of_threads(capsys, asked):
+    with pytest.raises(SystemExit):
+        main(["train", "vae", "--threads", asked])
+    assert "a whole number from 1 to 1024" in capsys.readouterr().err
+
+
+def test_resuming_on_another_number_has_the_same_bits(run, monkeypatch):
+    found = []
+    for first, then in (("1", "1"), ("1", "4"), ("4", "1")):
+        run("train", "denoising", "--images", "600", "--batch-size", "300", "--hidden", "600", "--epochs", "1",
+            "--out", "run", "--force", "--threads", first)
+        run("train", "--resume", "run", "--epochs", "2", "--threads", then)
+        header, arrays = checkpoint.read("run")
+        found.append((header["random"], {name: array.tobytes() for name, array in arrays.items()}))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_run_that_goes_on_with_another_library_says_so(run, monkeypatch):
+    run("train", "vae", *TINY, "--out", "run")
+    assert not any(line.startswith("the last") for line in run("train", "--resume", "run", "--epochs", "3")[1])
+    known = backend.arithmetic()
+    monkeypatch.setattr(backend, "arithmetic", lambda: known | {"BLAS": "another 1.0"})
+    _, said = run("train", "--resume", "run", "--epochs", "4")
+    assert said[1:] == ["the last digits may differ from those of an unbroken run: BLAS was "
+                        f"{known['BLAS']!r}, and is 'another 1.0'"]
+    assert len(run("train", "--resume", "run", "--epochs", "5")[1]) == 1
+
+
+def test_the_threads_of_a_blas_that_keeps_its_own_are_recorded(monkeypatch):
+    monkeypatch.setattr(blas, "_libraries", list)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    blas.identity.cache_clear()
+    try:
+        assert blas.identity().endswith("OPENBLAS_NUM_THREADS=7")
+    finally:
+        blas.identity.cache_clear()

@@ -19,3 +19,4 @@ from minivae.backend.memory import bounds, owner, sharing, side_by_side
 from minivae.backend.ranges import outside
 from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
 from minivae.backend.products import add_product, matmul
+from minivae.backend.arithmetic import arithmetic

@@ -6,6 +6,7 @@ read and written once; without it the product is written to an array of its own,
 
 import ctypes
 import functools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from minivae.backend.buffers import address
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # cblas.h
 FUNCTIONS = {np.dtype("float32"): ("scipy_cblas_sgemm64_", ctypes.c_float),
              np.dtype("float64"): ("scipy_cblas_dgemm64_", ctypes.c_double)}
+CONFIG = [f"{name}get_config{bits}" for name in ("scipy_openblas_", "openblas_") for bits in ("64_", "")]
 SIZE = ctypes.c_int64
 THREADS = (  # the functions that get and set their number, of NumPy's wheels, of OpenBLAS elsewhere, and of MKL
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
@@ -37,6 +39,21 @@ def one_thread():
                 getattr(library, set)(1)
                 return threads
     return None
+
+
+@functools.cache
+def identity():
+    """The library's name, version and kernels, as it says itself; of another BLAS, what NumPy knows of it and how many
+    threads the environment gives it."""
+    for library in _libraries():
+        for name in CONFIG:
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype = ctypes.c_char_p
+                return function().decode(errors="replace").strip()
+    known = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    given = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.endswith("_NUM_THREADS")]
+    return " ".join([known.get("name", "unknown"), known.get("version", ""), *given])
 
 
 def adds(total, a, b):

@@ -12,14 +12,16 @@ from pathlib import Path
 from minivae.backend import blas
 from minivae.errors import OptionError
 
+LARGEST = 1024  # number that can be asked for
 MOST = 8  # element-wise work is bound by memory traffic, which more threads do not add to
 
 
 def choose(asked, cores, quota, blas_threads):
     """(number of threads, its reason): `asked` is a text or None, `quota` in cores; None: there is no such limit."""
     if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise OptionError(f"MINIVAE_THREADS={asked}; set it to a whole number from 1, or not at all")
+        if not asked.isdecimal() or not 1 <= int(asked[:9]) <= LARGEST:
+            raise OptionError(f"MINIVAE_THREADS={asked[:99]}; set it to a whole number from 1 to {LARGEST}, "
+                              "or not at all")
         return int(asked), f"MINIVAE_THREADS={asked}"
     limits = [(cores, f"{cores} core{'s' * (cores > 1)} to run on"), (MOST, "more would wait for memory")]
     if quota is not None:

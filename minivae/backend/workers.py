@@ -48,7 +48,7 @@ def run(task, parts):
         for part in range(parts):
             task(part)
         return
-    _start(count() - 1)
+    _start(helpers)
     job = _Job(task, parts)
     _open.append(job)
     try:

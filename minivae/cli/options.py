@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 
+from minivae.backend.threads import LARGEST
 from minivae.files import expanded
 
 MOST = 2**63 - 1  # of a whole number: any that is larger is a slip, and no float
@@ -43,6 +44,11 @@ def whole(text):
 def wholes(text):
     """Whole numbers from 1, with commas between."""
     return [whole(part) for part in text.split(",")]
+
+
+def threads(text):
+    """A number of threads."""
+    return _number(text, int, lambda value: 1 <= value <= LARGEST, f"a whole number from 1 to {LARGEST}")
 
 
 def count(text):

@@ -3,6 +3,7 @@
 A configuration is plain JSON, in the run's config.json and in its checkpoint, and decides everything:
 
     model, options, seed, backend      the model and its first weights
+    threads                            that compute, which changes no number
     data                               its name and options
     training                           epochs, batch_size, learning_rate, learning_rate_decay, momentum (without it
                                        Adam), anneal_rate, anneal_floor, anneal_every
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from minivae import backend, checkpoint, evaluation, models
 from minivae.annealing import Annealing
+from minivae.backend import threads, workers
 from minivae.cli import lock, pictures
 from minivae.cli.folders import claimed, sweep
 from minivae.cli.subjects import unusable
@@ -43,17 +45,31 @@ def start(config, out, force, ranks):
         return train(training, config, folder, data)
 
 
-def resume(folder, ranks, epochs=None, root=None):
+def use_threads(asked, began=None):
+    """Have so many threads compute: `asked` by the option, or MINIVAE_THREADS, as a run `began`, or what the machine
+    grants.  Says how many, and returns it."""
+    number, reason = threads.chosen()
+    if asked is not None:
+        number, reason = asked, f"--threads {asked}"
+    elif began is not None and not os.environ.get("MINIVAE_THREADS"):
+        number, reason = began, "as the run began"
+    workers.set_count(number)
+    print(f"computing on {threads.sentence(number, reason)}")
+    return number
+
+
+def resume(folder, ranks, epochs=None, root=None, asked=None):
     """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
     folder = folder.parent if folder.name == checkpoint.NAME else folder
     if not folder.is_dir():
         raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
     with lock.held(folder) if ranks.first else contextlib.nullcontext():
-        return _resume(folder, ranks, epochs, root)
+        return _resume(folder, ranks, epochs, root, asked)
 
 
-def _resume(folder, ranks, epochs, root):
+def _resume(folder, ranks, epochs, root, asked):
     config = _read_config(folder)
+    config["threads"] = use_threads(asked, config.get("threads"))
     if epochs is not None:
         config["training"]["epochs"] = epochs
     if root is not None:
@@ -65,7 +81,8 @@ def _resume(folder, ranks, epochs, root):
     data = ranks.in_turn(lambda: data_set.build(**config["data"] | ({} if given else {"download": False})))
     training = build(config, data, ranks)
     if path.exists():
-        checkpoint.restore(path, training)
+        if differences := checkpoint.restore(path, training):
+            print(f"the last digits may differ from those of an unbroken run: {'; '.join(differences)}")
         _expect_epochs(training, config, folder)
     if not ranks.first:
         return follow(training, config)
@@ -183,6 +200,8 @@ def _read_config(folder):
     lacks = [name for name, kind in KINDS.items() if not isinstance(config, dict) or type(config.get(name)) is not kind]
     lacks = lacks or unusable(config["training"])
     lacks = lacks or ([] if isinstance(config["data"].get("name"), str) else ["name of its data"])
+    if not lacks and not (type(config.get("threads", 1)) is int and 1 <= config.get("threads", 1) <= threads.LARGEST):
+        lacks = ["threads"]
     if lacks:
         raise OptionError(f"{folder} cannot be resumed: its configuration has no usable {', '.join(lacks)}; give the "
                           "folder of a run of minivae train")

@@ -41,6 +41,8 @@ MODEL_OPTIONS = {  # parameter of the model's function: (option, type, metavar, 
     "straight_through": ("--straight-through", bool, None, "hard codes in training too; the gradient is an estimate"),
 }
 
+THREADS = ("that compute; the results are the same for any number.  By default MINIVAE_THREADS, what the run "
+           "began with, or as many as this machine grants")
 TRAINING = ("epochs", "batch_size", "learning_rate", "learning_rate_decay", "momentum", "anneal_rate", "anneal_floor",
             "anneal_every")
 
@@ -51,7 +53,7 @@ def add_to(verbs):
                             f"--help` lists the options of that model.  {WRITES}",
                             formatter_class=options.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
-                            "[--root FOLDER]")
+                            "[--root FOLDER] [--threads N]")
     verb.add_argument("--resume", type=options.path, metavar="RUN", default=None,
                       help="continue the run of this folder from its last checkpoint, with its model, data and options "
                       "as if it had never stopped")
@@ -59,6 +61,7 @@ def add_to(verbs):
                       help="with --resume: so many epochs in all, in place of those the run was started for")
     verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, dest="moved",
                       help="with --resume: where MNIST's files are, if they have moved")
+    verb.add_argument("--threads", type=options.threads, metavar="N", default=None, help=THREADS)
     verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
     kinds = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for name, text in MODELS.items():
@@ -99,6 +102,7 @@ def _add_options(kind, name):
     add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
                       help="array library; by default MINIVAE_BACKEND, or numpy")
+    kind.add_argument("--threads", type=options.threads, metavar="N", default=argparse.SUPPRESS, help=THREADS)
     kind.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
@@ -144,15 +148,16 @@ def run(args):
 
 def _resume_or_start(args, ranks):
     if args.model is None:
-        return runs.resume(args.resume, ranks, args.total, args.moved)
+        return runs.resume(args.resume, ranks, args.total, args.moved, args.threads)
     if args.resume is not None or args.total is not None or args.moved is not None:
         raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
                           f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
     if args.backend is not None:
         backend.use(args.backend)
+    threads = runs.use_threads(args.threads)
     chosen = {name: getattr(args, name) for name in MODEL_OPTIONS if hasattr(args, name)}
     config = {"model": args.model, "options": chosen, "seed": args.seed, "backend": backend.current(),
-              "data": _data_options(args),
+              "threads": threads, "data": _data_options(args),
               "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}
     return runs.start(config, args.out, args.force, ranks)
 

@@ -1,0 +1,17 @@
+"""What the last digits of results depend on, beside the numbers that they are made from."""
+
+import contextlib
+import shlex
+
+import numpy as np
+
+from minivae.backend import blas, c_compiler
+from minivae.errors import OptionError
+
+
+def arithmetic():
+    """{name: text}.  The number of threads is not among them, unless BLAS has threads of its own."""
+    compiler = []
+    with contextlib.suppress(OptionError):
+        compiler = c_compiler.command()
+    return {"NumPy": np.__version__, "BLAS": blas.identity(), "C compiler": shlex.join(compiler) or "none"}
