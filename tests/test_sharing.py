@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import nn
+from minivae import checkpoint, nn
 from minivae.data import Batches, rectangles
 from minivae.errors import MinivaeError, OptionError, ShapeError
 from minivae.optim import adam
@@ -420,3 +420,26 @@ def test_a_training_whose_model_has_changed_says_so(change):
 
 def other_weight(layer):
     layer.weight = np.ones_like(layer.weight)
+
+
+def tied_training():
+    mv.manual_seed(0)
+    wide, mean = nn.Linear(144, 16), nn.Linear(16, 2)
+    encoder = nn.Sequential(nn.View(144), wide, nn.Tanh(), nn.ConcatTable(mean, nn.Linear(16, 2)))
+    decoder = nn.Sequential(nn.Linear.tied(mean), nn.Tanh(), nn.Linear.tied(wide), nn.View(1, 12, 12))
+    model = mv.models.VAE(encoder, nn.GaussianKL(), nn.GaussianSampler(), decoder, 2)
+    return Training(model, Batches(rectangles(64, 12, 12, sides=(4, 6)), 16))
+
+
+def test_tied_weights_survive_a_checkpoint(tmp_path):
+    run = tied_training()
+    assert run.parameters.size == 144 * 16 + 16 + 2 * (16 * 2 + 2) + 16 + 144
+    for _ in range(5):
+        run.step()
+    checkpoint.save(tmp_path / "tied.npz", run, {"model": "tied", "options": {}})
+    again = tied_training()
+    checkpoint.restore(tmp_path / "tied.npz", again)
+    resumed = [again.step() for _ in range(3)]
+    checkpoint.restore(tmp_path / "tied.npz", run)
+    np.testing.assert_allclose([run.step() for _ in range(3)], resumed, rtol=1e-5)
+    assert again.model.decoder[2].weight is again.model.encoder[1].weight

@@ -54,7 +54,6 @@ class _Watch:
         self.parameters = list(twin.named_parameters())
         self.paths = [path for path, _, _ in self.parameters]
         self.kept = {"input": kept, "grad_output": copied(grad_output)}
-        self.inplace = any(getattr(module, "inplace", False) for module in twin.list_modules())
         self.findings = []
 
     def add(self, kind, text, name=""):
@@ -69,7 +68,7 @@ class _Watch:
         """(input gradient, gradients of the parameters), copies; the arguments are given anew, as they were."""
         if zero:
             self.twin.zero_grad_parameters()
-        grad = self.twin.backward(self.input, copied(self.grad_output) if self.inplace else self.grad_output, scale)
+        grad = self.twin.backward(self.input, self.grad_output, scale)
         return copied(grad), self.grads()
 
     def unchanged(self, verb, **values):
@@ -77,9 +76,8 @@ class _Watch:
         for name, value in values.items():
             for (path, array), (_, kept) in zip(named(name, value), named(name, self.kept[name])):
                 if not np.array_equal(array, kept, equal_nan=True):
-                    if not self.inplace:
-                        self.add(f"{name} modified", f"{verb} has changed its {path}, which is another module's: "
-                                 "write to a buffer of your own, self.buffer(...)")
+                    self.add(f"{name} modified", f"{verb} has changed its {path}, which is another module's: write "
+                             "to a buffer of your own, self.buffer(...)")
                     array[...] = kept
 
 

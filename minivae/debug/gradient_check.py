@@ -144,9 +144,8 @@ class _Fed:
             del module.update_output
 
     def layers(self):
-        """(module, input) of each; an inplace layer, which may not stand alone, is left to its container."""
-        return [(module, self.given[path]) for path, module in self.watched
-                if path in self.given and not getattr(module, "inplace", False)]
+        """(module, input) of each."""
+        return [(module, self.given[path]) for path, module in self.watched if path in self.given]
 
 
 def gradcheck_criterion(criterion, prediction, target, *, tolerance=1e-6, step=1e-5, seed=0):

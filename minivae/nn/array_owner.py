@@ -32,3 +32,11 @@ class ArrayOwner:
         """
         self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend, batch)
         return self.buffers[name]
+
+    def buffer_like(self, name, array):
+        """This object's array of that name, with the shape of another, and planes in the order of its memory."""
+        if array.ndim < 3:
+            return self.buffer(name, array.shape)
+        order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+        back = sorted(range(array.ndim), key=order.__getitem__)
+        return self.buffer(name, tuple(array.shape[axis] for axis in order)).transpose(back)

@@ -244,7 +244,7 @@ class Module(ArrayOwner):
     def output_like(self, input):
         """The array for an output of the input's shape: a buffer, or with `inplace` the input, where it is spare."""
         before = self.overwrites
-        return input if before is not None and input is before.output else self.buffer("output", input.shape)
+        return input if before is not None and input is before.output else self.buffer_like("output", input)
 
     def expect(self, what, array, shape=None):
         """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).

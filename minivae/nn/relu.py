@@ -24,7 +24,7 @@ class ReLU(Module):
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
-        self.grad_input = self.buffer("grad_input", input.shape)
+        self.grad_input = self.buffer_like("grad_input", grad_output)
         backend.elementwise(_derivative, self.output, grad_output, out=self.grad_input)
         return self.grad_input
 
