@@ -7,7 +7,7 @@
 A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
 peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
 logits, as its best user would.  `plain`: minivae without a C compiler; `floor`: the step's bare matrix products in
-NumPy or CuPy; `graphs`: PyTorch with CUDA graphs, which CuPy has not for steps with products.  Peers that are not
+NumPy or CuPy; `graphs`: PyTorch with CUDA graphs, as minivae on a GPU (gpu_check.py is quicker).  Peers not
 installed are left out.  `--write` also puts the tables into a file, between the lines <!-- speed cpu --> and
 <!-- end -->, or <!-- speed gpu -->, <!-- speed gpu 4096 -->.  OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which slow NumPy
 down, are unset.
