@@ -8,6 +8,8 @@ import numpy as np
 from minivae import backend
 from minivae.errors import OptionError
 
+WAITING = 64  # rows that stay on a device at most
+
 
 class Protocol:
     """One row a step: step, reconstruction, divergence, total, then the statistics of the latent codes.
@@ -22,25 +24,42 @@ class Protocol:
         self.columns = ("step", "reconstruction", "divergence", "total", *statistics)
         self.rows, self.tests = [], []
         self.nonfinite = None  # the first row whose total is infinite or NaN, once it has been read
-        self._waiting = []  # rows that may still be on the device
+        self._waiting = []  # (step, counts) of rows whose sums are still on the device
+        self._ring = None  # where they are
 
     def add(self, step, images, reconstruction, divergence, statistics):
         """Append a row, from sums over a batch of so many images and the statistics of its codes.
 
-        Device values stay on the device until someone asks for them.
+        Device values stay on the device until someone asks for them.  `step` is a function, because another step has
+        another number: see `backend.varying`.
         """
-        pairs = [(reconstruction, images), (divergence, images), *statistics.values()]
-        self._waiting.append((step, pairs))
+        totals, counts = zip((reconstruction, images), (divergence, images), *statistics.values())
+        if isinstance(reconstruction, float):
+            self._append(step(), totals, counts)
+            return
+        if self._ring is None:
+            self._ring = backend.Ring(WAITING, len(totals), reconstruction)
+
+        def row():
+            if len(self._waiting) == WAITING:
+                self.flush()
+            self._waiting.append((step(), counts))
+            return len(self._waiting) - 1
+
+        self._ring.write(backend.varying(row, reconstruction), totals)
+
+    def _append(self, step, totals, counts):
+        reconstruction, divergence, *statistics = (float(total) / count for total, count in zip(totals, counts))
+        self.rows.append((float(step), reconstruction, divergence, reconstruction + divergence, *statistics))
+        if self.nonfinite is None and not math.isfinite(self.rows[-1][3]):
+            self.nonfinite = self.rows[-1]
 
     def flush(self):
         """Bring what is on the device to the host, in one copy, and divide there."""
-        totals = iter(backend.to_floats([total for _, pairs in self._waiting for total, _ in pairs]))
-        for step, pairs in self._waiting:
-            reconstruction, divergence, *statistics = (next(totals) / count for _, count in pairs)
-            self.rows.append((float(step), reconstruction, divergence, reconstruction + divergence, *statistics))
-            if self.nonfinite is None and not math.isfinite(self.rows[-1][3]):
-                self.nonfinite = self.rows[-1]
-        self._waiting.clear()
+        if self._waiting:
+            for (step, counts), totals in zip(self._waiting, self._ring.read(len(self._waiting)).tolist()):
+                self._append(step, totals, counts)
+            self._waiting.clear()
 
     def __len__(self):
         return len(self.rows) + len(self._waiting)

@@ -47,6 +47,7 @@ class Training:
         self.steps = 0
         self.stopped = False
         self.looking = False  # whether this step's gradient is looked at
+        self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 
     def feval(self, parameters):
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
@@ -62,12 +63,32 @@ class Training:
 
     def step(self):
         """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
-        self.batch = self.batches.next()
         if self.annealing is not None:
             self.annealing.apply(self.model, self.steps)
         self.steps += 1
+        if self.protocol.nonfinite is not None:
+            raise self._blame("the loss")
+        return self._step(self.model.backend, call=self.looking)
+
+    def _take(self):
+        """The step, which a device may have recorded and does again at once: see `backend.Replayed`."""
+        self.batch = self.batches.next()
         _, loss = self.optimiser(self.feval, self.parameters, self.state)
         return loss
+
+    def _owners(self):
+        return [*self.model.list_modules(), self.criterion, self.batches]
+
+    def _constants(self):
+        options = (value for key, value in self.state.items() if key != "t")
+        return self.parameters, self.protocol, *options
+
+    def _obstacle(self):
+        if self.ranks.size > 1:
+            return "several ranks share each batch"
+        if any(module.holding_noise for module in self.model.list_modules()):
+            return "noise is held"
+        return None
 
     def run(self, steps, progress=True, floor=None, checkpoint=None, every=None):
         """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
@@ -113,10 +134,11 @@ class Training:
             self.grads, (reconstruction, kl.divergence, loss, *totals, *counts))
         statistics = dict(zip(statistics, zip(sums[:len(totals)], sums[len(totals):])))
         if self.annealing is not None:
-            statistics["temperature"] = self.annealing.temperature(self.steps - 1), 1
+            temperature = backend.varying(lambda: self.annealing.temperature(self.steps - 1), reconstruction)
+            statistics["temperature"] = temperature, 1
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
-        self.protocol.add(self.steps, n, reconstruction, divergence, statistics)
+        self.protocol.add(lambda: self.steps, n, reconstruction, divergence, statistics)
         return loss
 
     def _expect_finite(self, loss):

@@ -11,6 +11,7 @@ import pytest
 import strict_cupy
 
 from minivae import backend
+from minivae.backend import cublas
 
 selection = importlib.import_module("minivae.backend.selection")
 GPU, REASON = backend.available("cupy")
@@ -47,6 +48,7 @@ def device(request, monkeypatch):
 def use_library(name, monkeypatch):
     if name == "strict":
         monkeypatch.setitem(selection._libraries, "cupy", strict_cupy)
+        monkeypatch.setitem(cublas._libraries, strict_cupy, strict_cupy.cublas)
     backend.use("numpy" if name == "numpy" else "cupy")
     return name
 

@@ -38,8 +38,8 @@ def compare(layer, theirs, x, parameters=()):
 @pytest.mark.parametrize(("kept", "part"), [(2**19, 0), (0, 200), (0, 0)], ids=["at once", "in parts", "row by row"])
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_convolution(case, kept, part, monkeypatch):
-    monkeypatch.setattr(spatial_convolution, "KEPT", kept)
-    monkeypatch.setattr(spatial_convolution, "PART", part)
+    monkeypatch.setattr(spatial_convolution, "KEPT", {"numpy": kept})
+    monkeypatch.setattr(spatial_convolution, "PART", {"numpy": part})
     *options, height, width = case
     planes_in, _, _, _, dw, dh, padw, padh = options
     x = normal(1, 5, planes_in, height, width)

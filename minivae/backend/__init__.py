@@ -18,5 +18,8 @@ from minivae.backend.gathering import gather
 from minivae.backend.memory import bounds, owner, sharing, side_by_side
 from minivae.backend.ranges import outside
 from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
-from minivae.backend.products import add_product, matmul
+from minivae.backend.products import add_product, add_rows, affine, matmul
 from minivae.backend.arithmetic import arithmetic
+from minivae.backend.copies import copy
+from minivae.backend.graphs import Replayed, varying
+from minivae.backend.ring import Ring

@@ -9,7 +9,8 @@ from math import log2, prod
 
 import numpy as np
 
-from minivae.backend import blas, workers
+from minivae.backend import blas, cublas, workers
+from minivae.backend.copies import copy
 from minivae.backend.elementwise import elementwise
 from minivae.backend.selection import array_library, name_of
 
@@ -24,17 +25,51 @@ def matmul(a, b, out):
     if isinstance(out, np.ndarray):
         _share(_multiply, out, a, b)
     else:
-        array_library(name_of(out)).matmul(a, b, out=out)
+        xp = array_library(name_of(out))
+        if not cublas.multiply(xp, a, b, out):
+            xp.matmul(a, b, out=out)
+    return out
+
+
+def affine(a, b, row, out):
+    """out = a b + row, for matrices and one row that is added to all, or None."""
+    if row is None:
+        return matmul(a, b, out)
+    if not isinstance(out, np.ndarray) and cublas.trouble(array_library(name_of(out))) is None:
+        copy(row, out)
+        if cublas.multiply(array_library(name_of(out)), a, b, out, add=True):
+            return out
+    matmul(a, b, out)
+    out += row
+    return out
 
 
 def add_product(total, a, b, spare):
     """total += a b, for matrices.  `spare()` gives an array of the same shape to work in, where one is needed."""
-    if isinstance(total, np.ndarray) and blas.adds(total, a, b):
-        _share(blas.add_product, total, a, b)
+    if isinstance(total, np.ndarray):
+        if blas.adds(total, a, b):
+            _share(blas.add_product, total, a, b)
+            return
+    elif cublas.multiply(array_library(name_of(total)), a, b, total, add=True):
         return
-    product = spare()
-    matmul(a, b, product)
-    elementwise(_add, total, product)
+    elementwise(_add, total, matmul(a, b, spare()))
+
+
+def add_rows(total, rows, spare):
+    """total (F,) += Σ rows (M, F) over M.  `spare()` gives an array like `total` to work in, where one is needed."""
+    if not isinstance(total, np.ndarray):
+        xp = array_library(name_of(total))
+        if cublas.multiply(xp, _ones(xp, len(rows), rows.dtype), rows, total.reshape(1, -1), add=True):
+            return
+    row = spare()
+    array_library(name_of(total)).sum(rows, axis=0, out=row)
+    total += row
+
+
+@functools.cache
+def _ones(xp, length, dtype):
+    """A row of ones: kept for good, because a recorded step goes on using it."""
+    return xp.ones((1, length), dtype)
 
 
 def _share(multiply, out, a, b):

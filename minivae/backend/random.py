@@ -6,8 +6,10 @@ import threading
 
 import numpy as np
 
+from minivae.backend import philox
 from minivae.backend.buffers import resize
-from minivae.backend.selection import array_library, from_numpy, name_of
+from minivae.backend.graphs import varying
+from minivae.backend.selection import from_numpy, name_of
 from minivae.errors import OptionError
 
 DRAWN = 2**13  # numbers that are drawn in float64 at a time, for parameters
@@ -21,7 +23,6 @@ class _Streams(threading.local):
 
     def start(self, seeds):
         self.host = np.random.default_rng(seeds)
-        self.device = None  # made when first drawn from
         self.device_key = seeds.generate_state(1).item()
         self.device_draws = 0
         self.rows = None  # what part of a batch noise is drawn for: see `rows_of_batch`
@@ -37,12 +38,7 @@ def manual_seed(seed):
 
 
 def get_random_state():
-    """The calling thread's random state, as plain values that JSON can hold.
-
-    A device generator's own state cannot be read, so asking starts a new stream on the device, made from the seed and
-    from how much had been drawn: whoever goes on from here and whoever continues from the state draw the same.
-    """
-    _streams.device = None
+    """The calling thread's random state, as plain values that JSON can hold; a device's is a key and how many draws."""
     return {"host": _streams.host.bit_generator.state, "device": [_streams.device_key, _streams.device_draws]}
 
 
@@ -54,7 +50,7 @@ def set_random_state(state):
         key, draws = map(_expect_seed, state["device"])
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise OptionError(f"this is no random state of get_random_state: {str(error)[:300]}") from error
-    _streams.host, _streams.device = host, None
+    _streams.host = host
     _streams.device_key, _streams.device_draws = key, draws
 
 
@@ -97,11 +93,6 @@ def host_generator():
     return _streams.host
 
 
-def _device_generator(xp, seed):
-    # XORWOW with 2¹⁶ states rather than CuPy's default, whose set-up alone takes longer than an epoch
-    return xp.random.Generator(xp.random.XORWOW(seed, size=2**16))
-
-
 def _draw(kind, out):
     """Fill `out` with `kind`, or within `rows_of_batch` with its part of a draw for the whole batch."""
     if _streams.rows is None:
@@ -118,13 +109,13 @@ def _fill(kind, out):
     if isinstance(out, np.ndarray):
         getattr(_streams.host, kind)(out=out, dtype=out.dtype)
         return out
-    if _streams.device is None:
-        seed = np.random.SeedSequence([_streams.device_key, _streams.device_draws]).generate_state(1).item()
-        _streams.device = _device_generator(array_library(name_of(out)), seed)
+    key, draw = varying(lambda: _streams.device_key, out), varying(_next_draw, out)
+    return philox.fill(kind, out, key, draw)
+
+
+def _next_draw():
     _streams.device_draws += 1
-    # CuPy needs size= beside out=, else it broadcasts one number
-    getattr(_streams.device, kind)(size=out.shape, dtype=out.dtype, out=out)
-    return out
+    return _streams.device_draws - 1
 
 
 def standard_normal(out):

@@ -14,8 +14,14 @@ def page_locked(array, spare=None):
         return array
     if spare is not None and (spare.shape, spare.dtype) == (array.shape, array.dtype):
         return spare
-    memory = array_library(name_of(array)).cuda.alloc_pinned_memory(array.nbytes)
-    return np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+    return page_locked_memory(array_library(name_of(array)), array.shape, array.dtype)
+
+
+def page_locked_memory(xp, shape, dtype=np.uint8):
+    """A new array of the host from which the device of a library copies by itself."""
+    size = int(np.prod(shape))
+    memory = xp.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, size).reshape(shape)
 
 
 def copy_to_host(array, host):

@@ -21,6 +21,8 @@ class Batches:
     `len(batches)` is the number of batches an epoch; `next()` gives one, without end.
     """
 
+    state_names, varying_names = (), ("order", "position")  # as modules have them: see `backend.Replayed`
+
     def __init__(self, pixels, batch_size, scale=1, by_epoch=False, drop_last=False):
         batch_size = whole_number("Batches", "batch_size", batch_size)
         if batch_size > len(pixels):
@@ -44,14 +46,11 @@ class Batches:
 
     def next(self):
         """The next batch, (N, ...) in the default dtype."""
-        indices = backend.from_numpy(self._indices(), like=self.backend)
+        indices = backend.varying(self._indices, self.pixels)
         shape = (len(indices), *self.pixels.shape[1:])
-        gathered = self._buffer("gathered", shape, self.pixels.dtype)
-        backend.gather(self.pixels, indices, gathered)
         batch = self._buffer("batch", shape, self.dtype)
-        batch[...] = gathered
-        if self.scale != 1:
-            batch *= self.scale
+        backend.gather(self.pixels, indices, self.scale, batch,
+                       lambda: self._buffer("gathered", shape, self.pixels.dtype))
         if self.redraw:
             u = backend.uniform(self._buffer("uniform", shape, self.dtype))
             backend.elementwise(_bits, u, batch, out=batch)

@@ -25,7 +25,7 @@ class BernoulliSampler(RelaxedSampler):
         n, q = input.shape
         noise = self.draw(backend.uniform, (n * self.samples, q))
         self.output = self.buffer("output", noise.shape)
-        backend.elementwise(_relax, input[:, None], self.grouped(noise), float(self.temperature),
+        backend.elementwise(_relax, input[:, None], self.grouped(noise), self.varying_temperature(),
                             out=self.grouped(self.output))
         return self.output
 
@@ -33,7 +33,7 @@ class BernoulliSampler(RelaxedSampler):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(self.grouped(grad_output), axis=1, out=self.grad_input)  # Σₗ G
-        self.grad_input *= 1 / self.temperature
+        self.grad_input *= backend.varying(lambda: 1 / self.temperature, self.grad_input)
         return self.grad_input
 
 

@@ -27,7 +27,7 @@ class GumbelSoftmaxSampler(RelaxedSampler):
         self.output = self.buffer("output", noise.shape)
         y = self._vectors(self.output, input)
         backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), out=y)
-        _, u, total = relative_exponentials(self.xp, y, self.buffer, float(self.temperature))
+        _, u, total = relative_exponentials(self.xp, y, self.buffer, self.varying_temperature())
         backend.elementwise(_share, u, total, out=y)
         return self.output
 
@@ -37,7 +37,7 @@ class GumbelSoftmaxSampler(RelaxedSampler):
         spare, mean = self.buffer("u", y.shape), self.buffer("mean", (*y.shape[:-1], 1))
         self.xp.multiply(grad, y, out=spare)
         self.xp.sum(spare, axis=-1, keepdims=True, out=mean)  # Σⱼ Gⱼ yⱼ
-        backend.elementwise(_derivative, grad, y, mean, float(self.temperature), out=spare)
+        backend.elementwise(_derivative, grad, y, mean, self.varying_temperature(), out=spare)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(spare, axis=1, out=self.grad_input)  # Σₗ
         return self.grad_input

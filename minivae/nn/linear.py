@@ -46,10 +46,7 @@ class Linear(Module):
     def update_output(self, input):
         self.expect("input", input, ("N", self.n_in))
         self.output = self.buffer("output", (len(input), self.n_out))
-        backend.matmul(input, self.weight.T, out=self.output)  # x Wᵀ
-        if self.bias is not None:
-            self.output += self.bias  # + b
-        return self.output
+        return backend.affine(input, self.weight.T, self.bias, out=self.output)  # x Wᵀ + b
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
@@ -63,12 +60,13 @@ class Linear(Module):
             grad_output = scale * grad_output
         backend.add_product(self.grad_weight, grad_output.T, input, self._product)  # Gᵀ x
         if self.bias is not None:
-            row = self.buffer("row", self.bias.shape)
-            self.xp.sum(grad_output, axis=0, out=row)  # Σₙ Gₙ
-            self.grad_bias += row
+            backend.add_rows(self.grad_bias, grad_output, self._row)  # Σₙ Gₙ
 
     def _product(self):
         return self.buffer("product", self.weight.shape, batch=False)
+
+    def _row(self):
+        return self.buffer("row", self.bias.shape)
 
     @staticmethod
     def tied(other, bias=True):

@@ -1,5 +1,6 @@
 """Base of the layers that draw relaxed discrete codes."""
 
+from minivae import backend
 from minivae.errors import real_number
 from minivae.nn.sampler import Sampler
 
@@ -12,9 +13,15 @@ class RelaxedSampler(Sampler):
     It may be changed between two passes, as an `Annealing` does while a model learns.
     """
 
+    varying_names = ("temperature",)
+
     def __init__(self, temperature=1, samples=1):
         super().__init__(samples)
         self.temperature = real_number(type(self).__name__, "temperature", temperature, "is a number above 0", above=0)
+
+    def varying_temperature(self):
+        """T, which an `Annealing` changes."""
+        return backend.varying(lambda: float(self.temperature), self.noise)
 
     def extra_repr(self):
         return ", ".join(filter(None, (f"temperature={self.temperature:g}", super().extra_repr())))

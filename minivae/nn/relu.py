@@ -19,8 +19,7 @@ class ReLU(Module):
     def update_output(self, input):
         self.expect("input", input)
         self.output = self.output_like(input)
-        self.xp.maximum(input, 0, out=self.output)  # max(x, 0)
-        return self.output
+        return backend.elementwise(_rectified, input, out=self.output)
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
@@ -30,6 +29,10 @@ class ReLU(Module):
 
     def extra_repr(self):
         return "inplace" if self.inplace else ""
+
+
+def _rectified(xp, x):
+    return xp.maximum(x, 0)
 
 
 def _derivative(xp, y, grad):

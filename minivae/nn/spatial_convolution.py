@@ -4,11 +4,11 @@ from math import prod, sqrt
 
 from minivae import backend
 from minivae.errors import whole_number
-from minivae.nn.windows import Windowed, batch_last, windows
+from minivae.nn.windows import Windowed, batch_first, batch_last, windows
 
 # Numbers in the columns of a batch: up to KEPT they stay until the backward pass; of more, a PART is made at a time,
-# which stays near the second-level cache, and made again on the way back.
-KEPT, PART = 2**19, 2**16
+# which on the host stays near the second-level cache, and made again on the way back.
+KEPT, PART = {"numpy": 2**19, "cupy": 2**28}, {"numpy": 2**16, "cupy": 2**27}
 
 
 class SpatialConvolution(Windowed):
@@ -19,10 +19,10 @@ class SpatialConvolution(Windowed):
         x  input   (N, C, H, W)       W  weight  (O, C, kh, kw)      b  bias  (O,)
         y  output  (N, O, H′, W′)     see Windowed for H′ and W′
 
-    The windows in one row u of all images, side by side, are the columns of a matrix X (C·kh·kw, W′·N), and with W
-    and row u of y as matrices of O rows it is a matrix product.  With G = ∂L/∂y:
+    The windows of all images, side by side, are the columns of a matrix X (C·kh·kw, H′·W′·N), and with W and y as
+    matrices of O rows it is a matrix product, of a few rows u of y at a time.  With G = ∂L/∂y:
 
-        y = W X + b        ∂L/∂W += scale Σ G Xᵀ  over u        ∂L/∂b += scale Σ G  over n, u, v
+        y = W X + b        ∂L/∂W += scale G Xᵀ        ∂L/∂b += scale Σ G  over n, u, v
         ∂L/∂x: the convolution of G, its rows and columns dh and dw apart with zeros between, with the kernels turned
         by half a turn, from O planes to C
 
@@ -50,10 +50,10 @@ class SpatialConvolution(Windowed):
         self.expect("input", input, ("N", self.planes_in, "H", "W"))
         height, width = size = self.output_size(input)
         seen = windows(self.xp, self.framed(batch_last(input), 0, size), self.kernel, self.step, size)
-        output = self.buffer("output", (height, self.planes_out, width, len(input)))
+        output = self.buffer("output", (self.planes_out, height, width, len(input)))
         self._multiply(self.weight, "columns", seen, output)  # W X
-        output += self.bias.reshape(-1, 1, 1)  # + b
-        self.output = output.transpose(3, 1, 0, 2)
+        output += self.bias.reshape(-1, 1, 1, 1)  # + b
+        self.output = batch_first(output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
@@ -67,9 +67,9 @@ class SpatialConvolution(Windowed):
         turned = self.buffer("turned", (planes, self.planes_out, kh, kw))
         turned[...] = self.weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         seen = windows(self.xp, frame[:, padh:, padw:], self.kernel, (1, 1), (height, width))
-        grad_input = self.buffer("grad_input", (height, planes, width, n))
+        grad_input = self.buffer("grad_input", (planes, height, width, n))
         self._multiply(turned, "grad_columns", seen, grad_input)
-        self.grad_input = grad_input.transpose(3, 1, 0, 2)
+        self.grad_input = batch_first(grad_input)
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
@@ -77,41 +77,48 @@ class SpatialConvolution(Windowed):
         if scale != 1:
             grad_output = scale * grad_output
         seen = windows(self.xp, self.buffers["frame"], self.kernel, self.step, grad_output.shape[2:])
-        rows, n = grad_output.shape[2], len(grad_output)
-        grads = self.buffer("grads", (rows, self.planes_out, grad_output.shape[3], n))
-        grads[...] = grad_output.transpose(2, 1, 3, 0)
-        grads = grads.reshape((rows, self.planes_out, -1))
-        parts = self._parts(seen)
+        grads, parts = batch_last(grad_output), self._parts(seen)
         for part in parts:
             columns = self._columns("columns", seen, part, filled=len(parts) == 1)
-            products = self.buffer("products", (len(columns), *columns.shape[1:2], self.planes_out))
-            backend.matmul(columns, grads[part].transpose(0, 2, 1), out=products)  # (G Xᵀ)ᵀ of each row
-            total = self.buffer("total", products.shape[1:], batch=False)
-            self.xp.sum(products, axis=0, out=total)
-            self.grad_weight += total.T.reshape(self.weight.shape)
-        row = self.buffer("row", self.bias.shape)
-        self.xp.sum(grads, axis=(0, 2), out=row)  # Σ G
-        self.grad_bias += row
+            backend.add_product(_rows(self.grad_weight).T, columns, _rows(grads[:, part]).T, self._product)  # (G Xᵀ)ᵀ
+        backend.add_rows(self.grad_bias, _rows(grads).T, self._row)  # Σ G
+
+    def _product(self):
+        return self.buffer("product", _rows(self.weight).shape[::-1], batch=False)
+
+    def _row(self):
+        return self.buffer("row", self.bias.shape)
 
     def _multiply(self, weight, name, seen, out):
-        """out (H′, O, W′, N) = weight · columns of the windows `seen`, row by row."""
-        matrix, rows = weight.reshape(len(weight), -1), out.reshape((*out.shape[:2], -1))
+        """out (O, H′, W′, N) = weight · columns of the windows `seen`, some rows of the planes at a time."""
         for part in self._parts(seen):
-            backend.matmul(matrix, self._columns(name, seen, part), out=rows[part])
+            rows = out[:, part]
+            columns = self._columns(name, seen, part).reshape(-1, *rows.shape[1:])
+            backend.matmul(_rows(weight), _stack(columns), out=_stack(rows))
 
     def _columns(self, name, seen, part, filled=False):
-        """The matrices (rows, C·kh·kw, W′·N) of the windows in some rows; `filled`: the buffer holds them already."""
-        some = seen[:, :, :, part].transpose(3, 2, 0, 1, 4, 5)
+        """The matrix (C·kh·kw, rows·W′·N) of the windows in some rows; `filled`: the buffer holds it already."""
+        some = seen[:, :, :, part].transpose(2, 0, 1, 3, 4, 5)
         columns = self.buffer(name, some.shape)
         if not filled:
-            columns[...] = some
-        return columns.reshape((len(some), prod(some.shape[1:4]), -1))
+            backend.copy(some, columns)
+        return columns.reshape((prod(some.shape[:3]), -1))
 
     def _parts(self, seen):
         """Slices that cover the rows of windows: one of all, or of as many rows as make a PART."""
         height = seen.shape[3]
-        most = height if seen.size <= KEPT else max(1, PART * height // seen.size)
+        most = height if seen.size <= KEPT[self.backend] else max(1, PART[self.backend] * height // seen.size)
         return [slice(first, min(first + most, height)) for first in range(0, height, most)]
 
     def extra_repr(self):
         return f"{self.planes_in} -> {self.planes_out}, {super().extra_repr()}"
+
+
+def _stack(planes):
+    """Planes (C, H, W, N) as H matrices (C, W·N): OpenBLAS is faster at a row of windows than at all of them."""
+    return planes.reshape(*planes.shape[:2], -1).transpose(1, 0, 2)
+
+
+def _rows(array):
+    """The same numbers as a matrix of len(array) rows."""
+    return array.reshape((len(array), -1))

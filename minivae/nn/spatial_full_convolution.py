@@ -57,7 +57,7 @@ class SpatialFullConvolution(Windowed):
         self.expect("input", input, ("N", self.planes_in, "H", "W"))
         height, width = self.output_size(input)
         columns = self.buffer("columns", (self.planes_out, *self.kernel, *input.shape[2:], len(input)))
-        self.xp.matmul(self._matrix().T, self._rows("x", input), out=columns.reshape(self._matrix().shape[1], -1))
+        backend.matmul(self._matrix().T, self._rows("x", input), out=columns.reshape(self._matrix().shape[1], -1))
         frame = self._frame("frame", input, (height, width))
         seen = windows(self.xp, frame, self.kernel, self.step, input.shape[2:])
         for i in range(self.kernel[0]):
@@ -73,14 +73,14 @@ class SpatialFullConvolution(Windowed):
         self.expect_grad_output(grad_output)
         columns = self._grad_columns(input, grad_output)
         grad_input = self.buffer("grad_input", (self.planes_in, *input.shape[2:], len(input)))
-        self.xp.matmul(self._matrix(), columns, out=grad_input.reshape(self.planes_in, -1))  # W Γ
+        backend.matmul(self._matrix(), columns, out=grad_input.reshape(self.planes_in, -1))  # W Γ
         self.grad_input = batch_first(grad_input)
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self.expect_grad_output(grad_output)
         product = self.buffer("product", self._matrix().shape, batch=False)
-        self.xp.matmul(self._rows("x", input), self._grad_columns(input, grad_output).T, out=product)  # x Γᵀ
+        backend.matmul(self._rows("x", input), self._grad_columns(input, grad_output).T, out=product)  # x Γᵀ
         product *= scale
         self.grad_weight += product.reshape(self.weight.shape)
         row = self.buffer("row", self.bias.shape)

@@ -26,7 +26,7 @@ class SpatialMaxPooling(Windowed):
         size = self.output_size(input)
         first, *others = self.taps(self._seen(input, -inf, size), size)
         output = self.buffer("output", first.shape)
-        output[...] = first
+        backend.copy(first, output)
         for tap in others:
             self.xp.maximum(output, tap, out=output)
         self.output = batch_first(output)
@@ -40,7 +40,7 @@ class SpatialMaxPooling(Windowed):
         grad = self.buffer("grad_input", seen.shape)
         grad.fill(0)
         rest, share = (self.buffer(name, output.shape) for name in ("rest", "share"))
-        rest[...] = batch_last(grad_output)
+        backend.copy(batch_last(grad_output), rest)
         for tap, receiving in zip(self.taps(seen, size), self.taps(grad, size)):
             backend.elementwise(_claim, receiving, share, rest, tap, output)
         self.grad_input = batch_first(grad[:, padh:padh + height, padw:padw + width])

@@ -1,5 +1,6 @@
 """Larger planes, each number repeated (torch/nn SpatialUpSamplingNearest)."""
 
+from minivae import backend
 from minivae.errors import whole_number
 from minivae.nn.module import Module
 from minivae.nn.windows import batch_first, batch_last, windows
@@ -21,7 +22,7 @@ class SpatialUpSamplingNearest(Module):
         self.expect("input", input, ("N", "C", "H", "W"))
         n, c, height, width = input.shape
         output = self.buffer("output", (c, self.scale * height, self.scale * width, n))
-        self._squares(output)[...] = batch_last(input)
+        backend.copy(batch_last(input), self._squares(output))
         self.output = batch_first(output)
         return self.output
 

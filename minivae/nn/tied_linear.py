@@ -43,7 +43,7 @@ class TiedLinear(Module):
     def update_output(self, input):
         self.expect("input", input, ("N", self.n_in))
         self.output = self.buffer("output", (len(input), self.n_out))
-        self.xp.matmul(input, self.weight, out=self.output)  # x W
+        backend.matmul(input, self.weight, out=self.output)  # x W
         if self.bias is not None:
             self.output += self.bias  # + b
         return self.output
@@ -51,7 +51,7 @@ class TiedLinear(Module):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        self.xp.matmul(grad_output, self.weight.T, out=self.grad_input)  # G Wᵀ
+        backend.matmul(grad_output, self.weight.T, out=self.grad_input)  # G Wᵀ
         return self.grad_input
 
     def acc_grad_parameters(self, input, grad_output, scale=1):

@@ -1,5 +1,6 @@
 """Windows over planes: what convolution and pooling have in common."""
 
+from minivae import backend
 from minivae.errors import OptionError, ShapeError, whole_number
 from minivae.nn.module import Module
 
@@ -51,7 +52,7 @@ class Windowed(Module):
         frame = self.buffer("frame", (c, *sides, n))
         if sides != [height, width]:
             frame.fill(value)
-        frame[:, padh:padh + height, padw:padw + width] = planes
+        backend.copy(planes, frame[:, padh:padh + height, padw:padw + width])
         return frame
 
     def taps(self, planes, size):

@@ -35,17 +35,19 @@ def adam(feval, x, state):
     loss, grad = evaluated("adam", feval, x)
     for moment in ("m", "v"):
         memory_like("adam", state, moment, x)
-    steps = state.get("t", 0)
-    state["t"] = steps + 1
+    root = sqrt(1 - beta2)  # √v = root √(v / (1 − β₂)), taken out of the fraction
+
+    def step():
+        steps = state.get("t", 0)
+        state["t"] = steps + 1
+        rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
+        return rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"]) * (1 - beta1) / root
 
     if option["weight_decay"] != 0:
         backend.elementwise(decay, grad, x, option["weight_decay"])
-    rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-    step = rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"])
-    root = sqrt(1 - beta2)  # √v = root √(v / (1 − β₂)), taken out of the fraction
-    backend.elementwise(_adam, x, state["m"], state["v"], grad, beta1, beta2, step * (1 - beta1) / root,
+    backend.elementwise(_adam, x, state["m"], state["v"], grad, beta1, beta2, backend.varying(step, x),
                         option["epsilon"] / root)
-    if state["t"] % FLUSH_EVERY == 0:
+    if state["t"] % FLUSH_EVERY == 0 and backend.name_of(x) == "numpy":  # GPUs are as fast on any number
         for moment in ("m", "v"):
             backend.elementwise(_flush, state[moment], -NOTHING, NOTHING)
     return x, loss

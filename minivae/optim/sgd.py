@@ -29,8 +29,11 @@ def sgd(feval, x, state):
     if option["nesterov"] and (momentum <= 0 or option["dampening"] != 0):
         raise OptionError("sgd: nesterov needs a momentum above 0 and dampening 0")
     loss, grad = evaluated("sgd", feval, x)
-    steps = state.get("t", 0)
-    state["t"] = steps + 1
+
+    def rate():
+        steps = state.get("t", 0)
+        state["t"] = steps + 1
+        return option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
 
     if option["weight_decay"] != 0:
         backend.elementwise(decay, grad, x, option["weight_decay"])
@@ -44,8 +47,7 @@ def sgd(feval, x, state):
         if option["nesterov"]:
             backend.elementwise(decay, grad, direction, momentum)  # g + momentum · v
             direction = grad
-    rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-    backend.elementwise(_descend, x, direction, rate)
+    backend.elementwise(_descend, x, direction, backend.varying(rate, x))
     return x, loss
 
 
