@@ -1,4 +1,4 @@
-"""Random numbers: a seed, a state and a pair of generators for each thread."""
+"""Random numbers: a seed for each thread, its generator on the host, and a key and a count of draws on a device."""
 
 import contextlib
 import reprlib
