@@ -1,4 +1,4 @@
-"""What the last digits of results depend on, beside the numbers that they are made from."""
+"""The versions and settings that the last digits of results depend on."""
 
 import contextlib
 import shlex
