@@ -194,9 +194,9 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
 
 
 @pytest.mark.parametrize(("part", "change", "message"), [
-    ("data", {"images": 10**12}, "at most 10000000"), ("data", {"root": "/nowhere"}, "unknown option"),
+    ("data", {"images": 10**12}, "at most 1000000,"), ("data", {"root": "/nowhere"}, "unknown option"),
     ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is a whole number"),
-    ("training", {"batch_size": 10**9}, "batch size"),
+    ("training", {"batch_size": 10**9}, "smaller --batch-size"),
     ("training", {"momentum": "0.9", "learning_rate": None}, "no usable learning_rate, momentum"),
     ("training", {"anneal_rate": 0.1, "anneal_every": []}, "no usable anneal_floor, anneal_every"),
     ("training", {"batch_size": 8.0}, "no usable batch_size")])

@@ -138,7 +138,7 @@ print(*reports, leaks, sep="\n")
 
 # %% What we claimed
 assert np.array_equal(swish(np, x, 0 * x), x / 2) and np.allclose(swish(np, x, 0 * x + 50), np.maximum(x, 0), atol=1e-7)
-assert report.ok and repr(Swish(4)) == "nn.Swish(4)"
+assert report.ok and repr(Swish(4)) == "Swish(4)"
 assert kept == [] and leaks == ["its output stays in one place"] and refused.startswith("1 Swish(4): input has shape")
 assert [each.ok for each in reports] == [False, False, True] and "σ(v) of the input" in str(reports[0])
 assert all(check.ok for check in reports[1].checks) and not all(check.ok for check in reports[0].checks)

@@ -66,6 +66,11 @@ def positive(text):
     return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 
+def span(text):
+    """A number above 0 that codes may have."""
+    return _number(text, float, lambda value: 0 < value <= 1000, "a number above 0, at most 1000")
+
+
 def rate(text):
     """A number from 0."""
     return _number(text, float, lambda value: 0 <= value < math.inf, "a number from 0")

@@ -13,7 +13,7 @@ def add_to(verbs):
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
     verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/denoising")
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
-    verb.add_argument("--span", type=options.positive, metavar="SPAN", default=None,
+    verb.add_argument("--span", type=options.span, metavar="SPAN", default=None,
                       help="the plane reaches from −SPAN to SPAN; by default 0.95, the article's, for rectangles, and "
                       "2.2, which holds 94%% of the prior, for other images")
     verb.add_argument("--article", action="store_true", help="lay the plane out as the article does: the first number "
