@@ -538,3 +538,59 @@ class SamplerDrawsAgain(nn.GaussianSampler):
     def update_grad_input(self, input, grad_output):
         noise = self.draw(backend.standard_normal, grad_output.shape)
         return grad_output.copy(), 0.5 * np.exp(input[1] / 2) * grad_output * noise
+
+
+# -- what stays from an earlier call -------------------------------------------------------------------
+
+
+@plant("kept from earlier")
+class TanhOfFirstInput(nn.Tanh):
+    kept = None
+
+    def update_grad_input(self, input, grad_output):
+        self.kept = self.output.copy() if self.kept is None else self.kept
+        return grad_output * (1 - self.kept**2)
+
+
+@plant("kept from earlier", make=wide)
+class LinearCopiesWeightAtFirst(nn.Linear):
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out)
+        self.copy = self.weight.copy()
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output @ self.copy
+
+
+@plant("kept from earlier", target=x(3, 5, seed=5))
+class MSEOfFirstTarget(nn.MSECriterion):
+    kept = None
+
+    def update_grad_input(self, input, target):
+        self.kept = target.copy() if self.kept is None else self.kept
+        return 2 * (input - self.kept)
+
+
+@plant("output modified")
+class SigmoidOverwritesOutput(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        self.output *= 1 - self.output
+        return grad_output * self.output
+
+
+@plant("noise not held")
+class ForwardCounts(nn.Tanh):
+    calls = 0
+
+    def update_output(self, input):
+        self.calls += 1
+        return super().update_output(input) + self.calls
+
+
+@plant("backward changes")
+class BackwardCounts(nn.Tanh):
+    calls = 0
+
+    def update_grad_input(self, input, grad_output):
+        self.calls += 1
+        return self.calls * grad_output * (1 - self.output**2) + (self.calls - 1)

@@ -111,3 +111,10 @@ def test_no_false_alarm(row):
             module = module.double() if dtype == "float64" else module
             report = mv.gradcheck(module, row.input(seed=seed, dtype=np.dtype(dtype)), seed=seed)
             assert report.ok, f"{dtype}, seed {seed}\n{report}"
+
+
+@pytest.mark.parametrize("name", ["SigmoidOverwritesOutput", "ForwardCounts", "BackwardCounts"])
+def test_no_noise_is_supposed_where_none_is_drawn(name):
+    (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
+    said = str(check(make, input, target))
+    assert "draw noise with" not in said and "noise is drawn anew" not in said

@@ -17,10 +17,14 @@ def observe(twin, input, grad_output, kept):
     """
     watch = _Watch(twin, input, grad_output, kept)
     watch.unchanged("forward", input=input)
-    output, again = copied(twin.forward(input)), copied(twin.forward(input))
+    output, before = copied(twin.forward(input)), random_state()
+    again = copied(twin.forward(input))
     if not all(map(same, arrays(output), arrays(again))):
-        watch.add("noise not held", "two forward passes with held noise differ: draw noise with self.draw(...), which "
-                  "keeps it while hold_noise() is on")
+        watch.add("noise not held", "two forward passes with held noise differ: "
+                  + ("draw noise with self.draw(...), which keeps it while hold_noise() is on"
+                     if random_state() != before else
+                     "with no draw from minivae's or numpy's generator, so the output depends on the calls before, on "
+                     "a counter or a buffer, or on a generator of the layer's own, which self.draw(...) must replace"))
     weights = [np.array(array) for _, array, _ in watch.parameters]
     grad, grads = watch.backward()
     for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
@@ -95,17 +99,31 @@ def not_finite(input, output, side_loss=0.0):
     return []
 
 
-def unrepeatable(first, second):
-    """[Finding] on two backward passes after one forward, while noise was not held, that do not agree."""
+def unrepeatable(first, second, drawn, overwritten):
+    """[Finding] on two backward passes after one forward, while noise was not held, that do not agree.
+
+    drawn         whether the second has drawn random numbers
+    overwritten   whether the first has changed the output
+    """
     for a, b in zip(arrays(first), arrays(second)):
         grown = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0
-        if grown > 1.01 and same(grown * a, b):
-            return [Finding("grad_input accumulates", "the input gradient grows with every backward: "
-                            "update_grad_input must overwrite its buffer, not add to it", "certain")]
         if np.isfinite(a).all() and not same(a, b):
-            return [Finding("stale noise", "two backward passes after one forward differ: noise is drawn anew in "
-                            "backward; use what forward drew and kept, self.noise", "certain")]
+            kind, text = (
+                ("output modified", "backward has changed self.output: write to a buffer of your own, self.buffer(...)")
+                if overwritten else
+                ("grad_input accumulates", "the input gradient grows with every backward: update_grad_input must "
+                 "overwrite its buffer, not add to it") if grown > 1.01 and same(grown * a, b) else
+                ("stale noise", "two backward passes after one forward differ: noise is drawn anew in backward; use "
+                 "what forward drew and kept, self.noise") if drawn else
+                ("backward changes", "two backward passes after one forward differ, and no random numbers were drawn "
+                 "from minivae's or numpy's generator: backward changes an array or a counter that it reads"))
+            return [Finding(kind, text, "certain")]
     return []
+
+
+def random_state():
+    """What changes when a layer draws, from minivae's generator or from numpy's."""
+    return str(backend.get_random_state()), str(np.random.get_state()[2:])  # noqa: NPY002, a student's may be it
 
 
 def _expect_scaled(watch, grad, grads):

@@ -1,17 +1,21 @@
 """Gradients against finite differences, every entry, with a report that says what is wrong."""
 
 import copy
+from functools import partial
 
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import not_finite, observe, random_like, unrepeatable
+from minivae.debug.behaviour import not_finite, observe, random_like, random_state, unrepeatable
 from minivae.debug.diagnosis import explain, explain_swap
 from minivae.debug.differences import compare
 from minivae.debug.facts import Facts, Finding
 from minivae.debug.report import GradientError, GradientReport
-from minivae.debug.tables import arrays, copied, float64, mapped, named
+from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.nn import Divergence, side_loss
+
+# Kinds of finding that explain whatever else is wrong.
+CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held"}
 
 
 def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
@@ -28,23 +32,28 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
     so it has for a container whose layers pass each by itself.
     A report that fails says what the difference looks like; inside a container it looks for the layer that is wrong by
     itself.
+    It checks the module as it is: in this mode, and for a batch of this size.  What passes is looked at once more, one
+    row of each array, at another input and other weights, which shows what a layer has kept from an earlier call.
     """
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
-        _expect_arrays("update_output", twin.forward(float64(input)))
-        _expect_divergence(twin)
         title = module.title if not module.children() else type(module).__name__
+        _expect_arrays("update_output", twin.forward(float64(input)), title)
+        _expect_divergence(twin)
         return _check(twin, float64(input), title, tolerance, step)
 
 
 def _check(twin, input, title, tolerance, step, beside=False):
     """The report on a module in float64."""
     fed, kept = _Fed(twin), copied(input)
-    grad_output = random_like(twin.forward(input))
+    output = twin.forward(input)
+    grad_output, written = random_like(output), copied(output)
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
-    _expect_arrays("update_grad_input", earlier)
-    earlier = copied(earlier)
+    _expect_arrays("update_grad_input", earlier, title)
+    earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
+    before = random_state()
     repeated = copied(twin.backward(input, copied(grad_output)))
+    drawn = random_state() != before
     for value, before in zip(arrays(input), arrays(kept)):
         value[...] = before
     twin.hold_noise(False).forward(input)
@@ -53,20 +62,19 @@ def _check(twin, input, title, tolerance, step, beside=False):
     findings = not_finite(input, output, side_loss(twin))
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
-        findings = findings or unrepeatable(earlier, repeated)
+        findings = findings or unrepeatable(earlier, repeated, drawn, overwritten)
         output = copied(twin.forward(input))
     fed.stop()
 
-    def objective():
-        terms = [(g * y).reshape(-1) for g, y in zip(arrays(grad_output), arrays(twin.forward(copied(input))))]
-        return np.concatenate([*terms, [float(side_loss(twin))]])
-
+    objective = partial(_terms, twin, input, grad_output)
     kinds = {finding.kind for finding in findings}
     # of what changes or is not finite there is no difference
     checks = [] if kinds & {"noise not held", "not finite"} else [
         compare(name, array, grad, objective, step, tolerance)
         for name, array, grad in [*_pairs("input", input, grad_input), *parameters]]
     failed = [check for check in checks if not check.ok]
+    if not (failed or findings or beside):
+        findings = _kept_from_earlier(twin, input, tolerance, step)
     layers = []
     if (failed or findings) and twin.children():
         layers = [_check(layer, given, layer.title, tolerance, step) for layer, given in fed.layers()
@@ -87,11 +95,45 @@ def _check(twin, input, title, tolerance, step, beside=False):
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
     for check in failed:
         check.findings = explain(check, facts) if not inside else []
-        if "input modified" in kinds:
+        if kinds & CAUSES:
             check.findings = []
     if not inside:
         explain_swap(checks)
     return GradientReport(title, checks, findings, inside)
+
+
+def _terms(twin, input, grad_output):
+    """The terms of the number that is differentiated."""
+    terms = [(g * y).reshape(-1) for g, y in zip(arrays(grad_output), arrays(twin.forward(copied(input))))]
+    return np.concatenate([*terms, [float(side_loss(twin))]])
+
+
+def _kept_from_earlier(twin, input, tolerance, step):
+    """[Finding] if what is right at `input` is wrong in the last row of an array at another input and other weights."""
+    twin, input = _moved(twin), mapped(_shuffled, input)
+    try:
+        grad_output = random_like(twin.forward(input))
+        twin.hold_noise().zero_grad_parameters()
+        grad_input = copied(twin.backward(input, copied(grad_output)))
+        gradients = [*_pairs("input", input, grad_input),
+                     *((path, array, np.array(grad)) for path, array, grad in twin.named_parameters())]
+        checks = [compare(name, array[-1:], grad[-1:], partial(_terms, twin, input, grad_output), step, tolerance)
+                  for name, array, grad in gradients if array.shape == grad.shape and array.ndim]
+    except Exception:  # the layer does not take that input
+        return []
+    return [_kept(check.name) for check in checks if check.error > tolerance]
+
+
+def _kept(name):
+    return Finding("kept from earlier", "right at first, wrong when the same module is then given another input and "
+                   "other weights: backward uses an array that was kept at the first call or in __init__, such as an "
+                   "output, a mask, places of maxima, a copy of a weight; each update_output must renew it", "certain",
+                   name)
+
+
+def _shuffled(array):
+    """The same values in other places, so that what is allowed stays allowed."""
+    return backend.host_generator().permutation(array.reshape(-1)).reshape(array.shape)
 
 
 def _moved(twin):
@@ -108,10 +150,10 @@ def _beside(array):
     return array + 0.01 * ((low + (high - low) * random - array) if low < high else (2 * random - 1) * (abs(low) or 1))
 
 
-def _expect_arrays(verb, value):
+def _expect_arrays(verb, value, title):
     for array in arrays(value):
         if not isinstance(array, np.ndarray):
-            raise GradientError(f"{verb} returned {array!r} where an array belongs: is its return missing?")
+            raise GradientError(f"{title}: {verb} returned {array!r} where an array belongs: is its return missing?")
 
 
 def _expect_divergence(twin):
@@ -164,7 +206,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
     if loss is None or np.ndim(loss):
         raise GradientError(f"update_output returned {loss!r} where one number belongs: is its return missing?")
     grads = twin.backward(prediction, target)
-    _expect_arrays("update_grad_input", grads)
+    _expect_arrays("update_grad_input", grads, title)
     grads = copied(grads)
     for (name, now), (_, before) in zip(named("arguments", (prediction, target)), named("arguments", kept)):
         if not np.array_equal(now, before, equal_nan=True):
@@ -172,9 +214,23 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
             findings.append(Finding(f"{which} modified", f"the criterion has changed its {which}: write to a buffer of "
                                     "your own, self.buffer(...)", "certain", which))
             now[...] = before
-    checks = [compare(name, array, grad, lambda: np.array([float(twin.forward(prediction, target))]), step, tolerance)
-              for name, array, grad in _pairs("prediction", prediction, grads)]
+
+    def compared(prediction, target, grads, rows=...):
+        def loss():
+            return np.array([float(twin.forward(prediction, target))])
+        return [compare(name, array[rows], grad[rows], loss, step, tolerance)
+                for name, array, grad in _pairs("prediction", prediction, grads)]
+
+    checks = compared(prediction, target, grads)
     failed = [check for check in checks if not check.ok]
+    if not (failed or findings or beside):
+        elsewhere = mapped(_shuffled, prediction), mapped(_shuffled, target)
+        try:
+            twin.forward(*elsewhere)
+            again = compared(*elsewhere, copied(twin.backward(*elsewhere)), slice(-1, None))
+        except Exception:  # the criterion does not take that
+            again = []
+        findings = [_kept(check.name) for check in again if check.error > tolerance]
     if failed and not (findings or beside) and all(check.error <= tolerance for check in failed):
         near = _check_criterion(twin, mapped(_beside, prediction), target, f"{title}, beside its kinks", tolerance,
                                 step, beside=True)
