@@ -47,9 +47,14 @@ def gaussian_data(n=300):
 
 
 def bits_model(code=4):
-    """A model of 9 binary pixels whose decoder tells its codes apart."""
-    backend.manual_seed(0)  # not every one has bounds that lie far apart
-    model = models.bernoulli_vae(image=(3, 3), hidden=5, code=code)
+    """A model of 9 binary pixels whose decoder tells its codes apart, so that its bounds lie far apart.
+
+    Its 32 hidden units make one random start much like another.
+    """
+    return telling(models.bernoulli_vae(image=(3, 3), hidden=32, code=code))
+
+
+def telling(model):
     flat, _ = model.decoder.get_parameters()
     flat *= 3
     return model
@@ -61,11 +66,7 @@ def bit_images(n=200):
 
 def categories_model():
     """The same, with a code of 2 variables of 4 categories."""
-    backend.manual_seed(3)
-    model = models.categorical_vae(image=(3, 3), hidden=8, code=2, categories=4)
-    for array in model.parameters()[0]:
-        array *= 2
-    return model
+    return telling(models.categorical_vae(image=(3, 3), hidden=32, code=2, categories=4))
 
 
 def codes_by_hand(model):
@@ -148,7 +149,7 @@ def test_the_bounds_of_discrete_codes_grow_to_the_exact_value(make):
     model, images = make(), bit_images(3000)
     exact = exact_log_likelihood(model, images).per_image
     expect_growth([exact - elbo(model, images, samples=100).per_image]
-                  + [exact - log_likelihood(model, images, samples=samples).per_image for samples in (2, 10, 3000)])
+                  + [exact - log_likelihood(model, images, samples=samples).per_image for samples in (2, 10, 1000)])
 
 
 def test_bits_are_hard_and_noise_is_off():
