@@ -58,17 +58,17 @@ print(flipped, slope, counts, sep="\n")
 # ## One schedule (ERRATA 10)
 # The listings' learning rates, η / (1 + (t − 1) d) with d = 1e-4, 1e-2 or 5e-7, end far apart (04): after ten *epochs*,
 # passes over all images.  So here: VAE and denoising VAE with one schedule (from 0.003, so that fewer steps do), and
-# the denoising VAE once more with 1e-2, all judged by the ELBO of *clean* images.  The noise is 0.2, twice the
-# article's, to see what it does after fewer steps.  **Predict:** which is best?
+# the VAE once more with 1e-2, all judged by the ELBO of *clean* images.  The noise is 0.2, twice the article's, to see
+# what it does after fewer steps.  **Predict:** which is best?
 
 # %%
 signs = noise.backward(clean, np.ones_like(clean)).copy()  # step in here
 trained = []
-for p, decay in ((0, 1e-4), (0.2, 1e-4), (0.2, 1e-2)):
+for p, decay in ((0, 1e-4), (0.2, 1e-4), (0, 1e-2)):
     mv.manual_seed(0)
     model = mv.models.denoising_vae(hidden=64, p=p) if p else mv.models.vae(hidden=64)
     untrained = evaluation.elbo(model, clean)
-    Training(model, Batches(images, 16), 3e-3, decay).run(1000 if FAST else 3000, progress=False)
+    Training(model, Batches(images, 16), 3e-3, decay).run(700 if FAST else 3000, progress=False)
     trained += [model, evaluation.elbo(model, clean, samples=20)]
 vae, vae_elbo, dvae, dvae_elbo, _, slow_elbo = trained
 wrong = [float(((model.reconstruct(noisy) > 0.5) != clean).sum() / 256) for model in (vae, dvae)]
@@ -130,7 +130,7 @@ assert abs((noisy != clean).mean() - 0.2) < 0.006 and abs((noisy != clean).sum()
 assert noise.evaluate()(clean) is clean and flipped == 1 and not slope.ok and not counts.ok and "sign" in str(slope)
 assert np.array_equal(signs, np.where(noisy != clean, -1, 1))
 assert vae_elbo.value > dvae_elbo.value and wrong[1] < wrong[0] and wrong[1] < 115 / 2
-assert dvae_elbo.value > slow_elbo.value + 5 and printed[1] > printed[0] + 200 and right[1] < right[0] - 200
+assert vae_elbo.value > slow_elbo.value + 5 and printed[1] > printed[0] + 200 and right[1] < right[0] - 200
 assert np.isclose(draws.sum(axis=1).mean(), 10 * draws.mean()) and abs(draws.mean() / vae_elbo.reconstruction - 1) < 0.2
 for plain, mixture, denoising, information, gap in (best, misled):
     assert (evidence >= mixture).all() and (mixture >= denoising).all() and (evidence >= plain - 1e-12).all()
