@@ -178,7 +178,7 @@ def test_equation_and_source_of_a_layer():
     assert equation(nn.Linear, "update_output") == "Affine map of every row: y = x Wᵀ + b"
     assert equation(nn.Linear, "update_grad_input") == "∂L/∂x = G W\nwith G = ∂L/∂y"
     assert equation(nn.Linear, "acc_grad_parameters").startswith("∂L/∂W += scale Gᵀ x\n∂L/∂b += scale Σₙ Gₙ")
-    assert "matmul(input, self.weight.T, out=self.output)  # x Wᵀ" in source(nn.Linear, "update_output")
+    assert "affine(input, self.weight.T, self.bias, out=self.output)  # x Wᵀ + b" in source(nn.Linear, "update_output")
     assert '"""' not in source(nn.Linear, "reset") and equation(type("Bare", (), {}), "update_output") == ""
 
 

@@ -107,7 +107,7 @@ def test_the_curve_has_the_test_bound_and_a_resumed_run_keeps_it(tmp_path, lette
 def test_names_beside_a_curve_do_not_overlap():
     protocol = Protocol(())
     for step in range(1, 30):
-        protocol.add(step, 1, 5.5, 0.04, {})
+        protocol.add(lambda step=step: step, 1, 5.5, 0.04, {})
     protocol.tests.append((29.0, 5.5, 0.05))
     assert figures.curve(protocol, 5.545) is None or figures.style.apart([0.5, 0.5, 0.51, 0.1], 0.06).tolist() == \
         pytest.approx([0.44333, 0.50333, 0.56333, 0.1], abs=1e-4)

@@ -93,8 +93,9 @@ class SpatialConvolution(Windowed):
         """out (O, H′, W′, N) = weight · columns of the windows `seen`, some rows of the planes at a time."""
         for part in self._parts(seen):
             rows = out[:, part]
-            columns = self._columns(name, seen, part).reshape(-1, *rows.shape[1:])
-            backend.matmul(_rows(weight), _stack(columns), out=_stack(rows))
+            columns = self._columns(name, seen, part)
+            planes = columns.reshape(len(columns), *rows.shape[1:])
+            backend.matmul(_rows(weight), _stack(planes), out=_stack(rows))
 
     def _columns(self, name, seen, part, filled=False):
         """The matrix (C·kh·kw, rows·W′·N) of the windows in some rows; `filled`: the buffer holds it already."""
