@@ -100,22 +100,22 @@ print(gradient[0, 0], up[0, 0], sep="\n")
 # ## Squares at places that were never shown
 # The encoder of `conv_vae` alternates convolution, ReLU and pooling, down to 32 planes of 3×3; the decoder goes back.
 # In the VAE of 08 each pixel has weights of its own, and what was learned at one place is of no use at another. So let
-# us hide three quarters of the 256 squares, chosen at random, from both. **Predict:** which copes better with them, and
-# how many weights has it?
+# us hide half of the 256 squares, chosen at random, from both. **Predict:** which copes better with them, and how many
+# weights has it?
 
 # %%
 places = np.random.default_rng(0).permutation(256)
-shown, hidden = different[places[:64]], different[places[64:]].astype("float32")
+shown, hidden = different[places[:128]], different[places[128:]].astype("float32")
 trained, losses = [], []
 for factory, options in ((mv.models.conv_vae, {}), (mv.models.vae, {"hidden": 128})):
     mv.manual_seed(0)
     model = factory(**options)
-    Training(model, Batches(shown, 8), 5e-3, 1e-4).run(350 if FAST else 4000, progress=False)
+    Training(model, Batches(shown, 8), 3e-3, 1e-4).run(700 if FAST else 4000, progress=False)
     losses.append([-evaluation.elbo(model, each, samples=5).value for each in (shown, hidden)])
     trained.append(model)
     print(f"{model.get_parameters()[0].size:6} weights: −ELBO {losses[-1][0]:.1f} shown, {losses[-1][1]:.1f} hidden")
-again = [model.reconstruct(hidden[::20]) for model in trained]
-figures.picture(figures.grid(np.concatenate([hidden[::20], *again]), columns=10, gap=1, background=0.25), scale=2)
+again = [model.reconstruct(hidden[::13]) for model in trained]
+figures.picture(figures.grid(np.concatenate([hidden[::13], *again]), columns=10, gap=1, background=0.25), scale=2)
 
 # %% [markdown]
 # In the picture: squares at hidden places, what the convolutional VAE makes of them, and what the other does. A
