@@ -172,7 +172,7 @@ class SigmoidWithoutDerivative(nn.Sigmoid):
         return grad_output.copy()
 
 
-@plant("factor missing")
+@plant("factor missing", "wrong derivative")
 class SigmoidForgetsOneMinusY(nn.Sigmoid):
     def update_grad_input(self, input, grad_output):
         return grad_output * self.output
@@ -594,3 +594,117 @@ class BackwardCounts(nn.Tanh):
     def update_grad_input(self, input, grad_output):
         self.calls += 1
         return self.calls * grad_output * (1 - self.output**2) + (self.calls - 1)
+
+
+# -- structure: places, axes, which output acts on which input -----------------------------------------
+
+
+def module(name, forward, backward):
+    """A class of its own: forward(x), and backward(x, y, grad_output)."""
+    def update_output(self, input):
+        self.output = forward(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return backward(input, self.output, grad_output)
+    return type(name, (nn.Module,), {"update_output": update_output, "update_grad_input": update_grad_input})
+
+
+COLUMNS = np.arange(1.0, 6)
+
+
+def centred(x):
+    return x - x.mean(axis=0)
+
+
+def standard(x):
+    return centred(x) / x.std(axis=0)
+
+
+def sums(x):
+    return np.cumsum(x, axis=1)
+
+
+def pooled(x):
+    return x.reshape(len(x), -1, 2).max(axis=2)
+
+
+def windows(x):
+    return x[:, :-1] + 2 * x[:, 1:]
+
+
+def first_of_windows(x, y, g):
+    grad = np.zeros_like(x)
+    grad[:, 1:] = 2 * g
+    grad[:, :-1] = g  # where it must be added
+    return grad
+
+
+for name, kinds, forward, back in (
+    ("SumNotReversed", "direction", sums, lambda x, y, g: sums(g)),
+    ("FlattensOtherwise", "places", lambda x: x.T.reshape(x.shape).copy(), lambda x, y, g: g.reshape(5, 3).T[::-1]),
+    ("StandardisedMeanOnly", "sum along an axis", standard, lambda x, y, g: centred(g) / x.std(axis=0)),
+    ("StandardisedDetached", "taken as constant", standard, lambda x, y, g: g / x.std(axis=0)),
+    ("ScaledByColumn", "factor along an axis", lambda x: x * COLUMNS, lambda x, y, g: g * COLUMNS**3),
+    ("WindowsAssigned", "outputs left out", windows, first_of_windows),
+    ("PoolSpreads", "spread", lambda x: pooled(x[:, :4]),
+     lambda x, y, g: np.pad(np.repeat(g, 2, axis=1) / 2, ((0, 0), (0, 1)))),
+    ("MixesRows", "rows mixed", np.tanh, lambda x, y, g: centred(g) * (1 - y * y)),
+    ("OneSideWrong", "one side", lambda x: np.where(x > 0, x, np.expm1(x)),
+     lambda x, y, g: np.where(x > 0, g, g * np.expm1(x))),
+    ("ProductRuleHalf", "wrong derivative", lambda x: x / (1 + np.exp(-x)), lambda x, y, g: g / (1 + np.exp(-x))),
+    ("Unmoved", "derivative missing", lambda x: x[:, ::-1].copy(), lambda x, y, g: g.copy()),
+):
+    plant(kinds)(module(name, forward, back))
+
+
+@plant("weight used differently", make=lambda cls: cls(2, 2, 3, 3), input=x(2, 2, 4, 4))
+class ConvolutionTurned(nn.SpatialConvolution):
+    def update_output(self, input):
+        weight, self.weight = self.weight, self.weight[..., ::-1, ::-1].copy()
+        try:
+            return super().update_output(input)
+        finally:
+            self.weight = weight
+
+
+@plant("weight used differently", make=square)
+class LinearForwardTransposed(nn.Linear):
+    def update_output(self, input):
+        self.output = input @ self.weight + self.bias
+        return self.output
+
+
+@plant("too many inputs", "factor of outputs", make=wide)
+class LinearForgetsItsRectifier(nn.Linear):
+    def update_output(self, input):
+        self.output = np.maximum(super().update_output(input), 0)
+        return self.output
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)))
+class SequentialOwnOutput(nn.Sequential):
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        for _, child in reversed(list(self.children())):
+            grad_output = child.backward(child.output, grad_output, scale)
+        return grad_output
+
+    def update_grad_input(self, input, grad_output):
+        for _, child in reversed(list(self.children())):
+            grad_output = child.update_grad_input(child.output, grad_output)
+        return grad_output
+
+
+@plant("formula", "wrong derivative", target=x(3, 5, seed=5))
+class AbsByDifference(nn.AbsCriterion):
+    def update_grad_input(self, input, target):
+        return input - target
+
+
+@plant("draws", input=PAIR, make=lambda cls: cls(3))
+class SamplerTiles(nn.GaussianSampler):
+    def update_output(self, input):
+        super().update_output(input)
+        mean, log_var = (np.tile(each, (3, 1)) for each in input)
+        self.output = mean + np.exp(log_var / 2) * self.noise
+        return self.output

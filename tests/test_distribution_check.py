@@ -193,3 +193,34 @@ def test_unknown_layers_and_the_stream():
         check_sampler(nn.Tanh())
     with pytest.raises(OptionError, match="does not know what Tanh adds"):
         check_noise(nn.Tanh())
+
+
+@pytest.mark.parametrize(("base", "change", "said"), [
+    (nn.GaussianNoise, lambda x, y, layer: x + (y - x) / layer.std**0.5, "√std stands where std belongs"),
+    (nn.GaussianNoise, lambda x, y, layer: x + (y - x) * layer.std, "std² stands where std belongs"),
+    (nn.GaussianNoise, lambda x, y, layer: y + 1, "right but for its mean"),
+    (nn.GaussianNoise, lambda x, y, layer: x + (y - x)[:1], "all rows of the batch have the same noise"),
+    (nn.BernoulliNoise, lambda x, y, layer: 1 - y, "1 − p stands where p belongs"),
+])
+def test_wrong_noise_is_named(base, change, said):
+    class Wrong(base):
+        def update_output(self, input):
+            output = super().update_output(input)
+            return change(input, output, self) if self.train else output
+
+    report = check_noise(Wrong(0.2), draws=20_000)
+    assert not report.ok and said in str(report)
+    off = [each.name for each in report.wrong()]
+    assert "same noise" in said or "1 − p" in said or not any("correlation" in name for name in off), off
+
+
+def test_a_gumbel_of_wrong_sign_is_named():
+    class Negative(nn.GumbelSoftmaxSampler):
+        def update_output(self, input):
+            super().update_output(input)
+            noise = np.log(-np.log(np.clip(self.noise, 1e-300, 1 - 1e-16))).reshape(input.shape)
+            relaxed = np.exp(input + noise)
+            self.output = (relaxed / relaxed.sum(axis=2, keepdims=True)).reshape(len(input), -1)
+            return self.output
+
+    assert "wrong sign" in str(check_sampler(Negative(1.0), draws=20_000))

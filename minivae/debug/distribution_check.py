@@ -66,6 +66,7 @@ def _check_gaussian(sampler, draws, report):
         ("the noise is divided by σ where it belongs times σ = e^(log_var/2)",
          lambda guess: _moments(guess, noise(power=-0.5), names)),
         (MIXED, lambda guess: _moments(guess, noise(_tile), names)))
+    _shared(report, noise())
 
 
 def _check_bernoulli(sampler, draws, report):
@@ -81,7 +82,7 @@ def _check_bernoulli(sampler, draws, report):
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
 
-    def uniform(wide=np.repeat):  # the noise is logistic, so its σ is uniform
+    def uniform(wide=np.repeat, temperature=temperature):  # the noise is logistic, so its σ is uniform
         return 1 / (1 + np.exp(wide(logits, sampler.samples, axis=0) - temperature * y))
 
     def of_a_gumbel(location):  # u, if T·y = location − ln(−ln u)
@@ -97,7 +98,12 @@ def _check_bernoulli(sampler, draws, report):
                     lambda guess: moments(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
                    ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
                     lambda guess: moments(guess, of_a_gumbel(lambda a: a))),
+                   ("the sum of logit and noise is not divided by the temperature",
+                    lambda guess: moments(guess, uniform(temperature=1))),
+                   ("the sum of logit and noise is multiplied by the temperature, by which it has to be divided",
+                    lambda guess: moments(guess, uniform(temperature=1 / temperature))),
                    (MIXED, lambda guess: moments(guess, uniform(_tile))))
+    _shared(report, uniform())
 
 
 def _expect_rows(report, draws, rows, sampler, units):
@@ -116,17 +122,39 @@ def _check_categorical(sampler, draws, report):
     logits[1::2, :, 0] += 1  # so that draws given to the wrong row show
     y = np.array(sampler.forward(logits)).reshape(-1, 2, 3)
     report.add("largest distance of a vector's sum from 1", np.abs(y.sum(axis=2) - 1).max(), 0, 1e-12)
-    largest, odd = y.argmax(axis=2), np.arange(len(y)) // sampler.samples % 2 == 1
-    for rows, where in ((~odd, "even"), (odd, "odd")):
-        p = np.exp(logits[int(where == "odd")])
-        p /= p.sum(axis=1, keepdims=True)
-        n, hit = rows.sum(), largest[rows, :, None] == np.arange(3)
-        for k, c in np.ndindex(2, 3):
-            report.add(f"share of category {c} of variable {k}, {where} rows", hit[:, k, c].mean(), p[k, c],
+    largest = y.argmax(axis=2)
+
+    def shares(to, probabilities, odd):
+        for rows, where in ((~odd, "even"), (odd, "odd")):
+            p = probabilities(logits[int(where == "odd")])
+            n, hit = rows.sum(), largest[rows, :, None] == np.arange(3)
+            for k, c in np.ndindex(2, 3):
+                to.add(f"share of category {c} of variable {k}, {where} rows", hit[:, k, c].mean(), p[k, c],
                        sqrt(p[k, c] * (1 - p[k, c]) / n))
-        for name, both, pair in (("both variables in category 0", hit[:, 0, 0] & hit[:, 1, 0], p[0, 0] * p[1, 0]),
-                                 ("two rows in category 1", hit[:-1, 0, 1] & hit[1:, 0, 1], p[0, 1]**2)):
-            report.add(f"share of {name}, {where} rows", both.mean(), pair, sqrt(3 * pair * (1 - pair) / len(both)))
+            for name, both, pair in (("both variables in category 0", hit[:, 0, 0] & hit[:, 1, 0], p[0, 0] * p[1, 0]),
+                                     ("two rows in category 1", hit[:-1, 0, 1] & hit[1:, 0, 1], p[0, 1]**2)):
+                to.add(f"share of {name}, {where} rows", both.mean(), pair, sqrt(3 * pair * (1 - pair) / len(both)))
+
+    def softmax(logits):
+        p = np.exp(logits)
+        return p / p.sum(axis=1, keepdims=True)
+
+    def of_negative_gumbels(logits):  # the largest a + ln E, E exponential, is the largest of exponentials of mean e^a
+        rates = np.exp(-logits)
+        i, j = rates[:, [1, 2, 0]], rates[:, [2, 0, 1]]
+        return 1 - rates / (rates + i) - rates / (rates + j) + rates / (rates + i + j)
+
+    odd, tiled = np.arange(len(y)) // sampler.samples % 2 == 1, np.arange(len(y)) % len(logits) % 2 == 1
+    shares(report, softmax, odd)
+    report.explain(("the Gumbel noise has the wrong sign: −ln(−ln u) belongs to the logit, and +ln(−ln u) is added",
+                    lambda guess: shares(guess, of_negative_gumbels, odd)),
+                   ("the logits are subtracted where they are to be added", lambda guess: shares(
+                       guess, lambda logits: softmax(-logits), odd)),
+                   ("the draws do not depend on the logits", lambda guess: shares(
+                       guess, lambda logits: softmax(0 * logits), odd)),
+                   (MIXED, lambda guess: shares(guess, softmax, tiled)))
+    if report.wrong() and all(np.ptp(largest[rows], axis=0).max() == 0 for rows in (odd, ~odd)):
+        report.findings.append("the largest logit wins always: no Gumbel noise is added")
     hard = np.eye(3)[largest].reshape(len(y), 6)
     _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
@@ -140,6 +168,9 @@ def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
         for value, share in quantiles:
             report.add(f"share below {value:.2f} {name}", (noise[:, k] < value).mean(), share,
                        sqrt(share * (1 - share) / n))
+    with np.errstate(all="ignore"):  # so that a mistake of mean or scale shows above only
+        spread = noise.std(axis=0)
+        noise = (noise - noise.mean(axis=0)) / np.where(spread == 0, 1, spread)
     pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]),
              "units that are two apart": (noise[:, :-2], noise[:, 2:]),
              "one row with the next": (noise[:-1], noise[1:]),
@@ -175,23 +206,71 @@ def check_noise(layer, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
         twin = layer.clone().cpu().double().training()
         x = np.tile([0.0, 0.2, 0.7, 1.0], (draws // 4, 1))
         y = np.array(twin.forward(x.copy()))
-        if kind == "gaussian":
-            _moments(report, (y - x) / twin.std, [f"of (y − x) / std, x = {value:g}" for value in x[0]])
-        else:
-            _flips(report, twin, x, y)
-        report.add("largest change in evaluation mode", np.abs(twin.evaluate().forward(x.copy()) - x).max(), 0, 0)
+        (_adds if kind == "gaussian" else _flips)(report, twin, x, y)
+        changed = np.abs(twin.evaluate().forward(x.copy()) - x).max()
+        report.add("largest change in evaluation mode", changed, 0, 0)
+        if changed:
+            report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it")
     return report
+
+
+def _adds(report, layer, x, y):
+    noise, names = (y - x) / layer.std, [f"of (y − x) / std, x = {value:g}" for value in x[0]]
+    _moments(report, noise, names)
+    with np.errstate(all="ignore"):
+        guesses = [(sentence, y - x - mean, std) for sentence, mean, std in (
+            ("√std stands where std belongs: std is the standard deviation, not the variance", 0, np.sqrt(layer.std)),
+            ("std² stands where std belongs: the noise is std · ε", 0, layer.std**2),
+            ("ε is not multiplied by std", 0, 1), ("ε is divided by std, by which it has to be multiplied", 0,
+                                                   1 / layer.std),
+            (f"the noise is right but for its mean, {(y - x).mean():.4g}: a constant is added to it", (y - x).mean(),
+             layer.std),
+            (f"the noise is normal, and its standard deviation is {(y - x).std():.4g}, not {layer.std:.4g}", 0,
+             (y - x).std()))]
+        guesses += [("ε is uniform, not normal", y - x, None), ("ε is multiplied by the input: y = x + std · ε",
+                                                                  np.where(x == 0, np.nan, (y - x) / x), layer.std)]
+    report.explain(*((sentence, lambda guess, added=added, std=std: _one_kind(guess, added, std, names))
+                     for sentence, added, std in guesses))
+    _shared(report, noise)
+
+
+def _one_kind(report, added, std, names):
+    """Moments of what is added: std times a normal variable, or for None a uniform one of its own mean and variance."""
+    if std is None:
+        _moments(report, (added - added.mean()) / added.std(), names, fourth=1.8, quantiles=UNIFORM)
+        return
+    known = ~np.isnan(added).any(axis=0)
+    _moments(report, added[:, known] / std, [name for name, each in zip(names, known) if each])
+
+
+def _shared(report, noise):
+    """Findings on noise that several units or rows have in common."""
+    for what, one in (("units of a row", noise[:, :1]), ("rows of the batch", noise[:1])):
+        if report.wrong() and np.allclose(noise, one, atol=1e-9):
+            report.findings.append(f"all {what} have the same noise: draw a number for each entry"
+                                   if np.any(noise) else "no noise is added")
+            return
 
 
 def _flips(report, layer, x, y):
     p, flipped = layer.p, np.abs(y - x) > 1e-9
     report.add("largest distance of y from x and from 1 − x", np.minimum(abs(y - x), abs(y - (1 - x))).max(), 0, 1e-12)
-    for k, value in enumerate(x[0]):
-        report.add(f"share flipped of pixels {value:g}", flipped[:, k].mean(), p, sqrt(p * (1 - p) / len(x)))
-    both = (flipped[:, :-1] & flipped[:, 1:]).mean()
-    report.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
-    report.add("share of pixels flipped in two neighbouring rows", (flipped[:-1] & flipped[1:]).mean(), p * p,
+
+    def shares(to, p):
+        for k, value in enumerate(x[0]):
+            to.add(f"share flipped of pixels {value:g}", flipped[:, k].mean(), p, sqrt(p * (1 - p) / len(x)))
+        both = (flipped[:, :-1] & flipped[:, 1:]).mean()
+        to.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
+        to.add("share of pixels flipped in two neighbouring rows", (flipped[:-1] & flipped[1:]).mean(), p * p,
                sqrt(p**2 * (1 - p**2) / len(x)))
+
+    shares(report, p)
+    share = flipped.mean()
+    report.explain(("1 − p stands where p belongs: a pixel flips with probability p", lambda to: shares(to, 1 - p)),
+                   ("p² stands where p belongs: a pixel flips with probability p", lambda to: shares(to, p * p)),
+                   (f"pixels flip with probability {share:.4g}, not p = {p:g}", lambda to: shares(to, share)))
+    if 0 < share < 1:
+        _shared(report, flipped.astype(float))
     if p < 1 and flipped.all():
         report.findings.append("every pixel flips: make the comparison with p once, before anything is written")
     elif (y[flipped] == 1).all() and flipped[:, :2].any():

@@ -1,5 +1,7 @@
 """Mistakes that many a formula could explain: masks, derivatives, sides, axes, terms.  Rules as in special_mistakes."""
 
+from itertools import combinations, permutations
+
 import numpy as np
 
 from minivae.debug.facts import Finding
@@ -28,10 +30,16 @@ def by_function(a, n, seen, facts):
     criterion = isinstance(facts.module, Criterion)  # which has no grad_output
     g, other = [each for each in facts.g if each.shape == a.shape and not criterion], []
     found = []
+    functions = facts.functions(a.shape)
+    for each in g:
+        text = _derivatives(each, a, n, seen, functions)
+        if text is not None:
+            yield Finding("wrong derivative", text, "certain")
+            return
     with np.errstate(all="ignore"):
-        for label, f in facts.functions(a.shape):
-            wrong = (f"grad_output is multiplied by {label}, which is not the derivative, or not all of it: where an "
-                     "output depends on several inputs, a term of each is to be added")
+        for label, f in functions:
+            wrong = f"grad_output is multiplied by {label}, which is not the derivative, or not all of it" + (
+                "" if facts.elementwise() else ": an output depends on several inputs, and each adds its term")
             for kind, text, basis, wanted in (
                     ("factor missing", f"the factor {label} is missing", n, a * f),
                     ("factor too many", f"there is a factor {label} too many", n * f, a),
@@ -48,6 +56,38 @@ def by_function(a, n, seen, facts):
     yield from found or other  # grad_output times something is true of many mistakes: only if nothing more exact is
 
 
+def _derivatives(g, a, n, seen, functions):
+    """The sentence on what grad_output is multiplied by, if the derivative, or what is missing of it, is known too."""
+    products = [(f"{one} · {other}", f * h) for (one, f), (other, h) in combinations(functions[:40], 2)]
+    known = [("1", np.ones_like(a)), *functions, *(each for each in products if np.isfinite(each[1]).all())]
+    with np.errstate(all="ignore"):
+        taken = next((label for label, f in known if fits(g * f, a, seen)), None)
+        if taken is None:
+            return None
+        right = next((label for label, f in functions if fits(g * f, n, seen)), None)
+        if right is not None:
+            return None if taken not in dict(functions) else (
+                f"grad_output is multiplied by {taken}, where the derivative of update_output is {right}")
+        for sign, word in ((1, "the term grad_output · {} is missing"), (-1, "the term grad_output · {} is too many")):
+            for label, f in known:
+                if fits(sign * g * f, n - a, seen):
+                    return f"grad_output is multiplied by {taken}, and {word.format(label)}"
+    return None
+
+
+def on_one_side(a, n, seen, facts):
+    """Layers that are put together of two formulas: one of them is wrong."""
+    for label, value in facts.values(a.shape):
+        if not label.startswith("the input") or facts.of_parameter or not facts.elementwise():
+            continue
+        for word, side in (("> 0", value > 0), ("≤ 0", value <= 0)):
+            if (side & seen).any() and (~side & seen).any() and fits(a, n, seen & ~side):
+                about = next(by_function(a, n, seen & side, facts), None)
+                text = about.text if about else "compare the two formulas of the derivative there"
+                yield Finding("one side", f"it is right except where {label} is {word}: there {text}", "certain")
+                return
+
+
 def by_side(a, n, seen, facts):
     """Layers whose slope has two values, such as a leaky rectifier: the side is chosen by the wrong thing."""
     for g in facts.g:
@@ -60,8 +100,8 @@ def by_side(a, n, seen, facts):
         for label, value in (("grad_output", g), *facts.values(a.shape)):
             for word, side in (("where", value > 0), ("except where", value <= 0)):
                 if same(np.where(side, high, low), wrong, TOLERANCE):
-                    yield Finding("wrong side", f"the slope {high:.4g} instead of {low:.4g} is taken {word} {label} is "
-                                  "positive, which is not the condition of the forward pass", "certain")
+                    yield Finding("wrong side", f"the slope {high:.4g} instead of {low + 0.0:.4g} is taken {word} "
+                                  f"{label} is positive, which is not the condition of the forward pass", "certain")
                     return
 
 
@@ -76,6 +116,11 @@ def by_axis(a, n, seen, facts):
                     if fits(candidate, a, seen):
                         yield Finding("wrong axis", f"the sum runs {text}", "certain")
                         return
+            elif a.ndim == 1 and product.ndim == 2 and fits(product.sum(axis=1), n, seen) and fits(
+                    product.sum(axis=0), a, seen):
+                yield Finding("wrong axis", "the sum runs over the batch, and update_output gives each row, not each "
+                              "unit, its number: one of the two takes the wrong axis", "certain")
+                return
 
 
 def in_own_term(a, n, seen, facts):
@@ -91,6 +136,11 @@ def in_own_term(a, n, seen, facts):
 def missing_term(a, n, seen, facts):
     """A − N is a multiple of something: a term was left out, or one too many added."""
     given = [] if isinstance(facts.module, Criterion) else facts.g
+    for (i, one), (j, other) in permutations(enumerate(given), 2):
+        if one.shape == other.shape == a.shape and fits(one - other, a - n, seen):
+            yield Finding("swapped", f"grad_output[{i}] is in it where grad_output[{j}] belongs: the two passes number "
+                          "the entries of the output table differently", "certain")
+            return
     values = [("grad_output", each) for each in given if each.shape == a.shape] + [("a constant", np.ones_like(a))]
     for label, f in values + facts.functions(a.shape):
         c = fit(f, a - n, seen)
@@ -117,3 +167,19 @@ def missing_product(a, n, seen, facts):
                 yield Finding("term", f"the gradient is the right one {sign} {other} · {one}: that term is {word}",
                               "certain")
                 return
+
+
+def recognised(a, n, seen, facts):
+    """Criterions: the formula that the gradient follows, and the derivative's if that is known too."""
+    if not isinstance(facts.module, Criterion):
+        return
+    formulas = facts.formulas(a.shape)
+    taken, right = ([(label, c) for label, f in formulas if (c := fit(f, wanted, seen)) is not None
+                     and (abs(c - 1) < 1e-4 or constant_names(c, facts))] for wanted in (a, n))
+    def words(label, c):
+        return ("" if abs(c - 1) < 1e-4 else f"{c:.4g} times ") + label
+
+    if taken:
+        belongs = (f"; the derivative of update_output is {words(*right[0])}" if right else
+                   ", which is not the derivative of update_output, or not all of it")
+        yield Finding("formula", f"the gradient is {words(*taken[0])}{belongs}", "certain")

@@ -14,8 +14,8 @@ from minivae.nn import Container, Criterion
 
 def transposed(a, n, seen, facts):
     if a.ndim == 2 and a.shape[0] == a.shape[1] > 1 and fits(n.T, a, np.ones_like(seen)):
-        yield Finding("transposed", "the gradient is the transpose of the right one: exchange the factors of the "
-                      "product, or drop a .T", "certain")
+        yield Finding("transposed", "the gradient is the transpose of the derivative of update_output: exchange the "
+                      "factors of the product, or drop a .T, here or there", "certain")
 
 
 def factor(a, n, seen, facts):
@@ -60,8 +60,11 @@ def own_term(a, n, seen, facts):
                 yield Finding("own gradient missing", "grad_output is handed on unchanged: the gradient of the "
                               "divergence itself is missing", "certain")
             else:
-                yield Finding("derivative missing", "grad_output is handed on unchanged: it has to be multiplied by "
-                              "the derivative of the layer, or by its mask", "certain")
+                belongs = ("it has to be multiplied by the derivative of the layer, with all its terms, or by its mask"
+                           if facts.elementwise() else "here an output depends on inputs in other places, and each "
+                           "input gets Σⱼ Gⱼ ∂yⱼ/∂xᵢ")
+                yield Finding("derivative missing", "grad_output is handed on unchanged, as if the derivative were 1: "
+                              + belongs, "certain")
         elif facts.passes_on and fits(own, a, seen):
             yield Finding("grad_output not added", "only the layer's own gradient is there: grad_output, which comes "
                           "from above, has to be added", "certain")
@@ -81,7 +84,7 @@ def by_products(a, n, seen, facts):
     x, y, g = facts.x[0], facts.y[0], facts.g[0]
     wrong = [("the output instead of grad_output", lambda: y.T @ x),
              ("the output instead of the input", lambda: g.T @ y),
-             ("the transposed weight", lambda: g @ weight.T), ("the weight, not transposed", lambda: g @ weight),
+             ("the transposed weight", lambda: g @ weight.T),
              ("the input instead of grad_output", lambda: x @ weight),
              ("the output instead of grad_output, summed over the batch", lambda: y.sum(axis=0)),
              ("the first row of grad_output only", lambda: g[0]), ("the last row of grad_output only", lambda: g[-1]),
@@ -106,12 +109,20 @@ def by_draws(a, n, seen, facts):
     if samples == 1 or a.ndim != 2 or g.ndim != 2 or len(g) != samples * len(a) or g.shape[1] != a.shape[1]:
         return
     with np.errstate(all="ignore"):
-        scale = _ratio_of_sums(n, g, facts, samples)
-        for label, rows in (("G", g), ("G ε", None if facts.noise is None else g * facts.noise)):
+        noisy = None if facts.noise is None else g * facts.noise
+        scale = _ratio_of_sums(n, g, noisy, samples)
+        for rows in (g, noisy):
             if rows is None:
                 continue
             grouped, other = rows.reshape(len(a), samples, -1), rows.reshape(samples, len(a), -1)
-            plain = grouped.sum(axis=1) if label == "G" else None
+            ratio = n / other.sum(axis=0)
+            if fits(ratio * grouped.sum(axis=1), a, seen & np.isfinite(ratio)) and (rows is g) == np.allclose(
+                    ratio, ratio.flat[0], rtol=1e-4):
+                yield Finding("draws", "the two passes group the draws differently: of grad_output, backward takes "
+                              "rows n·L + l for row n, and update_output has made rows l·N + n of it", "certain")
+                return
+            constant = fits(scale[1], np.full(n.shape, scale[1].flat[0]), seen)  # as of the mean, which has no noise
+            plain = grouped.sum(axis=1) if rows is g and not constant else None
             for what, total in (("the first draw of each row only", grouped[:, 0]),
                                 ("the last draw of each row only", grouped[:, -1]),
                                 ("rows l·N + n instead of n·L + l: it mixes rows of the input", other.sum(axis=0)),
@@ -124,10 +135,10 @@ def by_draws(a, n, seen, facts):
                         return
 
 
-def _ratio_of_sums(n, g, facts, samples):
+def _ratio_of_sums(n, g, noisy, samples):
     """What a right sum over draws is multiplied by in this layer: found from N itself."""
     factors = [np.ones_like(n)]
-    for rows in (g, None if facts.noise is None else g * facts.noise):
+    for rows in (g, noisy):
         if rows is not None:
             ratio = n / rows.reshape(len(n), samples, -1).sum(axis=1)
             factors.append(np.where(np.isfinite(ratio), ratio, 0))
@@ -137,6 +148,9 @@ def _ratio_of_sums(n, g, facts, samples):
 def by_children(a, n, seen, facts):
     """Containers that add up their branches: which of them is in the sum."""
     if not isinstance(facts.module, Container):
+        return
+    for text in facts.misfed()[:1]:
+        yield Finding("misfed", text, "certain")
         return
     parts = [(name, part) for name, child in facts.module.children() if child.grad_input is not None
              for part in arrays(child.grad_input)]
