@@ -29,8 +29,9 @@ HEAD = "| configuration | what differs | passed | skipped | failed | minutes | o
 NEWEST = ("pytest>=8", "hypothesis>=6", "matplotlib", "numpy", "pillow", "tqdm", "pytest-xdist", "pytest-randomly")
 ANYBODY = "any user's"
 NOBODY = 65534  # a user, and a group, without rights
-# In .ci/run, which has half an hour, other kernels run what computes: files, processes and pages come to no other end.
-COMPUTING = tuple(f"--ignore=tests/test_{each}.py" for each in "browser cli hostile kills mnist streams".split())
+# .ci/run, which has half an hour, runs in each what computes: files, processes and pages come to no other end.
+COMPUTING = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers models cupy optim training "
+                  "evaluation checkpoint tutorials".split())
 BEYOND_IT = ("--deselect", "tests/test_training.py::test_a_step_allocates_nothing_that_grows_with_the_model")  # it does
 
 
@@ -117,7 +118,7 @@ CONFIGURATIONS = {
     "python-3.13": Configuration("Python 3.13", python="3.13"),
     "python-3.14": Configuration("Python 3.14", python="3.14"),
     "lowest": Configuration("the lowest NumPy, Pillow and tqdm that pyproject.toml allows, Python 3.11", python="3.11",
-                            packages=(*lowest(), *without("numpy", "pillow", "tqdm")), ci=()),
+                            packages=(*lowest(), *without("numpy", "pillow", "tqdm")), ci=COMPUTING),
     "prescott": kernel("Prescott", ci=COMPUTING),
     "nehalem": kernel("Nehalem"),
     "sandybridge": kernel("Sandybridge"),
@@ -130,22 +131,22 @@ CONFIGURATIONS = {
     "no-blas": Configuration("NumPy built without a BLAS (compiles for ten minutes)", lacks=lacks("c++"), packages=(
         *without("numpy"), "numpy", "--no-binary=numpy", "-Csetup-args=-Dblas=none", "-Csetup-args=-Dlapack=none",
         "-Csetup-args=-Dallow-noblas=true")),
-    "no-compiler": Configuration("`MINIVAE_CC=none`", variables={"MINIVAE_CC": "none"}, ci=()),
+    "no-compiler": Configuration("`MINIVAE_CC=none`", variables={"MINIVAE_CC": "none"}, ci=COMPUTING),
     "gcc": Configuration("`MINIVAE_CC=gcc`", variables={"MINIVAE_CC": "gcc"}, lacks=lacks("gcc")),
     "clang": Configuration("`MINIVAE_CC=clang`", variables={"MINIVAE_CC": "clang"}, lacks=lacks("clang")),
     "1-thread": threads(1),
     "2-threads": threads(2),
     "4-threads": threads(4),
-    "one-process": Configuration("plain `pytest`, one process", options=()),
-    "random-order": Configuration("random order, by pytest-randomly", options=("-n", "2", "-p", "randomly"), ci=()),
+    "one-process": Configuration("one process", options=("-n", "0")),
+    "random-order": Configuration("random order, by pytest-randomly", options=("-n", "2", "-p", "randomly"), ci=COMPUTING),
     "seed-1": Configuration("the suite's seed is 1", variables={"MINIVAE_TEST_SEED": "1"}),
     "seed-2": Configuration("the suite's seed is 2", variables={"MINIVAE_TEST_SEED": "2"}),
     "user": Configuration("a user without rights, a read-only home, `LANG=C`, ASCII output, a path with a space and an "
                           "umlaut", python=ANYBODY, run=as_nobody, lacks=lacks("setpriv"),
-                          options=()),  # pytest-xdist cannot send such a path
+                          options=("-n", "0")),  # pytest-xdist cannot send such a path
     "no-matplotlib": Configuration("without matplotlib", packages=without("matplotlib")),
     "wheel": Configuration("the installed wheel, the tests of the source distribution", run=from_wheel,
-                           packages=(*NEWEST, "hatchling"), flags=("-P",), ci=()),  # not what lies in the folder
+                           packages=(*NEWEST, "hatchling"), flags=("-P",), ci=COMPUTING),  # not what lies in the folder
     "optimized": Configuration("`python -O`", flags=("-O",)),
 }
 

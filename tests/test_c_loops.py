@@ -133,6 +133,7 @@ def by_numpy(monkeypatch):
     return call
 
 
+@pytest.mark.slow
 @compiled
 def test_every_formula_gives_what_numpy_gives(runs, by_numpy):
     """Arithmetic to the last bit: so it does not matter to Adam on which machine of several it runs."""

@@ -23,7 +23,7 @@ CRITERIONS = {"MSE": nn.MSECriterion, "Abs": nn.AbsCriterion, "BCE": nn.BCECrite
               "mean": nn.GaussianNLLCriterion,
               "gaussian": nn.GaussianNLLCriterion}
 each_criterion = pytest.mark.parametrize("kind", CRITERIONS)
-examples = settings(max_examples=30, deadline=None, database=None,
+examples = settings(max_examples=15, deadline=None, database=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture])
 LOGITS = (-1e4, -104, -88, -17, -1e-30, -0.0, 0, 1e-45, 17, 88, 104, 1e4)
 LOG_VARS = (-80, -44, -1e-30, 0, 1e-45, 44, 80)

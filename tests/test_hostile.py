@@ -176,7 +176,7 @@ def put(header, random):
         place[key] = value
 
 
-@pytest.mark.parametrize("count", [800, pytest.param(40000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(40000, marks=pytest.mark.slow)])
 def test_mutants_of_a_checkpoint(real, opens, count):
     random = np.random.default_rng(count)
     sound = sum(opens(mutant(real, random)) for _ in range(count))

@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from few import few
 
 from minivae import backend, models
 from minivae.backend import blocks, c_loops, products, workers
@@ -63,7 +64,7 @@ def shared(monkeypatch, request):
     workers.set_count(kept)
 
 
-@pytest.mark.parametrize(("name", "options"), MODELS)
+@pytest.mark.parametrize(("name", "options"), few(3, MODELS))
 def test_the_number_of_worker_threads_changes_no_bit(shared, name, options):
     digests, calls = set(), []
     for threads in (1, 2, 4):
@@ -75,7 +76,7 @@ def test_the_number_of_worker_threads_changes_no_bit(shared, name, options):
     assert calls[0] == 0 and calls[1] == calls[2] >= 6 * 5, f"{calls} calls were shared out: too small a test"
 
 
-@pytest.mark.parametrize("name", ["denoising", "bernoulli"])
+@pytest.mark.parametrize("name", few(1, ["denoising", "bernoulli"]))
 def test_minivae_threads_changes_no_bit_of_a_run(tmp_path, name):
     found = set()
     for threads in ("1", "2", "4"):
@@ -91,7 +92,7 @@ def test_minivae_threads_changes_no_bit_of_a_run(tmp_path, name):
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("pair", [(0, 1), (2, 4), (3, 3)])
+@pytest.mark.parametrize("pair", [(0, 1), *(pytest.param(pair, marks=pytest.mark.slow) for pair in ((2, 4), (3, 3)))])
 def test_two_threads_train_large_models_as_if_alone(shared, pair):
     jobs = [(*MODELS[index], seed) for seed, index in enumerate(pair)]
     alone, together = [trained(*job) for job in jobs], {}
@@ -134,7 +135,7 @@ def forked(jobs):
 
 @forks
 @warned
-@pytest.mark.parametrize("pair", [(0, 1), (2, 4), (3, 3)])
+@pytest.mark.parametrize("pair", [(0, 1), *(pytest.param(pair, marks=pytest.mark.slow) for pair in ((2, 4), (3, 3)))])
 def test_two_forked_processes_train_as_if_alone(shared, pair):
     jobs = [(*MODELS[index], seed) for seed, index in enumerate(pair)]
     assert forked(jobs) == [trained(*job) for job in jobs]
