@@ -30,8 +30,8 @@ NEWEST = ("pytest>=8", "hypothesis>=6", "matplotlib", "numpy", "pillow", "tqdm",
 ANYBODY = "any user's"
 NOBODY = 65534  # a user, and a group, without rights
 # .ci/run, which has half an hour, runs in each what computes: files, processes and pages come to no other end.
-COMPUTING = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers models cupy optim training "
-                  "evaluation checkpoint tutorials".split())
+COMPUTING = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers models cupy optim "
+                  "training evaluation checkpoint tutorials".split())
 BEYOND_IT = ("--deselect", "tests/test_training.py::test_a_step_allocates_nothing_that_grows_with_the_model")  # it does
 
 
@@ -138,7 +138,8 @@ CONFIGURATIONS = {
     "2-threads": threads(2),
     "4-threads": threads(4),
     "one-process": Configuration("one process", options=("-n", "0")),
-    "random-order": Configuration("random order, by pytest-randomly", options=("-n", "2", "-p", "randomly"), ci=COMPUTING),
+    "random-order": Configuration("random order, by pytest-randomly", options=("-n", "2", "-p", "randomly"),
+                                  ci=COMPUTING),
     "seed-1": Configuration("the suite's seed is 1", variables={"MINIVAE_TEST_SEED": "1"}),
     "seed-2": Configuration("the suite's seed is 2", variables={"MINIVAE_TEST_SEED": "2"}),
     "user": Configuration("a user without rights, a read-only home, `LANG=C`, ASCII output, a path with a space and an "
