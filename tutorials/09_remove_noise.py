@@ -68,7 +68,7 @@ for p, decay in ((0, 1e-4), (0.2, 1e-4), (0, 1e-2)):
     mv.manual_seed(0)
     model = mv.models.denoising_vae(hidden=64, p=p) if p else mv.models.vae(hidden=64)
     untrained = evaluation.elbo(model, clean)
-    Training(model, Batches(images, 16), 3e-3, decay).run(700 if FAST else 3000, progress=False)
+    Training(model, Batches(images, 16), 3e-3, decay).run(1000 if FAST else 3000, progress=False)
     trained += [model, evaluation.elbo(model, clean, samples=20)]
 vae, vae_elbo, dvae, dvae_elbo, _, slow_elbo = trained
 wrong = [float(((model.reconstruct(noisy) > 0.5) != clean).sum() / 256) for model in (vae, dvae)]

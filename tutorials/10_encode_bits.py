@@ -24,7 +24,7 @@ images, bounds, samples = rectangles(50_000), {}, {}
 for code in (2, 25, 50):
     mv.manual_seed(0)
     model = mv.models.bernoulli_vae(hidden=128, code=code, temperature=0.5)
-    Training(model, Batches(images, batch_size=16), learning_rate=4e-3).run(400 if FAST else 2500, progress=False)
+    Training(model, Batches(images, batch_size=16), learning_rate=4e-3).run(500 if FAST else 2500, progress=False)
     bounds[code], samples[code] = evaluation.elbo(model, images[:300]), figures.prior_samples(model, 40)
     print(f"{code:2} bits: ELBO {bounds[code]}")
 figures.picture(figures.grid(np.concatenate(list(samples.values())), columns=20, gap=1, background=0.25), scale=2)
