@@ -135,6 +135,27 @@ print(log_p, f"variances from {variance.min():.2f} to {variance.max():.2f}; as �
 
 # %% [markdown]
 # The thresholded mean; the mean is grey and no image of bits at all.  And σ²I with a vector σ² should read diag(σ²).
+# ## A Bernoulli for grey pixels
+# The Bernoulli's formula, μ^x (1 − μ)^(1 − x), is a probability for x = 0 and x = 1.  We feed it grey values between.
+# Read as a density of x in [0, 1], its area should be 1.  **Predict:** how large is it at μ = ½?
+
+# %%
+grey = np.linspace(0, 1, 10_001)[:, None]  # one pixel, from black to white
+
+def area(criterion, logit):
+    density = np.exp(-criterion.rows(np.full_like(grey, logit), grey))
+    return np.trapezoid(density, grey[:, 0])
+
+logits = (-3.0, 0.0, 3.0)
+bernoulli = [area(nn.BCEWithLogitsCriterion().double(), logit) for logit in logits]
+continuous = [area(nn.ContinuousBernoulliCriterion().double(), logit) for logit in logits]
+print("area of the Bernoulli's formula", bernoulli, "and with its constant", continuous)
+
+# %% [markdown]
+# At μ = ½ the formula is ½ everywhere, and so is its area.  So the loss of grey pixels is a *cross-entropy*: it trains
+# well, but e^−loss is no density, and minivae calls no bound of it a bound of log p(x).  Divide by the area, and it is
+# one: the *continuous Bernoulli* of Loaiza-Ganem and Cunningham (2019), `aevb("continuous_bernoulli")`.  Its logit a has
+# another mean than σ(a): 1/(1 − e^−a) − 1/a.
 # ## What we claimed
 # Next: 12 judge likelihood, where the pixels become bits.
 
@@ -149,3 +170,4 @@ assert rows.tolist() == [[0, 1], [2, 3], [0, 1], [2, 3]] and np.isclose(mixed.su
 assert np.abs(mixed / each - 1).max() > 0.2 and np.abs(plain / scaled - 1).max() < 0.01
 assert log_p["thresholded"] > max(log_p["mean"], log_p["drawn"]) + 20 and 0 < (mean * (1 - mean)).max()
 assert variance.max() > 10 * variance.min() and lost > 0.5
+assert np.allclose(bernoulli, [0.302, 0.5, 0.302], atol=1e-3) and np.allclose(continuous, 1, atol=1e-6)
