@@ -154,8 +154,8 @@ print("area of the Bernoulli's formula", bernoulli, "and with its constant", con
 # %% [markdown]
 # At μ = ½ the formula is ½ everywhere, and so is its area.  So the loss of grey pixels is a *cross-entropy*: it trains
 # well, but e^−loss is no density, and minivae calls no bound of it a bound of log p(x).  Divide by the area, and it is
-# one: the *continuous Bernoulli* of Loaiza-Ganem and Cunningham (2019), `aevb("continuous_bernoulli")`.  Its logit a has
-# another mean than σ(a): 1/(1 − e^−a) − 1/a.
+# one: the *continuous Bernoulli* of Loaiza-Ganem and Cunningham (2019), `aevb("continuous_bernoulli")`.  Its mean is
+# not σ(a) for a logit a, but 1/(1 − e^−a) − 1/a.
 # ## What we claimed
 # Next: 12 judge likelihood, where the pixels become bits.
 
