@@ -13,7 +13,7 @@ class Annealing:
 
     Relaxed codes begin soft, where gradients have little variance, and end near the discrete ones that are evaluated.
     It is a function of the step alone, so a run that continues has the temperature of one that never stopped.
-    Jang et al. 2016, section 4.2: start 1, floor ½, rate 1e-5 or 1e-4, every 500 or 1,000 steps.
+    Jang et al. 2016, section 4: start 1, floor ½, rate 1e-5 or 1e-4, every 500 or 1,000 steps.
     """
 
     start: float = 1.0

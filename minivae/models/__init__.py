@@ -15,13 +15,13 @@ from minivae.models.conv_vae import conv_vae
 
 BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "categorical": categorical_vae,
            "aevb": aevb, "conv": conv_vae}
-# The article trains VAE and DVAE at different decays in places, which confounds them: here both have the VAE's.
+# The listings train VAE and DVAE at different decays, which confounds them: here both have the VAE's.
 SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE,
              "categorical": CATEGORICAL_SCHEDULE, "aevb": AEVB_SCHEDULE, "conv": CONV_SCHEDULE}
 
 
-# Jang et al. 2016, section 4.2: linear coders of 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an
-# annealed temperature.  Theirs learn the prior too; the learning rate and the epochs are minivae's own choice.
+# Jang et al. 2016, section 4: 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an annealed temperature.
+# We read their coders as linear.  Theirs learn the prior too; the learning rate and the epochs are our choice.
 JANG = {"hidden": 0, "temperature": 1, "batch_size": 100, "momentum": 0.9, "learning_rate": 1e-4, "anneal_rate": 1e-4,
         "anneal_floor": 0.5, "anneal_every": 1000, "learning_rate_decay": 0.0, "epochs": 300, "data": "mnist",
         "binarize": "fixed"}

@@ -14,7 +14,8 @@ def categorical_vae(image=(1, 24, 24), hidden=1152, code=20, categories=10, samp
     """Codes of `code` variables, each one of `categories`: 576-1152-1152-(20×10), (20×10)-1152-1152-576.
 
     What `bernoulli_vae` is for bits, of which it is the case of two categories: relaxed while it trains, one-hot with
-    `straight_through` and in evaluation.  Jang et al. 2016, section 4.2, whose coders are linear: hidden=0.
+    `straight_through` and in evaluation.  The codes are those of Jang et al. 2016, section 4.2, whose coders we read as
+    linear, hidden=0, and who learn the prior, which is uniform here.
     """
     code = whole_number("categorical_vae", "code", code) * whole_number("categorical_vae", "categories", categories)
     encoder = nn.Sequential(nn.View(prod(image)))

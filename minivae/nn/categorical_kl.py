@@ -21,7 +21,7 @@ class CategoricalKL(Divergence):
         ∂/∂a_c = G_c + beta · p_c (ln(C p_c) − Σⱼ pⱼ ln(C pⱼ))
 
     Codes z are (N, K·C), K one-hot vectors one behind the other.  What is asked of the prior alone, `log_prior`,
-    `sample_prior` and `support`, needs `categories` = C.  Jang et al. 2016, section 4.2.
+    `sample_prior` and `support`, needs `categories` = C.  Jang et al. 2016, section 4.2, learn the prior.
     """
 
     state_names = (*Divergence.state_names, "peak", "log_mean", "of_variables")
