@@ -3,6 +3,9 @@
 Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
 Codes are always drawn, discrete ones are hard and noise layers are off: only then is a bound one.  Images are
 (n, ...), in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
+
+Of grey pixels under a Bernoulli, log p(x|z) stands for a negative cross-entropy, and no number here is a bound of a
+log-likelihood: `quantities` has the names for that case.
 """
 
 from contextlib import contextmanager
@@ -31,7 +34,7 @@ class Estimate:
         value            the mean, nats per image        standard_error   of it, from the spread over the images
         per_image        (n,) float64                    samples          draws of z for each image; 0: none, exact
         reconstruction   −E_q log p(x|z), and
-        divergence       KL(q(z|x) ‖ p(z)): their sum is −value.  None where value does not fall apart like that
+        divergence       KL(q(z|x) ‖ p(z)): their sum is −value.  None where value has no such parts
     """
 
     per_image: np.ndarray

@@ -1,4 +1,4 @@
-"""The array library, its random numbers, its buffers and its element-wise work, for the whole of minivae.
+"""The array library, its random numbers, buffers, products and element-wise work, for the whole of minivae.
 
 Every layer takes its library as `self.xp` and is otherwise the same on NumPy and CuPy; where the two
 differ, the difference is in here, beside its reason.

@@ -1,8 +1,8 @@
 """The number of threads that compute on NumPy arrays.
 
 It is `MINIVAE_THREADS`, or what the machine grants this process: the cores that it may run on, the processor time that
-its control group has (a container's limit), and the threads that BLAS was given, as by OPENBLAS_NUM_THREADS.  How busy
-other programs keep the cores does not count: `workers` gives way to them by itself.
+its control group has (a container's limit), the threads that BLAS was given, as by OPENBLAS_NUM_THREADS, and 8 at
+most.  How busy other programs keep the cores does not count: `workers` gives way to them by itself.
 """
 
 import os

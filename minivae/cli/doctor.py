@@ -19,8 +19,8 @@ SIZE = 1536  # of the matrices that are multiplied
 
 def add_to(verbs):
     verb = verbs.add_parser("doctor", help="say what is installed and what can run here",
-                            description="Versions, backends (and why not), BLAS and its threads, and a check of "
-                            "float32 against float64 matrix products.")
+                            description="Versions, backends (and why one cannot run), threads, the C compiler, "
+                            "BLAS, and a check of float32 against float64 matrix products.")
     verb.set_defaults(run=run, less="close other programs")
 
 

@@ -47,7 +47,7 @@ def rectangles_set(images=50000):
 
 
 def mnist_set(images=60000, binarize=None, root=None, download=True):
-    """MNIST, or the first so many of its images to learn from; the test images are binarized once."""
+    """MNIST, or the first so many of its images to learn from; test images that are binarized are so once, for good."""
     train, _ = mnist("train", root, binarize, download=download)
     test, labels = mnist("test", root, "fixed" if binarize == "each_epoch" else binarize, download=download)
     images = whole_number("mnist", "images", images)

@@ -33,8 +33,8 @@ class BCEWithLogitsCriterion(Criterion):
         return backend.row_totals(_loss, a, x).reshape(-1)
 
 
-# e^−87 is a denormal number, on which exp is ten times slower, and a decoder that is sure of its black pixels gives
-# nothing else.  e^−64 = 1.6e-28 is as good as nothing.
+# e^−88 is a denormal number, on which exp is up to ten times slower, and a decoder that is sure of its black pixels
+# gives nothing else.  e^−64 = 1.6e-28 is as good as nothing.
 SURE = 64.0
 
 

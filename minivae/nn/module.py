@@ -184,7 +184,7 @@ class Module(ArrayOwner):
         return self.apply(lambda module: setattr(module, "train", True))
 
     def evaluate(self):
-        """Evaluation mode: noise layers pass through, relaxed bits become hard."""
+        """Evaluation mode: noise layers pass through, relaxed codes become hard, statistics are the running ones."""
         return self.apply(lambda module: setattr(module, "train", False))
 
     def hold_noise(self, on=True):
@@ -222,7 +222,8 @@ class Module(ArrayOwner):
         """Use the parameters of another module of the same build, such as "weight" and "bias", and their gradients.
 
         A shared parameter counts once in a model that holds both modules.  Put both in one model before you call
-        get_parameters, to, float or double: these move parameters, and who is in no model may not hear of it.
+        get_parameters, to, float or double: these move parameters, and another model that shares them either follows
+        at its next call or raises, with the cure.
         """
         return copying.share(self, other, names)
 
