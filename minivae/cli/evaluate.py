@@ -13,12 +13,11 @@ from minivae.quantities import quantities
 
 def add_to(verbs):
     verb = verbs.add_parser(
-        "evaluate", help="bounds of log p(x) on the test images", formatter_class=options.Help,
+        "evaluate", help="measure a trained model on the test images", formatter_class=options.Help,
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
-        "likelihood: there the numbers are bounds of a cross-entropy, and are called so.  Writes evaluation.json "
-        "to the run.")
+        "likelihood: there the numbers are cross-entropy bounds, and are called so.  Writes evaluation.json.")
     verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/aevb")
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "

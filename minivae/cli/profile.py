@@ -15,7 +15,7 @@ def add_to(verbs):
     verb.add_argument("folder", type=options.path, metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
     verb.add_argument("--steps", type=options.whole, metavar="N", default=100, help="to take the mean of")
     verb.add_argument("--batch-size", type=options.whole, metavar="N", default=None,
-                      help="images a step; by default the run's, or the article's")
+                      help="images a step; by default the run's, or the model's own")
     verb.set_defaults(run=run, less="a smaller --batch-size takes less")
 
 

@@ -7,7 +7,7 @@ from minivae.data import data_set
 from minivae.errors import OptionError
 
 DATA = {"vae": "rectangles", "denoising": "rectangles", "bernoulli": "rectangles", "categorical": "rectangles",
-        "aevb": "mnist", "conv": "rectangles"}  # of its article
+        "aevb": "mnist", "conv": "rectangles"}  # by default
 NAMES = ", ".join(models.BY_NAME)
 NUMBER = int, float
 TRAINING = {"epochs": (int,), "batch_size": (int,), "learning_rate": NUMBER, "learning_rate_decay": NUMBER,
@@ -30,7 +30,7 @@ def allowance(args):
 
 
 def subject(what, seed=0, images=MOST):
-    """(model, data set, training options) of a run's folder, or of a new model of that name with its article's data.
+    """(model, data set, training options) of a run's folder, or of a new model of that name with its default data.
 
     Of a run's data there are so many images to learn from at most.
     """

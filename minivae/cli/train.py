@@ -49,7 +49,7 @@ TRAINING = ("epochs", "batch_size", "learning_rate", "learning_rate_decay", "mom
 
 def add_to(verbs):
     verb = verbs.add_parser("train", help="train a model and draw what it learned",
-                            description="Train a model of the articles, or continue a run.  `minivae train MODEL "
+                            description="Train a model, or continue a run.  `minivae train MODEL "
                             f"--help` lists the options of that model.  {WRITES}",
                             formatter_class=options.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
@@ -114,8 +114,8 @@ def _add_annealing(kind, add, name):
     add("--anneal-floor", options.positive, "FLOOR", 0.5, "where it stops")
     add("--anneal-every", options.whole, "N", 1000, "steps from one temperature to the next")
     kind.add_argument("--preset", action=Preset, choices=tuple(models.PRESETS[name]), settings=models.PRESETS[name],
-                      help="the settings of a paper, which options after it may change: jang, table 1 of Jang et al. "
-                      "2016 on MNIST")
+                      help="settings after a paper, which options after it may change: jang, after table 1 of Jang et "
+                      "al. 2016 on MNIST, with a fixed prior and a learning rate and epochs of our own")
 
 
 class Preset(argparse.Action):

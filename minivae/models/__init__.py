@@ -1,4 +1,4 @@
-"""The models of the articles, each a function that builds it with the article's sizes."""
+"""The models of the articles with their sizes, and two more, of categories and convolutions: a function each."""
 
 from minivae import by_name
 from minivae.models.vae import SCHEDULE as VAE_SCHEDULE
