@@ -294,7 +294,7 @@ def test_a_rank_that_fails_ends_the_job_with_its_error(mpi):
         nn.Linear.update_output = failing
         sys.exit(main(sys.argv[1:]))
         """, "train", *CODES, "--out", "run", fails=True)
-    assert "MemoryError: no memory is left on this machine" in error
+    assert "not enough memory: no memory is left on this machine" in error
 
 
 def test_errors_of_the_user_end_it_too(mpi):

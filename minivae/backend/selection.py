@@ -4,6 +4,7 @@ The only file that imports cupy.
 """
 
 import os
+import reprlib
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def current():
 def available(name):
     """(True, "") if the library can do its work here, else (False, why not).  Finds out by doing."""
     if name not in NAMES:
-        raise OptionError(f"unknown backend {name!r}; choose one of numpy, cupy, auto")
+        raise OptionError(f"unknown backend {reprlib.repr(name)}; choose one of numpy, cupy, auto")
     try:
         xp = array_library(name)
         if name == "cupy":  # missing libraries show at their first use, not at import
@@ -67,7 +68,7 @@ def available(name):
 def array_library(name):
     """The module of that name, imported at its first use."""
     if name not in NAMES:
-        raise OptionError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
+        raise OptionError(f"unknown backend {reprlib.repr(name)}; choose one of {', '.join(NAMES)}")
     if name not in _libraries:
         import cupy
 
