@@ -40,7 +40,7 @@ MOST = 10**6  # rectangles: some thousand times as many as there are different o
 
 
 def rectangles_set(images=50000):
-    """The articles' rectangles; batches are drawn with replacement, as theirs."""
+    """The articles' rectangles; batches are drawn with replacement, see Batches."""
     if whole_number("rectangles", "images", images) > MOST:
         raise OptionError(f"rectangles(images={images}): at most {MOST}, which are {MOST * 576 / 1e9:.1f} GB")
     return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False)

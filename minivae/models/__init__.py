@@ -15,7 +15,7 @@ from minivae.models.conv_vae import conv_vae
 
 BY_NAME = {"vae": vae, "denoising": denoising_vae, "bernoulli": bernoulli_vae, "categorical": categorical_vae,
            "aevb": aevb, "conv": conv_vae}
-# The listings train VAE and DVAE at different decays, which confounds them: here both have the VAE's.
+# The public listings train VAE and DVAE at different decays, which confounds them: here both have the VAE's.
 SCHEDULES = {"vae": VAE_SCHEDULE, "denoising": VAE_SCHEDULE, "bernoulli": BERNOULLI_SCHEDULE,
              "categorical": CATEGORICAL_SCHEDULE, "aevb": AEVB_SCHEDULE, "conv": CONV_SCHEDULE}
 
