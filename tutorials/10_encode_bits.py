@@ -141,7 +141,9 @@ for T in (0.5, 2):
 # Next: 11 compare decoders, where the pixels are grey.
 
 # %%
-assert len(np.unique(samples[2].round(3), axis=0)) == 4 and bounds[2].divergence < 2 * np.log(2) + 1e-3
+few = samples[2].reshape(40, -1)
+assert sum(not np.isclose(image, few[:k], atol=1e-4).all(axis=1).any() for k, image in enumerate(few)) == 4
+assert bounds[2].divergence < 2 * np.log(2) + 1e-3
 assert bounds[2].value + 15 < min(bounds[25].value, bounds[50].value)
 assert all(is_full_square(pixels).mean() < 0.1 for pixels in samples.values())
 assert abs(printed + 1.02) < 0.01 and abs(right - 0.368) < 0.001
