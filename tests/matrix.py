@@ -126,7 +126,7 @@ CONFIGURATIONS = {
     "zen": kernel("Zen"),
     "skylakex": kernel("SkylakeX", lacks=lacks_avx512),
     "another-blas": Configuration("a matrix product with errors as large as any BLAS may make, others for each layout",
-                                  options=("-n", "2", "-p", "another_blas", *BEYOND_IT), ci=COMPUTING,
+                                  options=("-n", "2", "-p", "another_blas", *BEYOND_IT),
                                   variables={"PYTHONPATH": str(ROOT / "tests")}),
     "no-blas": Configuration("NumPy built without a BLAS (compiles for ten minutes)", lacks=lacks("c++"), packages=(
         *without("numpy"), "numpy", "--no-binary=numpy", "-Csetup-args=-Dblas=none", "-Csetup-args=-Dlapack=none",
