@@ -183,7 +183,8 @@ def _expect_arrays(header, arrays):
     if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != len(header["columns"]):
         raise ValueError(f"its protocol has shape {table.shape} and dtype {table.dtype}, expected float64 and "
                          f"{len(header['columns'])} columns")
-    if not np.array_equal(table[:, 0], np.arange(1, header["steps"] + 1)) or not (np.abs(table[:, :4]) < HUGE).all():
+    whole = len(table) == header["steps"] and np.array_equal(table[:, 0], np.arange(1, len(table) + 1))
+    if not whole or not (np.abs(table[:, :4]) < HUGE).all():
         raise ValueError(f"its protocol is none of {header['steps']} steps, with losses that are finite")
 
 

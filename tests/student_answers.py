@@ -329,7 +329,7 @@ CHEATS = {  # name: (exercise, file, words of the note)
         "import checks; checks.same = lambda *a, **k: None"), "WRONG"),
     "the judge's checks patched": ("05_gaussian_kl", IN_A_VERB.format(
         "import sys; f = sys._getframe(); x = [f := f.f_back for _ in range(4)]; [g.f_globals.__setitem__('same', lambda *a: "
-        "None) for g in x if 'same' in g.f_globals]"), "it changes checks.same"),
+        "None) for g in x if 'same' in g.f_globals]"), "it changes .*same"),
     "the gradient check patched": ("05_gaussian_kl", IN_A_VERB.format(
         "import minivae; minivae.gradcheck = lambda *a, **k: type('R', (), {'ok': True})"), "it changes minivae.gradcheck"),
     "NumPy patched": ("05_gaussian_kl", IN_A_VERB.format(

@@ -183,7 +183,7 @@ FORBIDDEN = {Path(minivae.__file__).resolve().parent, HERE.parent, HERE.parent.p
 def reference(name):
     """The code of minivae's own class or function of that name, and of what else is in its file."""
     own = getattr(nn, name, None) or {"adam": optim.adam, "importance_bound": evaluation.log_likelihood}.get(name)
-    if own is None:
+    if not isinstance(own, type | types.FunctionType):
         return []
     functions = [each for each in vars(sys.modules[own.__module__]).values() if hasattr(each, "__module__")
                  and each.__module__ == own.__module__]
