@@ -43,10 +43,7 @@ class TiedLinear(Module):
     def update_output(self, input):
         self.expect("input", input, ("N", self.n_in))
         self.output = self.buffer("output", (len(input), self.n_out))
-        backend.matmul(input, self.weight, out=self.output)  # x W
-        if self.bias is not None:
-            self.output += self.bias  # + b
-        return self.output
+        return backend.affine(input, self.weight, self.bias, out=self.output)  # x W + b
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
@@ -60,12 +57,13 @@ class TiedLinear(Module):
             grad_output = scale * grad_output
         backend.add_product(self.grad_weight, input.T, grad_output, self._product)  # xᵀ G
         if self.bias is not None:
-            row = self.buffer("row", self.bias.shape)
-            self.xp.sum(grad_output, axis=0, out=row)  # Σₙ Gₙ
-            self.grad_bias += row
+            backend.add_rows(self.grad_bias, grad_output, self._row)  # Σₙ Gₙ
 
     def _product(self):
         return self.buffer("product", self.weight.shape, batch=False)
+
+    def _row(self):
+        return self.buffer("row", self.bias.shape)
 
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")

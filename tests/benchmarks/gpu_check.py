@@ -15,7 +15,6 @@ import dataclasses
 import datetime
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ PEERS = ("minivae", "launched", "floor", "eager", "fused", "compile", "graphs", 
 NAMES = speed.NAMES | {"launched": "minivae, launched kernel by kernel", "floor": "bare products, launched",
                        "eager": "PyTorch eager"}
 RIVALS = ("eager", "fused", "compile", "graphs")  # PyTorch's modes
-SECONDS, WARM_UP, TOGETHER = 0.5, 12, 5
+SECONDS, WARM_UP = 0.5, 12
 LIMITS = {"tests": 150, "compile": 100, "peer": 120}  # seconds
 
 
@@ -155,15 +154,7 @@ def measure(peer):
         for name, work in WORKLOADS.items():
             try:
                 step, finish, _ = make(dataclasses.replace(work, batch=batch) if batch else work, "gpu")
-                for _ in range(WARM_UP):
-                    step()
-                finish()
-                times, end = [], time.perf_counter() + SECONDS
-                while (now := time.perf_counter()) < end:
-                    for _ in range(TOGETHER):
-                        step()
-                    finish()
-                    times.append((time.perf_counter() - now) / TOGETHER)
+                ms = speed.median_ms(step, finish, WARM_UP, SECONDS)
                 if peer in ("compile", "graphs"):
                     sys.modules["torch"]._dynamo.reset()  # which compiles a function eight times, and then no more
             except ModuleNotFoundError:
@@ -171,8 +162,7 @@ def measure(peer):
             except Exception as error:  # of one workload: the others are measured all the same
                 print(f"{peer} {name}: {error}", file=sys.stderr)
                 continue
-            print(json.dumps({"workload": name, "batch": batch or work.batch, "ms": statistics.median(times) * 1e3}),
-                  flush=True)
+            print(json.dumps({"workload": name, "batch": batch or work.batch, "ms": ms}), flush=True)
 
 
 def report(results):

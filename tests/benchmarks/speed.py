@@ -132,16 +132,22 @@ def measure(peer, workload, device, batch):
     work = WORKLOADS[workload]
     step, finish, version = getattr(peers, peer)(dataclasses.replace(work, batch=batch) if batch else work, device)
     imported = time.perf_counter() - started
-    for _ in range(WARM_UP):
+    ms = median_ms(step, finish, WARM_UP, SECONDS)
+    return {"ms": ms, "MB": peak_memory(), "start": imported, "version": version}
+
+
+def median_ms(step, finish, warm_up, seconds):
+    """Milliseconds of a step, the median over so many seconds after the warm-up; `finish()` waits for a device."""
+    for _ in range(warm_up):
         step()
     finish()
-    times, end = [], time.perf_counter() + SECONDS
+    times, end = [], time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
         for _ in range(TOGETHER):
             step()
         finish()
         times.append((time.perf_counter() - now) / TOGETHER)
-    return {"ms": statistics.median(times) * 1e3, "MB": peak_memory(), "start": imported, "version": version}
+    return statistics.median(times) * 1e3
 
 
 def peak_memory():
