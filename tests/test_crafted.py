@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import warnings
 
@@ -51,7 +52,8 @@ def through(tmp_path, monkeypatch):
             err = io.StringIO()
             patch.setattr(sys, "stdout", io.StringIO())
             patch.setattr(sys, "stderr", err)
-            return main(verb), err.getvalue()
+            status = main(verb)
+            return status, re.sub(".*\r", "", err.getvalue())  # a bar draws itself over and over
     return through
 
 

@@ -48,6 +48,7 @@ def shared(monkeypatch, request):
         monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
     monkeypatch.setattr(products, "PART", 5e5)
+    monkeypatch.setattr(products, "MOST", 8)  # as on a machine of eight cores
     products._cuts.cache_clear()
     monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
     monkeypatch.setattr(c_loops, "SMALL", 10**9 if request.param == "NumPy" else c_loops.SMALL)

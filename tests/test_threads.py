@@ -101,6 +101,7 @@ def small_parts(monkeypatch):
     if blas.one_thread() is None:
         pytest.skip("the threads of this NumPy's BLAS cannot be set")
     monkeypatch.setattr(products, "PART", 1e4)
+    monkeypatch.setattr(products, "MOST", 8)  # as on a machine of eight cores
     products._cuts.cache_clear()
     kept = workers.count()
     yield

@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 
-from minivae.backend import blas, c_compiler
+from minivae.backend import blas, c_compiler, products
 from minivae.errors import OptionError
 
 
@@ -14,4 +14,5 @@ def arithmetic():
     compiler = []
     with contextlib.suppress(OptionError):
         compiler = c_compiler.command()
-    return {"NumPy": np.__version__, "BLAS": blas.identity(), "C compiler": shlex.join(compiler) or "none"}
+    return {"NumPy": np.__version__, "BLAS": blas.identity(), "parts of a product": str(products.MOST),
+            "C compiler": shlex.join(compiler) or "none"}

@@ -1,11 +1,13 @@
 """Matrix products, large ones in parts that the worker threads share.
 
-Parts are cut alike for any number of threads, and each is computed by one: so their number changes no bit.
+Parts are cut alike for any number of threads, and each is computed by one: so their number changes no bit.  There are
+as many as the machine has cores, because each part reads all of the other matrix again.
 """
 
 import functools
+import os
 from itertools import pairwise
-from math import log2, prod
+from math import ceil, log2, prod
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from minivae.backend.selection import array_library, name_of
 PART = 8e6  # multiplications and additions of a part, at least: some 0.1 ms, several times what waking a thread costs
 WIDTH = 96  # rows or columns of a part, at least: each part reads all of the other matrix
 MULTIPLE = 16  # of rows or columns: a cache line of float32, so that two threads write to none together
-MOST = 8  # parts
+MOST = min(8, 2 ** ceil(log2(os.cpu_count() or 1)))  # parts
 
 
 def matmul(a, b, out):

@@ -47,7 +47,7 @@ def _taken(path):
             raise OptionError(f"cannot write {path}: {error.strerror}; choose another folder") from error
         try:
             _lock(file)
-            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
+            if _is_at(file, path):
                 with contextlib.suppress(OSError):  # on a full disk too the lock is one
                     os.truncate(file, 0)
                     os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -59,6 +59,14 @@ def _taken(path):
             raise OptionError(f"{path.parent} is being trained by {holder}; wait until it ends, or choose another "
                               "folder") from error
         os.close(file)  # it was removed between the two calls
+
+
+def _is_at(file, path):
+    """True if the path still leads to the open file; who held the lock may have removed it at any moment."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file):
