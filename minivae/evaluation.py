@@ -59,7 +59,7 @@ class Estimate:
 
 class ActiveUnits(NamedTuple):
     """`count` units are active; of each, the `variance` of E_q[z] over the images, and its mean KL, `divergence`."""
-    count: int
+    count: int  # type: ignore[assignment]  # in place of the method of tuples
     variance: np.ndarray
     divergence: np.ndarray
 

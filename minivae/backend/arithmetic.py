@@ -9,7 +9,7 @@ from minivae.backend import blas, c_compiler, products
 from minivae.errors import OptionError
 
 
-def arithmetic():
+def arithmetic() -> dict[str, str]:
     """{name: text}.  The number of threads is not among them, unless BLAS has threads of its own."""
     compiler = []
     with contextlib.suppress(OptionError):

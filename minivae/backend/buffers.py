@@ -2,10 +2,12 @@
 
 import contextlib
 import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from minivae.backend.selection import array_library, current, name_of
+from minivae.backend.selection import Array, array_library, current, name_of
 from minivae.errors import OptionError
 
 COLUMNS = 64  # batches of fewer rows are kept column by column, see `resize`
@@ -13,14 +15,14 @@ ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
 class _Allowance(threading.local):
-    left = None  # bytes that this thread may still allocate; None: no limit
+    left: int | None = None  # bytes that this thread may still allocate; None: no limit
 
 
 _allowance = _Allowance()
 
 
 @contextlib.contextmanager
-def at_most(size):
+def at_most(size: int) -> Iterator[None]:
     """Inside the block, parameters and buffers of more than `size` bytes together are refused before they are made."""
     kept, _allowance.left = _allowance.left, size
     try:
@@ -29,7 +31,7 @@ def at_most(size):
         _allowance.left = kept
 
 
-def empty(shape, dtype, name=None, columns=False):
+def empty(shape: Sequence[int], dtype: npt.DTypeLike, name: str | None = None, columns: bool = False) -> Array:
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
     size = _bytes(shape, dtype) + ALIGNMENT
     if _allowance.left is not None:
@@ -40,7 +42,7 @@ def empty(shape, dtype, name=None, columns=False):
     return _carve(raw, shape, dtype, columns)
 
 
-def resize(buffer, shape, dtype, name, batch=True):
+def resize(buffer: Array | None, shape: Sequence[int], dtype: npt.DTypeLike, name: str, batch: bool = True) -> Array:
     """An array of that shape, in the storage of `buffer` wherever it is large enough.
 
     The content is not kept.  A batch of few rows is laid out column by column on NumPy, which then has OpenBLAS form
@@ -57,7 +59,7 @@ def resize(buffer, shape, dtype, name, batch=True):
     return _carve(buffer.base, shape, dtype, columns)
 
 
-def address(array):
+def address(array: Array) -> int:
     """Where the array's first element lies in memory."""
     return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 

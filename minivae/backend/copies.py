@@ -3,12 +3,12 @@
 import numpy as np
 
 from minivae.backend.buffers import address
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
 
 WIDE = np.dtype(np.complex128)  # the longest numbers there are, of 16 bytes
 
 
-def copy(array, out):
+def copy(array: Array, out: Array) -> Array:
     """out = array, broadcast to it.  A device copies 16 bytes at a time where they lie together: a thread for each
     number would spend its time on finding out where that number is."""
     if not isinstance(out, np.ndarray):

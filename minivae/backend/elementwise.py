@@ -10,15 +10,19 @@ beside β.  NumPy's warnings of overflow and the like do not come out of a compi
 NumPy compute.
 """
 
+from collections.abc import Callable
 from math import isfinite
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minivae.backend import blocks, c_loops, fusion
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
+
+Formula: TypeAlias = Callable[..., Any]
 
 
-def elementwise(formula, *arguments, out=None):
+def elementwise(formula: Formula, *arguments: Any, out: Any = None) -> Any:
     """out = formula(xp, *arguments), where arguments are arrays that broadcast to `out`, or numbers.
 
     `out` may be a tuple, for a formula that returns one, and may be among the arguments.  Without `out` the
@@ -41,7 +45,7 @@ def elementwise(formula, *arguments, out=None):
     return out
 
 
-def total(formula, *arguments):
+def total(formula: Formula, *arguments: Any) -> Any:
     """Sum over all elements of formula(xp, *arguments): a float on NumPy, a 0-d device array on CuPy.
 
     Where float32 would overflow the sum is that of float64.
@@ -65,7 +69,7 @@ def total(formula, *arguments):
     return sum(sums[part] for part in sorted(sums))
 
 
-def row_totals(formula, *arguments):
+def row_totals(formula: Formula, *arguments: Any) -> Array:
     """Sums over the last axis of formula(xp, *arguments): a new array.
 
     Every array has the axes (N, ..., D), those between in full or of length 1, and the first one's are full.

@@ -1,15 +1,17 @@
 """Rows of an array by their numbers."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
 
 OPERATION = "out = (T)array[indices[i / width] * width + i % width] * (T)scale"
 
 _kernels = {}
 
 
-def gather(array, indices, scale, out, spare):
+def gather(array: Array, indices: Array, scale: float, out: Array, spare: Callable[[], Array]) -> Array:
     """out = scale · array[indices] along the first axis; the indices are known to be in range.
 
     `spare()` gives an array as `array` has them and of the shape of `out`, where one is needed.

@@ -11,14 +11,16 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Callable
 from operator import is_, itemgetter
+from typing import Any
 
 import numpy as np
 
 from minivae.backend import cublas
 from minivae.backend.buffers import address, empty
 from minivae.backend.c_loops import debugging
-from minivae.backend.selection import array_library, from_numpy
+from minivae.backend.selection import Array, array_library, from_numpy
 from minivae.backend.staging import page_locked_memory
 
 WARM_UP = 2  # steps in which nothing changed, before one is recorded: they compile kernels and make buffers
@@ -40,7 +42,7 @@ _now = _Now()
 _said = set()
 
 
-def varying(function, like):
+def varying(function: Callable[[], Any], like: Array) -> Any:
     """function(), which another step may have another value of: a number, or an array for the library of `like`.
 
     All that a step computes on the host and that changes from step to step goes through here, counting included: a
@@ -74,12 +76,14 @@ class Replayed:
     and if that goes on it is recorded anew.  `MINIVAE_GRAPHS=none` has it called always.
     """
 
-    def __init__(self, step, owners, constants, obstacle):
+    def __init__(self, step: Callable[[], Any], owners: Callable[[], list], constants: Callable[[], tuple],
+                 obstacle: Callable[[], str | None]) -> None:
         self.step, self.owners, self.constants, self.obstacle = step, owners, constants, obstacle
-        self._granted = self._recording = None
+        self._granted: _Granted | None = None
+        self._recording: _Recording | None = None
         self._alike = 0  # steps in which nothing has changed; below 0: in which something has
 
-    def __call__(self, name, call=False):
+    def __call__(self, name: str, call: bool = False) -> Any:
         """One step, on the library of that name; with `call` it is not replayed."""
         if name == "numpy":
             return self.step()

@@ -1,17 +1,19 @@
 """Memory of arrays: which arrays lie side by side, and which share some."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minivae.backend.buffers import address
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
 
 
-def owner(array):
+def owner(array: Array) -> Array:
     """The array whose memory this one shows: its base, or itself."""
     return array.base if isinstance(array.base, type(array)) else array
 
 
-def bounds(array):
+def bounds(array: Array) -> tuple[int, int]:
     """(address of the first byte, address behind the last one)."""
     first = last = address(array)
     for length, stride in zip(array.shape, array.strides):
@@ -22,7 +24,7 @@ def bounds(array):
     return first, last + array.itemsize if array.size else first
 
 
-def side_by_side(arrays):
+def side_by_side(arrays: Sequence[Array]) -> Array | None:
     """The vector that these arrays make up, if each begins where the one before ends, in memory of one owner; or None.
     """
     whole = owner(arrays[0])
@@ -37,7 +39,7 @@ def side_by_side(arrays):
     return whole.reshape(-1).view(np.uint8)[first:first + end - start].view(arrays[0].dtype)
 
 
-def sharing(arrays):
+def sharing(arrays: Sequence[Array]) -> tuple[int, int] | None:
     """The numbers (i, j), i < j, of two arrays that share memory, or None."""
     spans = sorted((*bounds(array), i) for i, array in enumerate(arrays) if array.size)
     open_ = []

@@ -6,6 +6,7 @@ as many as the machine has cores, because each part reads all of the other matri
 
 import functools
 import os
+from collections.abc import Callable
 from itertools import pairwise
 from math import ceil, log2, prod
 
@@ -14,7 +15,7 @@ import numpy as np
 from minivae.backend import blas, cublas, workers
 from minivae.backend.copies import copy
 from minivae.backend.elementwise import elementwise
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
 
 PART = 8e6  # multiplications and additions of a part, at least: some 0.1 ms, several times what waking a thread costs
 WIDTH = 96  # rows or columns of a part, at least: each part reads all of the other matrix
@@ -22,7 +23,7 @@ MULTIPLE = 16  # of rows or columns: a cache line of float32, so that two thread
 MOST = min(8, 2 ** ceil(log2(os.cpu_count() or 1)))  # parts
 
 
-def matmul(a, b, out):
+def matmul(a: Array, b: Array, out: Array) -> Array:
     """out = a b, for matrices or stacks of them."""
     if isinstance(out, np.ndarray):
         _share(_multiply, out, a, b)
@@ -33,7 +34,7 @@ def matmul(a, b, out):
     return out
 
 
-def affine(a, b, row, out):
+def affine(a: Array, b: Array, row: Array | None, out: Array) -> Array:
     """out = a b + row, for matrices and one row that is added to all, or None."""
     if row is None:
         return matmul(a, b, out)
@@ -46,7 +47,7 @@ def affine(a, b, row, out):
     return out
 
 
-def add_product(total, a, b, spare):
+def add_product(total: Array, a: Array, b: Array, spare: Callable[[], Array]) -> None:
     """total += a b, for matrices.  `spare()` gives an array of the same shape to work in, where one is needed."""
     if isinstance(total, np.ndarray):
         if blas.adds(total, a, b):
@@ -57,7 +58,7 @@ def add_product(total, a, b, spare):
     elementwise(_add, total, matmul(a, b, spare()))
 
 
-def add_rows(total, rows, spare):
+def add_rows(total: Array, rows: Array, spare: Callable[[], Array]) -> None:
     """total (F,) += Σ rows (M, F) over M.  `spare()` gives an array like `total` to work in, where one is needed."""
     if not isinstance(total, np.ndarray):
         xp = array_library(name_of(total))

@@ -3,13 +3,15 @@
 import contextlib
 import reprlib
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from minivae.backend import philox
 from minivae.backend.buffers import resize
 from minivae.backend.graphs import varying
-from minivae.backend.selection import from_numpy, name_of
+from minivae.backend.selection import Array, from_numpy, name_of
 from minivae.errors import OptionError
 
 DRAWN = 2**13  # numbers that are drawn in float64 at a time, for parameters
@@ -32,17 +34,17 @@ class _Streams(threading.local):
 _streams = _Streams()
 
 
-def manual_seed(seed):
+def manual_seed(seed: int) -> None:
     """Seed the calling thread's generators, host and device (torch.manualSeed)."""
     _streams.start(np.random.SeedSequence(_expect_seed(seed)))
 
 
-def get_random_state():
+def get_random_state() -> dict[str, Any]:
     """The calling thread's random state, as plain values that JSON can hold; a device's is a key and how many draws."""
     return {"host": _streams.host.bit_generator.state, "device": [_streams.device_key, _streams.device_draws]}
 
 
-def set_random_state(state):
+def set_random_state(state: dict[str, Any]) -> None:
     """Continue from a state of `get_random_state`.  A state that is none raises, and changes nothing."""
     try:
         host = np.random.default_rng(0)
@@ -55,7 +57,7 @@ def set_random_state(state):
 
 
 @contextlib.contextmanager
-def seeded(seed):
+def seeded(seed: int) -> Iterator[None]:
     """Draw from `seed` inside the block and leave the thread's stream as it was.
 
     The numbers are others than after `manual_seed(seed)` or in `numpy.random.default_rng(seed)`: a check that drew
@@ -70,7 +72,7 @@ def seeded(seed):
 
 
 @contextlib.contextmanager
-def rows_of_batch(start, stop, n):
+def rows_of_batch(start: int, stop: int, n: int) -> Iterator[None]:
     """Inside the block noise for rows start … stop is what a draw for all n rows of a batch gives these rows.
 
     So processes that share a batch draw what a single one would, and their streams stay the same.
@@ -88,7 +90,7 @@ def _expect_seed(seed):
     return int(seed)
 
 
-def host_generator():
+def host_generator() -> np.random.Generator:
     """The calling thread's NumPy generator: weights and batches come from it on either backend."""
     return _streams.host
 
@@ -118,17 +120,17 @@ def _next_draw():
     return _streams.device_draws - 1
 
 
-def standard_normal(out):
+def standard_normal(out: Array) -> Array:
     """Fill `out` with draws from N(0, 1)."""
     return _draw("standard_normal", out)
 
 
-def uniform(out):
+def uniform(out: Array) -> Array:
     """Fill `out` with draws from the uniform distribution on [0, 1)."""
     return _draw("random", out)
 
 
-def fill_uniform(out, low, high):
+def fill_uniform(out: Array, low: float, high: float) -> Array:
     """Fill `out` with draws from [low, high) made on the host, so that weights are equal on either library."""
     host = out if isinstance(out, np.ndarray) else np.empty(out.shape, out.dtype)
     rows = max(1, DRAWN // max(1, host[:1].size))  # a few at a time: memory that was large once stays the process's

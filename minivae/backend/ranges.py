@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from minivae.backend.selection import Array
 
-def outside(array, low, high):
+
+def outside(array: Array, low: float, high: float) -> str | None:
     """None if every element is in [low, high], else "its minimum is ...", or "its maximum is ...".
 
     Asked of host arrays only: on a device the answer would make every step wait for the queue.

@@ -5,21 +5,26 @@ The only file that imports cupy.
 
 import os
 import reprlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from minivae.backend.cupy_trouble import NoDevice, explain
 from minivae.errors import BackendError, DTypeError, OptionError
 
-NAMES = ("numpy", "cupy")
+Array: TypeAlias = np.ndarray  # or one of CuPy's, which has the same attributes and methods
 
+NAMES = ("numpy", "cupy")
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}  # the dtypes that modules compute in
 
-_libraries = {"numpy": np}
-_settings = {"backend": None, "dtype": np.dtype(np.float32)}
+_libraries: dict[str, ModuleType] = {"numpy": np}
+_settings: dict[str, Any] = {"backend": None, "dtype": np.dtype(np.float32)}
 
 
-def use(name):
+def use(name: str) -> str:
     """Make `name` ("numpy", "cupy" or "auto") the library of modules and data made from now on.
 
     "auto" takes CuPy where it can run and says in one line why it does not; "cupy" that cannot run raises.
@@ -34,7 +39,7 @@ def use(name):
     return name
 
 
-def require(name):
+def require(name: str) -> None:
     """Raise, with the reason, if that library cannot run here."""
     works, reason = available(name)
     if not works:
@@ -42,14 +47,14 @@ def require(name):
                            "installed; --backend numpy runs everything on the CPU")
 
 
-def current():
+def current() -> str:
     """Name of the library of modules and data made now; `MINIVAE_BACKEND` sets it from outside."""
     if _settings["backend"] is None:
         use(os.environ.get("MINIVAE_BACKEND") or "numpy")
     return _settings["backend"]
 
 
-def available(name):
+def available(name: str) -> tuple[bool, str]:
     """(True, "") if the library can do its work here, else (False, why not).  Finds out by doing."""
     if name not in NAMES:
         raise OptionError(f"unknown backend {reprlib.repr(name)}; choose one of numpy, cupy, auto")
@@ -65,7 +70,7 @@ def available(name):
     return True, ""
 
 
-def array_library(name):
+def array_library(name: str) -> ModuleType:
     """The module of that name, imported at its first use."""
     if name not in NAMES:
         raise OptionError(f"unknown backend {reprlib.repr(name)}; choose one of {', '.join(NAMES)}")
@@ -76,7 +81,7 @@ def array_library(name):
     return _libraries[name]
 
 
-def name_of(array):
+def name_of(array: object) -> str:
     """"numpy" or "cupy": whose array this is.  Anything else raises."""
     for name, xp in _libraries.items():
         if isinstance(array, xp.ndarray):
@@ -85,34 +90,34 @@ def name_of(array):
                      "makes one")
 
 
-def default_dtype():
+def default_dtype() -> np.dtype:
     """dtype of the parameters and buffers of modules made now: float32 unless set otherwise."""
     return _settings["dtype"]
 
 
-def set_default_dtype(dtype):
+def set_default_dtype(dtype: npt.DTypeLike) -> None:
     """float32 or float64 for the modules made from now on."""
     if dtype not in ("float32", "float64", np.float32, np.float64):
         raise OptionError(f"default dtype {dtype}; choose float32 or float64")
     _settings["dtype"] = np.dtype(dtype)
 
 
-def to_numpy(array):
+def to_numpy(array: Array) -> np.ndarray:
     """The array on the host: NumPy's own array as it is, a device array copied."""
     return array if isinstance(array, np.ndarray) else array_library(name_of(array)).asnumpy(array)
 
 
-def to_floats(values):
+def to_floats(values: Sequence[Any]) -> list[float]:
     """The numbers as a list of floats: those on a device come to the host together, in one copy."""
     kinds = [isinstance(value, float | int | np.generic) for value in values]
     waiting = [value for value, host in zip(values, kinds) if not host]
     if waiting:
         xp = array_library(name_of(waiting[0]))
-        waiting = iter(to_numpy(xp.stack(waiting)).tolist())
-    return [float(value) if host else next(waiting) for value, host in zip(values, kinds)]
+        waiting = to_numpy(xp.stack(waiting)).tolist()
+    return [float(value) if host else waiting.pop(0) for value, host in zip(values, kinds)]
 
 
-def from_numpy(array, like=None):
+def from_numpy(array: np.ndarray, like: Array | str | None = None) -> Array:
     """A host array in the library, and on the device, of `like` (an array or a name; else the default)."""
     name = current() if like is None else like if isinstance(like, str) else name_of(like)
     return array if name == "numpy" else array_library(name).asarray(array)

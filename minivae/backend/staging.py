@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from minivae.backend.selection import array_library, name_of
+from minivae.backend.selection import Array, array_library, name_of
 
 
-def page_locked(array, spare=None):
+def page_locked(array: Array, spare: np.ndarray | None = None) -> np.ndarray:
     """A host array of the same size for the two copies below: a NumPy array itself, else page-locked memory.
 
     `spare`, from an earlier call, is used again where it fits.
@@ -24,19 +24,19 @@ def page_locked_memory(xp, shape, dtype=np.uint8):
     return np.frombuffer(memory, dtype, size).reshape(shape)
 
 
-def copy_to_host(array, host):
+def copy_to_host(array: Array, host: np.ndarray) -> None:
     """host = array, and wait for it."""
     if host is not array:
-        array.get(out=host)
+        array.get(out=host)  # type: ignore[attr-defined]
 
 
-def copy_from_host(host, array):
+def copy_from_host(host: np.ndarray, array: Array) -> None:
     """array = host."""
     if host is not array:
-        array.set(host)
+        array.set(host)  # type: ignore[attr-defined]
 
 
-def use_device(name, number):
+def use_device(name: str, number: int) -> None:
     """Compute on the device of that number, counted round and round; NumPy has none."""
     if name != "numpy":
         cuda = array_library(name).cuda

@@ -13,7 +13,7 @@ from minivae.errors import OptionError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
     import msvcrt
 
 NAME = "train.lock"

@@ -6,8 +6,8 @@ from minivae import backend
 class ArrayOwner:
     """Something that computes with the arrays of one library in one dtype, into buffers that it owns."""
 
-    state_names = ("output", "grad_input")  # attributes that a call computes
-    varying_names = ()  # numbers that another step may have another of, and that it reads by `backend.varying`
+    state_names: tuple = ("output", "grad_input")  # attributes that a call computes
+    varying_names: tuple = ()  # numbers that another step may have another of, and that it reads by `backend.varying`
 
     def __init__(self):
         self.backend = backend.current()

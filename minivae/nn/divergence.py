@@ -18,7 +18,7 @@ class Divergence(Module):
     them, and z has N·L rows, those of one image together.
     """
 
-    state_names = (*Module.state_names, "divergence")
+    state_names: tuple = (*Module.state_names, "divergence")
 
     def __init__(self, beta=1):
         super().__init__()

@@ -19,9 +19,9 @@ class Module(ArrayOwner):
     `output` and `grad_input` are buffers that the module owns and its next call overwrites: copy to keep.
     """
 
-    parameter_names = ()  # attributes that are learned; grad_NAME holds the gradient of each
-    statistic_names = ()  # attributes kept and copied as parameters are, but measured and not learned: running_mean
-    state_names = ("input", "output", "grad_output", "grad_input")  # set by a call, dropped by `clear_state`
+    parameter_names: tuple = ()  # attributes that are learned; grad_NAME holds the gradient of each
+    statistic_names: tuple = ()  # kept and copied as parameters are, but measured and not learned: running_mean
+    state_names: tuple = ("input", "output", "grad_output", "grad_input")  # set by a call, dropped by `clear_state`
     spare_output = False  # `output` is a buffer of its own that its backward does not read: an inplace layer may follow
     is_chain = False  # each module inside is given the output of the one before
     inplace = False  # the output may overwrite the input, where nobody else needs it

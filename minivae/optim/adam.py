@@ -1,9 +1,10 @@
 """Adam (torch/optim adam)."""
 
 from math import sqrt
+from typing import Any
 
 from minivae import backend
-from minivae.optim.state import evaluated, memory_like, read_options
+from minivae.optim.state import Feval, evaluated, memory_like, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
             "weight_decay": 0.0}
@@ -16,7 +17,7 @@ NOTHING = 1e-30
 FLUSH_EVERY = 64  # steps
 
 
-def adam(feval, x, state):
+def adam(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend.Array, Any]:
     """One step of Adam on the flat vector x, in place.  Returns (x, f) with f the loss before the step.
 
         feval(x) -> (loss, gradient), both at x

@@ -1,14 +1,16 @@
 """Root-mean-square propagation (torch/optim rmsprop)."""
 
+from typing import Any
+
 from minivae import backend
 from minivae.optim.adam import decay
-from minivae.optim.state import evaluated, memory_like, read_options
+from minivae.optim.state import Feval, evaluated, memory_like, read_options
 
 DEFAULTS = {"learning_rate": 1e-2, "alpha": 0.99, "epsilon": 1e-8, "weight_decay": 0.0, "initial_mean": 0.0}
 MEMORY = ("t", "m")  # steps taken, mean of the squared gradient
 
 
-def rmsprop(feval, x, state):
+def rmsprop(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend.Array, Any]:
     """One step of RMSprop on the flat vector x, in place.  Returns (x, f) with f the loss before the step.
 
         feval(x) -> (loss, gradient), both at x

@@ -1,16 +1,18 @@
 """Stochastic gradient descent (torch/optim sgd)."""
 
+from typing import Any
+
 from minivae import backend
 from minivae.errors import OptionError
 from minivae.optim.adam import decay
-from minivae.optim.state import evaluated, memory_like, read_options
+from minivae.optim.state import Feval, evaluated, memory_like, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "weight_decay": 0.0, "momentum": 0.0,
             "dampening": 0.0, "nesterov": False}
 MEMORY = ("t", "velocity")
 
 
-def sgd(feval, x, state):
+def sgd(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend.Array, Any]:
     """One step of gradient descent on the flat vector x, in place.  Returns (x, f), f the loss before the step.
 
         feval(x) -> (loss, gradient), both at x

@@ -1,10 +1,14 @@
 """Checks of the state and the gradient that a caller gives to an optimiser."""
 
+from collections.abc import Callable
 from math import inf
+from typing import Any, TypeAlias
 
 from minivae import backend
 from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float
 from minivae.nn.flat_parameters import expect_in_use
+
+Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> (loss, gradient at x)
 
 
 def read_options(optimiser, state, defaults, memory, below_one=()):

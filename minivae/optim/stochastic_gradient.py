@@ -1,10 +1,17 @@
 """Plain gradient descent on pairs of inputs and targets (torch/nn StochasticGradient)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from minivae import backend
 from minivae.errors import OptionError, real_number, whole_number
+from minivae.nn.criterion import Criterion
+from minivae.nn.module import Module
 
 
-def stochastic_gradient(model, criterion, pairs, learning_rate=0.01, learning_rate_decay=0.0, epochs=25, shuffle=True):
+def stochastic_gradient(model: Module, criterion: Criterion, pairs: Sequence[tuple[Any, Any]],
+                        learning_rate: float = 0.01, learning_rate_decay: float = 0.0, epochs: int = 25,
+                        shuffle: bool = True) -> list[float]:
     """Train a model on batches in place; returns the mean loss of each epoch.
 
         pairs    [(input, target), ...], of one batch each, taken in a new order in each epoch if `shuffle`
