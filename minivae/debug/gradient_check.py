@@ -12,6 +12,7 @@ from minivae.debug.differences import compare
 from minivae.debug.facts import Facts, Finding
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
+from minivae.debug.verbs import watched
 from minivae.nn import Divergence, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
@@ -45,8 +46,11 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
 
 def _check(twin, input, title, tolerance, step, beside=False):
     """The report on a module in float64."""
-    fed, kept = _Fed(twin), copied(input)
-    output = twin.forward(input)
+    kept, fed = copied(input), {}  # what each of the innermost modules is given first
+    leaves = [module for module in twin.list_modules() if not module.children() and module is not twin]
+    with watched([(layer, "update_output") for layer in leaves],
+                 lambda layer, verb, arguments: fed.setdefault(layer, copied(arguments[0]))):
+        output = twin.forward(input)
     grad_output, written = random_like(output), copied(output)
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
@@ -64,7 +68,6 @@ def _check(twin, input, title, tolerance, step, beside=False):
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
         findings = findings or unrepeatable(earlier, repeated, drawn, overwritten)
         output = copied(twin.forward(input))
-    fed.stop()
 
     objective = partial(_terms, twin, input, grad_output)
     kinds = {finding.kind for finding in findings}
@@ -77,7 +80,7 @@ def _check(twin, input, title, tolerance, step, beside=False):
         findings = _kept_from_earlier(twin, input, tolerance, step)
     layers = []
     if (failed or findings) and twin.children():
-        layers = [_check(layer, given, layer.title, tolerance, step) for layer, given in fed.layers()
+        layers = [_check(layer, given, layer.title, tolerance, step) for layer, given in fed.items()
                   if not not_finite((), given)]
     inside = [report for report in layers if not report.ok]
     kinky = any(check.kink.any() for check in [*checks, *(check for report in layers for check in report.checks)])
@@ -163,31 +166,6 @@ def _expect_divergence(twin):
         if np.ndim(layer.divergence) != 0:
             raise GradientError(f"{layer.title}: self.divergence has shape {np.shape(layer.divergence)}, expected one "
                                 "number for the whole batch: sum over all axes")
-
-
-class _Fed:
-    """The innermost modules of a twin, and the inputs that its first forward gave them."""
-
-    def __init__(self, twin):
-        self.given = {}
-        self.watched = [(path, module) for path, module in twin.named_modules() if not module.children()
-                        and module is not twin]
-        for path, module in self.watched:
-            module.update_output = self._watch(path, module.update_output)
-
-    def _watch(self, path, update_output):
-        def watched(input):
-            self.given.setdefault(path, copied(input))
-            return update_output(input)
-        return watched
-
-    def stop(self):
-        for _, module in self.watched:
-            del module.update_output
-
-    def layers(self):
-        """(module, input) of each."""
-        return [(module, self.given[path]) for path, module in self.watched if path in self.given]
 
 
 def gradcheck_criterion(criterion, prediction, target, *, tolerance=1e-6, step=1e-5, seed=0):

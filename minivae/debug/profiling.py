@@ -1,13 +1,14 @@
 """Profile of a training step: its time, module by module (torch/nn's Profile)."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from minivae import backend
 from minivae.debug.tables import columns
+from minivae.debug.verbs import watched
 
 WARM_UP = 5  # steps: buffers are made in the first ones
+VERBS = {"update_output": "forward", "update_grad_input": "backward", "acc_grad_parameters": "backward"}
 
 
 @dataclass
@@ -50,22 +51,27 @@ def profile(training, steps=100):
     for _ in range(WARM_UP):
         training.step()
     parts = [(module, Part(module.title)) for module in model.list_modules() if not module.children()]
-    criterion, others = training.criterion, {name: Part(name) for name in ("zero gradients", "gather a batch")}
+    criterion, clearing, gathering = training.criterion, Part("zero gradients"), Part("gather a batch")
     loss, optimiser = Part(type(criterion).__name__), Part("Adam, and the protocol")
-    with _timed() as timed:
-        for module, part in parts:
-            timed(module, "update_output", part, "forward")
-            timed(module, "update_grad_input", part, "backward")
-            timed(module, "acc_grad_parameters", part, "backward")
-        timed(criterion, "update_output", loss, "forward")
-        timed(criterion, "update_grad_input", loss, "backward")
-        timed(model, "zero_grad_parameters", others["zero gradients"], "backward")
-        timed(training.batches, "next", others["gather a batch"], "forward")
-        started = _now(model.backend)
+    timed = {(id(owner), verb): (owner, part, column) for owner, part, columns in [
+        *((module, part, VERBS) for module, part in parts), (criterion, loss, VERBS),
+        (model, clearing, {"zero_grad_parameters": "backward"}), (training.batches, gathering, {"next": "forward"})]
+        for verb, column in columns.items() if hasattr(owner, verb)}
+    started = []
+
+    def before(owner, verb, arguments):
+        started.append(_now(model.backend))
+
+    def after(owner, verb, arguments, result):
+        _, part, column = timed[id(owner), verb]
+        setattr(part, column, getattr(part, column) + (_now(model.backend) - started.pop()) * 1e3)
+
+    with watched([(owner, verb) for (_, verb), (owner, _, _) in timed.items()], before, after):
+        began = _now(model.backend)
         for _ in range(steps):
             training.step()
-        total = (_now(model.backend) - started) * 1e3
-    rows = [others["gather a batch"], *(part for _, part in parts), loss, others["zero gradients"]]
+        total = (_now(model.backend) - began) * 1e3
+    rows = [gathering, *(part for _, part in parts), loss, clearing]
     optimiser.backward = total - sum(part.forward + part.backward for part in rows)
     for part in (*rows, optimiser):
         part.forward, part.backward = part.forward / steps, part.backward / steps
@@ -75,30 +81,6 @@ def profile(training, steps=100):
     loss.buffers = sum(array.nbytes for array in criterion.buffers.values())
     optimiser.buffers = sum(array.nbytes for key, array in training.state.items() if key in ("m", "v"))
     return Profile(steps, total / steps, [*rows, optimiser])
-
-
-@contextmanager
-def _timed():
-    """A function that makes a method add its milliseconds to a Part, until the block ends."""
-    wrapped = []
-
-    def wrap(owner, verb, part, column):
-        plain, name = getattr(owner, verb), getattr(owner, "backend", "numpy")
-
-        def watched(*arguments, **options):
-            started = _now(name)
-            result = plain(*arguments, **options)
-            setattr(part, column, getattr(part, column) + (_now(name) - started) * 1e3)
-            return result
-
-        setattr(owner, verb, watched)
-        wrapped.append((owner, verb))
-
-    try:
-        yield wrap
-    finally:
-        for owner, verb in wrapped:
-            delattr(owner, verb)
 
 
 def _now(name):

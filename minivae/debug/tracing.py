@@ -1,14 +1,13 @@
 """One forward and one backward pass, verb by verb, with every number that moves."""
 
-from contextlib import contextmanager
-
 import numpy as np
 
 from minivae import backend
 from minivae.debug.behaviour import random_like
 from minivae.debug.steps import Recorded, Step, Trace
 from minivae.debug.tables import mapped, named
-from minivae.nn import Module
+from minivae.debug.verbs import watched
+from minivae.nn import Criterion, Module
 
 
 def trace(model, input, criterion=None, target=None, seed=0):
@@ -21,8 +20,8 @@ def trace(model, input, criterion=None, target=None, seed=0):
     """
     twin = model.clone()
     criterion = criterion or (twin.criterion() if hasattr(twin, "criterion") else None)
-    steps = []
-    with backend.seeded(seed), _recording(twin, criterion, steps):
+    recorder = _Recorder(twin, criterion)
+    with backend.seeded(seed), watched(recorder.calls, recorder.before, recorder.after):
         output = twin.forward(input)
         if criterion is None:
             grad_output = mapped(lambda g: backend.from_numpy(g.astype(twin.dtype), like=twin.backend),
@@ -33,47 +32,49 @@ def trace(model, input, criterion=None, target=None, seed=0):
             grad_output = criterion.backward(output, target)
         twin.zero_grad_parameters()
         twin.backward(input, grad_output)
-    return Trace(steps)
+    return Trace(recorder.steps)
 
 
-@contextmanager
-def _recording(twin, criterion, steps):
-    """Each verb of the twin's modules and of the criterion writes a step while the block runs."""
-    wrapped = []
+class _Recorder:
+    """The steps of a pass through a model and its criterion, written as their verbs are called."""
 
-    def wrap(owner, path, verb, given, made):
-        plain, title = getattr(owner, verb), owner.title
+    def __init__(self, twin, criterion):
+        self.steps, self.open = [], []
+        self.paths = {id(module): path for path, module in twin.named_modules()} | {id(criterion): "criterion"}
+        self.calls = [(module, verb) for module in twin.list_modules() for verb in _verbs(module)]
+        if criterion is not None:
+            self.calls += [(criterion, "update_output"), (criterion, "update_grad_input")]
 
-        def watched(*arguments, **options):
-            depth = sum(each.inside < 0 for each in steps)
-            step = Step(len(steps), path, title, verb, depth, type(owner), _record(given, arguments), inside=-1)
-            steps.append(step)
-            step.parameters = _parameters(owner) if verb == "update_output" else []
-            result = plain(*arguments, **options)
-            step.inside = len(steps) - step.number - 1
-            step.made = made(owner, result, arguments)
-            return result
+    def before(self, owner, verb, arguments):
+        step = Step(len(self.steps), self.paths[id(owner)], owner.title, verb, len(self.open), type(owner),
+                    _record(_given(owner, verb), arguments))
+        step.parameters = _parameters(owner) if verb == "update_output" else []
+        self.steps.append(step)
+        self.open.append(step)
 
-        setattr(owner, verb, watched)
-        wrapped.append((owner, verb))
-
-    for path, module in twin.named_modules():
-        wrap(module, path, "update_output", ("input",), _result("output", ("input",), _kept(module)))
-        if module.children():
-            wrap(module, path, "backward", ("input", "grad_output"), _result("grad_input", ("input", "grad_output")))
+    def after(self, owner, verb, arguments, result):
+        step = self.open.pop()
+        step.inside = len(self.steps) - step.number - 1
+        if verb == "acc_grad_parameters":
+            step.made = _parameters(owner, "grad_")
         else:
-            wrap(module, path, "update_grad_input", ("input", "grad_output"),
-                 _result("grad_input", ("input", "grad_output")))
-            if module.parameter_names:
-                wrap(module, path, "acc_grad_parameters", ("input", "grad_output"), _gradients)
-    if criterion is not None:
-        for verb, name in (("update_output", "output"), ("update_grad_input", "grad_input")):
-            wrap(criterion, "criterion", verb, ("prediction", "target"), _result(name, ("prediction", "target")))
-    try:
-        yield
-    finally:
-        for owner, verb in wrapped:
-            delattr(owner, verb)
+            step.made = _result("output" if verb == "update_output" else "grad_input", result,
+                                zip(_given(owner, verb), arguments))
+            step.made += _kept(owner) if verb == "update_output" else []
+
+
+def _verbs(module):
+    """What a module is asked: a container for a whole backward pass, the innermost verb by verb."""
+    if module.children():
+        return "update_output", "backward"
+    return "update_output", "update_grad_input", *["acc_grad_parameters"] * bool(module.parameter_names)
+
+
+def _given(owner, verb):
+    """The names of a verb's arguments."""
+    if isinstance(owner, Criterion):
+        return "prediction", "target"
+    return ("input",) if verb == "update_output" else ("input", "grad_output")
 
 
 def _record(names, values):
@@ -81,29 +82,23 @@ def _record(names, values):
             for name, value in zip(names, values) for name, array in named(name, value)]
 
 
-def _kept(module):
+def _kept(owner):
     """What a forward pass leaves in a module beside its output, such as the noise of a sampler."""
-    return [name for name in module.state_names if name not in Module.state_names]
+    names = set(owner.state_names) - set(Module.state_names) if isinstance(owner, Module) else ()
+    left = [name for name in owner.state_names if name in names and getattr(owner, name) is not None]
+    return _record(left, [getattr(owner, name) for name in left])
 
 
-def _result(name, sources, kept=()):
-    """What a verb returned, and whether that is the memory of something it was given; and what it `kept`."""
-    def made(owner, result, arguments):
-        records = _record((name,), (result,))
-        given = [pair for source, value in zip(sources, arguments) for pair in named(source, value)]
-        for record, (_, array) in zip(records, named(name, result)):
-            record.shared = next((source for source, each in given if _same_memory(array, each)), "")
-        left = [each for each in kept if getattr(owner, each) is not None]
-        return records + _record(left, [getattr(owner, each) for each in left])
-    return made
+def _result(name, result, given):
+    """What a verb returned, and whether that is the memory of something it was given."""
+    records, given = _record((name,), (result,)), [pair for source, value in given for pair in named(source, value)]
+    for record, (_, array) in zip(records, named(name, result)):
+        record.shared = next((source for source, each in given if _same_memory(array, each)), "")
+    return records
 
 
 def _same_memory(a, b):
     return hasattr(a, "ctypes") and hasattr(b, "ctypes") and a.size > 0 and np.may_share_memory(a, b)
-
-
-def _gradients(owner, result, arguments):
-    return _parameters(owner, "grad_")
 
 
 def _parameters(owner, prefix=""):
