@@ -12,7 +12,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "tutorials"
 SWEEP = Path(__file__).parent / "benchmarks" / "seeds.py"
 TUTORIALS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
-MNIST = ("11_", "12_")  # the ones that need its files
+MNIST = ("13_", "14_")  # the ones that need its files
 each = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 
 
@@ -20,15 +20,18 @@ def run(path, tmp_path, fast):
     if path.name.startswith(MNIST) and not os.environ.get("MINIVAE_DATA"):
         pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
     environment = {key: value for key, value in os.environ.items() if key != "MINIVAE_FAST"}
-    environment |= {"PYTHONIOENCODING": "utf-8"} | ({"MINIVAE_FAST": "1"} if fast else {})  # a pipe knows no encoding
+    environment |= {"PYTHONIOENCODING": "utf-8", "MINIVAE_PICTURES": str(tmp_path / "pictures")}  # a pipe knows none
+    if fast:
+        environment["MINIVAE_FAST"] = "1"
     done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
                           capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert not list(tmp_path.iterdir()), "a tutorial writes no files"
+    assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
 
 
-def test_they_are_numbered_from_1_to_17():
-    assert [path.name[:2] for path in TUTORIALS] == [f"{number:02}" for number in range(1, 18)]
+def test_they_are_numbered_in_order():
+    assert [path.name[:2] for path in TUTORIALS] == [f"{k:02}" for k in range(1, len(TUTORIALS) + 1)]
+    assert len(TUTORIALS) >= 19
 
 
 @each
@@ -44,42 +47,55 @@ def test_it_runs_in_full(path, tmp_path):
 
 @each
 def test_its_form(path):
-    """A title and cells; it ends in assertions, none of which depends on the mode."""
+    """A title and cells; claims, none of which depends on the mode; the name of the next one."""
     text = path.read_text(encoding="utf-8")
-    cells = re.split(r"^# %%.*\n", text, flags=re.MULTILINE)
+    tree = ast.parse(text)
     assert text.startswith("# %% [markdown]\n# # " + path.name[:2])
-    code = [cell for cell in cells if any(line and not line.startswith("#") for line in cell.splitlines())]
-    assert "assert " in code[-1]
+    assert any(is_claim(node) for node in ast.walk(tree))
     if path != TUTORIALS[-1]:
         following = next(each.stem for each in TUTORIALS if each.name[:2] == f"{int(path.name[:2]) + 1:02}")
-        assert re.search(rf"Next:.*{following}|Next:.*{following[:2]}", text)
-    for node in ast.walk(ast.parse(text)):
+        assert re.search(rf"Next:.*{following[:2]}", text)
+    for node in ast.walk(tree):
+        inside = [*ast.walk(node)]
         if isinstance(node, ast.If | ast.IfExp) and "FAST" in ast.dump(node.test):
-            assert not any(isinstance(inner, ast.Assert) for inner in ast.walk(node)), "an assertion depends on FAST"
-        if isinstance(node, ast.Assert):
-            assert "FAST" not in ast.dump(node), "an assertion depends on FAST"
+            assert not any(map(is_claim, inside)), "a claim depends on FAST"
+        if is_claim(node):
+            assert "FAST" not in ast.dump(node), "a claim depends on FAST"
 
 
-def test_every_erratum_is_linked_to_the_cell_that_shows_it():
-    """Links are FILE#Lline of a heading that names the number; what the code below it computes is asserted."""
+@each
+def test_a_claim_says_in_words_what_it_checks(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if is_claim(node) and isinstance(node, ast.Call):
+            sentence, holds = node.args
+            assert isinstance(sentence, ast.Constant | ast.JoinedStr), f"line {node.lineno}: a sentence comes first"
+            assert not isinstance(holds, ast.Constant), f"line {node.lineno} checks nothing"
+
+
+def test_every_erratum_is_linked_to_the_section_that_shows_it():
+    """A link is [NN, Heading](NN_name.py): that section names it, and what it computes is claimed."""
     text = (FOLDER / "ERRATA.md").read_text(encoding="utf-8")
     entries = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
     assert [int(number) for number, _ in entries] == list(range(1, 27))
     for number, entry in entries:
-        links = re.findall(r"\]\((\d\d_\w+\.py)#L(\d+)\)", entry)
+        links = re.findall(r"\[(\d\d), ([^\]]+)\]\((\d\d_\w+\.py)\)", " ".join(entry.split()))
         assert links, f"erratum {number} has no link to a tutorial"
-        for name, line in links:
+        for lesson, title, name in links:
             lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
-            heading = lines[int(line) - 1]
-            assert heading.startswith("# #") and number in re.findall(r"\d+", heading.partition("ERRATA")[2]), (
-                f"erratum {number}: line {line} of {name} is {heading!r}")
-            end = next((k for k in range(int(line), len(lines)) if lines[k].startswith("# ## ")), len(lines))
-            below = ast.parse("\n".join(each if not each.startswith("#") else "" for each in lines[int(line):end]))
-            computed = {node.id for node in ast.walk(below) if isinstance(node, ast.Name)
-                        and isinstance(getattr(node, "ctx", None), ast.Store)}
-            held = {node.id for check in ast.walk(ast.parse("\n".join(lines))) if isinstance(check, ast.Assert)
+            found = [k for k, line in enumerate(lines) if line.startswith(f"# ## {title} (ERRATA")]
+            assert name.startswith(lesson) and len(found) == 1, f"erratum {number}: {name} has no section {title!r}"
+            assert number in re.findall(r"\d+", lines[found[0]].partition("(ERRATA")[2]), (number, name, title)
+            end = next((k for k in range(found[0] + 1, len(lines)) if lines[k].startswith("# ## ")), len(lines))
+            computed = {node.id for node in ast.walk(ast.parse("\n".join(lines[found[0]:end])))
+                        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+            held = {node.id for check in ast.walk(ast.parse("\n".join(lines))) if is_claim(check)
                     for node in ast.walk(check) if isinstance(node, ast.Name)}
-            assert computed & held, f"{name}, {heading}: nothing below it is asserted"
+            assert computed & held, f"{name}, {title}: nothing that it computes is claimed"
+
+
+def is_claim(node):
+    return isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                                            and node.func.id == "claim")
 
 
 def test_the_syllabus_lists_every_tutorial_and_exercise():

@@ -118,7 +118,7 @@ figures.picture(bands, scale=4)
 # At the prior: mean 0, log-variance 0, no divergence left.  The picture is the valley: the mean from −3 to 3 to the
 # right, the log-variance from −6 down to 3, brighter is lower, each band half a nat.  Downwards it is steep (at
 # log_var = 3 the slope is 9.5), upwards gentle (never more than ½): certainty is cheap.  In a VAE the reconstruction
-# loss (the cross-entropy of 05) pulls away from here, towards codes that tell images apart: the tug of war of 08.
+# loss (the cross-entropy of 05) pulls away from here, towards codes that tell images apart: the tug of war of 09.
 #
 # ## Two mistakes
 # The layer has two things to add.  Forget one: a layer that returns only its own gradient, and one that only passes G
@@ -172,4 +172,4 @@ assert max(zero_G[:2]) < 1e-12 < 0.5 < zero_G[2] and no_side_loss[2] == 0 and mi
 assert beyond_5[0] < 1e-2 and beyond_5[1] > 0.99 and kl.rows(two_images)[0] == 0
 
 # %% [markdown]
-# Next: 08 puts encoder, divergence, sampler and decoder together, and trains them.
+# Next: 08 puts reconstruction and divergence together: the bound that a VAE is trained on.

@@ -10,7 +10,7 @@ not end the run: the others are collected too.  `a < b` is split into
 
 and `np.isclose` has the margin that is left of its tolerance.  Claims that no run changes are counted, not listed.  A
 kernel is a name for OPENBLAS_CORETYPE.  `--keep FILE` adds each run to a file and skips those that are in it, so a long
-sweep can be done in pieces.  11 and 12 need MINIVAE_DATA.  Ends with status 1 when a claim failed.
+sweep can be done in pieces.  13 and 14 need MINIVAE_DATA.  Ends with status 1 when a claim failed.
 """
 
 import argparse

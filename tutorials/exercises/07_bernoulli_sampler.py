@@ -1,4 +1,4 @@
-"""Exercise 07: draw relaxed bits so that gradients pass through.  After tutorial 10.
+"""Exercise 07: draw relaxed bits so that gradients pass through.  After tutorial 11.
 
     a  logits, input  (N, Q)      u  noise  (N·L, Q), uniform in (0, 1)      y  output  (N·L, Q)      T  temperature
 

@@ -1,4 +1,4 @@
-"""Exercise 08: flip pixels at random, and only while training.  After tutorial 09.
+"""Exercise 08: flip pixels at random, and only while training.  After tutorial 10.
 
     x  input  (N, ...), in [0, 1]      u  noise  (N, ...), uniform in [0, 1)      y  output  (N, ...)
 

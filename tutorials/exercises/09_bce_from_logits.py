@@ -1,4 +1,4 @@
-"""Exercise 09: binary cross entropy, from logits.  After tutorial 11.
+"""Exercise 09: binary cross entropy, from logits.  After tutorial 13.
 
 A criterion: a loss, and its derivative by the prediction.
 

@@ -1,4 +1,4 @@
-"""Exercise 11: estimate log p(x) from weighted draws.  After tutorial 12.
+"""Exercise 11: estimate log p(x) from weighted draws.  After tutorial 14.
 
 For each of N images, K codes z₁ … z_K were drawn from q(z|x).  You get three logarithms of each
 draw:

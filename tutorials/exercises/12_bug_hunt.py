@@ -1,4 +1,4 @@
-"""Exercise 12: five mistakes.  After tutorial 08, better after 11.
+"""Exercise 12: five mistakes.  After tutorial 09, better after 13.
 
 Here are the parts of a small VAE: a layer, a divergence, a sampler, a criterion, and the function
 that Adam asks for the loss and its gradient.  Each of the five holds one mistake, and everything

@@ -1,6 +1,6 @@
 """Exercise 13: everything in this model is yours.  After exercises 01, 03, 05, 06, 08, 09 and 10.
 
-Build the VAE of tutorial 08 from the parts that you have written, and train it with your own Adam. Of
+Build the VAE of tutorial 09 from the parts that you have written, and train it with your own Adam. Of
 minivae's nn you may use Module, Sequential and ConcatTable alone.
 
     x  (N, D) rows of D pixels, 0 or 1      H  hidden units      Q  size of the code

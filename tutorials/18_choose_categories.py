@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 16 Choose categories
+# # 18 Choose categories
 #
 # A digit is one of ten, a word one of thousands. **How can a code choose one of C, and still have a gradient?**
-# Needs: 10 (bits, temperature, surrogate). About 30 minutes.
+# Needs: 11 (bits, temperature, surrogate). About 30 minutes.
 #
 # A *categorical* variable takes one of C values. Its *logits* a, one for each value, give the probabilities
 # p_c = e^a_c / Σⱼ e^a_j: the *softmax* of a, the sigmoid of more than two. As a code it is written *one-hot*: C
@@ -44,7 +44,7 @@ print("wins", wins.round(3), " the same winner in", (first == by_sum).mean(), "o
 # *Gumbel* noise: the largest of a + g is the shortest time. That is the *Gumbel-max trick*. The randomness is an input
 # again, as in 06, and the logits are merely added.
 #
-# The article on bits adds one Gumbel variable where the difference of two is needed (10, erratum 1). For more than two
+# The article on bits adds one Gumbel variable where the difference of two is needed (11, erratum 1). For more than two
 # values each has its own. **Predict:** with *logistic* noise ln u − ln(1 − u) on each logit, will it be p as well?
 
 # %%
@@ -102,7 +102,7 @@ print(f"sure {sure:.3f} = ln 8 = {np.log(8):.3f}, undecided {open_:.3f}; ln 64 =
 # ## Warm and annealed
 # 12×12 pixels, a square at one of 64 places, a code of 2 variables with 8 values: exactly as many codes as places, so
 # ln p(x) is a sum of 64 terms. At T = 3 a code is a soft mixture, from which the decoder reads far more than a choice;
-# the loss is a surrogate (10, erratum 5). *Annealing* begins warm, when gradients are good, and cools down:
+# the loss is a surrogate (11, erratum 5). *Annealing* begins warm, when gradients are good, and cools down:
 # T = max(0.3, e^(−r t)) after t steps. **Predict:** where will the loss be nearest to −ELBO with hard codes?
 
 # %%
@@ -127,7 +127,7 @@ figures.picture(figures.grid(every, columns=8, gap=1, background=0.25), scale=3)
 # 20 of 10 values, and `--anneal-rate`.
 #
 # ## What we claimed
-# Next: 17 share batches, where many processes train one model.
+# Next: 19 share batches, where many processes train one model.
 
 # %%
 assert np.allclose(wins, p, atol=0.006) and np.array_equal(first, by_sum) and shares[2] < p[2] - 0.01

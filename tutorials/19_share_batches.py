@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 17 Share batches
+# # 19 Share batches
 #
 # One computer is slow; there are others. **What must many processes tell each other to train one model, as if they were
-# one?** Needs: 08 (VAE), and 04 for the step of Adam. About 30 minutes. Only the last cell wants MPI, the usual way to
+# one?** Needs: 09 (VAE), and 04 for the step of Adam. About 30 minutes. Only the last cell wants MPI, the usual way to
 # pass messages between processes (`pip install -e ".[mpi]"`); without it, it says so and the rest runs.
 # We want *data parallelism*: each process, a *rank*, has a copy of the model and takes some rows of every batch. After
 # the step all copies must be equal again, and equal to what a single process would have.

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 09 Remove noise
-# **What changes when the encoder sees a spoiled image and the loss asks for the clean one?**  Needs: 08.  45 minutes.
+# # 10 Remove noise
+# **What changes when the encoder sees a spoiled image and the loss asks for the clean one?**  Needs: 09.  45 minutes.
 #
 # The *denoising* VAE flips some pixels of the image y before the encoder sees it: y′ is drawn from p(y′|y).  The rest
-# is as in 08: a code from q(z|y′), and the decoder is asked for the clean y.
+# is as in 09: a code from q(z|y′), and the decoder is asked for the clean y.
 
 # %%
 import os
@@ -138,4 +138,4 @@ for plain, mixture, denoising, information, gap in (best, misled):
 assert np.allclose(best[0], evidence) and (best[2] < best[0]).all() and misled[2][3] > misled[0][3]
 
 # %% [markdown]
-# Next: 10 replaces the Gaussian code by bits.
+# Next: 11 replaces the Gaussian code by bits.

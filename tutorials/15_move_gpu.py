@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 13 Move to the GPU
+# # 15 Move to the GPU
 # **What changes in a model when its numbers live on a graphics card?** Needs: 01 to 04; its last cell borrows two
 # layers of 05 and 06. About 30 minutes. No graphics card is needed: without one, all runs on NumPy and says so.
 #
@@ -177,4 +177,4 @@ assert all(isinstance(array, np.ndarray) for array in before.values()) and bool(
 assert backend.name_of(model.cpu().get_parameters()[0]) == "numpy"
 
 # %% [markdown]
-# Next: 14 Write a layer of your own, with a parameter, that keeps every promise of the others.
+# Next: 16 Write a layer of your own, with a parameter, that keeps every promise of the others.

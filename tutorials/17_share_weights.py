@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 15 Share weights
-# **A square is a square wherever it stands. How can a network know that, without having seen it everywhere?** Needs: 08
-# and 14. About 45 minutes.
+# # 17 Share weights
+# **A square is a square wherever it stands. How can a network know that, without having seen it everywhere?** Needs: 09
+# and 16. About 45 minutes.
 #
 # In a `Linear` layer each output has a weight of its own for each pixel. In a **convolution** an output sees only a
 # small window of the image, and all outputs see theirs with the same few weights, the **kernel** W (kh, kw):
@@ -99,7 +99,7 @@ print(gradient[0, 0], up[0, 0], sep="\n")
 # One of four gets it all.
 # ## Squares at places that were never shown
 # The encoder of `conv_vae` alternates convolution, ReLU and pooling, down to 32 planes of 3×3; the decoder goes back.
-# In the VAE of 08 each pixel has weights of its own, and what was learned at one place is of no use at another. So let
+# In the VAE of 09 each pixel has weights of its own, and what was learned at one place is of no use at another. So let
 # us hide half of the 256 squares, chosen at random, from both. **Predict:** which copes better with them, and how many
 # weights has it?
 
@@ -156,4 +156,4 @@ lost = [its_hidden - its_shown for its_shown, its_hidden in losses]
 assert 13 * sizes[0] < sizes[1] and losses[0][1] < losses[1][1] and lost[0] < 0.8 * lost[1]
 assert abs(forgotten) < 0.01 and meant > 2 and 3.5 < before < 4 and layer.running_mean > before + 0.3
 # %% [markdown]
-# Next: 16 choose categories, codes that take one of many values; or a layer of your own.
+# Next: 18 choose categories, codes that take one of many values; or a layer of your own.

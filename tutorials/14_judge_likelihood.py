@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 12 Judge likelihood
+# # 14 Judge likelihood
 #
-# A model's loss on MNIST is 100 nats here and 85 there.  **When may two such numbers be compared?**  Needs: 08 (the
-# ELBO), 10 (bits), 11 (decoders, MNIST).  About 35 minutes.
+# A model's loss on MNIST is 100 nats here and 85 there.  **When may two such numbers be compared?**  Needs: 09 (the
+# ELBO), 11 (bits), 13 (decoders, MNIST).  About 35 minutes.
 #
 # MNIST's pixels are grey, from 0 to 1, and a Bernoulli speaks of bits.  *Binarization* makes bits of a grey g in one of
 # three ways: `"threshold"`: 1 where g > ½;  `"fixed"`: a coin that shows 1 with probability g, tossed once for all;
@@ -133,7 +133,7 @@ print(f"{active.count}, then {silent.count}; −ln p of one image {unit:.1f} in 
 #   ours is tossed alike, with other bits.  Burda et al. (2015) report the bound with K = 5,000.
 # - An ELBO beside an ELBO, a bound beside one with the same K, a density beside one of the same scale of pixels.
 # ## What we claimed
-# Next: 13 Move to the GPU: what changes when the numbers live on a graphics card.
+# Next: 15 Move to the GPU: what changes when the numbers live on a graphics card.
 
 # %%
 assert bounds["threshold"].value > bounds["fixed"].value + 1 and bounds["threshold"].value > bounds["grey"].value + 1

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 08 Train a VAE
+# # 09 Train a VAE
 # **What does a variational auto-encoder learn from 256 squares, and how good can it get?**  Needs: 05 to 07.  45 min.
 #
 # Four parts become one model: the encoder gives q(z|x), the code's distribution once the image is known; the KL layer
@@ -90,7 +90,7 @@ for decoder, loss in ((article, nn.BCECriterion().double()), (twin.decoder, bce)
 print(values, np.abs(grads[0] - grads[1]).max())
 
 # %% [markdown]
-# Neither value nor gradient (11 shows where the former fail).  Now train.  **Predict:** reconstruction falls; and KL?
+# Neither value nor gradient (13 shows where the former fail).  Now train.  **Predict:** reconstruction falls; and KL?
 
 # %%
 protocol = training.run(600 if FAST else 6000, progress=False)
@@ -154,4 +154,4 @@ assert elbo.value < better.value < -optimum and abs(inside - 0.43) < 0.005 and r
 assert std < 0.2 and listed > 1.5 * std and collapsed.divergence < 0.01 and -collapsed.value > 80 and active == [0, 2]
 
 # %% [markdown]
-# Next: 09 spoils the input before the encoder sees it.
+# Next: 10 spoils the input before the encoder sees it.

@@ -1,6 +1,6 @@
 # %% [markdown]
-# # 14 Write a layer
-# **What must a class of yours do, so that it can stand in any model beside the others?** Needs: 01 to 04 and 13. About
+# # 16 Write a layer
+# **What must a class of yours do, so that it can stand in any model beside the others?** Needs: 01 to 04 and 15. About
 # 40 minutes.
 #
 # Our layer is **Swish** (Ramachandran et al. 2017), a smooth relative of ReLU with a parameter, the weight w of each
@@ -147,4 +147,4 @@ assert mv.gradcheck(model, batch).ok and model.get_parameters()[0].shape == (4 +
 assert list(model.state_dict()) == ["0.weight", "2.weight", "2.bias"]
 
 # %% [markdown]
-# Next: 15 Share weights, what a layer gains by using the same weights everywhere; or a layer of your own.
+# Next: 17 Share weights, what a layer gains by using the same weights everywhere; or a layer of your own.

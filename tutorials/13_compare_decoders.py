@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 11 Compare decoders
+# # 13 Compare decoders
 # `aevb` is a VAE of the size of PyTorch's example (784-400-20, with ReLU), named after Kingma and Welling's article
 # (Auto-Encoding Variational Bayes). It reads MNIST: 28×28 grey pixels x, from 0 to 1.
-# **Which distribution should the decoder give a grey pixel?**  Needs: 07 and 08 (KL, VAE), 10 (logits), and the data:
+# **Which distribution should the decoder give a grey pixel?**  Needs: 07 and 09 (KL, VAE), 11 (logits), and the data:
 # `minivae.data.mnist` looks for them in `$MINIVAE_DATA`, else it downloads them.  About 35 minutes.
 # An article on it has three answers.  A *Bernoulli*: a coin that shows 1 with probability μ.  An *identity Gaussian*:
 # N(μ, 1).  A *diagonal Gaussian*: N(μ, σ²), with a mean and a log-variance ln σ² of its own for each pixel.  We add a
@@ -157,7 +157,7 @@ print("area of the Bernoulli's formula", bernoulli, "and with its constant", con
 # one: the *continuous Bernoulli* of Loaiza-Ganem and Cunningham (2019), `aevb("continuous_bernoulli")`.  Its mean is
 # not σ(a) for a logit a, but 1/(1 − e^−a) − 1/a.
 # ## What we claimed
-# Next: 12 judge likelihood, where the pixels become bits.
+# Next: 14 judge likelihood, where the pixels become bits.
 
 # %%
 assert bounds["no floor"].value - bounds["Bernoulli"].value > 300 and errors["no floor"] > errors["Bernoulli"] + 2
