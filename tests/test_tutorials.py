@@ -105,12 +105,13 @@ def test_the_syllabus_lists_every_tutorial_and_exercise():
 
 
 def sweep(*arguments):
-    """The exit status of the sweep over seeds, and its table as {claim: [the row's other cells]}."""
+    """The exit status of the sweep over seeds, its table as {claim: [the row's other cells]}, and its last line."""
     done = subprocess.run([sys.executable, str(SWEEP), *map(str, arguments)], capture_output=True, text=True,
                           encoding="utf-8")
     assert not done.stderr, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
-    return done.returncode, {claim.strip("`"): [where, *numbers] for where, claim, *numbers in rows}
+    table = {claim.strip("`"): [where, *numbers] for where, claim, *numbers in rows}
+    return done.returncode, table, done.stdout.splitlines()[-1]
 
 
 def test_the_sweep_over_seeds_goes_on_after_a_claim_that_fails(tmp_path):
@@ -126,16 +127,35 @@ assert np.isclose(x, x + 1e-3, atol=1e-2) and not x == y
 assert nobody
 assert 0 == 1 or x < 0
 """)
-    status, rows = sweep(lesson, "--seeds", 3)
+    status, rows, last = sweep(lesson, "--seeds", 3)
     assert status == 1
     failed = {claim for claim, cells in rows.items() if cells[1].strip() == "3"}
     assert {"x > 2", "0 == 1 or x < 0"} < failed and any(claim.startswith("nobody: NameError") for claim in failed)
-    assert len(failed) == 3
+    assert len(failed) == 3 and re.search(r"smallest margin -\d\.\d+, of le:\d", last)
     for claim in ("x < 10 * y + 10", "each < 1 + k"):
         assert 0 < float(rows[claim][2]) < float(rows[claim][3]) < 1, "the seeds have not changed it"
 
 
+def test_the_sweep_over_seeds_takes_a_claim_as_an_assertion(tmp_path):
+    """By either name, in a loop, with its words named; the lesson's folder has the module that it comes from."""
+    lesson = tmp_path / "lesson.py"
+    (tmp_path / "told.py").write_text("def claim(sentence, holds):\n    assert holds, sentence\n")
+    lesson.write_text("""
+import numpy as np
+import told
+from told import claim
+x = np.random.default_rng(0).random()
+for k in (1, 2):
+    claim(f"{x} is below {k}", x < k and -1 <= x)
+told.claim("no number is above 2", x > 2)
+claim("a mean is no more than its largest number", holds=np.mean([x, 1]) <= 1)
+""")
+    status, rows, _ = sweep(lesson, "--seeds", 3)
+    assert status == 1 and [claim for claim, cells in rows.items() if cells[1].strip() == "3"] == ["x > 2"]
+    assert rows.keys() >= {"x < k", "-1 <= x", "np.mean([x, 1]) <= 1"}
+
+
 @pytest.mark.slow
 def test_a_small_sweep_over_seeds_finds_every_claim_held():
-    status, rows = sweep("01", "02", "04", "06", "07", "--seeds", 2)
+    status, rows, _ = sweep("01", "02", "04", "06", "07", "--seeds", 2)
     assert status == 0 and len(rows) > 10

@@ -1,16 +1,17 @@
-"""Margins of the tutorials' claims: every assertion, over seeds and BLAS kernels, with its smallest margin.
+"""Margins of the tutorials' claims, over seeds and BLAS kernels: of each `assert …` and `claim("sentence", …)`.
 
     python tests/benchmarks/seeds.py [04 08 ...] [--seeds 20] [--kernels Haswell Prescott] [--full] [--jobs 2]
 
-Seed 0 is the lesson as it stands; any other shifts every seed that the lesson and minivae use.  A failed assertion does
-not end the run: the others are collected too.  `a < b` is split into
+Seed 0 is the lesson as it stands; any other shifts every seed that the lesson and minivae use.  A failed claim does not
+end the run: the others are collected too.  `a < b` is split into
 
     margin    (b − a) / max(|a|, |b|) in the worst run: how much of a number it may change; below 0 the claim failed
     spread    the mean of b − a over its standard deviation over the runs: how many deviations lie between it and 0
 
 and `np.isclose` has the margin that is left of its tolerance.  Claims that no run changes are counted, not listed.  A
 kernel is a name for OPENBLAS_CORETYPE.  `--keep FILE` adds each run to a file and skips those that are in it, so a long
-sweep can be done in pieces.  13 and 14 need MINIVAE_DATA.  Ends with status 1 when a claim failed.
+sweep can be done in pieces.  Some lessons need MINIVAE_DATA.  Ends with the smallest margin, and status 1 when a claim
+failed.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,10 +65,10 @@ def main():
 
     with ThreadPoolExecutor(args.jobs) as pool:
         rows = list(pool.map(result, tasks))
-    failures = report(list(zip(tasks, rows)))
+    failures, smallest = report(list(zip(tasks, rows)))
     kernels = ", ".join(each or "default" for each in args.kernels)
     print(f"\n{len(paths)} tutorials, {args.seeds} seeds, kernels: {kernels}, {'full' if args.full else 'fast'} mode: "
-          f"{failures} claims failed")
+          f"{failures} claims failed, smallest margin {smallest}")
     return int(failures > 0)
 
 
@@ -90,8 +92,10 @@ def started(path, seed, kernel, full):
     environment = {key: value for key, value in os.environ.items() if key not in ("MINIVAE_FAST", "OPENBLAS_CORETYPE")}
     environment |= {"OPENBLAS_NUM_THREADS": "1", "MINIVAE_THREADS": "1"} | ({} if full else {"MINIVAE_FAST": "1"})
     environment |= {"OPENBLAS_CORETYPE": kernel} if kernel else {}
-    done = subprocess.run([sys.executable, "-W", "error", __file__, str(path), "--one", str(seed)], env=environment,
-                          capture_output=True, text=True, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as pictures:
+        done = subprocess.run([sys.executable, "-W", "error", __file__, str(path), "--one", str(seed)],
+                              env=environment | {"MINIVAE_PICTURES": pictures}, capture_output=True, text=True,
+                              encoding="utf-8")
     if done.returncode:
         return {"seconds": 0, "claims": [failed(0, "it runs", done.stderr.strip()[-200:])]}
     return json.loads(done.stdout.splitlines()[-1])
@@ -104,6 +108,7 @@ def run(path, seed):
     claims, rewrite = Claims(), Rewrite()
     code = compile(ast.fix_missing_locations(rewrite.visit(source)), str(path), "exec")
     claims.texts = rewrite.texts
+    sys.path.insert(0, str(path.parent))  # as it is for a lesson that is started by itself
     clock = time.process_time()
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -123,14 +128,27 @@ def shift(seed):
 
 
 class Rewrite(ast.NodeTransformer):
-    """Makes of each `assert a < b and c` a call of `Claims` for a < b and one for c; `texts` says what they are."""
+    """Makes of each `assert a < b and c` a call of `Claims` for a < b and one for c; `texts` says what they are.
+
+    `claim("sentence", a < b and c)` is the same to it, whether its name is imported or has a module's before it.
+    """
 
     def __init__(self):
         self.texts = []
 
     def visit_Assert(self, node):
-        joined = isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And)
-        return [self.tried(part) for part in (node.test.values if joined else [node.test])]
+        return self.parts(node.test)
+
+    def visit_Expr(self, node):
+        call = node.value
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "claim"):
+            return node
+        named = {each.arg: each.value for each in call.keywords}
+        return self.parts(named["holds"] if "holds" in named else call.args[1])
+
+    def parts(self, condition):
+        joined = isinstance(condition, ast.BoolOp) and isinstance(condition.op, ast.And)
+        return [self.tried(part) for part in (condition.values if joined else [condition])]
 
     def tried(self, part):
         call = ast.Expr(self.noted(part))
@@ -219,7 +237,8 @@ def failed(line, text, why):
 
 
 def report(results):
-    """Print a table of claims, of those that differ between runs; returns how many failed in any."""
+    """Print a table of claims, of those that differ between runs; returns how many failed, and in words the smallest
+    margin."""
     claims, seconds = {}, {}
     for (path, seed, kernel), row in results:
         seconds.setdefault(path.stem, []).append(row["seconds"])
@@ -230,7 +249,7 @@ def report(results):
             claims.setdefault(key, []).append((each, seed, kernel))
     print("| tutorial:line | claim | fails | margin | median | spread | worst at seed, kernel |")
     print("|---|---|---|---|---|---|---|")
-    failures = steady = 0
+    failures, steady, smallest = 0, 0, []
     for (stem, text), rows in sorted(claims.items(), key=lambda claim: (claim[0][0], claim[1][0][0]["line"])):
         margins = [each["margin"] for each, _, _ in rows if each["margin"] is not None]
         fails = sum(not each["held"] for each, _, _ in rows)
@@ -242,11 +261,12 @@ def report(results):
         numbers = f"{min(margins):.3f} | {statistics.median(margins):.3f} | {spread(rows)}" if margins else "| |"
         text = text.replace("|", "\\|")
         text = text if len(text) < 90 else text[:87] + "…"
+        smallest += [(min(margins), f"{stem[:2]}:{worst['line']}")] if margins else []
         print(f"| {stem[:2]}:{worst['line']} | `{text}` | {fails or ''} | {numbers} | {' '.join(map(str, where))} |")
     print(f"\n{steady} more claims held in every run and came out alike.  Seconds of processor time, mean and most:")
     for stem, each in sorted(seconds.items()):
         print(f"{stem[:2]} {statistics.mean(each):5.1f} {max(each):5.1f}")
-    return failures
+    return failures, "{:.3f}, of {}".format(*min(smallest)) if smallest else "none, no number changes"
 
 
 def badness(claim):
