@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import exp
 
 from minivae.errors import OptionError
-from minivae.nn import RelaxedSampler
+from minivae.nn import Sampler
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Annealing:
         return max(self.floor, self.start * exp(-self.rate * (steps - steps % self.every)))
 
     def apply(self, model, steps):
-        """Give the relaxed samplers of a model their temperature."""
-        for sampler in model.find_modules(RelaxedSampler):
+        """Give the samplers of relaxed codes in a model their temperature."""
+        for sampler in relaxed_samplers(model):
             sampler.temperature = self.temperature(steps)
+
+
+def relaxed_samplers(model):
+    """The layers of a model that draw relaxed codes."""
+    return [sampler for sampler in model.find_modules(Sampler) if sampler.temperature is not None]

@@ -18,7 +18,7 @@ import numpy as np
 from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError, whole_number
-from minivae.nn import RandomLayer, Sampler
+from minivae.nn import Sampler
 from minivae.progress import progress_bar
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
@@ -93,7 +93,7 @@ def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False)
             parameters = model.encode(x)
             log_total = np.full(len(x), -inf)
             for z in _draws(model, parameters, samples, x):
-                ratio = model.kl.log_prior(z) - model.kl.log_posterior(parameters, z)
+                ratio = model.kl.latent.log_prior(z) - model.kl.latent.log_posterior(parameters, z)
                 weight = _log_likelihood(model, x, z) + _host(ratio).reshape(len(x), -1)
                 log_total = np.logaddexp(log_total, np.logaddexp.reduce(weight, axis=1))
             estimates.append(log_total - log(samples))
@@ -102,14 +102,14 @@ def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False)
 
 def exact_log_likelihood(model, images, scale=1, progress=False):
     """log p(x) = log Σ_z p(x|z) p(z)  over all codes of a model with a discrete code that has at most 4,096 of them."""
-    if model.kl.support_size(model.code) > MOST_CODES:
+    if model.kl.latent.support_size(model.code) > MOST_CODES:
         raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_CODES} of "
                           f"them, such as 12 bits, not {type(model.kl).__name__} and a code of {model.code}; "
                           "log_likelihood estimates it")
-    z = model.kl.support(model.code)
+    z = model.kl.latent.support(model.code)
     exact = []
     with _evaluating(model, 1, 0):
-        prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.log_prior(z)), model.criterion()
+        prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.latent.log_prior(z)), model.criterion()
         for x in _batches(model, images, scale, len(z), progress):
             for image in x:
                 weight = prior - _host(criterion.rows(prediction, model.xp.broadcast_to(image, (len(z), *image.shape))))
@@ -126,7 +126,7 @@ def active_units(model, images, scale=1, threshold=ACTIVE):
     expected, divergence = [], []
     for x in _batches(model, images, scale, 1, progress=False):
         parameters = model.encode(x)
-        expected.append(_host(model.kl.expected(parameters)))
+        expected.append(_host(model.kl.latent.expected(parameters)))
         divergence.append(_host(model.kl.units(parameters)))
     divergence = np.concatenate(divergence).mean(axis=0)
     variance = np.concatenate(expected).var(axis=0).reshape(len(divergence), -1).sum(axis=1)
@@ -139,7 +139,7 @@ def _evaluating(model, samples, seed):
     the noise that it held."""
     sampler = _sampler(model)
     kept, sampler.samples = sampler.samples, whole_number("evaluation", "samples", samples)
-    held = [(layer, layer.noise) for layer in model.find_modules(RandomLayer) if layer.holding_noise]
+    held = [(layer, layer.noise) for layer in model.list_modules() if layer.holding_noise]
     for layer, _ in held:
         layer.holding_noise = False
         layer.buffers.pop("noise", None)  # what is drawn now is not written over it

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from minivae.nn import BernoulliNoise, GaussianNoise, HardCode, RelaxedSampler
+from minivae.annealing import relaxed_samplers
+from minivae.nn import BernoulliNoise, GaussianNoise, HardCode
 
 GREY = ("not a likelihood: pixels are grey, and a Bernoulli of a grey value does not integrate to 1; --binarize fixed "
         "makes it one")
@@ -32,7 +33,7 @@ def quantities(model, grey):
         "test": "cross-entropy + KL", "elbo": "cross-entropy bound", "weighted": "weighted cross-entropy bound",
         "exact": "cross-entropy over all codes", "note": GREY}
     loss = names.get("test", "−ELBO")
-    if model.find_modules(RelaxedSampler) and not any(each.straight_through for each in model.find_modules(HardCode)):
+    if relaxed_samplers(model) and not any(each.straight_through for each in model.find_modules(HardCode)):
         loss = "surrogate, of relaxed codes"  # Maddison et al. 2016, appendix C.2
     elif model.find_modules(BernoulliNoise) or model.find_modules(GaussianNoise):
         loss += " of noisy images"

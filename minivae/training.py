@@ -128,8 +128,8 @@ class Training:
         n, kl = len(self.batch), self.model.kl
         if n == 0:
             return loss  # of no images there is no mean
-        statistics = kl.statistics(kl.output)
-        totals, counts = zip(*statistics.values())
+        statistics = {} if kl.latent_class is None else kl.latent.statistics(kl.output)
+        totals, counts = [total for total, _ in statistics.values()], [count for _, count in statistics.values()]
         reconstruction, divergence, loss, *sums = self.ranks.add(
             self.grads, (reconstruction, kl.divergence, loss, *totals, *counts))
         statistics = dict(zip(statistics, zip(sums[:len(totals)], sums[len(totals):])))

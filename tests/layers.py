@@ -111,7 +111,7 @@ ROWS = {
 for _name, _row in ROWS.items():
     _row.name = _name
 
-ABSTRACT = {"Module", "Container", "RandomLayer", "Sampler", "RelaxedSampler", "HardCode", "Divergence"}  # bases
+ABSTRACT = {"Module", "Container", "Sampler", "HardCode", "Divergence"}  # bases
 
 
 def arrays(value):

@@ -5,7 +5,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from minivae import backend, models, nn
+from minivae import backend, models
 from minivae.annealing import Annealing
 from minivae.data import Batches, rectangles
 from minivae.errors import OptionError
@@ -50,7 +50,7 @@ def test_training_uses_it_and_writes_it_down(name):
 def test_a_model_without_a_temperature_is_left_alone():
     run = training("vae", annealing=Annealing())
     run.run(2, progress=False)
-    assert not run.model.find_modules(nn.RelaxedSampler)
+    assert run.model.sampler.temperature is None
 
 
 def test_momentum_takes_gradient_descent():

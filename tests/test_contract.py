@@ -109,7 +109,7 @@ def test_what_comes_out_is_no_one_elses_array(row):
 def test_held_noise_repeats_and_another_shape_raises(row):
     module, input = made(row).hold_noise(), row.input()
     assert same(copies(module.forward(input)), copies(module.forward(input)))
-    if [each for each in module.find_modules(nn.RandomLayer) if each.noise is not None]:
+    if [each for each in module.list_modules() if each.noise is not None]:
         with pytest.raises(ShapeError, match=r"holds noise of shape .* hold_noise\(False\)"):
             module.forward(row.input(rows=2))
         module.hold_noise(False)
@@ -132,7 +132,7 @@ def test_same_numbers_in_both_dtypes(row):
     single, double = row.make().hold_noise(), row.make().double().hold_noise()
     double.load_state_dict(single.state_dict())
     single.forward(row.input())
-    for mine, other in zip(single.find_modules(nn.RandomLayer), double.find_modules(nn.RandomLayer)):
+    for mine, other in zip(single.list_modules(), double.list_modules()):
         other.noise = None if mine.noise is None else mine.noise.astype(np.float64)
     out32, grad32 = run(single, row.input())
     out64, grad64 = run(double, _widened(row.input()), _widened(random_like(out32)))

@@ -61,7 +61,7 @@ def host(value):
 
 def give_noise(module, other):
     """Let `other` hold the noise that `module` has drawn."""
-    for mine, its in zip(module.find_modules(nn.RandomLayer), other.find_modules(nn.RandomLayer)):
+    for mine, its in zip(module.list_modules(), other.list_modules()):
         its.noise = None if mine.noise is None else on_device(np.ascontiguousarray(mine.noise))
 
 

@@ -118,5 +118,5 @@ def test_categorical_kl_is_the_mean_log_ratio():
 @pytest.mark.parametrize(("kl", "mean", "square"), [(nn.GaussianKL(), 0, 1), (nn.BernoulliKL(prior=0.3), 0.3, 0.3),
                                                     (nn.CategoricalKL(categories=4), 0.25, 0.25)])
 def test_prior_samples_have_the_priors_moments(kl, mean, square):
-    z = kl.sample_prior(N // 4, 4)
+    z = kl.latent.sample_prior(N // 4, 4)
     assert within_five_errors(z, mean) and within_five_errors(z**2, square)

@@ -70,7 +70,7 @@ def categories_model():
 
 
 def codes_by_hand(model):
-    if model.kl.support_size(model.code) == 2**model.code:
+    if model.kl.latent.support_size(model.code) == 2**model.code:
         return [[k >> i & 1 for i in range(model.code)] for k in range(2**model.code)]
     return [np.eye(4)[[i, j]].reshape(8) for i in range(4) for j in range(4)]
 

@@ -58,7 +58,7 @@ def test_every_layer_is_finite_over_the_range(row, data):
     for layer in module.find_modules(nn.Divergence):
         assert np.isfinite(layer.divergence) and layer.divergence >= 0
         assert finite(layer.units(input)) and finite(layer.rows(input))
-        assert all(np.isfinite(total) and count > 0 for total, count in layer.statistics(input).values())
+        assert all(np.isfinite(total) and count > 0 for total, count in layer.latent.statistics(input).values())
 
 
 def prediction(kind, data, rows):

@@ -101,7 +101,7 @@ def test_discrete_codes_are_hard_in_evaluation_only_or_straight_through(make):
 @each_model
 def test_samples_come_from_the_prior(name):
     model = models.build(name, **SMALL_OF[name])
-    z = model.kl.sample_prior(400, model.code)
+    z = model.kl.latent.sample_prior(400, model.code)
     assert z.shape == (400, model.code)
     assert set(np.unique(z)) == {0, 1} if name in ("bernoulli", "categorical") else abs(z.std() - 1) < 0.1
     with backend.seeded(1):
@@ -125,7 +125,7 @@ def test_each_likelihood(likelihood, floor, criterion, clamps):
     if likelihood.endswith("bernoulli"):
         assert ((model.sample(3) > 0) & (model.sample(3) < 1)).all()
     else:
-        z = model.kl.sample_prior(3, 3)
+        z = model.kl.latent.sample_prior(3, 3)
         decoded = model.decoder.forward(z)
         means = np.array(decoded[0] if likelihood == "gaussian" else decoded)
         assert same(model.decode(z), means, terms(model, 3))

@@ -160,7 +160,7 @@ class Twins:
         # Grey: where patches of bits repeat, maxima of pooled windows are ties, and rounding decides between them.
         self.x = np.random.default_rng(1).random((BATCH, *image))
         self.model.forward(self.x)  # draws the noise that is held from here on
-        self.noise = [tensor(layer.noise) for layer in self.model.find_modules(nn.RandomLayer)]
+        self.noise = [tensor(layer.noise) for layer in self.model.list_modules() if layer.noise is not None]
         self.weights = [tensor(array, requires_grad=True) for array in self.model.parameters()[0]]
         self.paths = [path for path, _, _ in self.model.named_parameters()]
 
@@ -288,14 +288,14 @@ def test_divergence(layer, parameters, q, p):
     zeros = [np.zeros_like(each) for each in parameters]
     grads = layer.backward(given, tuple(zeros) if len(zeros) > 1 else zeros[0])
     grads = grads if isinstance(grads, tuple) else (grads,)
-    z = layer.sample_prior(12, 3)
+    z = layer.latent.sample_prior(12, 3)
     log_q = q(*(each[:, None] for each in inputs)).log_prob(tensor(z).reshape(4, 3, 3)).sum(-1).reshape(-1)
     assert disagreements({
         "sum": (layer.divergence, divergence.sum()), "loss": (layer.loss, 0.7 * divergence.sum()),
         "rows": (layer.rows(given), divergence.sum(1)), "units": (layer.units(given), divergence),
-        "log q": (layer.log_posterior(given, z), log_q),
-        "log p": (layer.log_prior(z), prior.log_prob(tensor(z)).sum(1)),
-        "mean": (layer.expected(given), q(*inputs).mean)}) == {}
+        "log q": (layer.latent.log_posterior(given, z), log_q),
+        "log p": (layer.latent.log_prior(z), prior.log_prob(tensor(z)).sum(1)),
+        "mean": (layer.latent.expected(given), q(*inputs).mean)}) == {}
     assert disagreements({i: (g, each.grad) for i, (g, each) in enumerate(zip(grads, inputs, strict=True))}) == {}
 
 
@@ -322,15 +322,16 @@ def test_categorical_divergence():
     divergence = torch.distributions.kl_divergence(q, prior)
     (0.7 * divergence.sum()).backward()
     layer.forward(logits)
-    z = layer.sample_prior(12, 15)
+    z = layer.latent.sample_prior(12, 15)
     category = tensor(z).reshape(4, 3, 3, 5).argmax(-1)
     one_hot = torch.distributions.OneHotCategorical(logits=a[:, None])
     assert disagreements({
         "sum": (layer.divergence, divergence.sum()), "loss": (layer.loss, 0.7 * divergence.sum()),
         "rows": (layer.rows(logits), divergence.sum(1)), "units": (layer.units(logits), divergence),
-        "log q": (layer.log_posterior(logits, z), one_hot.log_prob(tensor(z).reshape(4, 3, 3, 5)).sum(-1).reshape(-1)),
-        "log p": (layer.log_prior(z), prior.log_prob(category).sum(-1).reshape(-1)),
-        "mean": (layer.expected(logits), q.probs.flatten(1)),
+        "log q": (layer.latent.log_posterior(logits, z),
+                  one_hot.log_prob(tensor(z).reshape(4, 3, 3, 5)).sum(-1).reshape(-1)),
+        "log p": (layer.latent.log_prior(z), prior.log_prob(category).sum(-1).reshape(-1)),
+        "mean": (layer.latent.expected(logits), q.probs.flatten(1)),
         "gradient": (layer.backward(logits, 0 * logits), a.grad)}) == {}
 
 

@@ -97,18 +97,19 @@ def test_densities_of_gaussian_codes():
     """N(1; 0, 1) and N(3; 1, 4): −½ ln 2π − ½, −½ ln 2π − ½ ln 4 − ½; two draws for one image stand together."""
     kl, c = nn.GaussianKL(), 0.5 * log(2 * pi)
     z = array([1], [3], [0])
-    assert kl.log_prior(z) == approx([-c - 0.5, -c - 4.5, -c])
+    assert kl.latent.log_prior(z) == approx([-c - 0.5, -c - 4.5, -c])
     parameters = array([1]), array([log(4)])
-    assert kl.log_posterior(parameters, z) == approx([-c - log(2) - 0, -c - log(2) - 0.5, -c - log(2) - 0.125])
-    assert kl.expected(parameters).tolist() == [[1]] and kl.units(parameters)[0] == approx([0.5 * (1 + 4 - 1 - log(4))])
+    assert kl.latent.log_posterior(parameters, z) == approx([-c - log(2) - 0, -c - log(2) - 0.5, -c - log(2) - 0.125])
+    assert kl.latent.expected(parameters).tolist() == [[1]]
+    assert kl.units(parameters)[0] == approx([0.5 * (1 + 4 - 1 - log(4))])
 
 
 def test_probabilities_of_binary_codes():
     kl = nn.BernoulliKL(prior=0.2)
     z, logits = array([1, 0], [0, 0], [1, 1], [0, 1]), array([log(3), 0], [-200, 200])
-    assert kl.log_prior(z) == approx(np.log([0.2 * 0.8, 0.8**2, 0.2**2, 0.8 * 0.2]))
-    assert kl.log_posterior(logits, z) == approx([log(0.75 * 0.5), log(0.25 * 0.5), -200, 0])
-    assert kl.expected(logits)[0] == approx([0.75, 0.5]) and kl.units(logits)[1] == approx(-np.log([0.8, 0.2]))
+    assert kl.latent.log_prior(z) == approx(np.log([0.2 * 0.8, 0.8**2, 0.2**2, 0.8 * 0.2]))
+    assert kl.latent.log_posterior(logits, z) == approx([log(0.75 * 0.5), log(0.25 * 0.5), -200, 0])
+    assert kl.latent.expected(logits)[0] == approx([0.75, 0.5]) and kl.units(logits)[1] == approx(-np.log([0.8, 0.2]))
 
 
 def test_gaussian_kl_of_a_large_batch_is_finite_where_its_terms_are():
@@ -147,27 +148,27 @@ def test_probabilities_of_categorical_codes():
     kl = nn.CategoricalKL(categories=3)
     logits = np.array([[[log(2), 0, 0], [0, 0, 300]]], dtype=np.float32)
     z = array([1, 0, 0, 0, 0, 1], [0, 0, 1, 1, 0, 0])
-    assert kl.log_posterior(logits, z) == approx([log(0.5), log(0.25) - 300])
-    assert kl.log_prior(z) == approx([-2 * log(3)] * 2)
-    assert kl.expected(logits)[0] == approx([0.5, 0.25, 0.25, 0, 0, 1])
-    assert kl.most_likely(logits).tolist() == [[1, 0, 0, 0, 0, 1]]
+    assert kl.latent.log_posterior(logits, z) == approx([log(0.5), log(0.25) - 300])
+    assert kl.latent.log_prior(z) == approx([-2 * log(3)] * 2)
+    assert kl.latent.expected(logits)[0] == approx([0.5, 0.25, 0.25, 0, 0, 1])
+    assert kl.latent.most_likely(logits).tolist() == [[1, 0, 0, 0, 0, 1]]
     kl.forward(logits)
-    sums, counts = zip(*kl.statistics(logits).values())
+    sums, counts = zip(*kl.latent.statistics(logits).values())
     assert sums == approx((0.5 + 1, 1.5 * log(2), 1)) and counts == (2, 2, 2)
     with pytest.raises(OptionError, match=r"CategoricalKL\(categories=C\)"):
-        nn.CategoricalKL().log_prior(z)
+        nn.CategoricalKL().latent.log_prior(z)
 
 
 def test_every_code_is_in_the_support_once():
     for kl, code, size in ((nn.BernoulliKL(), 3, 8), (nn.CategoricalKL(categories=3), 6, 9),
                            (nn.CategoricalKL(categories=4), 4, 4)):
-        z = kl.support(code)
-        assert kl.support_size(code) == size and z.shape == (size, code) and z.dtype == np.float32
-        assert len(np.unique(z, axis=0)) == size and np.exp(kl.log_prior(z)) == approx([1 / size] * size)
-    assert (nn.CategoricalKL(categories=3).support(6).reshape(9, 2, 3).sum(axis=2) == 1).all()
-    assert nn.GaussianKL().support_size(2) == float("inf")
+        z = kl.latent.support(code)
+        assert kl.latent.support_size(code) == size and z.shape == (size, code) and z.dtype == np.float32
+        assert len(np.unique(z, axis=0)) == size and np.exp(kl.latent.log_prior(z)) == approx([1 / size] * size)
+    assert (nn.CategoricalKL(categories=3).latent.support(6).reshape(9, 2, 3).sum(axis=2) == 1).all()
+    assert nn.GaussianKL().latent.support_size(2) == float("inf")
     with pytest.raises(NotImplementedError, match="cannot be enumerated"):
-        nn.GaussianKL().support(2)
+        nn.GaussianKL().latent.support(2)
 
 
 def test_bernoulli_kl_gradient_keeps_its_sign_where_probabilities_round_to_one():

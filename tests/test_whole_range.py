@@ -100,9 +100,9 @@ ROWS = {
     "their slopes": Row(nn.gaussian_nll_criterion._derivative, (FEW, NUMBERS, (0.0, 1e-30, 0.5, -90.0), 1.0, 0.5),
                         lambda mean, v, x, *_: [(mean - x) * exp(-v),
                                                 (Decimal("0.5"), -(x - mean) ** 2 * exp(-v) / 2)]),
-    "log-density": Row(nn.gaussian_kl._log_density, (FEW, NUMBERS, (0.0, 1e-30, 0.5, -90.0)),
+    "log-density": Row(nn.gaussian_latent._log_density, (FEW, NUMBERS, (0.0, 1e-30, 0.5, -90.0)),
                        lambda mean, v, z: (-Decimal("0.918938533204673"), -v / 2, -(z - mean) ** 2 * exp(-v) / 2)),
-    "log-probability": Row(nn.bernoulli_kl._log_probability, (NUMBERS, (0.0, 1.0)),
+    "log-probability": Row(nn.bernoulli_latent._log_probability, (NUMBERS, (0.0, 1.0)),
                            lambda a, z: log_sigma(a) if z else log_sigma(-a)),
     "Gaussian KL": Row(nn.gaussian_kl._divergence, (FEW, NUMBERS), lambda mean, v: (mean**2 + exp(v) - 1 - v) / 2,
                        near=5e-6),
@@ -218,7 +218,7 @@ def test_the_divergence_of_categories(logits, way):
     layer = nn.CategoricalKL(categories=a.shape[2])
     layer.forward(a)
     found, slope = layer.units(a), layer.backward(a, np.zeros_like(a))
-    p = layer.expected(a).reshape(a.shape)
+    p = layer.latent.expected(a).reshape(a.shape)
     with localcontext(PRECISE):
         total = 0
         for place in np.ndindex(a.shape[:2]):

@@ -53,7 +53,7 @@ sampler = nn.GaussianSampler(samples=100_000).double()
 
 def estimate(z):
     """(average of ln q(z) − ln p(z) for each row, its standard error)."""
-    terms = (kl.log_posterior((mean, log_var), z) - kl.log_prior(z)).reshape(2, -1)
+    terms = (kl.latent.log_posterior((mean, log_var), z) - kl.latent.log_prior(z)).reshape(2, -1)
     return terms.mean(axis=1), terms.std(axis=1) / np.sqrt(terms.shape[1])
 
 

@@ -116,7 +116,7 @@ for name, start, annealing in (("T = 3", 3, None), ("annealed", 1, cooling)):
     exact, bound = (-f(model, small[:500]).value for f in (evaluation.exact_log_likelihood, evaluation.elbo))
     found[name] = loss, exact, bound
     print(f"{name:8}: loss {loss:5.1f}   −ln p(x) {exact:5.1f}   −ELBO, hard {bound:5.1f}   (best possible 4.2)")
-every = model.decode(model.kl.support(model.code))
+every = model.decode(model.kl.latent.support(model.code))
 figures.picture(figures.grid(every, columns=8, gap=1, background=0.25), scale=3)
 
 # %% [markdown]

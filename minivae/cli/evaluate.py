@@ -69,5 +69,5 @@ def _estimates(model, names, images, scale, args):
     if args.samples is not None:
         yield (f"{names.weighted}, {args.samples} samples",
                lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
-    if model.kl.support_size(model.code) <= evaluation.MOST_CODES:
+    if model.kl.latent.support_size(model.code) <= evaluation.MOST_CODES:
         yield names.exact, lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)

@@ -70,7 +70,7 @@ def _check_gaussian(sampler, draws, report):
 
 
 def _check_bernoulli(sampler, draws, report):
-    n, temperature = max(2, draws // sampler.samples), getattr(sampler, "temperature", 1)
+    n, temperature = max(2, draws // sampler.samples), getattr(sampler, "temperature", None) or 1
     logits = np.tile([-3.0, -0.5, 0.0, 2.0], (n, 1))
     logits[1::2] += 1
     y = np.array(sampler.forward(logits))
@@ -183,7 +183,7 @@ def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
 
 
 def _divergence(report, kl, parameters, z):
-    ratio = kl.log_posterior(parameters, z) - kl.log_prior(z)
+    ratio = kl.latent.log_posterior(parameters, z) - kl.latent.log_prior(z)
     report.add("KL(q ‖ p), mean of ln q(z|x) − ln p(z)", ratio.mean(), kl.rows(parameters).mean(),
                ratio.std() / sqrt(len(ratio)))
 

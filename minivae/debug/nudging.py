@@ -7,7 +7,7 @@ import numpy as np
 from minivae.debug.differences import one_sided
 from minivae.debug.tables import float64
 from minivae.errors import OptionError
-from minivae.nn import RandomLayer, side_loss
+from minivae.nn import side_loss
 
 STEP = 1e-5  # of the finite difference
 POINTS = 17  # of a curve, the weight as it is in their middle
@@ -67,7 +67,7 @@ def _with_noise(model, recorded):
     noise = {step.path: step["noise"] for step in recorded
              if step.verb == "update_output" and "noise" in step.arrays}
     for path, layer in twin.named_modules():
-        if isinstance(layer, RandomLayer) and path in noise:
+        if path in noise:
             layer.noise = noise[path].astype(np.float64)
     return twin.hold_noise()
 

@@ -39,7 +39,7 @@ def explorer(model, data, title, precision="float16"):
     parameters = model.encode(x)
     difference, decoder = _difference(model, parameters, precision), described(model.decoder, precision)
     kl = model.kl.units(parameters)
-    varies = model.kl.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
+    varies = model.kl.latent.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
     labels, names = _labels(x, data.labels)
     return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
         "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood,
@@ -62,9 +62,9 @@ def _image(model, x):
 
 def _difference(model, parameters, precision):
     """The largest difference of a decoded pixel from that of the float32 weights."""
-    codes = [model.kl.most_likely(parameters)[:CHECKED // 2]]
+    codes = [model.kl.latent.most_likely(parameters)[:CHECKED // 2]]
     with backend.seeded(0):
-        codes = np.concatenate([*codes, model.kl.sample_prior(CHECKED // 2, model.code)])
+        codes = np.concatenate([*codes, model.kl.latent.sample_prior(CHECKED // 2, model.code)])
     rounded = model.clone()
     with np.errstate(over="ignore"):  # which is looked for below
         state = {name: array.astype(precision).astype(np.float32) if array.ndim > 1 else array

@@ -72,12 +72,12 @@ class VAE(nn.Sequential):
         """
         with self.evaluating():
             parameters = self.encoder.forward(x)
-            z = self.sampler.forward(parameters)[::self.samples] if sample else self.kl.most_likely(parameters)
+            z = self.sampler.forward(parameters)[::self.samples] if sample else self.kl.latent.most_likely(parameters)
             return self.decode(z)
 
     def sample(self, n):
         """The mean of p(x|z) for n codes from the prior; a new array (n, ...)."""
-        return self.decode(self.kl.sample_prior(whole_number("sample", "n", n, least=0), self.code))
+        return self.decode(self.kl.latent.sample_prior(whole_number("sample", "n", n, least=0), self.code))
 
     @contextmanager
     def evaluating(self):

@@ -23,10 +23,13 @@ from minivae.nn.spatial_average_pooling import SpatialAveragePooling
 from minivae.nn.spatial_up_sampling_nearest import SpatialUpSamplingNearest
 from minivae.nn.batch_normalization import BatchNormalization
 
-from minivae.nn.random_layer import RandomLayer
 from minivae.nn.bernoulli_noise import BernoulliNoise
 from minivae.nn.gaussian_noise import GaussianNoise
 
+from minivae.nn.latent import Latent
+from minivae.nn.gaussian_latent import GaussianLatent
+from minivae.nn.bernoulli_latent import BernoulliLatent
+from minivae.nn.categorical_latent import CategoricalLatent
 from minivae.nn.divergence import Divergence, side_loss
 from minivae.nn.gaussian_kl import GaussianKL
 from minivae.nn.bernoulli_kl import BernoulliKL
@@ -34,7 +37,6 @@ from minivae.nn.categorical_kl import CategoricalKL
 
 from minivae.nn.sampler import Sampler
 from minivae.nn.gaussian_sampler import GaussianSampler
-from minivae.nn.relaxed_sampler import RelaxedSampler
 from minivae.nn.bernoulli_sampler import BernoulliSampler
 from minivae.nn.hard_code import HardCode
 from minivae.nn.hard_bits import HardBits

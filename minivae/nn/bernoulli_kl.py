@@ -4,9 +4,9 @@ from math import log, log1p
 
 from minivae import backend
 from minivae.errors import real_number
-from minivae.nn.divergence import Divergence, digits
+from minivae.nn.bernoulli_latent import BernoulliLatent
+from minivae.nn.divergence import Divergence
 from minivae.nn.exponentials import excess
-from minivae.nn.sigmoid import sigmoid
 
 
 class BernoulliKL(Divergence):
@@ -23,6 +23,8 @@ class BernoulliKL(Divergence):
     It takes logits because in probabilities the derivative divides by 1 − θ, which float32 rounds to zero at
     a ≈ 17.  Bernoulli VAE article, equation (2) with the weights θ and 1 − θ that are missing there.
     """
+
+    latent_class = BernoulliLatent
 
     def __init__(self, beta=1, prior=0.5):
         super().__init__(beta)
@@ -49,52 +51,9 @@ class BernoulliKL(Divergence):
     def units(self, parameters):
         return _divergence(self.xp, parameters, *self.log_prior_odds)
 
-    def log_posterior(self, parameters, z):
-        """ln q(z|x) of every row of bits z, in nats (N·L,)."""
-        n, q = parameters.shape
-        return _log_probability(self.xp, parameters.reshape(n, 1, q), z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
-
-    def log_prior(self, z):
-        """ln p(z) of every row of bits z, in nats (N·L,)."""
-        _, log_one, log_zero = self.log_prior_odds
-        return (z * log_one + (1 - z) * log_zero).sum(axis=1)
-
-    def expected(self, parameters):
-        """E_q[z] (N, Q): the probabilities θ."""
-        return sigmoid(self.xp, parameters)
-
-    def most_likely(self, parameters):
-        """The code z (N, Q) of highest probability under q: bits, 1 where θ > ½."""
-        return (parameters > 0).astype(self.dtype)
-
-    def sample_prior(self, n, code):
-        """n draws (n, code) of bits from p(z) = Π Ber(prior)."""
-        u = backend.uniform(backend.empty((n, code), self.dtype, self.backend))
-        return (u < self.prior).astype(self.dtype)
-
-    def support_size(self, code):
-        return 2**code
-
-    def support(self, code):
-        return digits(self.xp, 2, code).astype(self.dtype)
-
-    def statistics(self, input):
-        """{name: (sum over the batch, of how many)}: of θ, of |a|, and of the bits not yet decided, θ in (.1, .9)."""
-        return {"probability": (backend.total(sigmoid, input), input.size),
-                "absolute_logit": (backend.total(_absolute, input), input.size),
-                "undecided": (backend.total(_undecided, input), input.size)}
-
     def extra_repr(self):
         prior = "" if self.prior == 0.5 else f"prior={self.prior:g}"
         return ", ".join(filter(None, (super().extra_repr(), prior)))
-
-
-def _absolute(xp, a):
-    return xp.abs(a)
-
-
-def _undecided(xp, a):
-    return xp.abs(a) < log(9)
 
 
 def _divergence(xp, a, prior_logit, log_one, log_zero):
@@ -108,11 +67,6 @@ def _divergence(xp, a, prior_logit, log_one, log_zero):
     small = t * excess(xp, -near, growth) - excess(xp, xp.log1p(t * growth), t * growth)
     large = t * v - xp.log1p(e)  # the rest of ln(1 + t (e^−v − 1)) is a constant
     return xp.where(xp.abs(v) < 1, small, xp.where(a > 0, large - log_one, large - log_zero))
-
-
-def _log_probability(xp, a, z):
-    # z ln σ(a) + (1 − z) ln σ(−a) = z a − log(1 + e^a)
-    return z * a - xp.maximum(a, 0) - xp.log1p(xp.exp(-xp.abs(a)))
 
 
 def _derivative(xp, a, grad, prior_logit, beta):

@@ -2,10 +2,10 @@
 
 from minivae import backend
 from minivae.errors import real_number
-from minivae.nn.random_layer import RandomLayer
+from minivae.nn.module import Module
 
 
-class BernoulliNoise(RandomLayer):
+class BernoulliNoise(Module):
     """Training: y = 1 − x where u < p, else x, with u uniform in [0, 1).  Evaluation: y = x.
 
         x  input  (N, ...), in [0, 1]      y  output  (N, ...)      u  noise  (N, ...)

@@ -1,10 +1,11 @@
 """Reparameterized, relaxed draws of bits."""
 
 from minivae import backend
-from minivae.nn.relaxed_sampler import RelaxedSampler, inside
+from minivae.errors import real_number
+from minivae.nn.sampler import Sampler, inside
 
 
-class BernoulliSampler(RelaxedSampler):
+class BernoulliSampler(Sampler):
     """y = (a + ln u − ln(1 − u)) / T with u uniform in (0, 1), L times for each row; a Sigmoid follows.
 
         a  logits, input  (N, Q)      y  output  (N·L, Q)      u  noise  (N·L, Q)
@@ -19,6 +20,10 @@ class BernoulliSampler(RelaxedSampler):
     """
 
     spare_output = True
+
+    def __init__(self, temperature=1, samples=1):
+        super().__init__(samples)
+        self.temperature = real_number("BernoulliSampler", "temperature", temperature, "is a number above 0", above=0)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))

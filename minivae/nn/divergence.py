@@ -1,8 +1,7 @@
 """Base of the layers that measure a Kullback-Leibler divergence."""
 
-from math import inf
-
-from minivae.errors import real_number
+from minivae.errors import MinivaeError, real_number
+from minivae.nn.latent import Latent
 from minivae.nn.module import Module
 
 
@@ -11,14 +10,11 @@ class Divergence(Module):
 
         divergence   KL in nats, summed over the batch: what is reported
         loss         beta · divergence: what is minimised, next to the criterion's loss
-
-    A kind of latent variable is defined by its q and its prior p, so this layer also answers what they are: `units`,
-    `log_posterior`, `log_prior`, `sample_prior`, `expected`, `most_likely` and `statistics`, and for a discrete one
-    `support_size` and `support`.  Every answer is a new array.  `parameters` are those of q(z|x), as the layer takes
-    them, and z has N·L rows, those of one image together.
+        latent       the latent variable that q and p are distributions of, for evaluation: a `latent_class`
     """
 
     state_names: tuple = (*Module.state_names, "divergence")
+    latent_class: type[Latent] | None = None  # the kind of latent variable
 
     def __init__(self, beta=1):
         super().__init__()
@@ -30,21 +26,22 @@ class Divergence(Module):
         """beta · divergence, zero before the first forward."""
         return 0.0 if self.divergence is None or self.beta == 0 else self.beta * self.divergence  # it may be infinite
 
+    @property
+    def latent(self):
+        """What evaluation asks for the distributions q(z|x) and p(z)."""
+        if not (isinstance(self.latent_class, type) and issubclass(self.latent_class, Latent)):
+            raise MinivaeError(f"{self.title}: its latent_class is {self.latent_class!r}, so nobody can draw or weigh "
+                               f"its codes; in class {type(self).__name__} write latent_class = nn.GaussianLatent, or "
+                               "a class of your own that extends nn.Latent")
+        return self.latent_class(self)
+
     def units(self, parameters):
-        """KL(q ‖ p) of every unit of the code for every image, in nats (N, Q)."""
+        """KL(q ‖ p) of every unit of the code for every image, in nats: a new array (N, Q)."""
         raise NotImplementedError(f"{type(self).__name__} has no units")
 
     def rows(self, parameters):
-        """KL(q(z|x) ‖ p(z)) of every image, in nats (N,)."""
+        """KL(q(z|x) ‖ p(z)) of every image, in nats: a new array (N,)."""
         return self.units(parameters).sum(axis=1)
-
-    def support_size(self, code):
-        """How many different codes of `code` numbers there are."""
-        return inf
-
-    def support(self, code):
-        """Every code z there is, once each (support_size, code)."""
-        raise NotImplementedError(f"{type(self).__name__}: its codes cannot be enumerated")
 
     def extra_repr(self):
         return "" if self.beta == 1 else f"beta={self.beta:g}"
@@ -53,8 +50,3 @@ class Divergence(Module):
 def side_loss(module):
     """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss."""
     return sum((each.loss for each in module.find_modules(Divergence)), 0.0)
-
-
-def digits(xp, base, length):
-    """The numbers from 0 to baseˡᵉⁿᵍᵗʰ − 1 written in that base, the last digit first: (base^length, length)."""
-    return xp.arange(base**length)[:, None] // base ** xp.arange(length) % base

@@ -1,11 +1,9 @@
 """Kullback-Leibler divergence of a Gaussian code from the unit Gaussian."""
 
-from math import log, pi
-
 from minivae import backend
 from minivae.nn.divergence import Divergence
 from minivae.nn.exponentials import FAR, excess
-from minivae.nn.gaussian_nll_criterion import weighted_squares
+from minivae.nn.gaussian_latent import GaussianLatent
 
 
 class GaussianKL(Divergence):
@@ -21,6 +19,8 @@ class GaussianKL(Divergence):
 
     Kingma and Welling 2013, appendix B; the articles' KullbackLeiblerDivergence.
     """
+
+    latent_class = GaussianLatent
 
     def update_output(self, input):
         self.expect_table("input", input, 2)
@@ -42,49 +42,9 @@ class GaussianKL(Divergence):
     def units(self, parameters):
         return _divergence(self.xp, *parameters)
 
-    def log_posterior(self, parameters, z):
-        """ln q(z|x) of every row of z, in nats (N·L,)."""
-        n, q = parameters[0].shape
-        mean, log_var = (each.reshape(n, 1, q) for each in parameters)
-        return _log_density(self.xp, mean, log_var, z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
-
-    def log_prior(self, z):
-        """ln p(z) of every row of z, in nats (N·L,)."""
-        return -0.5 * (log(2 * pi) + z * z).sum(axis=1)
-
-    def expected(self, parameters):
-        """E_q[z] (N, Q): the mean."""
-        return parameters[0].copy()
-
-    def most_likely(self, parameters):
-        """The code z (N, Q) of highest density under q: its mean."""
-        return parameters[0].copy()
-
-    def sample_prior(self, n, code):
-        """n draws (n, code) from p(z) = N(0, I)."""
-        return backend.standard_normal(backend.empty((n, code), self.dtype, self.backend))
-
-    def statistics(self, input):
-        """{name: (sum over the batch, of how many)}: of the means, the standard deviations, the log-variances."""
-        mean, log_var = input
-        return {"mean": (backend.total(_same, mean), mean.size), "std": (backend.total(_std, log_var), mean.size),
-                "log_var": (backend.total(_same, log_var), mean.size)}
-
-
-def _same(xp, x):
-    return x
-
-
-def _std(xp, log_var):
-    return xp.exp(0.5 * log_var)
-
 
 def _divergence(xp, mean, log_var):
     return 0.5 * (mean * mean + excess(xp, log_var, xp.expm1(log_var)))
-
-
-def _log_density(xp, mean, log_var, z):
-    return -0.5 * (log(2 * pi) + weighted_squares(xp, mean, log_var, z))
 
 
 def _derivative(xp, mean, log_var, grad_mean, grad_log_var, beta, half_beta):

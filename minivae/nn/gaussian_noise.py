@@ -2,10 +2,10 @@
 
 from minivae import backend
 from minivae.errors import real_number
-from minivae.nn.random_layer import RandomLayer
+from minivae.nn.module import Module
 
 
-class GaussianNoise(RandomLayer):
+class GaussianNoise(Module):
     """Training: y = x + std · ε, with ε from N(0, 1).  Evaluation: y = x.  Backwards  ∂L/∂x = ∂L/∂y.
 
         x  input  (N, ...)      y  output  (N, ...)      ε  noise  (N, ...)

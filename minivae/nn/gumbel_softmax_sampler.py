@@ -1,11 +1,12 @@
 """Reparameterized, relaxed draws of categories."""
 
 from minivae import backend
+from minivae.errors import real_number
 from minivae.nn.exponentials import relative_exponentials
-from minivae.nn.relaxed_sampler import RelaxedSampler, inside
+from minivae.nn.sampler import Sampler, inside
 
 
-class GumbelSoftmaxSampler(RelaxedSampler):
+class GumbelSoftmaxSampler(Sampler):
     """y = softmax((a + g) / T) over the C categories, with g = −ln(−ln u), u uniform in (0, 1), L times for each row.
 
         a  logits, input  (N, K, C)      y  output  (N·L, K·C)      u  noise  (N·L, K·C)
@@ -19,6 +20,11 @@ class GumbelSoftmaxSampler(RelaxedSampler):
     Jang et al. 2016, equation (2); Maddison et al. 2016, the Concrete distribution.  C = 2 is the BernoulliSampler
     and its Sigmoid, with the difference of two Gumbel variables for the logistic one.
     """
+
+    def __init__(self, temperature=1, samples=1):
+        super().__init__(samples)
+        self.temperature = real_number("GumbelSoftmaxSampler", "temperature", temperature, "is a number above 0",
+                                       above=0)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "K", "C"))

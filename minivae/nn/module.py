@@ -1,6 +1,7 @@
 """The contract of every layer (torch/nn Module)."""
 
 from minivae import backend
+from minivae.errors import ShapeError
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner
 from minivae.nn.inventory import Inventory
@@ -21,7 +22,7 @@ class Module(ArrayOwner):
 
     parameter_names: tuple = ()  # attributes that are learned; grad_NAME holds the gradient of each
     statistic_names: tuple = ()  # kept and copied as parameters are, but measured and not learned: running_mean
-    state_names: tuple = ("input", "output", "grad_output", "grad_input")  # set by a call, dropped by `clear_state`
+    state_names: tuple = ("input", "output", "grad_output", "grad_input", "noise")  # set by a call, see `clear_state`
     spare_output = False  # `output` is a buffer of its own that its backward does not read: an inplace layer may follow
     is_chain = False  # each module inside is given the output of the one before
     inplace = False  # the output may overwrite the input, where nobody else needs it
@@ -36,6 +37,7 @@ class Module(ArrayOwner):
         self.holding_noise = False
         self.flat = None  # (flat, flat_grad) once `get_parameters` has been called
         self.input = self.grad_output = None  # what the last pass was given
+        self.noise = None  # what a random layer drew
 
     # -- the verbs --------------------------------------------------------------------------------
 
@@ -246,6 +248,16 @@ class Module(ArrayOwner):
         """The array for an output of the input's shape: a buffer, or with `inplace` the input, where it is spare."""
         before = self.overwrites
         return input if before is not None and input is before.output else self.buffer_like("output", input)
+
+    def draw(self, fill, shape):
+        """The noise of this call: fill(noise) with fill such as `backend.standard_normal`, or what is held."""
+        if self.holding_noise and self.noise is not None:
+            if self.noise.shape != shape:
+                raise ShapeError(f"{self.title}: holds noise of shape {self.noise.shape}, this input needs {shape}; "
+                                 "hold_noise(False) lets it draw anew")
+            return self.noise
+        self.noise = self.buffer("noise", shape)
+        return fill(self.noise)
 
     def expect(self, what, array, shape=None):
         """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).

@@ -1,11 +1,21 @@
 """Base of the layers that draw codes."""
 
+from minivae import backend
 from minivae.errors import whole_number
-from minivae.nn.random_layer import RandomLayer
+from minivae.nn.module import Module
+
+SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24
 
 
-class Sampler(RandomLayer):
-    """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n."""
+class Sampler(Module):
+    """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n.
+
+    Relaxed codes have a `temperature` T > 0: the lower, the nearer they are to discrete ones.  It may be changed
+    between two passes, as an `Annealing` does while a model learns.  Other codes have None.
+    """
+
+    varying_names = ("temperature",)
+    temperature = None
 
     def __init__(self, samples=1):
         super().__init__()
@@ -15,5 +25,16 @@ class Sampler(RandomLayer):
         """(N·L, Q) seen as (N, L, Q)."""
         return array.reshape(len(array) // self.samples, self.samples, array.shape[1])
 
+    def varying_temperature(self):
+        """T, as a number that may be another in the next step."""
+        return backend.varying(lambda: float(self.temperature), self.noise)
+
     def extra_repr(self):
-        return "" if self.samples == 1 else f"samples={self.samples}"
+        temperature = "" if self.temperature is None else f"temperature={self.temperature:g}"
+        samples = "" if self.samples == 1 else f"samples={self.samples}"
+        return ", ".join(filter(None, (temperature, samples)))
+
+
+def inside(xp, u):
+    """u within (0, 1): a generator may return 0, whose logarithm has no place here, and rounding makes 1."""
+    return xp.minimum(xp.maximum(u, SMALLEST), LARGEST)

@@ -3,7 +3,7 @@
 from minivae import backend, nn
 
 
-class BernoulliNoise(nn.RandomLayer):
+class BernoulliNoise(nn.Module):
 
     def __init__(self, p=0.1):
         super().__init__()

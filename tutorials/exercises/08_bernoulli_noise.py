@@ -21,7 +21,7 @@ from minivae import backend, nn  # noqa: F401  backend.uniform is for you
 from minivae.debug import check_noise
 
 
-class BernoulliNoise(nn.RandomLayer):
+class BernoulliNoise(nn.Module):
 
     def __init__(self, p=0.1):
         super().__init__()

@@ -51,8 +51,8 @@ def conditions(test):
         with backend.seeded(3):
             parameters = model.encode(images)
             z = model.sampler.forward(parameters)
-        terms = (-model.criterion().rows(model.decoder.forward(z), images), model.kl.log_prior(z),
-                 model.kl.log_posterior(parameters, z))
+        terms = (-model.criterion().rows(model.decoder.forward(z), images), model.kl.latent.log_prior(z),
+                 model.kl.latent.log_posterior(parameters, z))
         same("the bound of 5 images under a VAE, K = 7", importance_bound(*(t.reshape(5, k) for t in terms)), wanted,
              1e-4)
 

@@ -1,0 +1,55 @@
+"""A code of bits, and independent coins as its prior."""
+
+from math import log
+
+from minivae import backend
+from minivae.nn.latent import Latent, digits
+from minivae.nn.sigmoid import sigmoid
+
+
+class BernoulliLatent(Latent):
+    """q(z|x) = Π Ber(θ), θ = σ(a), and p(z) = Π Ber(prior);  parameters a, the logits (N, Q);  z of bits 0 and 1.
+
+        ln q(z|x) = Σ z a − ln(1 + e^a)        ln p(z) = Σ z ln prior + (1 − z) ln(1 − prior)
+    """
+
+    def log_posterior(self, parameters, z):
+        n, q = parameters.shape
+        return _log_probability(self.xp, parameters.reshape(n, 1, q), z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
+
+    def log_prior(self, z):
+        _, log_one, log_zero = self.layer.log_prior_odds
+        return (z * log_one + (1 - z) * log_zero).sum(axis=1)
+
+    def sample_prior(self, n, code):
+        return (backend.uniform(self.new(n, code)) < self.layer.prior).astype(self.dtype)
+
+    def expected(self, parameters):
+        return sigmoid(self.xp, parameters)  # θ
+
+    def most_likely(self, parameters):
+        return (parameters > 0).astype(self.dtype)  # 1 where θ > ½
+
+    def statistics(self, parameters):
+        """Of θ, of |a|, and of the bits not yet decided, θ in (.1, .9)."""
+        a, n = parameters, parameters.size
+        return {"probability": (backend.total(sigmoid, a), n), "absolute_logit": (backend.total(_absolute, a), n),
+                "undecided": (backend.total(_undecided, a), n)}
+
+    def support_size(self, code):
+        return 2**code
+
+    def support(self, code):
+        return digits(self.xp, 2, code).astype(self.dtype)
+
+
+def _log_probability(xp, a, z):
+    return z * a - xp.maximum(a, 0) - xp.log1p(xp.exp(-xp.abs(a)))  # z a − ln(1 + e^a)
+
+
+def _absolute(xp, a):
+    return xp.abs(a)
+
+
+def _undecided(xp, a):
+    return xp.abs(a) < log(9)

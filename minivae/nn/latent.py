@@ -1,0 +1,61 @@
+"""Base of the kinds of latent variable."""
+
+from math import inf
+
+from minivae import backend
+
+
+class Latent:
+    """A latent variable z with its q(z|x) and its prior p(z): all that evaluation asks beside the divergence.
+
+    A divergence layer names the kind by its class attribute `latent_class`, and `layer.latent` is one that takes its
+    options, such as `prior`, from that layer.  `parameters` are those of q(z|x), as the layer takes them.  z has N·L
+    rows, those of one image together.  Every answer is a new array, in nats where it is a logarithm.
+    """
+
+    def __init__(self, layer):
+        self.layer, self.xp, self.dtype = layer, layer.xp, layer.dtype
+
+    def log_posterior(self, parameters, z):
+        """ln q(z|x) of every row of z (N·L,)."""
+        raise self._missing("log_posterior")
+
+    def log_prior(self, z):
+        """ln p(z) of every row of z (N·L,)."""
+        raise self._missing("log_prior")
+
+    def sample_prior(self, n, code):
+        """n draws from p(z), rows of `code` numbers (n, code)."""
+        raise self._missing("sample_prior")
+
+    def expected(self, parameters):
+        """E_q[z] (N, code)."""
+        raise self._missing("expected")
+
+    def most_likely(self, parameters):
+        """The code z of highest probability, or density, under q (N, code)."""
+        raise self._missing("most_likely")
+
+    def statistics(self, parameters):
+        """{name: (sum over the batch, of how many)} of `parameters` just given to the layer: columns of a protocol."""
+        return {}
+
+    def support_size(self, code):
+        """How many different codes of `code` numbers there are."""
+        return inf
+
+    def support(self, code):
+        """Every code z there is, once each (support_size, code)."""
+        raise NotImplementedError(f"{type(self).__name__}: its codes cannot be enumerated")
+
+    def new(self, *shape):
+        """A new array of the layer's kind."""
+        return backend.empty(shape, self.dtype, self.layer.backend)
+
+    def _missing(self, method):
+        return NotImplementedError(f"{type(self).__name__} has no {method}, which {self.layer.title} is asked for")
+
+
+def digits(xp, base, length):
+    """The numbers from 0 to baseˡᵉⁿᵍᵗʰ − 1 written in that base, the last digit first: (base^length, length)."""
+    return xp.arange(base**length)[:, None] // base ** xp.arange(length) % base
