@@ -55,11 +55,14 @@ def plot(title, x, y, draw, size=(8, 4.5)):
 def boxes(text):
     """A diagram: [boxes], plain names of arrays, and arrows → or ← between them, a row for each line of the text.
 
-    [mean | log_var] are two boxes, one above the other, which are given the same.
+    [mean | log_var] are two boxes, one above the other: each has an arrow of its own.  Rows of as many parts stand in
+    columns.
     """
     rows = [[part.strip() for part in re.split(r"([→←])", line)] for line in text.strip().splitlines()]
     widths = [[0.5 if part in "→←" else 0.25 + 0.11 * max(map(len, _names(part))) for part in row]
               for row in rows]
+    if len({len(row) for row in rows}) == 1:
+        widths = [[max(column) for column in zip(*widths)]] * len(rows)
     tall = [max(len(_names(part)) for part in row) for row in rows]
     width, height = max(map(sum, widths)), 0.75 * sum(tall)
     figure = new_figure(width + 0.2, height)
@@ -72,26 +75,36 @@ def boxes(text):
     top = height
     for row, spaces, rise in zip(rows, widths, tall):
         left, middle = 0, top - 0.375 * rise
-        for part, space in zip(row, spaces):
-            _draw(axes, part, left, middle, space)
+        for k, (part, space) in enumerate(zip(row, spaces)):
+            if part in "→←":
+                _arrows(axes, part, left, space, _heights(row[k - 1], middle), _heights(row[k + 1], middle))
+            else:
+                _pile(axes, part, left + space / 2, _heights(part, middle))
             left += space
         top -= 0.75 * rise
     return rendered(figure)
 
 
 def _names(part):
-    return [name.strip() for name in part[1:-1].split("|")] if part.startswith("[") else [part]
+    return [name.strip() for name in part.strip("[]").split(" | ")]
 
 
-def _draw(axes, part, left, middle, width):
-    """One arrow, name or pile of boxes, from `left` on, at the height `middle`."""
-    if part in "→←":
-        ends = [(left + 0.05, middle), (left + width - 0.05, middle)]
+def _heights(part, middle):
+    """Where the names of a pile stand, from the top."""
+    count = len(_names(part))
+    return [middle + 0.75 * ((count - 1) / 2 - k) for k in range(count)]
+
+
+def _arrows(axes, part, left, width, before, after):
+    """One arrow for each pair of neighbours; from or to a single one, as many as the other side has."""
+    pairs = zip(before, after) if len(before) == len(after) else [(a, b) for a in before for b in after]
+    for a, b in pairs:
+        ends = [(left + 0.05, a), (left + width - 0.05, b)]
         start, end = ends if part == "→" else ends[::-1]
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.4})
-        return
-    names = _names(part)
-    for k, name in enumerate(names):
-        at = middle + 0.75 * ((len(names) - 1) / 2 - k)
-        frame = {"boxstyle": "round,pad=0.35", "facecolor": BOX, "edgecolor": EDGE} if part.startswith("[") else None
-        axes.text(left + width / 2, at, name, ha="center", va="center", fontsize=11, color=INK, bbox=frame)
+
+
+def _pile(axes, part, centre, heights):
+    frame = {"boxstyle": "round,pad=0.35", "facecolor": BOX, "edgecolor": EDGE} if part.startswith("[") else None
+    for name, height in zip(_names(part), heights):
+        axes.text(centre, height, name, ha="center", va="center", fontsize=11, color=INK, bbox=frame)
