@@ -185,7 +185,8 @@ def test_ranks_on_devices_draw_the_same_after_a_checkpoint(monkeypatch, tmp_path
     monkeypatch.setitem(library._libraries, "cupy", strict_cupy)
     monkeypatch.setattr(pictures, "draw", lambda *arguments: [])
     monkeypatch.setattr(data_set, "build", lambda **options: data_set.DataSet(
-        Redrawn(np.full((35, 1, 6, 6), 99, np.uint8)), rectangles(5, 6, 6, sides=(3, 3)), None, 1, None, True))
+        Redrawn(np.full((35, 1, 6, 6), 99, np.uint8)), rectangles(5, 6, 6, sides=(3, 3)), None, 1, None, True,
+        False, "bits"))
     schedule = {"epochs": 3, "batch_size": 17, "learning_rate": 2e-3, "learning_rate_decay": 0.0}
 
     def start(name, ranks):

@@ -13,7 +13,7 @@ import pytest
 from few import few
 from PIL import Image
 
-from minivae.data import Images, array_file, idx_folder, image_folder, own
+from minivae.data import Images, Redrawn, array_file, data_set, idx_folder, image_folder, own
 from minivae.errors import OptionError
 
 RANDOM = np.random.default_rng(0)
@@ -355,3 +355,45 @@ def test_the_digest_changes_with_every_pixel_label_and_shape():
 def test_equal_planes_are_said(tmp_path):
     photograph(mode="L").convert("RGB").save(tmp_path / "a.png")
     assert "--grey" in own.notes(tmp_path, image_folder(tmp_path))[0]
+
+
+# -- as a data set ------------------------------------------------------------------------------------
+
+
+def built(tmp_path, pixels, **options):
+    np.savez(tmp_path / "a.npz", images=pixels)
+    return data_set.build("own", path=str(tmp_path / "a.npz"), **options)
+
+
+def test_a_data_set_knows_whether_its_pixels_are_bits(tmp_path):
+    grey = RANDOM.integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    for pixels, scale, is_grey in ((grey, 1 / 255, True), (grey // 128, 1, False), (grey > 99, 1, False),
+                                   (grey / 255, 1, True), ((grey > 99).astype("float64"), 1, False)):
+        found = built(tmp_path, pixels)
+        assert (found.scale, found.grey, found.image, len(found.train), len(found.test)) == (
+            scale, is_grey, (1, 4, 4), 36, 4)
+        assert 0.9 < found.train.max() * scale <= 1 and found.title == "a.npz"
+
+
+@pytest.mark.parametrize("how", ["threshold", "fixed", "each_epoch"])
+@pytest.mark.parametrize("divisor", [1, 255])
+def test_grey_pixels_of_ones_own_can_be_made_bits(tmp_path, how, divisor):
+    grey = RANDOM.integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    found = built(tmp_path, grey / divisor if divisor > 1 else grey, binarize=how)
+    bits = found.train.draw(0) if how == "each_epoch" else found.train
+    assert not found.grey and set(np.unique(bits)) == set(np.unique(found.test)) == {0, 1}
+    assert isinstance(found.train, Redrawn) == (how == "each_epoch") and not isinstance(found.test, Redrawn)
+    with pytest.raises(OptionError, match="holds bits already"):
+        built(tmp_path, grey // 128, binarize=how)
+
+
+def test_images_that_have_changed_are_refused(tmp_path):
+    pixels = RANDOM.integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    digest = built(tmp_path, pixels).digest
+    assert np.array_equal(built(tmp_path, pixels, digest=digest).test, built(tmp_path, pixels).test)
+    pixels[3, 2, 1] ^= 1
+    with pytest.raises(OptionError, match="have changed since the run began"):
+        built(tmp_path, pixels, digest=digest)
+    assert len(built(tmp_path, pixels, images=5).train) == 5
+    with pytest.raises(OptionError, match="has 36 images to learn from, not 37"):
+        built(tmp_path, pixels, images=37)

@@ -5,18 +5,23 @@ from typing import NamedTuple
 import numpy as np
 
 from minivae import by_name
+from minivae.data import own
 from minivae.data.mnist import mnist
 from minivae.data.rectangles import entropy, rectangles
-from minivae.data.redrawn import Redrawn
+from minivae.data.redrawn import Redrawn, binarized
 from minivae.errors import OptionError, whole_number
 
 
 class DataSet(NamedTuple):
     """Images to learn from, others to test on, and how they are drawn.
 
-        train, test   images, uint8 or a Redrawn       labels   (n,) of the test images, or None
-        scale         what makes [0, 1] of the pixels  floor    the least −log p(x) on average, in nats, if it is known
+        train, test   images, uint8, float32 or a Redrawn
+        labels        (n,) of the test images, numbers into `names`, or None
+        scale         what makes [0, 1] of the pixels      floor   the least −log p(x) on average, in nats, if it is known
         by_epoch      each image once an epoch; else drawn at random with replacement
+        grey          whether pixels lie between 0 and 1, or are bits
+        title         what a reader calls it               notes   what he should know of it, a line each
+        digest        a fingerprint of images that may change, or None
     """
     train: np.ndarray | Redrawn
     test: np.ndarray
@@ -24,11 +29,11 @@ class DataSet(NamedTuple):
     scale: float
     floor: float | None
     by_epoch: bool
-
-    @property
-    def grey(self):
-        """Whether pixels lie between 0 and 1, or are bits."""
-        return self.scale != 1
+    grey: bool
+    title: str
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str | None = None
 
     @property
     def image(self):
@@ -43,21 +48,64 @@ def rectangles_set(images=50000):
     """The articles' rectangles; batches are drawn with replacement, see Batches."""
     if whole_number("rectangles", "images", images) > MOST:
         raise OptionError(f"rectangles(images={images}): at most {MOST}, which are {MOST * 576 / 1e9:.1f} GB")
-    return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False)
+    return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False, grey=False,
+                   title="rectangles")
 
 
-def mnist_set(images=60000, binarize=None, root=None, download=True):
+def mnist_set(images=None, binarize=None, root=None, download=True):
     """MNIST, or the first so many of its images to learn from; test images that are binarized are so once, for good."""
     train, _ = mnist("train", root, binarize, download=download)
-    test, labels = mnist("test", root, "fixed" if binarize == "each_epoch" else binarize, download=download)
-    images = whole_number("mnist", "images", images)
-    if images > len(train):
-        raise OptionError(f"MNIST has {len(train)} images to learn from, not {images}")
-    train = Redrawn(train.grey[:images]) if isinstance(train, Redrawn) else train[:images]
-    return DataSet(train, test, labels, 1 if binarize else 1 / 255, None, by_epoch=True)
+    test, labels = mnist("test", root, _once(binarize), download=download)
+    return DataSet(_first(train, images, "MNIST"), test, labels, 1 if binarize else 1 / 255, None, by_epoch=True,
+                   grey=not binarize, title="MNIST", names=tuple("0123456789"))
 
 
-BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set}
+def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0.1, binarize=None, digest=None):
+    """Images of one's own, see `own.read`: a share of them is held out for tests, unless test images come along.
+
+    With a `digest`, that of a run, images that have changed since are refused.
+    """
+    train, test = own.read(path, size, grey, strict)
+    notes = own.notes(path, train, *([] if test is None else [test]))
+    if test is None:
+        train, test = own.split(train, test_share)
+    found = own.digest(train, test)
+    if digest not in (None, found):
+        raise OptionError(f"the images of {path} have changed since the run began; bring the earlier ones back, or "
+                          "start a new run")
+    bits = train.bits and test.bits
+    if binarize is not None:
+        if bits:
+            raise OptionError(f"{path} holds bits already, and binarize={binarize!r} makes bits of grey pixels; leave "
+                              "it out")
+        arrays = binarized(_bytes(train.pixels), binarize), binarized(_bytes(test.pixels), _once(binarize))
+    else:
+        arrays = train.pixels, test.pixels
+    scale = 1 / 255 if not bits and binarize is None and train.pixels.dtype == np.uint8 else 1
+    return DataSet(_first(arrays[0], images, path), arrays[1], test.labels, scale, None, by_epoch=True,
+                   grey=not bits and binarize is None, title=own.title(path), names=test.names, notes=tuple(notes),
+                   digest=found)
+
+
+def _once(binarize):
+    """How test images are binarized: they keep their bits."""
+    return "fixed" if binarize == "each_epoch" else binarize
+
+
+def _first(train, images, title):
+    """The first so many of the images to learn from; all of them for None."""
+    if images is None:
+        return train
+    if whole_number("images", "images", images) > len(train):
+        raise OptionError(f"{title} has {len(train)} images to learn from, not {images}")
+    return Redrawn(train.grey[:images]) if isinstance(train, Redrawn) else train[:images]
+
+
+def _bytes(pixels):
+    return pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels).astype(np.uint8)
+
+
+BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set, "own": own_set}
 
 
 def build(name, **options):

@@ -44,7 +44,7 @@ def idx_folder(path) -> tuple[Images, Images | None]:
     files, = sets.values()
     if "train" not in files:
         raise OptionError(f"{files['test']} is a file of test images, and the one to learn from is not beside it")
-    return tuple(_images(files[split]) if split in files else None for split in ("train", "test"))
+    return _images(files["train"]), _images(files["test"]) if "test" in files else None
 
 
 def _images(file):

@@ -7,10 +7,8 @@ import os
 import zlib
 from typing import NamedTuple
 
-import numpy as np
-
 from minivae.data.idx import read_idx
-from minivae.data.redrawn import Redrawn
+from minivae.data.redrawn import BINARIZE, binarized
 from minivae.errors import OptionError
 from minivae.files import cache, expanded
 
@@ -29,10 +27,8 @@ FILES = {
              File("t10k-labels-idx1-ubyte", 10008, "27ae3e4e09519cfbb04c329615203637")),
 }
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-BINARIZE = (None, "threshold", "fixed", "each_epoch")
 LARGEST = max(file.size for files in FILES.values() for file in files)
 SLACK = 1024  # bytes that compression may add at most
-SEED = 0  # of the bits of binarize="fixed": everyone's are the same
 
 
 def mnist(split, root=None, binarize=None, progress=True, download=True):
@@ -56,11 +52,7 @@ def mnist(split, root=None, binarize=None, progress=True, download=True):
         raise OptionError(f"mnist(binarize={binarize!r}): choose one of {', '.join(map(repr, BINARIZE))}")
     folder = _folder(root)
     images, labels = (read_idx(_content(folder, file, progress, download), file.name) for file in FILES[split])
-    if binarize == "threshold":
-        images = (images > 127).view(np.uint8)
-    if binarize == "fixed":
-        images = Redrawn(images).draw(SEED)
-    return Redrawn(images) if binarize == "each_epoch" else images, labels
+    return binarized(images, binarize), labels
 
 
 def _folder(root):
@@ -110,7 +102,8 @@ def _local(path, file):
     try:
         return _verified(content, path, file)
     except OptionError as error:
-        raise OptionError(f"{error}; delete it, and it is downloaded again") from error
+        raise OptionError(f"{error}; for other images of this format give their folder, as --data {path.parent} does; "
+                          "a file that is damaged is downloaded again once it is gone") from error
 
 
 def _verified(content, source, file):

@@ -56,7 +56,7 @@ def digest(*parts) -> str:
         for array in (part.pixels, part.labels):
             if array is not None:
                 found.update(f"{array.dtype}{array.shape}".encode())
-                found.update(np.ascontiguousarray(array))
+                found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 
@@ -69,6 +69,11 @@ def notes(path, *parts) -> list[str]:
     if Path(path).name.lower().startswith("emnist"):
         lines.append(EMNIST)
     return lines
+
+
+def title(path) -> str:
+    """What a reader calls the set: the name of its folder or file."""
+    return expanded(path).resolve().name or str(path)
 
 
 def _alike(path, train, test):

@@ -1,8 +1,11 @@
-"""Bits that are drawn anew."""
+"""Bits made of grey pixels, once or anew whenever they are used."""
 
 import numpy as np
 
-from minivae.errors import DTypeError
+from minivae.errors import DTypeError, OptionError
+
+BINARIZE = (None, "threshold", "fixed", "each_epoch")
+SEED = 0  # of the bits of "fixed": everyone's are the same
 
 
 class Redrawn:
@@ -29,3 +32,20 @@ class Redrawn:
         """The bits of all images, uint8 (n, ...), from a seed of their own."""
         random = np.random.default_rng(seed)
         return (255 * random.random(self.shape, dtype=np.float32) < self.grey).view(np.uint8)
+
+
+def binarized(grey, how):
+    """Bits of grey pixels (uint8 from 0 to 255), in one of the ways that BINARIZE lists.
+
+        None          the greys as they are: give Batches scale=1/255
+        "threshold"   1 above half of the greatest grey
+        "fixed"       drawn once, with the grey as the probability of a 1; always the same bits
+        "each_epoch"  a `Redrawn`: as "fixed", but drawn anew whenever an image is used
+    """
+    if how not in BINARIZE:
+        raise OptionError(f"binarize={how!r}; choose one of {', '.join(map(repr, BINARIZE))}")
+    if how == "threshold":
+        return (grey > 127).view(np.uint8)
+    if how == "fixed":
+        return Redrawn(grey).draw(SEED)
+    return Redrawn(grey) if how == "each_epoch" else grey

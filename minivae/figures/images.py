@@ -15,12 +15,17 @@ AXES = ("z0, first number of the code", "z1, second number of the code")
 
 
 def grid(images, columns, gap=0, background=0.0):
-    """Images (n, ..., height, width) of values in [0, 1], in rows of `columns`, `gap` pixels around each."""
+    """Images of values in [0, 1], in rows of `columns`, `gap` pixels around each: a sheet (height, width).
+
+    Images are (n, height, width) or (n, planes, height, width); three planes are colours, and the sheet is then
+    (height, width, 3).
+    """
     images = np.asarray(images)
-    images = images.reshape(-1, *images.shape[-2:])
+    colours = images.shape[1:-2] == (3,)
+    images = np.moveaxis(images, 1, 3) if colours else images.reshape(-1, *images.shape[-2:])
     rows = -(-len(images) // columns)
     height, width = images.shape[1] + gap, images.shape[2] + gap
-    sheet = np.full((rows * height + gap, columns * width + gap), background, dtype=np.float32)
+    sheet = np.full((rows * height + gap, columns * width + gap, *images.shape[3:]), background, dtype=np.float32)
     for k, image in enumerate(images):
         top, left = gap + k // columns * height, gap + k % columns * width
         sheet[top:top + image.shape[0], left:left + image.shape[1]] = image
@@ -28,7 +33,10 @@ def grid(images, columns, gap=0, background=0.0):
 
 
 def picture(image, scale=1):
-    """Values (height, width) in [0, 1] as an 8-bit grey Pillow image, which a notebook shows; `scale` enlarges it."""
+    """Values (height, width) in [0, 1] as an 8-bit grey Pillow image, (height, width, 3) as one in colour.
+
+    A notebook shows it; `scale` enlarges it.
+    """
     bytes_ = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Image.fromarray(bytes_.repeat(scale, axis=0).repeat(scale, axis=1))
 
@@ -54,9 +62,9 @@ def plane(model, size=20, span=SPAN, article=False):
     return backend.to_numpy(model.decode(backend.from_numpy(codes, like=model.backend)))
 
 
-def plane_picture(images, span, article=False, threshold=False, scale=2):
+def plane_picture(images, span, article=False, threshold=False, scale=None):
     """The tiles of `plane`, with its axes, as a Pillow image."""
-    size = round(len(images) ** 0.5)
+    size, scale = round(len(images) ** 0.5), scale or _scale(images)
     tiles = _sheet(images, size, threshold, scale)
     step = (tiles.width - GAP * scale) / size
     numbers = [-span, -span / 2, 0, span / 2, span]
@@ -69,9 +77,14 @@ def plane_picture(images, span, article=False, threshold=False, scale=2):
                   (names[1], ticks if article else upwards))
 
 
-def samples_picture(images, columns=20, threshold=False, scale=2):
+def samples_picture(images, columns=20, threshold=False, scale=None):
     """Draws from the prior, with a title, as a Pillow image."""
-    return framed(_sheet(images, columns, threshold, scale), f"{len(images)} draws from the prior, decoded")
+    return framed(_sheet(images, columns, threshold, scale or _scale(images)), f"{len(images)} draws from the prior, decoded")
+
+
+def _scale(images):
+    """Pixels for a pixel: small images are enlarged, a sheet of large ones fills the screen as it is."""
+    return 2 if np.shape(images)[-1] <= 56 else 1
 
 
 def _sheet(images, columns, threshold, scale):
@@ -87,19 +100,20 @@ def prior_samples(model, n=400, seed=0):
 
 
 def reconstructions(model, images, columns=10):
-    """A sheet of pairs of rows: images (n, height, width) in [0, 1] above what the model makes of each."""
+    """A sheet of pairs of rows: images (n, ..., height, width) in [0, 1] above what the model makes of each."""
     x = backend.from_numpy(np.asarray(images, dtype=model.dtype), like=model.backend)
     again = backend.to_numpy(model.reconstruct(x))
     rows = []
     for k in range(0, len(images), columns):
         rows += [grid(each[k:k + columns], columns, gap=2, background=0.5) for each in (np.asarray(images), again)]
-        rows.append(np.full((4, rows[0].shape[1]), 0.5, dtype=np.float32))
+        rows.append(np.full((4, *rows[0].shape[1:]), 0.5, dtype=np.float32))
     return np.concatenate(rows[:-1])
 
 
-def reconstructions_picture(model, images, columns=10, scale=2):
+def reconstructions_picture(model, images, columns=10, scale=None):
     """The same with a name beside each row, as a Pillow image."""
     sheet = reconstructions(model, images, columns)
+    scale = scale or _scale(images)
     height = scale * (np.shape(images)[-2] + 4)
     pairs = -(-len(images) // columns)
     rows = [(2 * k * height + 4 * scale * k + place * height, name) for k in range(pairs)
