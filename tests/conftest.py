@@ -29,6 +29,7 @@ def same_start():
     backend.manual_seed(SEED)
     yield
     backend.set_default_dtype("float32")
+    backend.compile(None)
 
 
 @pytest.fixture(params=["numpy", "strict", *CUPY])

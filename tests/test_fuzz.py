@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from minivae import backend
-from minivae.backend import workers
+from minivae.backend import compiled, workers
 from minivae.cli import doctor, main, parser, pictures, runs, step
 
 NUMBERS = ["0", "1", "2", "3", "-1", "1.5", "1e-3", "1e400", "nan", "inf", "-inf", "9" * 400, "9" * 5000, "1_0", "0x10",
@@ -95,7 +95,7 @@ def test_no_command_line_ends_in_a_traceback(tmp_path, monkeypatch, trained, cou
     monkeypatch.setattr(step, "nudges", lambda *_: [])
     monkeypatch.setattr(runs, "memory", lambda name: 2**26)
     monkeypatch.setattr(doctor, "SIZE", 16)
-    monkeypatch.setattr(doctor, "_compiler", lambda: "none")
+    monkeypatch.setattr(compiled, "sentence", lambda: "none")
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
     for _ in range(count):
         for name in os.listdir("."):

@@ -12,6 +12,7 @@ from test_cupy import each_model, host, training
 
 from minivae import backend, checkpoint, models, nn
 from minivae.annealing import Annealing
+from minivae.backend import notices
 from minivae.data import Batches, Redrawn, rectangles
 from minivae.training import Training
 
@@ -21,7 +22,7 @@ graphs = importlib.import_module("minivae.backend.graphs")
 @pytest.fixture(autouse=True)
 def on_host(device):
     backend.use("numpy")
-    graphs._said.clear()
+    notices.say_once.cache_clear()
 
 
 def recorded(run):

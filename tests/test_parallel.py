@@ -13,7 +13,8 @@ import pytest
 from few import few
 
 from minivae import backend, models
-from minivae.backend import blocks, c_loops, products, workers
+from minivae.backend import blocks, compiled, products, workers
+from minivae.backend.compiled import loops
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
@@ -42,24 +43,23 @@ def trained(name, options, seed=3, steps=6):
 @pytest.fixture(params=["NumPy", "compiled"])
 def shared(monkeypatch, request):
     """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
-    if request.param == "compiled" and not c_loops.work():
+    if request.param == "compiled" and not compiled.work():
         pytest.skip("there is no C compiler that works (cc, gcc or clang)")
-    for module in (blocks, c_loops):
+    for module in (blocks, loops):
         monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
     monkeypatch.setattr(products, "PART", 5e5)
     monkeypatch.setattr(products, "MOST", 8)  # as on a machine of eight cores
     products._cuts.cache_clear()
-    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
-    monkeypatch.setattr(c_loops, "SMALL", 10**9 if request.param == "NumPy" else c_loops.SMALL)
-    c_loops._loop.cache_clear()  # a loop keeps how it is shared out
+    backend.compile(request.param == "compiled")
+    loops._loop.cache_clear()  # a loop keeps how it is shared out
     kept, run, calls = workers.count(), workers.run, []
     workers.set_count(4)
     workers.run = lambda task, parts: (min(parts, workers.count()) > 1 and calls.append(parts), run(task, parts))
     x = np.ones(2 * blocks.PARALLEL, np.float32)
     backend.elementwise(lambda xp, x: x + 1, x, out=x)
     yield calls
-    for cached in (c_loops._loop, products._cuts):
+    for cached in (loops._loop, products._cuts):
         cached.cache_clear()
     workers.run = run
     workers.set_count(kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import minivae
-from minivae.backend import c_compiler
+from minivae.backend.compiled import compiler as c_compiler
 
 SOURCES = sorted(Path(minivae.__file__).parent.rglob("*.py"))
 NOT_ON_WINDOWS = {"os": ("fork", "killpg", "geteuid", "getuid", "sched_getaffinity", "register_at_fork", "O_DIRECTORY",

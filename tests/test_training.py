@@ -11,7 +11,7 @@ import pytest
 
 import minivae as mv
 from minivae import backend, models
-from minivae.backend import c_loops, workers
+from minivae.backend import compiled, workers
 from minivae.data import Batches, rectangles
 from minivae.errors import NonFiniteError, OptionError
 from minivae.training import Training, train
@@ -115,16 +115,15 @@ def test_two_threads_train_as_if_alone():
     ("aevb", {"samples": 5}, 128), ("aevb", {"samples": 5, "likelihood": "gaussian"}, 128),
     ("aevb", {"samples": 5, "likelihood": "identity_gaussian"}, 128), ("conv", {"planes": (64, 128)}, 4),
     ("conv", {"planes": (64, 128), "batch_normalization": True}, 4)])
-@pytest.mark.parametrize(("smallest", "most"), [
-    pytest.param(c_loops.SMALL, 1e6, id="compiled"),
-    pytest.param(10**9, 2e6, id="NumPy")])  # one array of a block for each of two threads
-def test_a_step_allocates_nothing_that_grows_with_the_model(name, options, batch_size, smallest, most, monkeypatch):
+@pytest.mark.parametrize(("loops", "most"), [
+    pytest.param(True, 1e6, id="compiled"),
+    pytest.param(False, 2e6, id="NumPy")])  # one array of a block for each of two threads
+def test_a_step_allocates_nothing_that_grows_with_the_model(name, options, batch_size, loops, most, monkeypatch):
     """At the articles' sizes, by NumPy's own account of its memory at any time of three steps."""
     backend.manual_seed(0)
-    if smallest == c_loops.SMALL and not c_loops.work():
+    if loops and not compiled.work():
         pytest.skip("there is no C compiler that works (cc, gcc or clang)")
-    monkeypatch.setattr(c_loops, "SMALL", smallest)
-    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
+    backend.compile(loops)
     monkeypatch.setattr(workers, "_count", 2)
     training = Training(models.build(name, image=(1, 24, 24), **options), Batches(rectangles(200), batch_size))
     training.run(3, progress=False)

@@ -12,7 +12,7 @@ import pytest
 from formulas import collect
 
 from minivae import backend, nn
-from minivae.backend import c_compiler, c_loops
+from minivae.backend import compiled
 
 LARGEST = 3.4028235e38
 PRECISE = Context(prec=100, Emax=10**15, Emin=-(10**15), traps=[])
@@ -151,11 +151,11 @@ def test_every_formula_has_a_row_or_is_listed():
 
 
 @pytest.fixture(params=["numpy", "compiled"])
-def way(request, monkeypatch, tmp_path_factory):
-    if request.param == "compiled" and not c_compiler.command():
-        pytest.skip("there is no C compiler (cc, gcc or clang)")
-    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
-    monkeypatch.setattr(c_loops, "SMALL", 0 if request.param == "compiled" else 10**9)
+def way(request, monkeypatch):
+    if request.param == "compiled" and not compiled.work():
+        pytest.skip("there is no C compiler that works (cc, gcc or clang)")
+    backend.compile(request.param == "compiled")
+    monkeypatch.setattr(compiled, "SMALL", 0)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())

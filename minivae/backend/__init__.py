@@ -14,12 +14,12 @@ from minivae.backend.random import (
 )
 from minivae.backend.buffers import address, at_most, empty, resize
 from minivae.backend.elementwise import elementwise, row_totals, total
+from minivae.backend.compiled import compile
 from minivae.backend.gathering import gather
 from minivae.backend.memory import bounds, owner, sharing, side_by_side
 from minivae.backend.ranges import outside
 from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
-from minivae.backend.products import add_product, add_rows, affine, matmul
-from minivae.backend.arithmetic import arithmetic
+from minivae.backend.products import add_product, add_rows, affine, arithmetic, matmul
 from minivae.backend.copies import copy
 from minivae.backend.graphs import Replayed, varying
 from minivae.backend.ring import Ring

@@ -1,13 +1,14 @@
 """Element-wise work over large arrays, its formula written once for both libraries.
 
 A formula is a function of arrays, `formula(xp, *arguments) -> array or tuple of arrays`, and reads as its equation.
-NumPy runs it in blocks that stay in the cache, over the worker threads; where there is a C compiler, large float32
-arrays go through one compiled loop instead, unless a debugger is looking.  CuPy fuses it into one kernel.
+NumPy runs it in blocks that stay in the cache, over the worker threads (`blocks`).  Where there is a C compiler, large
+float32 arrays go through one compiled loop instead (`compiled`).  CuPy fuses it into one kernel (`fusion`).
 
-For the compilers' sake a formula does the same whenever it is called, combines arrays and Python's numbers by what
-`c_source` lists, and combines no two numbers with each other: CuPy would do that in half precision, so pass 1 − β
-beside β.  NumPy's warnings of overflow and the like do not come out of a compiled loop; np.seterr(all="raise") has
-NumPy compute.
+For the compilers' sake a formula does the same whenever it is called.  It combines arrays and Python's numbers by
+arithmetic, comparisons, & and |, augmented assignment such as x += y, xp.where, and xp's maximum, minimum, abs, sqrt,
+exp, expm1, log, log1p, tanh, isfinite and logical_not.  It combines no two numbers with each other, which CuPy would do
+in half precision: so pass 1 − β beside β.  NumPy's warnings of overflow and the like do not come out of a compiled
+loop; np.seterr(all="raise") has NumPy compute.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minivae.backend import blocks, c_loops, fusion
+from minivae.backend import blocks, compiled, fusion
 from minivae.backend.selection import Array, array_library, name_of
 
 Formula: TypeAlias = Callable[..., Any]
@@ -33,7 +34,7 @@ def elementwise(formula: Formula, *arguments: Any, out: Any = None) -> Any:
     if not isinstance(first, np.ndarray):
         fusion.run(name_of(first), formula, outs, arguments)
         return out
-    if c_loops.run(formula, "elements", outs, arguments, first.size) is not None:
+    if compiled.run(formula, "elements", outs, arguments, first.size) is not None:
         return out
 
     def store(part, outs, arguments):
@@ -54,7 +55,7 @@ def total(formula: Formula, *arguments: Any) -> Any:
     first = arguments[0]
     if not isinstance(first, np.ndarray):
         return fusion.total(name_of(first), formula, arguments)
-    value = c_loops.run(formula, "total", (), arguments, first.size)
+    value = compiled.run(formula, "total", (), arguments, first.size)
     if value is not None:
         return value
     sums = {}
@@ -78,7 +79,7 @@ def row_totals(formula: Formula, *arguments: Any) -> Array:
     if not isinstance(first, np.ndarray):
         return formula(array_library(name_of(first)), *arguments).sum(axis=-1)
     sums = np.empty(first.shape[:-1], first.dtype)
-    if c_loops.run(formula, "rows", (sums[..., None],), arguments, first.size) is not None:
+    if compiled.run(formula, "rows", (sums[..., None],), arguments, first.size) is not None:
         return sums
     step = max(1, blocks.BLOCK * len(first) // max(1, first.size))
 

@@ -9,7 +9,6 @@ in another step goes through `varying`.
 import contextlib
 import gc
 import os
-import sys
 import threading
 from collections.abc import Callable
 from operator import is_, itemgetter
@@ -17,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from minivae.backend import cublas
+from minivae.backend import cublas, debugger
 from minivae.backend.buffers import address, empty
-from minivae.backend.c_loops import debugging
+from minivae.backend.notices import say_once
 from minivae.backend.selection import Array, array_library, from_numpy
 from minivae.backend.staging import page_locked_memory
 
@@ -39,7 +38,6 @@ class _Now(threading.local):
 
 
 _now = _Now()
-_said = set()
 
 
 def varying(function: Callable[[], Any], like: Array) -> Any:
@@ -88,7 +86,7 @@ class Replayed:
         if name == "numpy":
             return self.step()
         self._look()
-        reason = "a debugger or tracer is looking" if debugging() else None
+        reason = "a debugger or tracer is looking" if debugger.looking() else None
         if self._recording is not None and self._alike > 0 and not call and not reason:
             return self._recording()
         if self._alike >= WARM_UP and not call:
@@ -286,7 +284,4 @@ def _trouble(xp):
 
 
 def _say(reason):
-    """Say once why steps are not replayed."""
-    if reason not in _said:
-        _said.add(reason)
-        print(f"minivae: training launches kernel by kernel, because {reason}", file=sys.stderr)
+    say_once(f"training launches kernel by kernel, because {reason}")

@@ -12,7 +12,7 @@ from math import ceil, log2, prod
 
 import numpy as np
 
-from minivae.backend import blas, cublas, workers
+from minivae.backend import blas, compiled, cublas, workers
 from minivae.backend.copies import copy
 from minivae.backend.elementwise import elementwise
 from minivae.backend.selection import Array, array_library, name_of
@@ -109,3 +109,12 @@ def _multiply(out, a, b):
 
 def _add(xp, total, x):
     total += x
+
+
+def arithmetic() -> dict[str, str]:
+    """{name: text} of the versions and settings that the last digits of results depend on.
+
+    The number of threads is not among them, unless BLAS has threads of its own.
+    """
+    return {"NumPy": np.__version__, "BLAS": blas.identity(), "parts of a product": str(MOST),
+            "C compiler": compiled.name()}

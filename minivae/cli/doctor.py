@@ -3,14 +3,13 @@
 import importlib.metadata
 import os
 import platform
-import shlex
 import time
 
 import numpy as np
 
 import minivae
 from minivae import backend
-from minivae.backend import c_compiler, c_libraries, c_loops, threads
+from minivae.backend import compiled, threads
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -35,23 +34,11 @@ def run(args):
     try:
         print(f"default      {backend.current()}, {backend.default_dtype()}")
         print(f"threads      {threads.sentence()}")
-        print(f"C compiler   {_compiler()}")
+        print(f"C compiler   {compiled.sentence()}")
     except MinivaeError as error:
         print(f"environment  {error}")
     print()
     return _blas()
-
-
-def _compiler():
-    command = shlex.join(c_compiler.command())
-    if not command:
-        return "none: NumPy does the element-wise work of large arrays, more slowly (MINIVAE_CC names one)"
-    if not c_loops.work():
-        return f"{command} cannot be used, and NumPy does the element-wise work of large arrays, more slowly: " \
-               f"{c_libraries.trouble()} (MINIVAE_CC names another, or none)"
-    folder, reason = c_libraries.folder()
-    where = f"at each start, because they cannot be kept: {reason}" if reason else f"and keeps them in {folder}"
-    return f"{command} compiles loops for large arrays, {where} (MINIVAE_CC names another, or none)"
 
 
 def _blas():

@@ -88,13 +88,13 @@ def processor():
 
 def compiler():
     """The C compiler that minivae takes."""
-    from minivae.backend import c_compiler
+    from minivae.backend import compiled
 
-    command = c_compiler.command()
-    if not command:
+    command = compiled.name()
+    if command == "none":
         return "no C compiler"
-    said = subprocess.run([command[0], "--version"], capture_output=True, text=True).stdout.splitlines()
-    return said[0] if said else command[0]
+    said = subprocess.run([command.split()[0], "--version"], capture_output=True, text=True).stdout.splitlines()
+    return said[0] if said else command
 
 
 def graphics():

@@ -2,13 +2,16 @@
 itself wherever a loop cannot be had.
 """
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import trace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,18 @@ import pytest
 from formulas import collect
 from layers import ROWS, arrays, copies, random_like
 
-from minivae import backend
-from minivae.backend import c_compiler, c_libraries, c_loops, c_source, workers
-from minivae.cli import doctor
+import minivae as mv
+from minivae import backend, models
+from minivae.backend import compiled, notices, workers
+from minivae.backend.compiled import compiler as c_compiler
+from minivae.backend.compiled import libraries, loops
+from minivae.backend.compiled.source import HEAD, source
+from minivae.data import Batches, rectangles
 from minivae.errors import OptionError
+from minivae.training import Training
 
-N = c_loops.SMALL + 37  # elements, which are no whole number of vectors
-compiled = pytest.mark.usefixtures("compiler")
+N = compiled.SMALL + 37  # elements, which are no whole number of vectors
+needs_compiler = pytest.mark.usefixtures("compiler")
 
 
 @pytest.fixture(scope="module")
@@ -34,35 +42,35 @@ def cache(tmp_path_factory):
 def forget(monkeypatch, cache):
     """Each test finds the compiler anew, and not what earlier runs have compiled."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setattr(c_loops, "debugging", lambda: False)  # what measures coverage is none
+    backend.compile(True)  # whatever runs the tests
     start_anew()
     yield
     start_anew()
 
 
 def start_anew():
-    for each in (c_compiler.command, c_compiler.identity, c_libraries.function, c_libraries._say, c_loops._loop):
+    for each in (c_compiler.command, c_compiler.identity, libraries.function, notices.say_once, loops._loop):
         each.cache_clear()
-    c_libraries._broken.clear()
+    libraries._broken.clear()
 
 
 @pytest.fixture
 def compiler(forget):
-    if not c_loops.work():
+    if not compiled.work():
         pytest.skip("there is no C compiler that works (cc, gcc or clang)")
 
 
 @pytest.fixture
 def runs(monkeypatch):
     """The purposes of the loops that were run."""
-    seen, run = [], c_loops.run
+    seen, run = [], compiled.run
 
     def watched(formula, purpose, outs, arguments, size):
         value = run(formula, purpose, outs, arguments, size)
         if value is not None:
             seen.append(purpose)
         return value
-    monkeypatch.setattr(c_loops, "run", watched)
+    monkeypatch.setattr(compiled, "run", watched)
     return seen
 
 
@@ -70,7 +78,7 @@ def runs(monkeypatch):
 def threads(monkeypatch):
     """Small arrays are shared out too; set_count says to how many."""
     kept = workers.count()
-    monkeypatch.setattr(c_loops, "PARALLEL", 1)
+    monkeypatch.setattr(loops, "PARALLEL", 1)
     yield workers.set_count
     workers.set_count(kept)
 
@@ -92,7 +100,7 @@ FUNCTIONS = {
 }
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_are_right_to_three_units_in_the_last_place(name, runs):
     """All kinds of float32: each 1021st bit pattern from −NaN to NaN, and the ends."""
@@ -110,7 +118,7 @@ def test_functions_are_right_to_three_units_in_the_last_place(name, runs):
     assert off.max() < 3, f"{name}({x[finite][off.argmax()]}) is {y[finite][off.argmax()]}"
 
 
-@compiled
+@needs_compiler
 def test_extremes_of_selections(runs):
     special = np.float32([np.nan, np.inf, -np.inf, 0, 1, -1, 3.4e38, 1e-45])
     x, y = np.resize(np.repeat(special, 8), N), np.resize(special, N)
@@ -124,17 +132,19 @@ def test_extremes_of_selections(runs):
 
 
 @pytest.fixture
-def by_numpy(monkeypatch):
+def by_numpy():
     """Call a function with no loop compiled."""
     def call(function, *arguments, **options):
-        with monkeypatch.context() as patch:
-            patch.setattr(c_loops, "SMALL", 10**9)
+        backend.compile(False)
+        try:
             return function(*arguments, **options)
+        finally:
+            backend.compile(True)
     return call
 
 
 @pytest.mark.slow
-@compiled
+@needs_compiler
 def test_every_formula_gives_what_numpy_gives(runs, by_numpy):
     """Arithmetic to the last bit: so it does not matter to Adam on which machine of several it runs."""
     exact = 0
@@ -152,7 +162,7 @@ def test_every_formula_gives_what_numpy_gives(runs, by_numpy):
             backend.elementwise(each, *operands[outs:], out=tuple(operands[:outs]) or None)
             by_numpy(backend.elementwise, each, *others[outs:], out=tuple(others[:outs]) or None)
             kinds = [1 if isinstance(a, np.ndarray) else "number" for a in operands]
-            text = c_source.source(each, "elements", outs, kinds)[0].removeprefix(c_source.HEAD)
+            text = source(each, "elements", outs, kinds)[0].removeprefix(HEAD)
             arithmetic = not any(f"{name}_(" in text for name in FUNCTIONS)
             exact += arithmetic
             for one, other in zip(operands, others):
@@ -163,7 +173,7 @@ def test_every_formula_gives_what_numpy_gives(runs, by_numpy):
     assert exact > 10
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_every_layer_gives_what_it_gives_by_numpy(row, monkeypatch, runs, by_numpy):
     """With the shapes, broadcasts and shared arrays that it has."""
@@ -175,7 +185,7 @@ def test_every_layer_gives_what_it_gives_by_numpy(row, monkeypatch, runs, by_num
         grad_input = copies(module.backward(row.input(), random_like(output)))
         return [*arrays(output), *arrays(grad_input), *module.parameters()[1]]
 
-    monkeypatch.setattr(c_loops, "SMALL", 0)
+    monkeypatch.setattr(compiled, "SMALL", 0)
     for one, other in zip(results(), by_numpy(results), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
@@ -191,7 +201,7 @@ LAYOUTS = {
 }
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_any_layout(layout, runs, threads):
     x, y, out = layout(numbers(400, 93)), layout(numbers(400, 93, seed=1)), layout(np.zeros((400, 93), np.float32))
@@ -205,7 +215,7 @@ def test_any_layout(layout, runs, threads):
     assert runs == ["elements", "total"] + ["rows"] * (x.ndim == 2)  # planes, whose rows lie apart, have four axes
 
 
-@compiled
+@needs_compiler
 def test_broadcasting(runs, threads):
     x, y = numbers(40, 5, 201), numbers(40, 1, 201, seed=1)
     out, wanted = np.empty_like(x), formula(np, x, y, 2)
@@ -218,7 +228,7 @@ def test_broadcasting(runs, threads):
     assert runs == ["elements", "total", "rows", "elements"]
 
 
-@compiled
+@needs_compiler
 def test_rows_of_one_number_and_one_row_of_many(runs, threads):
     for x in (numbers(N, 1), numbers(1, N), numbers(1, 1, N), numbers(2, 1, N)):
         sums = backend.row_totals(lambda xp, x: x, x)
@@ -226,7 +236,7 @@ def test_rows_of_one_number_and_one_row_of_many(runs, threads):
     assert runs == ["rows"] * 4
 
 
-@compiled
+@needs_compiler
 def test_in_place_and_tables(runs):
     x, y = numbers(N), numbers(N, seed=1)
     sums = x + y, x - y
@@ -242,20 +252,20 @@ def test_in_place_and_tables(runs):
     assert runs == ["elements", "elements"]
 
 
-@compiled
+@needs_compiler
 def test_the_number_of_threads_changes_no_bit(threads, runs):
     x, y, found = numbers(N), numbers(N, seed=1), set()
     for count in (1, 2, 3, 8):
         threads(count)
         out = backend.elementwise(formula, x, y, 0.5, out=np.empty_like(x))
         found.add((out.tobytes(), backend.total(formula, x, y, 0.5)))
-        c_loops._loop.cache_clear()
-    c_loops.PARALLEL = N + 1  # undivided
+        loops._loop.cache_clear()
+    loops.PARALLEL = N + 1  # undivided
     assert backend.elementwise(formula, x, y, 0.5, out=np.empty_like(x)).tobytes() == out.tobytes()
     assert len(found) == 1 and len(runs) == 9
 
 
-@compiled
+@needs_compiler
 def test_a_sum_is_one_of_double_precision(runs):
     huge = np.full(N, 3e38, np.float32)
     assert backend.total(lambda xp, x: x, huge) == pytest.approx(3e38 * N)
@@ -276,7 +286,7 @@ class Method:
 
 two = 2.0
 LEFT = {
-    "few elements": (lambda xp, x: x + 1, np.ones(c_loops.SMALL - 1, np.float32)),
+    "few elements": (lambda xp, x: x + 1, np.ones(compiled.SMALL - 1, np.float32)),
     "double precision": (lambda xp, x: x + 1, np.ones(N)),
     "bytes swapped": (lambda xp, x: x + 1, np.ones(N, ">f4")),
     "not aligned": (lambda xp, x: x + 1, np.ones(4 * N + 1, np.uint8)[1:].view(np.float32)),
@@ -395,6 +405,22 @@ def test_errors_that_numpy_is_asked_for_are_raised():
         backend.elementwise(lambda xp, x: 1 / x, np.zeros(N, np.float32), out=numbers(N))
 
 
+# ---------------------------------------------------------------------------------- the switch, and debuggers
+
+@contextlib.contextmanager
+def traced(function):
+    plain = sys.gettrace()
+    sys.settrace(function)
+    try:
+        yield
+    finally:
+        sys.settrace(plain)
+
+
+def debug(*_):
+    """A trace function, as a debugger sets one."""
+
+
 seen = []
 
 
@@ -403,15 +429,109 @@ def watched(xp, x):
     return x
 
 
-def test_a_debugger_sees_the_formula_compute(monkeypatch):
-    monkeypatch.undo()
-    x, plain = np.ones(N, np.float32), sys.gettrace()
-    sys.settrace(lambda *_: None)
-    try:
-        backend.elementwise(watched, x, out=np.empty_like(x))
-    finally:
-        sys.settrace(plain)
-    assert seen == [np.ndarray]
+@needs_compiler
+def test_a_debugger_sees_the_formula_compute_and_that_is_said_once(runs, capsys):
+    backend.compile(None)
+    x = numbers(N)
+    with traced(debug):
+        for formula, array in (watched, x.astype(np.float64)), (watched, x[:9]), (lambda xp, y: x + y, x):
+            backend.elementwise(formula, array, out=np.empty_like(array))
+        assert capsys.readouterr().err == ""  # NumPy computes these in any case
+        seen.clear()
+        for _ in range(3):
+            backend.elementwise(watched, x, out=np.empty_like(x))
+        assert backend.arithmetic()["C compiler"] == "none"
+    said = capsys.readouterr().err
+    assert seen == [np.ndarray] * len(seen) and runs == []
+    assert said.count("\n") == 1 and "a debugger is looking: NumPy computes" in said and "compile(True)" in said
+    backend.elementwise(watched, x, out=np.empty_like(x))
+    assert runs == ["elements"] and capsys.readouterr().err == ""
+
+
+def test_without_a_compiler_a_debugger_changes_nothing_and_nothing_is_said(monkeypatch, capsys):
+    monkeypatch.setenv("MINIVAE_CC", "none")
+    for asked in (None, True, False):
+        start_anew()
+        backend.compile(asked)
+        with traced(debug):
+            add_one(numbers(N))
+    assert capsys.readouterr().err == ""
+
+
+class Counter:
+    """A trace function such as those of coverage.py, objects of classes in C."""
+
+    __module__ = "coverage.tracer"
+
+    def __call__(self, *_):
+        pass
+
+
+@needs_compiler
+def test_a_tool_that_counts_lines_is_no_debugger(runs, capsys):
+    backend.compile(None)
+    for tracer in (Counter(), trace.Trace(count=1, trace=0).globaltrace):
+        with traced(tracer):
+            add_one(numbers(N))
+    assert runs == ["elements"] * 2 and capsys.readouterr().err == ""
+
+
+def trained(steps=20):
+    """The weights of the articles' Bernoulli model with five draws, whose arrays are large enough for loops."""
+    backend.manual_seed(0)
+    training = Training(models.aevb(samples=5, image=(1, 24, 24)), Batches(rectangles(500), 128))
+    for _ in range(steps):
+        training.step()
+    return training.parameters.tobytes()
+
+
+@needs_compiler
+def test_compile_keeps_the_loops_and_so_every_bit_under_a_debugger(runs, capsys):
+    plain = trained()
+    loops_run = len(runs)
+    with traced(debug):
+        assert trained() == plain
+    assert loops_run > 20 and len(runs) == 2 * loops_run and capsys.readouterr().err == ""
+
+
+@needs_compiler
+def test_a_trace_uses_what_training_uses(runs):
+    model, images = models.aevb(samples=5, image=(1, 24, 24)), rectangles(128).astype(np.float32)
+    criterion = model.criterion()
+    with backend.seeded(0):  # as `trace` does
+        criterion.forward(model.forward(images), images)
+    model.zero_grad_parameters()
+    model.backward(images, criterion.backward(model.output, images))
+    plain = list(runs)
+    runs.clear()
+    steps = {(step.path, step.verb): step for step in mv.trace(model, images)}
+    np.testing.assert_array_equal(steps["encoder.1", "acc_grad_parameters"]["grad_weight"],
+                                  model.encoder[1].grad_weight)
+    assert runs == plain != []
+
+
+INNER = r"compiled(\.| import .*\b)(source|compiler|libraries|loops|trial)\b"
+
+
+def test_nobody_but_these_tests_goes_past_the_door():
+    folder = Path(compiled.__file__).parent
+    files = [file for file in folder.parent.parent.rglob("*.py") if folder not in file.parents]
+    assert len(files) > 100 and [file.name for file in files if re.search(INNER, file.read_text("utf-8"))] == []
+    assert re.search(INNER, Path(__file__).read_text("utf-8"))
+
+
+def test_the_switch(runs):
+    x = numbers(N)
+    backend.compile(False)
+    assert backend.arithmetic()["C compiler"] == "none"
+    np.testing.assert_array_equal(add_one(x), x + 1)
+    assert runs == []
+    backend.compile(True)
+    add_one(x)
+    assert len(runs) == compiled.work()
+    for slip in ("none", 1, np.True_):
+        with pytest.raises(OptionError, match="choose True, False"):
+            backend.compile(slip)
 
 
 # ------------------------------------------------------------------------------------------- the compiler
@@ -462,7 +582,7 @@ def test_a_compiler_that_fails_is_named_once(script, reason, monkeypatch, tmp_pa
     assert len((tmp_path / "calls").read_text().split()) <= 2  # with -march=native, and without
     assert not list((tmp_path / "cache" / "minivae" / "kernels").glob("tmp*"))
     assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if b"61.5" in read(each)]
-    assert "cannot be used, and NumPy does" in doctor._compiler() and c_libraries.trouble() in doctor._compiler()
+    assert "cannot be used, and NumPy does" in compiled.sentence() and libraries.trouble() in compiled.sentence()
 
 
 def read(path):
@@ -492,7 +612,7 @@ def test_a_compiler_that_is_not_there(name, monkeypatch):
         add_one(numbers(N))
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("name", ["nothing-of-this-name", "gcc '", " "])
 def test_a_cc_that_is_not_there_leaves_the_others(name, monkeypatch, runs):
     monkeypatch.delenv("MINIVAE_CC", raising=False)
@@ -501,7 +621,7 @@ def test_a_cc_that_is_not_there_leaves_the_others(name, monkeypatch, runs):
     assert runs == ["elements"]
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("length", [0, 4096, 8200])
 def test_a_damaged_library_is_compiled_again(length, monkeypatch, tmp_path, runs):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -528,7 +648,7 @@ def keep_in(monkeypatch, folder):
     return kept
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("umask", [0, 0o002, 0o022, 0o777])
 def test_libraries_are_this_users_alone_whatever_the_umask(umask, monkeypatch, tmp_path, runs, capsys):
     before = os.umask(umask)
@@ -543,7 +663,7 @@ def test_libraries_are_this_users_alone_whatever_the_umask(umask, monkeypatch, t
     assert capsys.readouterr().err == ""
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize(("place", "mode", "safe"), [
     ("cache/minivae/kernels", 0o770, False), ("cache/minivae/kernels", 0o702, False), ("cache", 0o777, False),
     ("cache/minivae/kernels", 0o1777, False), ("cache", 0o1777, True), ("cache/minivae", 0o755, True),
@@ -553,16 +673,16 @@ def test_a_folder_that_others_may_write_to_is_not_used(place, mode, safe, monkey
     kept = keep_in(monkeypatch, tmp_path / "cache")
     path, = kept()
     (tmp_path / place).chmod(mode)
-    monkeypatch.setattr(c_libraries, "_found", pytest.fail if not safe else c_libraries._found)
+    monkeypatch.setattr(libraries, "_found", pytest.fail if not safe else libraries._found)
     assert kept() == [path] and runs == ["elements"] * 2
     said = capsys.readouterr().err
     if safe:
         return
     assert said.count("\n") == 1 and f"others may write to {tmp_path / place}" in said
-    assert f"cannot be kept: others may write to {tmp_path / place}" in doctor._compiler()
+    assert f"cannot be kept: others may write to {tmp_path / place}" in compiled.sentence()
 
 
-@compiled
+@needs_compiler
 def test_a_file_that_others_may_write_to_is_compiled_anew(monkeypatch, tmp_path, runs):
     kept = keep_in(monkeypatch, tmp_path)
     path, = kept()
@@ -575,15 +695,15 @@ def test_a_file_that_others_may_write_to_is_compiled_anew(monkeypatch, tmp_path,
 def test_what_is_another_users_is_not_trusted(monkeypatch, tmp_path):
     file = tmp_path / "file"
     file.touch(0o700)
-    assert not c_libraries.distrust(file) and not c_libraries.distrust(tmp_path)
+    assert not libraries.distrust(file) and not libraries.distrust(tmp_path)
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
-    assert c_libraries.distrust(file) == f"{file} belongs to another user"
+    assert libraries.distrust(file) == f"{file} belongs to another user"
     found = os.lstat(file)
     monkeypatch.setattr(os, "lstat", lambda path: found if path == file else os.stat(path))
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0o40755, 0, 0, 0, user + 1, 0, 0, 0, 0, 0)))
-    assert c_libraries.distrust(file) == f"{tmp_path} belongs to another user"
+    assert libraries.distrust(file) == f"{tmp_path} belongs to another user"
 
 
 def no_home(monkeypatch, home):
@@ -601,7 +721,7 @@ def a_file(monkeypatch, home):
     (home / ".cache").write_text("")
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize(("trouble", "reason"), [
     (no_home, "Could not determine home directory"), (read_only, ".cache/minivae/kernels cannot be written to"),
     (a_file, "Not a directory"), (lambda monkeypatch, home: monkeypatch.setenv("HOME", "."), "")],
@@ -617,11 +737,11 @@ def test_without_a_cache_folder_each_start_compiles(trouble, reason, monkeypatch
     if reason:
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "compiled loops are not kept (" in said and reason in said
-        assert "compiles loops for large arrays, at each start" in doctor._compiler() and reason in doctor._compiler()
+        assert "compiles loops for large arrays, at each start" in compiled.sentence() and reason in compiled.sentence()
     assert runs == ["elements"]
 
 
-@compiled
+@needs_compiler
 def test_without_any_private_folder_numpy_computes(monkeypatch, tmp_path, capsys, runs):
     open_to_all = tmp_path / "temporary"
     open_to_all.mkdir()
@@ -633,7 +753,7 @@ def test_without_any_private_folder_numpy_computes(monkeypatch, tmp_path, capsys
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"others may write to {open_to_all}" in said and runs == []
     assert f"cannot be used, and NumPy does the element-wise work of large arrays, more slowly: others may write to " \
-           f"{open_to_all}" in doctor._compiler()
+           f"{open_to_all}" in compiled.sentence()
 
 
 CRASH = "#include <stdlib.h>\ndouble kernel(void) { abort(); }"
@@ -646,11 +766,11 @@ def exchange(path, source):
     subprocess.run([*c_compiler.command(), *c_compiler.FLAGS, "-x", "c", "-", "-o", str(made)], input=source.encode(),
                    check=True)
     made.chmod(0o700)
-    made.rename(path.with_name(f"{path.name.split('-')[0]}-{c_libraries._digest(made.read_bytes())}.so"))
+    made.rename(path.with_name(f"{path.name.split('-')[0]}-{libraries._digest(made.read_bytes())}.so"))
     path.unlink()
 
 
-@compiled
+@needs_compiler
 def test_a_library_without_the_function_is_compiled_anew(monkeypatch, tmp_path, runs, capsys):
     kept = keep_in(monkeypatch, tmp_path)
     path, = kept()
@@ -662,7 +782,7 @@ CODE = f"import numpy as np; from minivae import backend; x = np.zeros({N}, np.f
        "print(backend.elementwise(lambda xp, x: xp.exp(x), x, out=x).sum())"
 
 
-@compiled
+@needs_compiler
 def test_a_kept_library_that_crashes_does_so_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     kernels, call = tmp_path / "minivae" / "kernels", [sys.executable, "-c", CODE]
@@ -676,7 +796,7 @@ def test_a_kept_library_that_crashes_does_so_once(monkeypatch, tmp_path):
         assert not list(kernels.glob("*.tried"))
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_compiler_whose_libraries_crash_is_given_up(keeps, monkeypatch, tmp_path):
     """At once where none are kept, else by the next process."""
@@ -694,7 +814,7 @@ def test_a_compiler_whose_libraries_crash_is_given_up(keeps, monkeypatch, tmp_pa
         assert "cannot be used (what it compiles crashes)" in each.stderr
 
 
-@compiled
+@needs_compiler
 def test_a_library_is_compiled_once_for_all_processes(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("MINIVAE_CC", raising=False)
@@ -727,7 +847,7 @@ def test_every_loop_is_vectorized(tmp_path):
         kinds = [1 if isinstance(a, np.ndarray) else "number" for a in operands]
         for purpose in ["elements"] if outs >= 0 else ["total", "rows"]:
             rows = purpose == "rows"
-            text, _ = c_source.source(each, purpose, max(outs, int(rows)), [0] * rows + kinds)
+            text, _ = source(each, purpose, max(outs, int(rows)), [0] * rows + kinds)
             (tmp_path / "kernel.c").write_text(text)
             flags = [*c_compiler.FLAGS, *c_compiler.NATIVE, "-fopt-info-vec-optimized"]
             done = subprocess.run(["gcc", *flags, "kernel.c", "-o", os.devnull], cwd=tmp_path, stderr=subprocess.PIPE,

@@ -17,7 +17,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from minivae.backend import c_compiler, c_trial
+from minivae.backend.compiled import compiler, trial
+from minivae.backend.notices import say_once
 
 _one_at_a_time = threading.Lock()
 _broken = []  # why nothing more is compiled in this process
@@ -27,13 +28,13 @@ _broken = []  # why nothing more is compiled in this process
 def function(source):
     """The function `kernel` of a C source, or None: there is no compiler, or it fails, which is said once."""
     with _one_at_a_time:
-        if _broken or not c_compiler.command():
+        if _broken or not compiler.command():
             return None
         try:
             return _kernel(source)
         except (OSError, AttributeError) as error:
             _broken.append(printable(error))
-            _say(f"{shlex.join(c_compiler.command())} cannot be used ({_broken[0]}); NumPy computes without it, more "
+            say_once(f"{shlex.join(compiler.command())} cannot be used ({_broken[0]}); NumPy computes without it, more "
                  "slowly.  MINIVAE_CC names another C compiler, or none")
             return None
 
@@ -84,9 +85,9 @@ def printable(text):
 
 def _kernel(source):
     kept, reason = folder()
-    for options in (c_compiler.NATIVE, ()):
-        words = (*c_compiler.command(), *c_compiler.FLAGS, *options)
-        name = _digest("\0".join([source, *words, c_compiler.identity()]).encode())
+    for options in (compiler.NATIVE, ()):
+        words = (*compiler.command(), *compiler.FLAGS, *options)
+        name = _digest("\0".join([source, *words, compiler.identity()]).encode())
         for path in kept.glob(f"{name}-*.so") if kept else ():
             if kernel := _found(path, kept / f"{name}.tried"):
                 return kernel
@@ -95,7 +96,7 @@ def _kernel(source):
             place.chmod(0o700)  # whatever the umask
             if unsafe := distrust(place):
                 raise OSError(f"{reason}; {unsafe}")
-            if made := c_compiler.compiled(source, words, place):
+            if made := compiler.compiled(source, words, place):
                 return _new(made, kept / name if not reason else None, reason)
 
 
@@ -115,7 +116,8 @@ def _new(made, kept, reason):
     if (reason or mark.exists()) and not _survives(made):
         raise OSError("what it compiles crashes")
     if reason:
-        _say(f"compiled loops are not kept ({reason}): each start compiles them.  XDG_CACHE_HOME names another folder")
+        say_once(f"compiled loops are not kept ({reason}): each start compiles them.  XDG_CACHE_HOME names another "
+                 "folder")
         return _opened(made, mark)
     path = kept.with_name(f"{kept.name}-{_digest(made.read_bytes())}.so")
     os.replace(made, path)  # whole or not there, whoever else compiles it
@@ -129,7 +131,7 @@ def _opened(path, mark):
     try:
         kernel = ctypes.CDLL(str(path)).kernel
         kernel.restype = ctypes.c_double
-        c_trial.call(kernel)
+        trial.call(kernel)
     finally:
         with contextlib.suppress(OSError):
             mark.unlink()
@@ -138,14 +140,8 @@ def _opened(path, mark):
 
 def _survives(path):
     """Whether a process of its own loads and calls a library and does not crash."""
-    return c_compiler.run([sys.executable, "-I", "-S", c_trial.__file__, str(path)])[0] == 0
+    return compiler.run([sys.executable, "-I", "-S", trial.__file__, str(path)])[0] == 0
 
 
 def _digest(content):
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-@functools.cache
-def _say(text):
-    """Once in a process."""
-    print(f"minivae: {text}", file=sys.stderr)

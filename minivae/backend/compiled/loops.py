@@ -1,56 +1,35 @@
-"""Element-wise work over float32 arrays as one compiled loop, which the worker threads share.
-
-It takes what is large enough to gain by it, where there is a C compiler; the rest is NumPy's, see `elementwise`.
-Arithmetic on elements gives NumPy's bits.  exp, log and tanh are those of vector_math.h, and sums are of double
-precision: both may differ from NumPy's in the last bits.
-"""
+"""A compiled loop that is called with the addresses and strides of arrays, its parts shared by the worker threads."""
 
 import ctypes
 import functools
-import sys
 import types
 
 import numpy as np
 
-from minivae.backend import c_libraries, workers
+from minivae.backend import workers
 from minivae.backend.buffers import address
-from minivae.backend.c_source import AXES, source
+from minivae.backend.compiled import libraries
+from minivae.backend.compiled.source import AXES, source
 
-SMALL = 32 * 1024  # elements: of fewer NumPy is as fast
-PARALLEL = 1024 * 1024  # from here on waking the worker threads costs less than it saves
+PARALLEL = 1024 * 1024  # elements: from here on waking the worker threads costs less than it saves
 PARTS = 8  # that the threads share: for any number of threads, so that sums are always added in one order
 SHORT = 32  # elements: of rows as short as that, NumPy adds up whole arrays faster
+FLOAT32 = np.dtype(np.float32)
 
 
-def run(formula, purpose, outs, arguments, size):
-    """Compute formula(np, *arguments) for `size` elements, for one of the purposes of `c_source.source`.
+def suit(formula, operands):
+    """Whether a loop may be made of the formula, which then computes the same for ever, and of float32."""
+    # a closure, a default or a method may be another tomorrow, which what it was compiled to is not
+    return (isinstance(formula, types.FunctionType) and formula.__closure__ is None and formula.__defaults__ is None
+            and all(each.dtype == FLOAT32 for each in operands if isinstance(each, np.ndarray)))
 
-    Returns the sum of a "total", and 0 for other purposes; or None, and has done nothing, where NumPy has to.
-    """
-    if size < SMALL or not _depends_on_arguments_alone(formula) or debugging() or "raise" in np.geterr().values():
-        return None
-    operands = (*outs, *arguments)
-    layout = tuple([(each.dtype, each.shape, each.strides, each.flags.aligned) if type(each) is np.ndarray
-                    else type(each) for each in operands])
-    loop = _loop(formula, purpose, len(outs), layout)
+
+def run(formula, purpose, outs, operands):
+    """What `compiled.run` returns, of operands that suit."""
+    layout = tuple([(each.shape, each.strides, each.flags.aligned) if type(each) is np.ndarray else type(each)
+                    for each in operands])
+    loop = _loop(formula, purpose, outs, layout)
     return None if loop is None or not loop.may_write(operands) else loop(operands)
-
-
-def work():
-    """Whether there is a C compiler here, and one that works."""
-    return c_libraries.function(source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
-
-
-def debugging():
-    """Whether a debugger is looking: it is to see the formula compute."""
-    monitoring = getattr(sys, "monitoring", None)  # since Python 3.12
-    return sys.gettrace() is not None or (
-        monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None)
-
-
-def _depends_on_arguments_alone(formula):
-    """A closure or a method may compute something else tomorrow, which what it was compiled to does not."""
-    return isinstance(formula, types.FunctionType) and formula.__closure__ is None and formula.__defaults__ is None
 
 
 class Loop:
@@ -95,16 +74,16 @@ class Loop:
 def _loop(formula, purpose, outs, layout):
     """The Loop of a formula for operands of this layout; None: NumPy's work.
 
-    The layout is the dtype, shape, strides and alignment of each array, and the type of each number.
+    The layout is the shape, strides and alignment of each array, and the type of each number.
     """
     arrays = [each for each in layout if isinstance(each, tuple)]
-    if any(dtype != np.float32 or not aligned for dtype, _, _, aligned in arrays):
+    if not all(aligned for _, _, aligned in arrays):
         return None
     if any(each not in (int, float) for each in layout if not isinstance(each, tuple)):
         return None
     try:
-        shape = np.broadcast_shapes(*(each[1] for each in arrays))
-        steps = [_steps(shape, *each[1:3]) if isinstance(each, tuple) else (0,) * len(shape) for each in layout]
+        shape = np.broadcast_shapes(*(each[0] for each in arrays))
+        steps = [_steps(shape, *each[:2]) if isinstance(each, tuple) else (0,) * len(shape) for each in layout]
         axes = _axes(shape, steps, sums_rows=purpose == "rows")
         axes = [(1, (0,) * len(layout))] * (AXES - len(axes)) + axes
         kinds = [step if isinstance(each, tuple) else "number" for each, step in zip(layout, axes[-1][1])]
@@ -112,11 +91,11 @@ def _loop(formula, purpose, outs, layout):
     except Exception:  # whatever it is, NumPy can do it, or will say it
         return None
     full = written if purpose == "elements" else [outs]  # which operands must have the whole shape
-    if len(axes) > AXES or 0 in shape or any(layout[k][1] != shape for k in full):
+    if len(axes) > AXES or 0 in shape or any(layout[k][0] != shape for k in full):
         return None
     if purpose == "total" and axes[-1][0] < SHORT:
         return None
-    function = c_libraries.function(text)
+    function = libraries.function(text)
     return None if function is None else Loop(function, purpose, outs, written, layout, axes)
 
 

@@ -1,7 +1,7 @@
 """A formula as one loop of C: the formula is called with symbols, which write down what it does to them.
 
-What it may do is what CuPy's fusion allows too: arithmetic, comparisons, & and | of them, augmented assignment such as
-x += y, `where` and the functions below, with `out=`.  Anything else raises.
+What it may do is listed in `elementwise`, and CuPy's fusion allows it too; functions may have `out=`.  Anything else
+raises.
 """
 
 from math import inf, isfinite
