@@ -201,3 +201,13 @@ def test_commands_write_them(tmp_path, capsys, monkeypatch):
     errors = capsys.readouterr().err
     assert "--html shows the pass of one image, not of 2" in errors and "cannot write" in errors
     assert "there is no checkpoint" in errors and not (tmp_path / "two.html").exists()
+
+
+def test_the_explorer_shows_colour(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 6, 7), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=["cat", "dog"] * 15)
+    data = data_set.build("own", path=str(tmp_path / "a.npz"))
+    model = models.aevb(image=(3, 6, 7), hidden=8)
+    found = data_of(explorer(model, data, "own"))
+    assert found["image"] == [3, 6, 7] and found["names"] == ["cat", "dog"]
+    assert np.array_equal(unpacked(found["images"]), data.test.reshape(3, -1))

@@ -24,8 +24,8 @@ def draw(model, folder, data, protocol):
     if data.labels is not None:
         x = backend.from_numpy(data.test[:CODES] * model.dtype.type(data.scale), like=model.backend)
         codes = backend.to_numpy(model.kl.latent.expected(model.encode(x)))
-        figures.save_png(folder / "codes.png", figures.scatter(codes, data.labels[:CODES]))
-        lines.append(f"{folder / 'codes.png'}: the codes of {len(codes)} test images, coloured by digit")
+        figures.save_png(folder / "codes.png", figures.scatter(codes, data.labels[:CODES], data.names))
+        lines.append(f"{folder / 'codes.png'}: the codes of {len(codes)} test images, coloured by label")
     return lines
 
 

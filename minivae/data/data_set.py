@@ -17,7 +17,8 @@ class DataSet(NamedTuple):
 
         train, test   images, uint8, float32 or a Redrawn
         labels        (n,) of the test images, numbers into `names`, or None
-        scale         what makes [0, 1] of the pixels      floor   the least −log p(x) on average, in nats, if it is known
+        scale         what makes [0, 1] of the pixels
+        floor         the least −log p(x) on average, in nats, if it is known
         by_epoch      each image once an epoch; else drawn at random with replacement
         grey          whether pixels lie between 0 and 1, or are bits
         title         what a reader calls it               notes   what he should know of it, a line each

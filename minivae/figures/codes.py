@@ -5,25 +5,30 @@ import numpy as np
 from minivae.figures.style import COLOURS, MARKERS, axes_of, new_figure, rendered
 
 
-def scatter(codes, labels):
-    """Codes (n, Q) by their labels (n,) from 0 to 9, as a Pillow image; None where matplotlib is not installed.
+def scatter(codes, labels, names=()):
+    """Codes (n, Q) by their labels (n,), as a Pillow image; None where matplotlib is not installed.
+
+    `names` says what the labels stand for.  There are ten colours and three shapes: from the eleventh label on they
+    begin again.
 
     Of a code of more than 2 numbers it shows the plane in which they spread most: two principal components.
     """
     figure = new_figure(8, 6.6)
     if figure is None:
         return None
-    points, names = _two(codes)
-    axes = axes_of(figure, f"Mean codes of {len(points)} test images", *names)
+    points, axis_names = _two(codes)
+    axes = axes_of(figure, f"Mean codes of {len(points)} test images", *axis_names)
     order = np.random.default_rng(0).permutation(len(points))  # in turns, so that no label lies on top of all others
     for turn in np.array_split(order, 20):
         for label in np.unique(labels):
-            axes.scatter(*points[turn[labels[turn] == label]].T, c=COLOURS[label], marker=MARKERS[label % 3], s=11,
+            axes.scatter(*points[turn[labels[turn] == label]].T, c=COLOURS[label % 10], marker=MARKERS[label % 3], s=11,
                          linewidths=0, alpha=0.8)
     for label in np.unique(labels):
-        axes.scatter([], [], c=COLOURS[label], marker=MARKERS[label % 3], s=50, label=str(label))
+        name = names[label] if len(names) else str(label)
+        axes.scatter([], [], c=COLOURS[label % 10], marker=MARKERS[label % 3], s=50, label=name[:20])
     axes.set(aspect="equal")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="label")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="label",
+                ncols=1 + len(np.unique(labels)) // 25)
     return rendered(figure)
 
 

@@ -40,7 +40,7 @@ def explorer(model, data, title, precision="float16"):
     difference, decoder = _difference(model, parameters, precision), described(model.decoder, precision)
     kl = model.kl.units(parameters)
     varies = model.kl.latent.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
-    labels, names = _labels(x, data.labels)
+    labels, names = _labels(x, data)
     return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
         "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood,
         "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
@@ -52,12 +52,13 @@ def explorer(model, data, title, precision="float16"):
 
 
 def _image(model, x):
-    """[height, width] of what the decoder makes, which is one plane."""
-    shape = np.shape(model.reconstruct(x[:1]))
-    if len(shape) < 3 or np.prod(shape[:-2]) != 1:
-        raise OptionError(f"the explorer shows images of one plane; this decoder makes arrays of {shape[1:]}: end it "
-                          "in View(1, height, width)")
-    return list(shape[-2:])
+    """[planes, height, width] of what the decoder makes."""
+    shape = np.shape(model.reconstruct(x[:1]))[1:]
+    planes = int(np.prod(shape[:-2]))
+    if len(shape) < 2 or planes not in (1, 3):
+        raise OptionError(f"the explorer shows images of one plane, or of three for colour; this decoder makes arrays "
+                          f"of {shape}: end it in View(1, height, width)")
+    return [planes, *shape[-2:]]
 
 
 def _difference(model, parameters, precision):
@@ -76,11 +77,11 @@ def _difference(model, parameters, precision):
     return float(np.abs(rounded.decode(codes) - model.decode(codes)).max())
 
 
-def _labels(x, labels):
+def _labels(x, data):
     """(label of each image, name of each label): the data's own, or the ninth of the image that is brightest."""
-    if labels is not None:
-        return labels[:len(x)].tolist(), [str(label) for label in range(int(labels.max()) + 1)]
-    planes = x.reshape(len(x), *x.shape[-2:])
+    if data.labels is not None:
+        return data.labels[:len(x)].tolist(), list(data.names)
+    planes = x.reshape(len(x), -1, *x.shape[-2:]).mean(axis=1)
     ninth = 0
     for axis in (1, 2):  # rows, then columns
         light = planes.sum(axis=3 - axis)

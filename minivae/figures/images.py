@@ -79,7 +79,8 @@ def plane_picture(images, span, article=False, threshold=False, scale=None):
 
 def samples_picture(images, columns=20, threshold=False, scale=None):
     """Draws from the prior, with a title, as a Pillow image."""
-    return framed(_sheet(images, columns, threshold, scale or _scale(images)), f"{len(images)} draws from the prior, decoded")
+    sheet = _sheet(images, columns, threshold, scale or _scale(images))
+    return framed(sheet, f"{len(images)} draws from the prior, decoded")
 
 
 def _scale(images):

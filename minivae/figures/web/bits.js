@@ -30,7 +30,7 @@ function relaxedPart(control, numbers, relax) {
     draw() {
       const codes = draws();
       temperature.row.querySelector("output").textContent = short(value(), 3);
-      codes.slice(0, DRAWS).forEach((z, k) => paint(strip.children[k].firstChild, decode(z).mean, height, width, grey));
+      codes.slice(0, DRAWS).forEach((z, k) => paintImage(strip.children[k].firstChild, decode(z).mean, data.image));
       drawHistogram(codes);
     },
     address: () => short(value(), 3),

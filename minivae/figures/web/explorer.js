@@ -4,7 +4,7 @@
 const data = JSON.parse($("data").textContent);
 const decoder = prepared(data.decoder), images = unpacked(data.images);
 const parameters = data.parameters.map(unpacked); // of q(z|x), of each test image
-const [height, width] = data.image, pixels = height * width;
+const [planes, height, width] = data.image, pixels = planes * height * width;
 const order = data.kl.map((_, unit) => unit).sort((a, b) => data.active[b] - data.active[a] || data.kl[b] - data.kl[a]);
 const state = { z: new Float32Array(0), image: -1 }; // the panels add their own
 
@@ -32,7 +32,7 @@ let decoded = { mean: new Float32Array(pixels), std: null };
 // Paint what the state decodes to; called once a frame at most.
 const redraw = coalesced(() => {
   decoded = decode(state.z);
-  paint($("decoded"), decoded.mean, height, width, grey);
+  paintImage($("decoded"), decoded.mean, data.image);
   $("std-figure").hidden = !decoded.std;
   if (decoded.std) drawStd(decoded.std);
   panel.draw();
@@ -41,7 +41,7 @@ const redraw = coalesced(() => {
 
 function drawStd(std) {
   const largest = std.reduce((a, b) => Math.max(a, b));
-  paint($("std"), std, height, width, (value) => grey(value / largest));
+  paintImage($("std"), std.map((value) => value / largest), data.image);
   $("std-caption").textContent = `standard deviation: black 0, white ${short(largest, 2)}`;
 }
 
@@ -52,10 +52,11 @@ const say = settled(() => {
 }, 200);
 
 function inWords(values) {
-  const on = [...values.keys()].filter((k) => values[k] > 0.5);
+  const size = height * width, light = (k) => { let sum = 0; for (let at = k; at < pixels; at += size) sum += values[at]; return sum / planes; };
+  const on = [...Array(size).keys()].filter((k) => light(k) > 0.5);
   const rows = on.map((k) => Math.floor(k / width)), columns = on.map((k) => k % width);
   const range = (list) => `${Math.min(...list)} to ${Math.max(...list)}`;
-  const where = on.length ? `${on.length} of ${pixels} pixels are above ½, in rows ${range(rows)}, columns ${range(columns)}` : "No pixel is above ½";
+  const where = on.length ? `${on.length} of ${size} pixels are above ½, in rows ${range(rows)}, columns ${range(columns)}` : "No pixel is above ½";
   return `${where}. Most like ${nameOf(nearest(values))}.`;
 }
 
@@ -87,7 +88,7 @@ function slider(label, { min, max, step, value, digits = 2, note = "" }, change)
 // A small picture of values between 0 and 1, with a word below it.
 function thumbnail(values, caption) {
   const canvas = element("canvas", { className: "thumbnail" });
-  paint(canvas, values, height, width, grey);
+  paintImage(canvas, values, data.image);
   return caption === undefined ? canvas : element("figure", {}, canvas, element("figcaption", {}, caption));
 }
 

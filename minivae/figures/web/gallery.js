@@ -18,6 +18,6 @@ function showChosen() {
   $("chosen-figure").hidden = state.image < 0;
   [...$("thumbnails").children].forEach((each, image) => each.setAttribute("aria-pressed", image === state.image));
   if (state.image < 0) return;
-  paint($("chosen"), pixelsOf(state.image), height, width, grey);
+  paintImage($("chosen"), pixelsOf(state.image), data.image);
   $("chosen-caption").textContent = nameOf(state.image);
 }

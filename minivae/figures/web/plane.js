@@ -45,7 +45,7 @@ function planePanel(control) {
       for (const until = performance.now() + SLICE; todo.length && performance.now() < until;) {
         const k = todo.pop(), column = k % count, row = Math.floor(k / count);
         const z = [(2 * (column + 0.5) / count - 1) * span, (1 - 2 * (row + 0.5) / count) * span];
-        paint(one, decode(z).mean, height, width, grey);
+        paintImage(one, decode(z).mean, data.image);
         context.drawImage(one, column * width, row * height);
       }
       drawBackground(); draw();

@@ -53,21 +53,28 @@ const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 
 // -- pictures ---------------------------------------------------------------------------------------
 
-// Values as one pixel each; `colour(value)` gives [red, green, blue].
+// Values as one pixel each; `colour(value, which)` gives [red, green, blue].
 function paint(canvas, values, height, width, colour) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
   for (let i = 0; i < height * width; i++) {
-    const [red, green, blue] = colour(values[i]);
+    const [red, green, blue] = colour(values[i], i);
     image.data[4 * i] = red; image.data[4 * i + 1] = green; image.data[4 * i + 2] = blue; image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }
 
+const level = (value) => Math.round(255 * Math.min(1, Math.max(0, value)));
+
 // Black to white.
-function grey(value) {
-  const level = Math.round(255 * Math.min(1, Math.max(0, value)));
-  return [level, level, level];
+const grey = (value) => { const shade = level(value); return [shade, shade, shade]; };
+
+// The colours of three planes of so many values each: red, green and blue.
+const coloured = (values, size) => (_, i) => [0, 1, 2].map((plane) => level(values[plane * size + i]));
+
+// An image of one plane, or of three, of values between 0 and 1.
+function paintImage(canvas, values, [planes, height, width]) {
+  paint(canvas, values, height, width, planes === 3 ? coloured(values, height * width) : grey);
 }
 
 const NOT_FINITE = [255, 0, 200];

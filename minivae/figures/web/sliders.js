@@ -32,7 +32,7 @@ function slidersPanel(control) {
     codes.forEach((z, k) => {
       const frame = strip.children[k];
       frame.act = act; frame.setAttribute("aria-label", captions[k]);
-      paint(frame.firstChild, decode(z).mean, height, width, grey);
+      paintImage(frame.firstChild, decode(z).mean, data.image);
       frame.lastChild.textContent = captions[k];
     });
   }
