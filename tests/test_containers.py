@@ -6,6 +6,7 @@ import pytest
 import minivae as mv
 from minivae import nn
 from minivae.errors import DTypeError, MinivaeError, ShapeError
+from minivae.nn.in_place import InPlace
 from minivae.optim import adam, sgd
 
 X = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
@@ -310,7 +311,7 @@ def overwritten(model, x=X):
     """The layers whose output their inplace follower has overwritten."""
     model.forward(x)
     return [a.path for a in model.list_modules() for b in model.list_modules()
-            if a is not b and b.inplace and b.output is a.output and not isinstance(a, nn.Container)]
+            if a is not b and isinstance(b, InPlace) and b.output is a.output and not isinstance(a, nn.Container)]
 
 
 def test_inplace_saves_a_buffer_where_it_may():
@@ -373,7 +374,7 @@ def test_inplace_never_changes_a_number(build, wanted, make, parent_first):
     for module in modules if parent_first else ():
         model.add(module)
     plain = whole.clone()
-    for module in plain.list_modules():
+    for module in plain.find_modules(InPlace):
         module.inplace = False
     runs = []
     for each in (whole, plain):

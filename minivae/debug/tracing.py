@@ -7,7 +7,7 @@ from minivae.debug.behaviour import random_like
 from minivae.debug.steps import Recorded, Step, Trace
 from minivae.debug.tables import mapped, named
 from minivae.debug.verbs import watched
-from minivae.nn import Criterion, Module
+from minivae.nn import Criterion
 
 
 def trace(model, input, criterion=None, target=None, seed=0):
@@ -84,8 +84,8 @@ def _record(names, values):
 
 def _kept(owner):
     """What a forward pass leaves in a module beside its output, such as the noise of a sampler."""
-    names = set(owner.state_names) - set(Module.state_names) if isinstance(owner, Module) else ()
-    left = [name for name in owner.state_names if name in names and getattr(owner, name) is not None]
+    handed_on = ("input", "output", "grad_output", "grad_input")
+    left = [name for name in owner.state_names if name not in handed_on and getattr(owner, name) is not None]
     return _record(left, [getattr(owner, name) for name in left])
 
 

@@ -47,8 +47,7 @@ class VAE(nn.Sequential):
         """The matching negative log-likelihood, −log p(x|z): the same object each time."""
         self._criterion.samples = self.samples
         if (self._criterion.backend, self._criterion.dtype) != (self.backend, self.dtype):
-            self._criterion.backend, self._criterion.dtype = self.backend, self.dtype
-            self._criterion.clear_state()
+            self._criterion.convert(self.backend, self.dtype)
         return self._criterion
 
     def encode(self, x):

@@ -27,6 +27,39 @@ class ArrayOwner:
         """The array library: numpy or cupy."""
         return backend.array_library(self.backend)
 
+    # -- conversions ------------------------------------------------------------------------------
+
+    def to(self, name):
+        """Compute with the library "numpy" or "cupy" from now on; parameters move there, and buffers are dropped."""
+        backend.require(name)
+        return self.convert(name, None)
+
+    def cuda(self):
+        return self.to("cupy")
+
+    def cpu(self):
+        return self.to("numpy")
+
+    def float(self):
+        return self.convert(None, backend.FLOATS["float32"])
+
+    def double(self):
+        return self.convert(None, backend.FLOATS["float64"])
+
+    def convert(self, name, dtype):
+        """Compute with another library, or in another dtype, or both; None keeps what it is."""
+        self.backend, self.dtype = name or self.backend, dtype or self.dtype
+        return self.clear_state()
+
+    def clear_state(self):
+        """Drop every buffer."""
+        self.buffers.clear()
+        for name in self.state_names:
+            setattr(self, name, None)
+        return self
+
+    # -- buffers ----------------------------------------------------------------------------------
+
     def buffer(self, name, shape, batch=True):
         """This object's array of that name, with this shape; its content is whatever the last call left.
 

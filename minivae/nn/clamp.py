@@ -15,8 +15,6 @@ class Clamp(Module):
     None leaves that side open: Clamp(-6, None) keeps a log-variance from falling below −6.
     """
 
-    spare_output = True
-
     def __init__(self, low=None, high=None):
         super().__init__()
         self.low, self.high = low, high

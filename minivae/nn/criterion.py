@@ -73,34 +73,9 @@ class Criterion(ArrayOwner):
         if problem:
             raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {hint}")
 
-    def to(self, name):
-        backend.require(name)
-        self.backend = name
-        return self.clear_state()
-
-    def cuda(self):
-        return self.to("cupy")
-
-    def cpu(self):
-        return self.to("numpy")
-
-    def float(self):
-        self.dtype = backend.FLOATS["float32"]
-        return self.clear_state()
-
-    def double(self):
-        self.dtype = backend.FLOATS["float64"]
-        return self.clear_state()
-
     def clone(self):
         """A deep copy."""
         return copy.deepcopy(self)
-
-    def clear_state(self):
-        """Drop every buffer."""
-        self.output = self.grad_input = None
-        self.buffers.clear()
-        return self
 
     def options(self):
         """What is not the default, as `repr` shows it."""

@@ -18,8 +18,6 @@ class GaussianSampler(Sampler):
     has σ² for σ: then the code would not come from the q whose divergence is added to the loss.
     """
 
-    spare_output = True
-
     def update_output(self, input):
         self.expect_table("input", input, 2)
         mean, log_var = input

@@ -23,11 +23,7 @@ class Module(ArrayOwner):
     parameter_names: tuple = ()  # attributes that are learned; grad_NAME holds the gradient of each
     statistic_names: tuple = ()  # kept and copied as parameters are, but measured and not learned: running_mean
     state_names: tuple = ("input", "output", "grad_output", "grad_input", "noise")  # set by a call, see `clear_state`
-    spare_output = False  # `output` is a buffer of its own that its backward does not read: an inplace layer may follow
-    is_chain = False  # each module inside is given the output of the one before
-    inplace = False  # the output may overwrite the input, where nobody else needs it
     _inventory = None  # what it consisted of when it was last looked at
-    overwrites = None  # of an inplace layer: the one before it, whose output it may overwrite
 
     def __init__(self):
         super().__init__()
@@ -195,30 +191,13 @@ class Module(ArrayOwner):
 
     # -- copies and conversions -------------------------------------------------------------------
 
-    def to(self, name):
-        """Move the parameters to the library "numpy" or "cupy" and drop the buffers."""
-        backend.require(name)
-        return copying.convert(self, name, None)
-
-    def cuda(self):
-        return self.to("cupy")
-
-    def cpu(self):
-        return self.to("numpy")
-
-    def float(self):
-        return copying.convert(self, None, backend.FLOATS["float32"])
-
-    def double(self):
-        return copying.convert(self, None, backend.FLOATS["float64"])
+    def convert(self, name, dtype):
+        """Move the parameters to another library, or dtype, or both, and drop the buffers."""
+        return copying.convert(self, name, dtype)
 
     def clear_state(self):
         """Drop every buffer, so that a copy or a file holds the parameters only."""
-        for module in self.list_modules():
-            module.buffers.clear()
-            for name in module.state_names:
-                setattr(module, name, None)
-        return self
+        return self.apply(ArrayOwner.clear_state)
 
     def share(self, other, *names):
         """Use the parameters of another module of the same build, such as "weight" and "bias", and their gradients.
@@ -236,18 +215,13 @@ class Module(ArrayOwner):
     def __getstate__(self):
         """What copy and pickle take along: not what the new module finds out itself."""
         flat_parameters.unique(self)  # raises where views share memory, which copies would not
-        return self.__dict__ | {"_inventory": None, "overwrites": None}
+        return self.__dict__ | {"_inventory": None}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         flat_parameters.settle(self)
 
     # -- what layers use --------------------------------------------------------------------------
-
-    def output_like(self, input):
-        """The array for an output of the input's shape: a buffer, or with `inplace` the input, where it is spare."""
-        before = self.overwrites
-        return input if before is not None and input is before.output else self.buffer_like("output", input)
 
     def draw(self, fill, shape):
         """The noise of this call: fill(noise) with fill such as `backend.standard_normal`, or what is held."""

@@ -1,4 +1,10 @@
-"""Whose output a layer with `inplace=True` may overwrite: the one place that knows."""
+"""The rule by which a layer with `inplace=True` overwrites its input: this is the one place that knows.
+
+A class states what the rule rests on, where it is so:
+
+    spare_output = True   the output is a buffer of its own, which its backward does not read
+    is_chain = True       a container gives each module the output of the one before
+"""
 
 VERBS = ("forward", "backward", "update_output", "update_grad_input", "acc_grad_parameters")
 OUTSIDE = object()  # what stands before a module that is looked at by itself
@@ -7,13 +13,12 @@ OUTSIDE = object()  # what stands before a module that is looked at by itself
 def connect(root):
     """Give each inplace layer inside a module its `overwrites`: the layer whose output it may overwrite, or None.
 
-    It may overwrite what the layer before it computes into a buffer of its own and does not read again, if nobody else
-    is given it.
+    It may if that output is spare and nobody else is given it.
     """
     waiting = [(root, OUTSIDE)]
     while waiting:
         module, before = waiting.pop()
-        if module.inplace and before is not OUTSIDE:
+        if getattr(module, "inplace", False) and before is not OUTSIDE:
             module.overwrites = before if before is not None and declares(before, "spare_output") else None
         chain = declares(module, "is_chain")
         for _, child in module.children():

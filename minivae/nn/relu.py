@@ -1,20 +1,16 @@
 """Rectifier (torch/nn ReLU)."""
 
 from minivae import backend
-from minivae.nn.module import Module
+from minivae.nn.in_place import InPlace
 
 
-class ReLU(Module):
+class ReLU(InPlace):
     """y = max(x, 0);  backwards  ∂L/∂x = ∂L/∂y where y > 0, else 0.
 
         x  input  (N, ...)      y  output  (N, ...)
 
-    `inplace=True` lets y overwrite x, where no other layer needs x: a buffer less.
+    `inplace=True` lets y overwrite x, where no other layer needs x.
     """
-
-    def __init__(self, inplace=False):
-        super().__init__()
-        self.inplace = inplace
 
     def update_output(self, input):
         self.expect("input", input)
@@ -26,9 +22,6 @@ class ReLU(Module):
         self.grad_input = self.buffer_like("grad_input", grad_output)
         backend.elementwise(_derivative, self.output, grad_output, out=self.grad_input)
         return self.grad_input
-
-    def extra_repr(self):
-        return "inplace" if self.inplace else ""
 
 
 def _rectified(xp, x):

@@ -1,20 +1,16 @@
 """Logistic function (torch/nn Sigmoid)."""
 
 from minivae import backend
-from minivae.nn.module import Module
+from minivae.nn.in_place import InPlace
 
 
-class Sigmoid(Module):
+class Sigmoid(InPlace):
     """y = σ(x) = 1 / (1 + e^−x);  backwards  ∂L/∂x = ∂L/∂y · y (1 − y).
 
         x  input  (N, ...)      y  output  (N, ...), in (0, 1)
 
-    `inplace=True` lets y overwrite x, where no other layer needs x: a buffer less.
+    `inplace=True` lets y overwrite x, where no other layer needs x.
     """
-
-    def __init__(self, inplace=False):
-        super().__init__()
-        self.inplace = inplace
 
     def update_output(self, input):
         self.expect("input", input)
@@ -27,9 +23,6 @@ class Sigmoid(Module):
         self.grad_input = self.buffer_like("grad_input", grad_output)
         backend.elementwise(_derivative, self.output, grad_output, out=self.grad_input)
         return self.grad_input
-
-    def extra_repr(self):
-        return "inplace" if self.inplace else ""
 
 
 def sigmoid(xp, x):

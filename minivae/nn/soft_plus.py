@@ -13,8 +13,6 @@ class SoftPlus(Module):
     Exact for every x; Torch7's is linear above 20, off by 2e-9 there.
     """
 
-    spare_output = True
-
     def update_output(self, input):
         self.expect("input", input)
         self.output = self.buffer("output", input.shape)

@@ -19,8 +19,6 @@ class SpatialAveragePooling(Windowed):
     by side.
     """
 
-    spare_output = True
-
     def __init__(self, kw, kh, dw=1, dh=1, padw=0, padh=0, ceil_mode=False, count_include_pad=True):
         super().__init__((kw, kh), (dw, dh), (padw, padh), ceil_mode)
         self.expect_small_padding()

@@ -12,8 +12,6 @@ class SpatialUpSamplingNearest(Module):
         x  input  (N, C, H, W)      y  output  (N, C, s H, s W)      s  scale
     """
 
-    spare_output = True
-
     def __init__(self, scale):
         super().__init__()
         self.scale = whole_number("SpatialUpSamplingNearest", "scale", scale)

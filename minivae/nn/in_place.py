@@ -1,0 +1,24 @@
+"""Base of the activations that may overwrite their input."""
+
+from minivae.nn.module import Module
+
+
+class InPlace(Module):
+    """With `inplace=True` y overwrites x where no other layer needs x: a buffer less.  `overwriting` has the rule."""
+
+    overwrites = None  # the layer whose output it may overwrite
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
+    def output_like(self, input):
+        """The array for an output of the input's shape: a buffer, or the input itself, where it may be overwritten."""
+        before = self.overwrites
+        return input if before is not None and input is before.output else self.buffer_like("output", input)
+
+    def extra_repr(self):
+        return "inplace" if self.inplace else ""
+
+    def __getstate__(self):
+        return super().__getstate__() | {"overwrites": None}
