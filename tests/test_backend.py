@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from minivae import backend, models, nn
-from minivae.backend import blas, blocks, buffers, workers
+from minivae.backend import blas, blocks, buffers, products, workers
 from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
 from minivae.training import Training
@@ -206,39 +207,35 @@ def test_row_totals(monkeypatch, four_workers):
 @pytest.mark.parametrize("has_gemm", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_add_product(has_gemm, dtype, monkeypatch):
-    """For all that a layer multiplies, by the BLAS itself where NumPy brings it and with an array to spare."""
+    """For all that a layer multiplies, by the BLAS itself where NumPy brings it, else by way of a scratch array."""
     if not has_gemm:
         monkeypatch.setattr(blas, "_gemm", lambda dtype: None)
     elif blas._gemm(np.dtype("float32")) is None:
         pytest.skip("this NumPy does not bring OpenBLAS")
-    random, spared = np.random.default_rng(0), []
+    random, used = np.random.default_rng(0), []
+    monkeypatch.setattr(products, "scratch", lambda *what: used.append(1) or buffers.scratch(*what))
     layouts = (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2])
     sizes = ((4, 3, 5), (1, 3, 1), (4, 1, 5), (300, 16, 200))
     for (rows, inner, columns), left, right in itertools.product(sizes, layouts, layouts):
         a, b = random.random((rows, inner)).astype(dtype), random.random((inner, columns)).astype(dtype)
         total, kept = np.full((rows, columns), 1.5, dtype), (a.copy(), b.copy())
-
-        def spare(total=total):
-            spared.append(1)
-            return np.empty_like(total)
-
         for _ in range(2):
-            backend.add_product(total, left(a), right(b), spare)
+            backend.add_product(total, left(a), right(b))
         np.testing.assert_allclose(total, 1.5 + 2 * (a @ b), rtol=1e-6)
         assert np.array_equal(a, kept[0]) and np.array_equal(b, kept[1])
-    assert len(spared) == (20 if has_gemm else 72)  # BLAS does not take every second number of a row
+    assert len(used) == (20 if has_gemm else 72)  # BLAS does not take every second number of a row
 
 
 def test_add_product_takes_nan_no_elements_and_nothing_read_only():
-    total, spare = np.zeros((2, 2)), lambda: np.empty((2, 2))
-    backend.add_product(total, np.full((2, 1), np.nan), np.ones((1, 2)), spare)
+    total = np.zeros((2, 2))
+    backend.add_product(total, np.full((2, 1), np.nan), np.ones((1, 2)))
     assert np.isnan(total).all()
     total = np.ones((2, 2))
-    backend.add_product(total, np.ones((2, 0)), np.ones((0, 2)), spare)
+    backend.add_product(total, np.ones((2, 0)), np.ones((0, 2)))
     assert (total == 1).all()
     total.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        backend.add_product(total, np.ones((2, 2)), np.ones((2, 2)), spare)
+        backend.add_product(total, np.ones((2, 2)), np.ones((2, 2)))
     assert (total == 1).all()
 
 
@@ -246,8 +243,35 @@ def test_add_product_takes_nan_no_elements_and_nothing_read_only():
 def test_add_product_refuses_other_shapes(a, b):
     total = np.ones((2, 2))
     with pytest.raises(ValueError):
-        backend.add_product(total, np.ones(a), np.ones(b), lambda: np.empty((2, 2)))
+        backend.add_product(total, np.ones(a), np.ones(b))
     assert (total == 1).all()
+
+
+def test_scratch_is_kept_and_each_threads_own():
+    def addresses():
+        shapes = ((300, 200), (3, 4), (300, 200), (20,))
+        return {backend.address(buffers.scratch(shape, np.float32)) for shape in shapes}
+
+    with ThreadPoolExecutor(1) as another:
+        mine, theirs = addresses(), another.submit(addresses).result()
+    assert len(mine) == len(theirs) == 1 and mine != theirs
+    assert backend.address(buffers.scratch((2, 2), np.uint8)) not in mine  # another dtype's
+
+
+def test_threads_add_products_without_one_another(monkeypatch):
+    monkeypatch.setattr(blas, "_gemm", lambda dtype: None)  # all by way of a scratch array
+    random = np.random.default_rng(0)
+    pairs = [(random.random((90, 70)), random.random((70, 80))) for _ in range(4)]
+
+    def added(pair):
+        total = np.zeros((90, 80))
+        for _ in range(50):
+            backend.add_product(total, *pair)
+        return total
+
+    with ThreadPoolExecutor(4) as several:
+        for pair, total in zip(pairs, several.map(added, pairs)):
+            np.testing.assert_array_equal(total, added(pair))
 
 
 def test_total_of_nothing_is_zero():

@@ -14,7 +14,8 @@ from PIL import Image
 from rounding import same
 
 from minivae import backend, checkpoint, evaluation, figures, models, nn
-from minivae.cli import main
+from minivae.backend import blas
+from minivae.cli import doctor, main
 from minivae.data import rectangles
 
 CURVES = {"curve.png"} if find_spec("matplotlib") else set()
@@ -261,11 +262,20 @@ def test_doctor_says_what_runs_here(capsys):
         assert word in out
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_doctor_says_whether_a_product_can_add(found, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "SIZE", 64)
+    monkeypatch.setattr(blas, "_gemm", lambda dtype: found or None)
+    assert main(["doctor"]) == 0
+    line, = (line for line in capsys.readouterr().out.splitlines() if line.startswith("add_product "))
+    assert ("adds to a gradient while it multiplies" in line) == found != ("in a second pass" in line)
+
+
 def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
     environment = {**os.environ, "MINIVAE_BACKEND": "jax"}
     run = [sys.executable, "-m", "minivae"]
-    doctor = subprocess.run([*run, "doctor"], env=environment, capture_output=True, text=True)
-    assert doctor.returncode == 0 and "environment" in doctor.stdout
+    done = subprocess.run([*run, "doctor"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "environment" in done.stdout
     train = subprocess.run([*run, "train", "vae", *TINY], env=environment, capture_output=True, text=True)
     assert train.returncode == 1 and train.stderr.startswith("minivae: ") and "Traceback" not in train.stderr
 

@@ -56,6 +56,12 @@ def identity():
     return " ".join([known.get("name", "unknown"), known.get("version", ""), *given])
 
 
+def adding_function():
+    """The name of the function behind `add_product` for float32, or "": it is not in use."""
+    dtype = np.dtype("float32")
+    return FUNCTIONS[dtype][0] if _gemm(dtype) else ""
+
+
 def adds(total, a, b):
     """Whether `add_product` can take these matrices, and so any rows or columns of them."""
     layouts = [_layout(matrix) for matrix in (total, a, b)]

@@ -18,7 +18,15 @@ class _Allowance(threading.local):
     left: int | None = None  # bytes that this thread may still allocate; None: no limit
 
 
+class _Scratch(threading.local):
+    """Each thread has its own, because two may work at once."""
+
+    def __init__(self):
+        self.arrays = {}  # by dtype
+
+
 _allowance = _Allowance()
+_scratch = _Scratch()
 
 
 @contextlib.contextmanager
@@ -57,6 +65,17 @@ def resize(buffer: Array | None, shape: Sequence[int], dtype: npt.DTypeLike, nam
     if buffer.base.nbytes < _bytes(shape, dtype) + ALIGNMENT:
         return empty(shape, dtype, name, columns)
     return _carve(buffer.base, shape, dtype, columns)
+
+
+def scratch(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+    """An array of the host to work in until this thread asks for another one; its content is nobody's.
+
+    Its storage is kept, and so a step of training allocates none.  On a device a new array is as good: its memory is of
+    a pool, and while a step is recorded of a pool that the recording keeps.
+    """
+    dtype = np.dtype(dtype)
+    array = _scratch.arrays[dtype] = resize(_scratch.arrays.get(dtype), shape, dtype, "numpy", batch=False)
+    return array
 
 
 def address(array: Array) -> int:

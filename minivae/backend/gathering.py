@@ -1,9 +1,8 @@
 """Rows of an array by their numbers."""
 
-from collections.abc import Callable
-
 import numpy as np
 
+from minivae.backend.buffers import scratch
 from minivae.backend.selection import Array, array_library, name_of
 
 OPERATION = "out = (T)array[indices[i / width] * width + i % width] * (T)scale"
@@ -11,13 +10,10 @@ OPERATION = "out = (T)array[indices[i / width] * width + i % width] * (T)scale"
 _kernels = {}
 
 
-def gather(array: Array, indices: Array, scale: float, out: Array, spare: Callable[[], Array]) -> Array:
-    """out = scale · array[indices] along the first axis; the indices are known to be in range.
-
-    `spare()` gives an array as `array` has them and of the shape of `out`, where one is needed.
-    """
+def gather(array: Array, indices: Array, scale: float, out: Array) -> Array:
+    """out = scale · array[indices] along the first axis; the indices are known to be in range."""
     if isinstance(array, np.ndarray):
-        gathered = spare()
+        gathered = scratch(out.shape, array.dtype)
         np.take(array, indices, axis=0, out=gathered, mode="clip")  # the mode "raise" would write to a copy first
         out[...] = gathered
         if scale != 1:

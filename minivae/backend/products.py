@@ -6,13 +6,13 @@ as many as the machine has cores, because each part reads all of the other matri
 
 import functools
 import os
-from collections.abc import Callable
 from itertools import pairwise
 from math import ceil, log2, prod
 
 import numpy as np
 
 from minivae.backend import blas, compiled, cublas, workers
+from minivae.backend.buffers import scratch
 from minivae.backend.copies import copy
 from minivae.backend.elementwise import elementwise
 from minivae.backend.selection import Array, array_library, name_of
@@ -47,26 +47,25 @@ def affine(a: Array, b: Array, row: Array | None, out: Array) -> Array:
     return out
 
 
-def add_product(total: Array, a: Array, b: Array, spare: Callable[[], Array]) -> None:
-    """total += a b, for matrices.  `spare()` gives an array of the same shape to work in, where one is needed."""
-    if isinstance(total, np.ndarray):
-        if blas.adds(total, a, b):
-            _share(blas.add_product, total, a, b)
-            return
-    elif cublas.multiply(array_library(name_of(total)), a, b, total, add=True):
-        return
-    elementwise(_add, total, matmul(a, b, spare()))
+def add_product(total: Array, a: Array, b: Array) -> None:
+    """total += a b, for matrices."""
+    xp = array_library(name_of(total))
+    if xp is not np:
+        if not cublas.multiply(xp, a, b, total, add=True):
+            total += xp.matmul(a, b)
+    elif blas.adds(total, a, b):
+        _share(blas.add_product, total, a, b)
+    else:
+        elementwise(_add, total, matmul(a, b, scratch(total.shape, total.dtype)))
 
 
-def add_rows(total: Array, rows: Array, spare: Callable[[], Array]) -> None:
-    """total (F,) += Σ rows (M, F) over M.  `spare()` gives an array like `total` to work in, where one is needed."""
-    if not isinstance(total, np.ndarray):
-        xp = array_library(name_of(total))
-        if cublas.multiply(xp, _ones(xp, len(rows), rows.dtype), rows, total.reshape(1, -1), add=True):
-            return
-    row = spare()
-    array_library(name_of(total)).sum(rows, axis=0, out=row)
-    total += row
+def add_rows(total: Array, rows: Array) -> None:
+    """total (F,) += Σ rows (M, F) over M."""
+    xp = array_library(name_of(total))
+    if xp is np:
+        total += np.sum(rows, axis=0, out=scratch(total.shape, total.dtype))
+    elif not cublas.multiply(xp, _ones(xp, len(rows), rows.dtype), rows, total.reshape(1, -1), add=True):
+        total += xp.sum(rows, axis=0)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 import minivae
 from minivae import backend
-from minivae.backend import compiled, threads
+from minivae.backend import blas, compiled, threads
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -48,6 +48,9 @@ def _blas():
                      "OPENBLAS_L2_SIZE"):
         if variable in os.environ:
             print(f"             {variable}={os.environ[variable]} is set, and changes its speed")
+    function = blas.adding_function()
+    print(f"add_product  {function} adds to a gradient while it multiplies" if function else
+          "add_product  this BLAS shows no function that adds to a gradient: it gets each product in a second pass")
     single, seconds32, cores32 = _product(np.float32)
     double, seconds64, cores64 = _product(np.float64)
     for name, seconds, cores in (("float32", seconds32, cores32), ("float64", seconds64, cores64)):

@@ -50,8 +50,7 @@ class Batches:
         indices = backend.varying(self._indices, self.pixels)
         shape = (len(indices), *self.pixels.shape[1:])
         batch = self._buffer("batch", shape, self.dtype)
-        backend.gather(self.pixels, indices, self.scale, batch,
-                       lambda: self._buffer("gathered", shape, self.pixels.dtype))
+        backend.gather(self.pixels, indices, self.scale, batch)
         if self.redraw:
             u = backend.uniform(self._buffer("uniform", shape, self.dtype))
             backend.elementwise(_bits, u, batch, out=batch)

@@ -58,15 +58,9 @@ class Linear(Module):
         self.expect_grad_output(grad_output)
         if scale != 1:
             grad_output = scale * grad_output
-        backend.add_product(self.grad_weight, grad_output.T, input, self._product)  # Gᵀ x
+        backend.add_product(self.grad_weight, grad_output.T, input)  # Gᵀ x
         if self.bias is not None:
-            backend.add_rows(self.grad_bias, grad_output, self._row)  # Σₙ Gₙ
-
-    def _product(self):
-        return self.buffer("product", self.weight.shape, batch=False)
-
-    def _row(self):
-        return self.buffer("row", self.bias.shape)
+            backend.add_rows(self.grad_bias, grad_output)  # Σₙ Gₙ
 
     @staticmethod
     def tied(other, bias=True):

@@ -80,14 +80,8 @@ class SpatialConvolution(Windowed):
         grads, parts = batch_last(grad_output), self._parts(seen)
         for part in parts:
             columns = self._columns("columns", seen, part, filled=len(parts) == 1)
-            backend.add_product(_rows(self.grad_weight).T, columns, _rows(grads[:, part]).T, self._product)  # (G Xᵀ)ᵀ
-        backend.add_rows(self.grad_bias, _rows(grads).T, self._row)  # Σ G
-
-    def _product(self):
-        return self.buffer("product", _rows(self.weight).shape[::-1], batch=False)
-
-    def _row(self):
-        return self.buffer("row", self.bias.shape)
+            backend.add_product(_rows(self.grad_weight).T, columns, _rows(grads[:, part]).T)  # (G Xᵀ)ᵀ
+        backend.add_rows(self.grad_bias, _rows(grads).T)  # Σ G
 
     def _multiply(self, weight, name, seen, out):
         """out (O, H′, W′, N) = weight · columns of the windows `seen`, some rows of the planes at a time."""

@@ -79,14 +79,11 @@ class SpatialFullConvolution(Windowed):
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self.expect_grad_output(grad_output)
-        product = self.buffer("product", self._matrix().shape, batch=False)
-        backend.matmul(self._rows("x", input), self._grad_columns(input, grad_output).T, out=product)  # x Γᵀ
-        product *= scale
-        self.grad_weight += product.reshape(self.weight.shape)
-        row = self.buffer("row", self.bias.shape)
-        self.xp.sum(grad_output, axis=(0, 2, 3), out=row)  # Σ G
-        row *= scale
-        self.grad_bias += row
+        if scale != 1:
+            grad_output = scale * grad_output
+        grad_weight = self.grad_weight.reshape(self.planes_in, -1)
+        backend.add_product(grad_weight, self._rows("x", input), self._grad_columns(input, grad_output).T)  # x Γᵀ
+        backend.add_rows(self.grad_bias, batch_last(grad_output).reshape(self.planes_out, -1).T)  # Σ G
 
     def _matrix(self):
         return self.weight.reshape(self.planes_in, -1)

@@ -55,15 +55,9 @@ class TiedLinear(Module):
         self.expect_grad_output(grad_output)
         if scale != 1:
             grad_output = scale * grad_output
-        backend.add_product(self.grad_weight, input.T, grad_output, self._product)  # xᵀ G
+        backend.add_product(self.grad_weight, input.T, grad_output)  # xᵀ G
         if self.bias is not None:
-            backend.add_rows(self.grad_bias, grad_output, self._row)  # Σₙ Gₙ
-
-    def _product(self):
-        return self.buffer("product", self.weight.shape, batch=False)
-
-    def _row(self):
-        return self.buffer("row", self.bias.shape)
+            backend.add_rows(self.grad_bias, grad_output)  # Σₙ Gₙ
 
     def extra_repr(self):
         return f"{self.n_in} -> {self.n_out}" + ("" if self.bias is not None else ", no bias")
