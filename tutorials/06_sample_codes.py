@@ -1,170 +1,452 @@
 # %% [markdown]
 # # 06 Sample codes
+# **How can a gradient pass through a random draw?**
 #
-# A variational auto-encoder gives each image not a code but a *distribution* of codes, and draws one.  **How can a
-# gradient pass through a draw?**  Needs: 01 to 05, above all the gradient check and the auto-encoder.  30 minutes.
+# Needs: 02 and 05. About 55 minutes. We study one layer, the **sampler**, which stands
+# in the middle of a variational auto-encoder (VAE).
 #
-# In 05 the encoder gave the code z itself.  From here on it gives two numbers for each number of the code: the *mean*
-# and the *log-variance* ln σ² of a Gaussian, and z is drawn from N(mean, σ²), the normal distribution with that mean
-# and standard deviation σ.  Why ln σ²?  A linear layer gives any real number, and e^log_var is positive for all.
+# The auto-encoder of 05 gives each image one code. What lies between the codes decodes
+# badly, because the decoder has never seen it. A VAE gives each image a *distribution*
+# of codes and draws one of them, each time anew. So the decoder must work all around a
+# code. But the draw stands in the middle of the network, and backpropagation needs a
+# derivative of everything that it passes.
 
 # %%
-from math import erfc, sqrt
+from math import erfc, log, sqrt
 
 import numpy as np
+from lesson import boxes, claim, plot, show
 
 import minivae as mv
-from minivae import figures, nn
+from minivae import nn
 
+show(
+    boxes("image → [encoder] → mean | log_var → [sampler] → z → [decoder] → image"),
+    "where the sampler stands",
+)
+
+# %% [markdown]
+# ## Two numbers for each number of the code
+# From here on the encoder gives two numbers for each number of the code: the **mean**
+# and the **log-variance** ln σ² of a Gaussian. The code z is drawn from N(mean, σ²),
+# the normal distribution with this mean and the standard deviation σ. We also call σ
+# the **spread**.
+#
+# Why ln σ² and not σ? A linear layer may give any number, but a spread must be
+# positive. e^log_var is positive for every log_var.
+#
+# Here is one such Gaussian, 50,000 times: mean 1.5 and variance 0.25, so the spread is
+# 0.5. The layer is `GaussianSampler`; its input is the pair (mean, log_var).
+
+# %%
 mv.manual_seed(0)
-mean, log_var = np.full((50_000, 1), 1.5), np.full((50_000, 1), np.log(0.25))  # 50,000 times one Gaussian: σ = 0.5
+N = 50_000
+mean = np.full((N, 1), 1.5)
+log_var = np.full((N, 1), log(0.25))
 
 sampler = nn.GaussianSampler().double()
-z = sampler((mean, log_var))  # the same as sampler.forward(...)
-print(z[:3, 0], "mean", z.mean(), "standard deviation", z.std())
-
-# %% [markdown]
-# ## Drawing has no derivative
-# Take the loss f(z) = z².  Its *expectation*, the mean over all draws, is E[z²] = mean² + σ², so its derivative by the
-# mean is 2 · mean = 3.  **Predict:** a difference quotient with step h = 0.001 that draws anew on each side has the
-# right average.  How far off is one of them?
+z = sampler.forward((mean, log_var)).copy()
+print("the first three draws", z[:3, 0])
+print("mean", z.mean(), "spread", z.std())
 
 # %%
-draw, n = mv.backend.host_generator().normal, 50_000
-fresh, finer = ((draw(1.5 + h, 0.5, n) ** 2 - draw(1.5 - h, 0.5, n) ** 2) / (2 * h) for h in (1e-3, 1e-4))
-print("one quotient is", fresh[0], "their spread", fresh.std(), "and with a finer step", finer.std())
+claim("the draws have the mean 1.5", abs(z.mean() - 1.5) < 0.02)
+claim("and the spread 0.5", abs(z.std() - 0.5) < 0.02)
 
 # %% [markdown]
-# By about a thousand, where the answer is 3.  Two draws differ for no reason that has to do with the mean, and we
-# divide that difference by 0.002; a tenth of the step makes it ten times worse.
-# **Predict:** and if both sides are drawn with the *same* noise, one as far to the right of its mean as the other?
+# ## What would the loss be, if the mean were a little larger?
+# A derivative answers this question. Take a simple loss, f(z) = z². It is random, as z
+# is, so we ask for its **expectation** E[z²], the mean over all possible draws. For
+# this loss we can work it out:
+#
+# 1. Write a draw as z = mean + σ ε, where ε is drawn from N(0, 1). Then z has the mean
+#    and the spread that we want.
+# 2. Square it: z² = mean² + 2 · mean · σ ε + σ² ε².
+# 3. Take the mean of each term. That of ε is 0 and that of ε² is 1. So E[z²] = mean² +
+#    σ².
+# 4. Its derivative by the mean is 2 · mean, here 3. Its derivative by log_var is that
+#    of σ² = e^log_var, which is e^log_var itself, here 0.25.
+#
+# Now let us find the 3 from draws alone, as tutorial 02 would: move the mean by h to
+# each side, and divide the difference of the losses by 2h. The first step above says
+# how: draw ε once, and use *the same noise* on both sides. **Predict:** we have 50,000
+# such quotients. What is their mean, and how far is a single one from it?
 
 # %%
-noise = draw(0, 1, n)
-above, below = (mean_moved + 0.5 * noise for mean_moved in (1.501, 1.499))
-same_noise = (above**2 - below**2) / 0.002
-print("with the same noise on both sides", same_noise.mean(), "spread", same_noise.std())
+random = mv.backend.host_generator()
+noise = random.standard_normal(N)
+h = 0.001
+to_the_right = (1.5 + h) + 0.5 * noise
+to_the_left = (1.5 - h) + 0.5 * noise
+same_noise = (to_the_right**2 - to_the_left**2) / (2 * h)
+print("mean", same_noise.mean(), "spread", same_noise.std())
+
+# %%
+claim("with the same noise the mean quotient is 3", abs(same_noise.mean() - 3) < 0.03)
+claim("and the spread of one quotient is 1", abs(same_noise.std() - 1) < 0.03)
 
 # %% [markdown]
-# 3, and one quotient is off by 1 and not by 1,000.  "What if the mean had been a little larger?" has an answer once the
-# noise is held.
+# The question has an answer even for one draw: when the mean moves by h, *this* z moves
+# by h too. A quotient is off by about 1, because the slope of z² is 2z, and z differs
+# from draw to draw.
+#
+# **Predict:** now draw anew on each side, without the same noise. What changes? And
+# what if h is ten times smaller?
+
+
+# %%
+def fresh_quotients(h):
+    """Difference quotients whose two sides are drawn separately."""
+    to_the_right = random.normal(1.5 + h, 0.5, N)
+    to_the_left = random.normal(1.5 - h, 0.5, N)
+    return (to_the_right**2 - to_the_left**2) / (2 * h)
+
+
+fresh = fresh_quotients(0.001)
+finer = fresh_quotients(0.0001)
+print("one quotient", fresh[0], "spread", fresh.std())
+print("with a finer step, spread", finer.std())
+
+# %%
+standard_error = fresh.std() / sqrt(N)
+claim("fresh noise: one quotient is off by about 1,000", 900 < fresh.std() < 1300)
+claim("ten times more with a finer step", abs(finer.std() / fresh.std() - 10) < 0.5)
+claim("the mean is still right", abs(fresh.mean() - 3) < 6 * standard_error)
+
+# %% [markdown]
+# Two separate draws differ by about 0.7 and their squares by about 2, for no reason
+# that has to do with the mean. Then we divide by 0.002. The mean of all quotients is
+# right, but one of them says nothing.
+#
+# The picture shows ten draws for a mean of 1, and for a mean of 1.6. With the same
+# noise each draw moves by 0.6. With fresh noise anything happens.
+
+# %%
+ten = random.standard_normal((2, 10))
+before = 1 + 0.5 * ten[0]
+after_same = 1.6 + 0.5 * ten[0]
+after_fresh = 1.6 + 0.5 * ten[1]
+
+
+def draw(axes):
+    axes.plot([0, 1], [before, after_same], "o-", color="#1b4965")
+    axes.plot([2, 3], [before, after_fresh], "s-", color="#c8553d")
+    axes.set_xticks(
+        [0, 1, 2, 3],
+        ["mean 1", "mean 1.6\nthe same noise", "mean 1", "mean 1.6\nfresh noise"],
+    )
+
+
+show(plot("Ten draws, before and after", "", "z", draw), "the same noise and fresh noise")
+claim("with the same noise each z moves by 0.6", np.allclose(after_same - before, 0.6))
+
+# %% [markdown]
 # ## The reparameterization
-# So draw something that does not depend on the parameters, and compute z from it:
+# This is the whole idea. Draw something that does not depend on the parameters, and
+# *compute* z from it:
 #
 #     z = mean + σ ε        ε from N(0, 1)        σ = e^(½ log_var)
 #
-# z has the same distribution as before, and for a fixed ε it is a plain function:  ∂z/∂mean = 1  and
-# ∂z/∂log_var = ½ σ ε.  The randomness has become an input that needs no gradient.  (There are other ways, for draws
-# that have no such form; they scatter more.)  **Predict:** E[z²] has the
-# derivatives 2 · mean = 3 and e^log_var = 0.25.  What do 50,000 backward passes give on average, with what spread?
+# z has the same distribution as before. But once ε is drawn, z is an ordinary function
+# of mean and log_var, and has derivatives:
+#
+# 1. ∂z/∂mean = 1.
+# 2. ∂σ/∂log_var = ½ e^(½ log_var) = ½ σ, so ∂z/∂log_var = ½ σ ε.
+# 3. By the chain rule, with G = ∂L/∂z from the layers behind: ∂L/∂mean = G and
+#    ∂L/∂log_var = ½ σ ε G.
+#
+# The noise has become an input that needs no gradient.
+
+# %%
+show(
+    boxes(
+        "mean | log_var | noise ε → [mean + σ ε] → z\n"
+        "∂L/∂mean = G | ∂L/∂log_var = ½ σ ε G ← [mean + σ ε] ← G = ∂L/∂z"
+    ),
+    "forward and backward",
+)
+
+# %% [markdown]
+# `GaussianSampler` computes just that. It keeps the ε of its last forward pass as
+# `noise`. The loss is z², so G = 2z. **Predict:** what do 50,000 backward passes give
+# on average for the mean and for log_var, and with which spread for the mean?
+#
+# **Step in here:** set a breakpoint in
+# `minivae.nn.gaussian_sampler.GaussianSampler.update_grad_input` and watch
+# `self.noise`. The backward pass needs the very ε of the forward pass.
 
 # %%
 by_hand = mean + np.exp(0.5 * log_var) * sampler.noise
-grad_mean, grad_log_var = sampler.backward((mean, log_var), 2 * z)  # ∂z²/∂z = 2 z
-print("by mean", grad_mean.mean(), "spread", grad_mean.std(), " by log_var", grad_log_var.mean())
+grad_mean, grad_log_var = sampler.backward((mean, log_var), 2 * z)
+print("by the mean", grad_mean.mean(), "spread", grad_mean.std())
+print("by log_var", grad_log_var.mean())
+
+# %%
+claim("the layer computes mean + σ ε", np.allclose(z, by_hand, rtol=1e-14))
+claim("the gradient by the mean averages 3", abs(grad_mean.mean() - 3) < 0.03)
+claim("with spread 1, as the same noise had", abs(grad_mean.std() - 1) < 0.03)
+claim("the one by log_var averages 0.25", abs(grad_log_var.mean() - 0.25) < 0.03)
 
 # %% [markdown]
-# 3 and 0.25, and the spread of the first is 1 again.  In training such errors average out, over the images of a batch
-# and over the steps: there one draw an image will do.
+# The backward pass *is* the difference quotient with the same noise, for an h that
+# shrinks to 0.
 #
-# **Step in here:** set a breakpoint in `minivae.nn.gaussian_sampler.GaussianSampler.update_grad_input` and watch
-# `self.noise`: the backward pass needs the very ε of the forward pass, which is why the layer keeps it.
+# ## Another way, and why we do not take it
+# The same derivative can be had without moving z at all. Instead, ask how much more
+# *likely* each z becomes. Call the density of the draws q(z).
+#
+# 1. E[f(z)] = ∫ q(z) f(z) dz.
+# 2. Only q depends on the mean: the derivative is ∫ (∂q/∂mean) f(z) dz.
+# 3. ∂q/∂mean = q · ∂ln q/∂mean, since the derivative of ln q is that of q divided by q.
+# 4. So the derivative is again an expectation: E[f(z) · ∂ln q/∂mean]. For a Gaussian,
+#    ∂ln q/∂mean = (z − mean)/σ².
+#
+# ∂ln q/∂mean is called the **score function**. **Predict:** does its average give 3 as
+# well? And is the spread of a single one smaller or larger than 1?
+
+# %%
+score = (z - 1.5) / 0.25
+by_score = z**2 * score
+print("by the score function", by_score.mean(), "spread", by_score.std())
+
+# %%
+claim("the score function gives 3 too", abs(by_score.mean() - 3) < 6 * 7.5 / sqrt(N))
+claim("with a spread of about 7.5", abs(by_score.std() - 7.5) < 0.5)
+
+# %% [markdown]
+# It is right, but it scatters 7.5 times as much. To be as exact it needs 7.5² = 56
+# times as many draws. It uses only the *values* of f, never its derivative: in effect
+# it tries codes and keeps what went well. In return it works for draws that are no
+# smooth function of their noise, such as a coin. Where a reparameterization exists, it
+# is the better way.
 #
 # ## Holding the noise
-# **Predict:** two forward passes of one input; are they equal?  And how can a gradient check, which calls forward
-# again and again with the input moved a little, ever pass?
+# A gradient check (02) calls the forward pass again and again, with the input moved a
+# little. **Predict:** give the layer the same input twice. Are the outputs equal? How
+# can a gradient check of a sampler ever pass?
 
 # %%
-few, layer = (np.array([[0.3, -1.0], [2.0, 0.5]]), np.array([[0.0, -2.0], [1.0, 0.4]])), nn.GaussianSampler().double()
-first, second = layer(few).copy(), layer(few).copy()
+small_mean = np.array([[0.3, -1.0], [2.0, 0.5]])
+small_log_var = np.array([[0.0, -2.0], [1.0, 0.4]])
+few = small_mean, small_log_var
+
+layer = nn.GaussianSampler().double()
+free_first = layer.forward(few).copy()
+free_second = layer.forward(few).copy()
+
 layer.hold_noise()
-held_first, held_second = layer(few).copy(), layer(few).copy()
+held_first = layer.forward(few).copy()
+held_second = layer.forward(few).copy()
+print("free: they differ by", np.abs(free_first - free_second).max())
+print("held: they differ by", np.abs(held_first - held_second).max())
+
+# %%
 report = mv.gradcheck(layer, few)
-print("free", np.abs(first - second).max(), " held", np.abs(held_first - held_second).max())
 print(report)
+claim("free draws differ", (free_first != free_second).all())
+claim("held ones are equal", np.array_equal(held_first, held_second))
+claim("the gradient check passes", report.ok)
 
 # %% [markdown]
-# The draws differ, until `hold_noise()` makes the layer use its ε again: then it is one function, and a finite
-# difference makes sense.  (`mv.gradcheck` holds the noise by itself, in a copy of the layer.)
+# `hold_noise()` makes the layer use its last ε again. Then it is a function like any
+# other, and a finite difference makes sense: the same noise on both sides, as at the
+# beginning of this lesson. (`mv.gradcheck` holds the noise by itself, in a copy of the
+# layer. You need not do it.)
 #
 # ## Several draws for each image
-# `GaussianSampler(samples=L)` draws L codes for each row; row n·L + l is draw l for row n.  Going back, the gradients
-# of the L rows are added.  **Predict:** over L = 16 draws, how does the spread of the gradient of the mean loss change?
+# `GaussianSampler(samples=L)` draws L codes for each row of its input. All draws of one
+# row stand together: row n·L + l of the output is draw l for row n. On the way back,
+# the gradients of the L draws are added.
 
 # %%
-three = nn.GaussianSampler(samples=3).double()((np.array([[0.0], [100.0]]), np.zeros((2, 1))))
-many = nn.GaussianSampler(samples=16).double()
-grad16, _ = many.backward((mean, log_var), 2 * many.forward((mean, log_var)) / 16)  # (1/16) Σ z²
-print("means 0 and 100, three draws each:", three[:, 0])
-print("spread of the gradient:", grad16.std(), "instead of", grad_mean.std())
+two_rows = np.array([[0.0], [100.0]]), np.zeros((2, 1))
+three_each = nn.GaussianSampler(samples=3).double().forward(two_rows)
+print("means 0 and 100, three draws each:", three_each[:, 0])
+
+# %%
+claim("the first three rows belong to the mean 0", (three_each[:3] < 50).all())
+claim("the last three to the mean 100", (three_each[3:] > 50).all())
 
 # %% [markdown]
-# A quarter: the spread of a mean of L draws falls with √L.  It costs L times the decoder's work.
+# **Predict:** take the mean loss of L = 16 draws. How does the spread of the gradient
+# change?
+
+# %%
+sixteen = nn.GaussianSampler(samples=16).double()
+z16 = sixteen.forward((mean, log_var))
+grad16, _ = sixteen.backward((mean, log_var), 2 * z16 / 16)  # of (1/16) Σ z²
+print("one draw", grad_mean.std(), "sixteen draws", grad16.std())
+
+# %%
+ratio = grad16.std() / grad_mean.std()
+claim("a quarter: the spread of a mean of L falls as 1/√L", abs(ratio - 1 / 4) < 0.02)
+
+# %% [markdown]
+# Four times more exact costs sixteen times the decoder's work. A VAE is trained in
+# small steps on batches of images, and each step draws anew. In this course it draws
+# one code for each image in each step, as the articles do.
 #
-# ## A variance for a standard deviation (ERRATA 7)
-# The articles' text has z = mean + ε σ², their code σ ε.  Here is the text's layer, with its own, matching derivative.
-# **Predict:** what does the gradient check say?
+# ## A deliberate mistake: a variance for a standard deviation (ERRATA 7)
+# The denoising article's text has z = mean + ε σ², its code has σ ε. Here is the layer
+# that the text describes, with the derivative that belongs to it: ∂z/∂log_var = σ² ε.
+
 
 # %%
 class VarianceSampler(nn.GaussianSampler):
     def update_output(self, input):
         mean, log_var = input
-        self.output = mean + np.exp(log_var) * self.draw(mv.backend.standard_normal, mean.shape)  # σ² for σ
+        noise = self.draw(mv.backend.standard_normal, mean.shape)
+        self.output = mean + np.exp(log_var) * noise  # σ² where σ belongs
         return self.output
 
     def update_grad_input(self, input, grad_output):
-        self.grad_input = grad_output, grad_output * np.exp(input[1]) * self.noise
+        _, log_var = input
+        grad_log_var = grad_output * np.exp(log_var) * self.noise
+        self.grad_input = grad_output, grad_log_var
         return self.grad_input
 
-def off(layer, log_variance, n=20_000):
-    """By how many standard errors mean and variance of n draws from N(0.7, e^log_variance) are off, as floats."""
-    z, variance = layer.double()((np.full((n, 1), 0.7), np.full((n, 1), log_variance))), np.exp(log_variance)
-    return float((z.mean() - 0.7) / sqrt(variance / n)), float((z.var() / variance - 1) / sqrt(2 / n))
 
+# %% [markdown]
+# **Predict:** what does the gradient check say of it?
+
+# %%
 blind = mv.gradcheck(VarianceSampler(), few)
-right, wrong, at_one = off(nn.GaussianSampler(), 1.0), off(VarianceSampler(), 1.0), off(VarianceSampler(), 0.0)
-print(f"{blind}\nright {right}\nwrong {wrong}\nwrong, at log_var = 0 {at_one}")
-print(seeing := mv.debug.check_sampler(VarianceSampler()))
+print(blind)
+claim("the gradient check finds nothing wrong", blind.ok)
 
 # %% [markdown]
-# It passes.  A gradient check asks whether the backward pass is the derivative of the forward pass, and it is: of the
-# wrong forward pass.  What is wrong is the distribution, so test that, by its *moments*: the mean of n draws has the
-# standard error (the spread of an estimate) σ/√n, their variance σ²√(2/n).  Chance goes beyond 5 standard errors less
-# than once in a million tests; the wrong layer's variance is off by more than 100.  Its mean is right.  One more trap:
-# at log_var = 0, where σ = σ² = 1, the *draws* of the two are alike, and the moments are right.  Test where it matters,
-# as `mv.debug.check_sampler` does.  **Predict:** and the gradient, at log_var = 0?  E[z²] grows by e^log_var = 1.
-
-# %%
-one_column = np.zeros((20_000, 1)), np.zeros((20_000, 1))
-gradients = []
-for layer in (nn.GaussianSampler().double(), VarianceSampler().double()):
-    drawn_z = layer(one_column)
-    gradients.append(layer.backward(one_column, 2 * drawn_z)[1].mean())
-print("average of ∂z²/∂log_var: right", gradients[0], " wrong", gradients[1])
-
-# %% [markdown]
-# 1 and 2: the gradient can tell them apart even there.
+# It passes, and rightly so. A gradient check asks whether the backward pass is the
+# derivative of the forward pass. It is: of the wrong forward pass. What is wrong is the
+# *distribution* of the draws. So test the distribution.
 #
-# The picture: 100,000 draws of a code of two numbers at log_var = −2, where σ = 0.37 and σ² = 0.14.  Left the right
-# layer, right the wrong one: a much smaller cloud, as if the encoder were far surer than it says.
+# Draw n times, and compare the mean and the variance of the draws with what they should
+# be. Both estimates have an error of their own. Its spread is called the **standard
+# error**, and it is known: σ/√n for the mean, σ² √(2/n) for the variance. Chance takes
+# an estimate beyond 5 standard errors less than once in a million tests. **Predict:**
+# by how many standard errors is the wrong layer's mean off, and its variance, at
+# log_var = 1?
 
 # %%
-unsure = np.zeros((100_000, 2)), np.full((100_000, 2), -2.0)
-drawn = [each.double()(unsure) for each in (nn.GaussianSampler(), VarianceSampler())]
-clouds = [np.histogram2d(*each.T, bins=100, range=[(-1.5, 1.5)] * 2)[0] for each in drawn]
-figures.picture(figures.grid([cloud / cloud.max() for cloud in clouds], 2, gap=4, background=0.5), scale=2)
+draws = 20_000
 
-# %%  What we claimed
-assert abs(z.mean() - 1.5) < 0.02 and abs(z.std() - 0.5) < 0.02 and np.allclose(z, by_hand, rtol=1e-14)
-assert 500 < fresh.std() < 1500 and abs(fresh.mean() - 3) < 5 * fresh.std() / sqrt(len(fresh))
-assert abs(finer.std() / fresh.std() - 10) < 0.5 and abs(same_noise.mean() - 3) < 0.03 > abs(same_noise.std() - 1)
-assert abs(grad_mean.mean() - 3) < 0.03 and abs(grad_mean.std() - 1) < 0.03 and abs(grad_log_var.mean() - 0.25) < 0.03
-assert (first != second).all() and np.array_equal(held_first, held_second) and report.ok
-assert (three[:3] < 50).all() and (three[3:] > 50).all() and abs(grad16.std() / grad_mean.std() - 1 / 4) < 0.02
-assert blind.ok and not seeing.ok and mv.debug.check_sampler(nn.GaussianSampler()).ok
-assert max(map(abs, right)) < 5 and abs(wrong[0]) < 5 * sqrt(np.e) and wrong[1] > 100 and erfc(5 / sqrt(2)) < 1e-6
-assert max(map(abs, at_one)) < 5 and np.allclose(gradients, [1, 2], atol=0.15)  # at σ = 1 only the gradient differs
-assert all(abs(each.std() - std) < 0.01 for each, std in zip(drawn, (0.37, 0.14)))
+
+def errors(layer, log_variance):
+    """How far mean and variance of the draws are off, in standard errors."""
+    means = np.full((draws, 1), 0.7)
+    log_vars = np.full((draws, 1), log_variance)
+    z = layer.double().forward((means, log_vars))
+    variance = np.exp(log_variance)
+    of_mean = (z.mean() - 0.7) / sqrt(variance / draws)
+    of_variance = (z.var() - variance) / (variance * sqrt(2 / draws))
+    return of_mean, of_variance
+
+
+right = errors(nn.GaussianSampler(), 1.0)
+wrong = errors(VarianceSampler(), 1.0)
+print(f"right layer: mean {right[0]:.1f}, variance {right[1]:.1f} standard errors")
+print(f"wrong layer: mean {wrong[0]:.1f}, variance {wrong[1]:.1f} standard errors")
+
+# %%
+claim("5 standard errors are rarer than one in a million", erfc(5 / sqrt(2)) < 1e-6)
+claim("the right layer's mean is within them", abs(right[0]) < 5)
+claim("and its variance", abs(right[1]) < 5)
+claim("the wrong variance is off by more than 100", wrong[1] > 100)
 
 # %% [markdown]
-# Next: 07 measures how far such a distribution is from the one that we draw from when there is no image.
+# The wrong layer's *mean* is right: its noise has the mean 0, whatever multiplies it.
+# Only the variance shows the mistake.
+
+# %%
+claim("the wrong layer's mean is right, for its spread", abs(wrong[0]) < 5 * sqrt(np.e))
+
+# %% [markdown]
+# ## Test where it matters
+# **Predict:** repeat the test at log_var = 0. Does it still catch the wrong layer?
+
+# %%
+wrong_at_zero = errors(VarianceSampler(), 0.0)
+print(f"at log_var = 0: mean {wrong_at_zero[0]:.1f}, variance {wrong_at_zero[1]:.1f}")
+
+# %%
+claim("at log_var = 0 the wrong layer's mean passes", abs(wrong_at_zero[0]) < 5)
+claim("and its variance passes as well", abs(wrong_at_zero[1]) < 5)
+
+# %% [markdown]
+# There σ = σ² = 1, so the draws of both layers have the same distribution. The
+# *gradients* differ even there: E[z²] grows by e^log_var = 1 for each unit of log_var,
+# if z is drawn with σ. **Predict:** what does the wrong layer's backward pass average?
+
+# %%
+zeros = np.zeros((draws, 1)), np.zeros((draws, 1))
+
+
+def mean_gradient(layer):
+    """The average of ∂z²/∂log_var at mean 0 and log_var 0."""
+    z = layer.double().forward(zeros)
+    _, grad_log_var = layer.backward(zeros, 2 * z)
+    return grad_log_var.mean()
+
+
+right_gradient = mean_gradient(nn.GaussianSampler())
+wrong_gradient = mean_gradient(VarianceSampler())
+print("right layer", right_gradient, "wrong layer", wrong_gradient)
+
+# %%
+claim("the right layer's gradient averages 1", abs(right_gradient - 1) < 0.1)
+claim("the wrong layer's averages 2", abs(wrong_gradient - 2) < 0.2)
+
+# %% [markdown]
+# `mv.debug.check_sampler` does all this for you. It tests several log-variances, names
+# what it finds, and guesses the cause.
+
+# %%
+seeing = mv.debug.check_sampler(VarianceSampler())
+print(seeing)
+claim("the distribution check catches the wrong layer", not seeing.ok)
+passes = mv.debug.check_sampler(nn.GaussianSampler()).ok
+claim("and lets the right one pass", passes)
+
+# %% [markdown]
+# The picture shows 2,000 draws of a code of two numbers, at log_var = −2. There σ =
+# 0.37 and σ² = 0.14. The wrong layer's cloud is much smaller, as if the encoder were
+# far surer than it says.
+
+# %%
+unsure = np.zeros((2000, 2)), np.full((2000, 2), -2.0)
+right_cloud = nn.GaussianSampler().double().forward(unsure)
+wrong_cloud = VarianceSampler().double().forward(unsure)
+
+
+def draw(axes):
+    axes.scatter(*right_cloud.T, s=6, color="#1b4965", label="σ ε, right")
+    axes.scatter(*wrong_cloud.T, s=6, color="#f4a259", label="σ² ε, wrong")
+    axes.set(aspect="equal")
+    axes.legend(frameon=False, markerscale=3)
+
+
+show(
+    plot("Draws at log_var = −2", "first number", "second number", draw, size=(6, 5)),
+    "right and wrong cloud",
+)
+
+# %%
+claim("the right spread is 0.37", abs(right_cloud.std() - 0.37) < 0.03)
+claim("the wrong one 0.14", abs(wrong_cloud.std() - 0.14) < 0.02)
+
+# %% [markdown]
+# ## In three sentences
+# A draw z = mean + σ ε is an ordinary function of mean and log_var once ε is held, and
+# its derivatives are 1 and ½ σ ε. That is the difference quotient with the same noise
+# on both sides; with fresh noise a single quotient says nothing, and the score function
+# is right but scatters more. A gradient check cannot see a wrong distribution: count
+# the draws.
+#
+# ## Test yourself
+# 1. The loss is f(z) = 5z. What is the spread of its gradient by the mean, with the
+#    reparameterization?
+# 2. Why must the layer keep ε, and not draw a new one in the backward pass?
+# 3. You test a sampler at mean 0 and log_var 0 only, and it passes. Name a mistake that
+#    you have not seen.
+#
+# # Next: 07 Measure the divergence
+# How far is such a distribution from the one that we draw from when there is no image?
