@@ -1,15 +1,20 @@
 """The articles' training loop, with a progress bar, a protocol and a way to stop."""
 
-from math import isfinite
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
 
 from minivae import backend
+from minivae.annealing import Annealing
+from minivae.data import Batches
 from minivae.distributed import Ranks
-from minivae.errors import NonFiniteError, OptionError, real_number
+from minivae.errors import OptionError, real_number
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
 from minivae.protocol import Protocol
 from minivae.stopping import stop_signals
+from minivae.watch import Watch
 
 LOG_EVERY = 50  # steps, as the articles' lossIterations
 
@@ -23,42 +28,39 @@ class Training:
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
-    `feval` and `step` are the loop of Torch7; `run` repeats them.
-
-    A loss that is not finite raises NonFiniteError before it changes a parameter, in the step that made it: on a
-    device, where to look would make every step wait, in the next of the steps that are looked at.  These are the ones
-    of a log line, a checkpoint and the end; in them the gradient must be finite too, and what Adam makes of it.  A
-    gradient that is not in between makes parameters that are not, and so the next loss.  The error names the first
-    module and verb to blame.
+    `feval` and `step` are the loop of Torch7, and `run` repeats them.  A Watch ends it at a number that is not finite.
     """
 
-    def __init__(self, model, batches, learning_rate=1e-3, learning_rate_decay=0.0, momentum=None, annealing=None,
-                 ranks=None):
+    def __init__(self, model: Any, batches: Batches, learning_rate: float = 1e-3, learning_rate_decay: float = 0.0,
+                 momentum: float | None = None, annealing: Annealing | None = None, ranks: Ranks | None = None):
         self.model, self.batches, self.annealing, self.ranks = model, batches, annealing, ranks or Ranks()
-        self.optimiser = adam if momentum is None else sgd
+        self.optimiser: Callable = adam if momentum is None else sgd
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
-        self.state = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
+        self.state: dict = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
         if momentum is not None:
             self.state["momentum"] = momentum
         for name, value in self.state.items():
             self.state[name] = real_number("Training", name, value, "is a number from 0", least=0)
         self.protocol = Protocol(())
+        self.watch = Watch(self)
         self.steps = 0
         self.stopped = False
-        self.looking = False  # whether this step's gradient is looked at
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 
-    def feval(self, parameters):
+    def feval(self, parameters) -> tuple:
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
-        model, criterion = self.model, self.criterion
+        model, criterion, kl = self.model, self.criterion, self.model.kl
         model.zero_grad_parameters()
         with self.ranks.share(self.batch) as x:
             prediction = model.forward(x)
             reconstruction = criterion.forward(prediction, x)
             model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
-        loss = self._record(reconstruction, reconstruction + side_loss(model))
-        self._expect_finite(loss)
+        statistics = {} if kl.latent_class is None else kl.latent.statistics(kl.output)
+        loss, reconstruction, divergence, *sums = self.ranks.add(self.grads, [
+            reconstruction + side_loss(model), reconstruction, kl.divergence, *chain(*statistics.values())])
+        self._record(reconstruction, divergence, dict(zip(statistics, zip(sums[::2], sums[1::2]))))
+        self.watch.expect_finite(loss)
         return loss, self.grads
 
     def step(self):
@@ -66,12 +68,57 @@ class Training:
         if self.annealing is not None:
             self.annealing.apply(self.model, self.steps)
         self.steps += 1
-        if self.protocol.nonfinite is not None:
-            raise self._blame("the loss")
-        return self._step(self.model.backend, call=self.looking)
+        self.watch.expect_finite_so_far()
+        return self._step(self.model.backend, call=self.watch.closely)
+
+    def run(self, steps: int, progress: bool = True, floor: float | None = None,
+            checkpoint: Callable[[], Any] | None = None, every: int | None = None) -> Protocol:
+        """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
+
+        floor        shown beside the loss: the least that the data allow, in nats per image
+        checkpoint   called without arguments after each step whose number `every` divides, but not after the last
+        """
+        if steps < 1:
+            raise OptionError(f"{steps} steps of training; choose 1 or more")
+        self.model.training()
+        beside = "" if floor is None else f" (optimum {floor:.3f})"
+        with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
+            logged = 0
+            for done in range(1, steps + 1):
+                logs = done % LOG_EVERY == 0 or done == steps
+                keeps = checkpoint is not None and every and self.steps % every == every - 1 and done < steps
+                self.watch.closely = logs or keeps
+                self.step()
+                self.stopped = self.ranks.any(stop.is_set())
+                if logs or keeps or self.stopped:
+                    self.watch.expect_finite_memory()
+                if logs or self.stopped:
+                    mean = self.protocol.mean(LOG_EVERY)
+                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
+                                        f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
+                    bar.update(done - logged)
+                    logged = done
+                if self.stopped:
+                    break
+                if checkpoint is not None and keeps:
+                    checkpoint()
+            self.watch.closely = False
+        return self.protocol
+
+    def _record(self, reconstruction, divergence, statistics):
+        """Write the row of this step; of no images there is none, for they have no mean."""
+        if len(self.batch) == 0:
+            return
+        if self.annealing is not None:
+            temperature = backend.varying(lambda: self.annealing.temperature(self.steps - 1), reconstruction)
+            statistics["temperature"] = temperature, 1
+        if not len(self.protocol):
+            self.protocol = Protocol(tuple(statistics))
+        self.protocol.add(lambda: self.steps, len(self.batch), reconstruction, divergence, statistics)
+
+    # -- the step as a device may record it, to take it again as one launch: see `backend.Replayed` ------------------
 
     def _take(self):
-        """The step, which a device may have recorded and does again at once: see `backend.Replayed`."""
         self.batch = self.batches.next()
         _, loss = self.optimiser(self.feval, self.parameters, self.state)
         return loss
@@ -90,90 +137,9 @@ class Training:
             return "noise is held"
         return None
 
-    def run(self, steps, progress=True, floor=None, checkpoint=None, every=None):
-        """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
 
-        floor        shown beside the loss: the least that the data allow, in nats per image
-        checkpoint   called without arguments after each step whose number `every` divides, but not after the last
-        """
-        if steps < 1:
-            raise OptionError(f"{steps} steps of training; choose 1 or more")
-        self.model.training()
-        beside = "" if floor is None else f" (optimum {floor:.3f})"
-        with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
-            logged = 0
-            for done in range(1, steps + 1):
-                logs = done % LOG_EVERY == 0 or done == steps
-                keeps = checkpoint is not None and every and self.steps % every == every - 1 and done < steps
-                self.looking = logs or keeps
-                self.step()
-                self.stopped = self.ranks.any(stop.is_set())
-                if self.looking or self.stopped:
-                    self._expect_finite_memory()
-                if logs or self.stopped:
-                    mean = self.protocol.mean(LOG_EVERY)
-                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
-                                        f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
-                    bar.update(done - logged)
-                    logged = done
-                if self.stopped:
-                    break
-                if keeps:
-                    checkpoint()
-            self.looking = False
-        return self.protocol
-
-    def _record(self, reconstruction, loss):
-        """Add up what the ranks have found and write the row of this step; returns the loss of the whole batch."""
-        n, kl = len(self.batch), self.model.kl
-        if n == 0:
-            return loss  # of no images there is no mean
-        statistics = {} if kl.latent_class is None else kl.latent.statistics(kl.output)
-        totals, counts = [total for total, _ in statistics.values()], [count for _, count in statistics.values()]
-        reconstruction, divergence, loss, *sums = self.ranks.add(
-            self.grads, (reconstruction, kl.divergence, loss, *totals, *counts))
-        statistics = dict(zip(statistics, zip(sums[:len(totals)], sums[len(totals):])))
-        if self.annealing is not None:
-            temperature = backend.varying(lambda: self.annealing.temperature(self.steps - 1), reconstruction)
-            statistics["temperature"] = temperature, 1
-        if not len(self.protocol):
-            self.protocol = Protocol(tuple(statistics))
-        self.protocol.add(lambda: self.steps, n, reconstruction, divergence, statistics)
-        return loss
-
-    def _expect_finite(self, loss):
-        """Raise if the loss is known not to be finite, or the gradient in a step that is looked at."""
-        if self.looking:
-            self.protocol.flush()
-        if ((self.looking or isinstance(loss, float)) and not isfinite(loss)) or self.protocol.nonfinite is not None:
-            raise self._blame("the loss")
-        if self.looking and backend.total(_not_finite, self.grads):
-            raise self._blame("the gradient")
-
-    def _expect_finite_memory(self):
-        """Raise if the step just taken has spoiled what the next one starts from, which a checkpoint would keep."""
-        if backend.total(_not_finite, self.parameters):
-            raise self._blame("a parameter")
-        if "v" in self.state and backend.total(_not_finite, self.state["v"]):
-            raise self._blame("a squared gradient")  # g² of a finite g: that weight would never move again
-
-    def _blame(self, what):
-        from minivae.debug.nonfinite import origin  # here, because it is seldom needed and loads the checkers
-
-        self.protocol.flush()
-        step, reconstruction, divergence, *_ = self.protocol.nonfinite or self.protocol.rows[-1]
-        with self.ranks.share(self.batch) as x:
-            cause = origin(self.model, x)
-        return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
-                              f"{divergence:g} nats per image; {cause}; lower the learning "
-                              "rate, or check the data for values that are not finite")
-
-
-def _not_finite(xp, x):
-    return xp.logical_not(xp.isfinite(x))
-
-
-def train(model, batches, epochs=1, learning_rate=1e-3, learning_rate_decay=0.0, progress=True):
+def train(model: Any, batches: Batches, epochs: int = 1, learning_rate: float = 1e-3, learning_rate_decay: float = 0.0,
+          progress: bool = True) -> Protocol:
     """Train a model for so many epochs of `batches` by Adam; returns the Protocol.
 
     Ctrl-C ends it early and keeps what was learned.

@@ -293,6 +293,6 @@ def test_steps_that_are_looked_at_are_launched_and_the_others_replayed():
     run = small()
     run.run(200, progress=False)
     assert recorded(run) and len(run.protocol) == 200
-    run.looking, before = True, run._step._recording.turn
+    run.watch.closely, before = True, run._step._recording.turn
     run.step()
     assert run._step._recording.turn == before

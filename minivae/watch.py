@@ -1,0 +1,58 @@
+"""A watch over the numbers of a training, for those that are not finite."""
+
+from math import isfinite
+
+from minivae import backend
+from minivae.errors import NonFiniteError
+
+
+class Watch:
+    """Raises a NonFiniteError that names the first module and verb to blame.
+
+    A loss that is not finite raises before it changes a parameter, in the step that made it.  On a device, where every
+    look waits for what is still being computed, it raises in the next step that is looked at closely.  `closely` is set
+    for the steps before a log line, a checkpoint and the end.  In these the gradient must be finite too, and what the
+    optimiser makes of it.  In between, a gradient that is not finite spoils the parameters, and they the next loss.
+    """
+
+    def __init__(self, training):
+        self.training = training
+        self.closely = False
+
+    def expect_finite_so_far(self) -> None:
+        """Raise if a loss read from a device since the last look is not finite."""
+        if self.training.protocol.nonfinite is not None:
+            raise self._error("the loss")
+
+    def expect_finite(self, loss) -> None:
+        """Raise if the loss is known not to be finite; closely, also if the gradient is not."""
+        if self.closely:
+            self.training.protocol.flush()
+        self.expect_finite_so_far()
+        if (self.closely or isinstance(loss, float)) and not isfinite(loss):
+            raise self._error("the loss")
+        if self.closely and backend.total(_not_finite, self.training.grads):
+            raise self._error("the gradient")
+
+    def expect_finite_memory(self) -> None:
+        """Raise if the step just taken has spoiled what the next one starts from, which a checkpoint would keep."""
+        if backend.total(_not_finite, self.training.parameters):
+            raise self._error("a parameter")
+        if "v" in self.training.state and backend.total(_not_finite, self.training.state["v"]):
+            raise self._error("a squared gradient")  # g² of a finite g: that weight would never move again
+
+    def _error(self, what):
+        from minivae.debug.nonfinite import origin  # here, because it is seldom needed and loads the checkers
+
+        protocol = self.training.protocol
+        protocol.flush()
+        step, reconstruction, divergence, *_ = protocol.nonfinite or protocol.rows[-1]
+        with self.training.ranks.share(self.training.batch) as x:
+            cause = origin(self.training.model, x)
+        return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
+                              f"{divergence:g} nats per image; {cause}; lower the learning "
+                              "rate, or check the data for values that are not finite")
+
+
+def _not_finite(xp, x):
+    return xp.logical_not(xp.isfinite(x))
