@@ -1,28 +1,33 @@
-"""A model, its optimiser, its random state and its place in the data, in one file.
+"""A model in a file, alone or with its optimiser, its random state and its place in the data.
 
 A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a header of JSON in an array of bytes.
 
-    header            schema, model and its options, steps taken, random state, options of the optimiser, and what the
-                      last digits of the numbers depend on
+    header            schema, config (model, options and what else a run has), dtype; steps taken, random state, options
+                      of the optimiser, and what the last digits of the numbers depend on
     model/PATH        parameters and running statistics, by their state_dict path
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol, tests   a row a step, and one for each look at the test images
+
+A model alone has the first three entries of the header, and no other array than its own.
 """
 
 import copy
 import json
 import reprlib
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minivae import archive, backend, models
+from minivae import archive, backend, configuration, models
 from minivae.errors import MinivaeError, OptionError
 from minivae.files import atomic
 from minivae.optim.adam import DEFAULTS as ADAM
 from minivae.optim.sgd import DEFAULTS as SGD
 from minivae.protocol import Protocol
+from minivae.training import Training
 
 SCHEMA = 2
 NAME = "checkpoint.npz"
@@ -36,7 +41,35 @@ HUGE = 1e100  # nats that no loss reaches
 SLACK = 2**16  # bytes that alignment may add to a model
 
 
-def save(path, training, config):
+def save_model(model: models.VAE, path: str | Path, **options: Any) -> None:
+    """Write a model to `path`, whole or not at all: its parameters, and what makes it again.
+
+    `options` are what its function was given, for a function of your own that does not end in VAE(...).made_by(...).
+
+    >>> save_model(models.vae(image=(1, 6, 6), hidden=8), "vae.npz")
+    >>> model = load_model("vae.npz")
+    """
+    function, given = model.made or (None, {})
+    name = next((each.name for each in models.ALL if each.function is function), "")
+    config = {"model": name, "options": given | options}
+    arrays = {f"model/{path}": array for path, array in model.state_dict().items()}
+    _write(path, {"schema": SCHEMA, "config": config, "dtype": model.dtype.name}, arrays)
+
+
+def load_model(path: str | Path, build: Callable[..., models.VAE] | None = None) -> models.VAE:
+    """The model of a file or of a run's folder, in evaluation mode.
+
+    `build` is the function that made it, where that is one of your own: a file never says what code is run.
+    """
+    header, arrays = read(path)
+    name = header["config"]["model"]
+    if build is None and name not in models.BY_NAME:
+        raise OptionError(f"{path} is of a model of your own{name and f', {name:.300}'}: load(path, build=FUNCTION) "
+                          "takes the function that made it")
+    return rebuilt(header, arrays, models.find(name) if build is None else models.Model("build", build))
+
+
+def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
     """Write everything that continuing needs to `path`, whole or not at all.
 
     `config` is what rebuilds the model: {"model": name, "options": {...}}, and whatever else JSON can hold.
@@ -50,16 +83,24 @@ def save(path, training, config):
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
     arrays["protocol"] = training.protocol.array()
     arrays["tests"] = np.array(training.protocol.tests, dtype=np.float64).reshape(-1, 3)
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    size = sum(array.nbytes for array in arrays.values())
-    if size + SLACK > archive.LARGEST or arrays["header"].nbytes > LONGEST:
-        raise OptionError(f"a checkpoint of {size} bytes, {arrays['header'].nbytes} of them configuration, would not "
-                          f"be read again: at most {archive.LARGEST} and {LONGEST}; train a smaller model")
+    _write(path, header, arrays)
+
+
+def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    try:
+        content = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{path}: an option of the model cannot be kept in JSON: {error}; use numbers, texts and "
+                          "lists") from error
+    size = content.nbytes + sum(array.nbytes for array in arrays.values())
+    if size + SLACK > archive.LARGEST or content.nbytes > LONGEST:
+        raise OptionError(f"a checkpoint of {size} bytes, {content.nbytes} of them configuration, would not be read "
+                          f"again: at most {archive.LARGEST} and {LONGEST}; train a smaller model")
     with atomic(path) as file:
-        np.savez(file, **arrays)
+        np.savez(file, header=content, **arrays)
 
 
-def read(path):
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(header, {name: array}) of a checkpoint, or of the one in a run's folder.  Nothing in the file is trusted."""
     path = Path(path)
     path = path / NAME if path.is_dir() else path
@@ -83,26 +124,27 @@ def read(path):
     return header, arrays
 
 
-def load_model(path):
-    """(model, config) of a checkpoint or a run's folder: the model as it was saved, in evaluation mode."""
-    header, arrays = read(path)
-    config, parameters = header["config"], _part(arrays, "model")
+def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: models.Model) -> models.VAE:
+    """The model of a checkpoint that has been read, as it was saved, in evaluation mode; `record` makes it."""
+    parameters = _part(arrays, "model")
     numbers = sum(array.size for array in parameters.values())
     with backend.seeded(0), backend.at_most(2 * 8 * numbers + SLACK):  # its first weights are overwritten at once
-        model = models.build(config["model"], **config["options"])
+        model = record.build(**header["config"]["options"])
     if header["dtype"] == "float64":
         model.double()
     model.load_state_dict(parameters)
-    return model.evaluate(), config
+    return model.evaluate()
 
 
-def restore(path, training):
+def restore(path: str | Path, training: Training) -> list[str]:
     """Continue a training where a checkpoint left it, exactly: the next step is the one it would have taken.
 
     All of it is checked before anything is changed.  Returns sentences on what the last digits depend on and has
     changed since.
     """
     header, arrays = read(path)
+    if "steps" not in header:
+        raise OptionError(f"{path} holds a model alone, and no training that could be continued")
     moments = _part(arrays, "optimiser")
     for key, value in moments.items():
         if value.shape != training.parameters.shape or value.dtype != training.parameters.dtype:
@@ -125,7 +167,7 @@ def restore(path, training):
             if name in before and before[name] != now[name]]
 
 
-def _header(content, path):
+def _header(content: bytes, path: Path) -> dict[str, Any]:
     """The header, once each of its entries is of the kind that `save` writes."""
     header = parsed(content)
     if not isinstance(header, dict):
@@ -133,40 +175,38 @@ def _header(content, path):
     if header.get("schema") != SCHEMA:
         raise OptionError(f"{path} has schema {reprlib.repr(header.get('schema'))}, this minivae reads {SCHEMA}; "
                           "use the version that wrote it")
-    config, optimiser = header.get("config"), header.get("optimiser")
-    sound = {
-        "config": isinstance(config, dict) and isinstance(config.get("model"), str)
-        and isinstance(config.get("options"), dict) and isinstance(config.get("data", {}), dict)
-        and isinstance(config.get("data", {}).get("name", ""), str) and isinstance(config.get("training", {}), dict),
+    configuration.expect(header.get("config"), ("model", "options"), path)
+    optimiser = header.get("optimiser")
+    alone = set(header) == {"schema", "config", "dtype"}
+    sound = {"dtype": header.get("dtype") in tuple(backend.FLOATS)} | ({} if alone else {
         "steps": type(header.get("steps")) is int and header["steps"] >= 0,
         "columns": isinstance(header.get("columns"), list) and all(isinstance(each, str) for each in header["columns"])
         and tuple(header["columns"][:4]) == Protocol(()).columns,
-        "dtype": header.get("dtype") in tuple(backend.FLOATS),
         "random": isinstance(header.get("random"), dict),
         "arithmetic": isinstance(header.get("arithmetic", {}), dict),
         "optimiser": isinstance(optimiser, dict) and set(optimiser) <= OPTIONS and all(
             type(value) in ((bool,) if key == "nesterov" else (int, float)) and isfinite(value)
-            for key, value in optimiser.items())}
+            for key, value in optimiser.items())})
     for key, is_sound in sound.items():
         if not is_sound:
             raise ValueError(f"its header lacks {key}" if key not in header else f"{key} in its header is not one")
     return header
 
 
-def parsed(content):
+def parsed(content: bytes) -> Any:
     """What is in JSON that nobody vouches for: of a sensible length, with numbers of a sensible length."""
     if len(content) > LONGEST:
         raise ValueError(f"its configuration has {len(content)} bytes, more than the {LONGEST} that one may have")
     return json.loads(content, parse_int=_int)
 
 
-def _int(digits):
+def _int(digits: str) -> int:
     if len(digits) > DIGITS:
         raise ValueError(f"its configuration has a number of {len(digits)} digits")
     return int(digits)
 
 
-def _expect_arrays(header, arrays):
+def _expect_arrays(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Raise unless there are the arrays that `save` writes, in the header's dtype."""
     for name, array in arrays.items():
         group = name.partition("/")[0]
@@ -174,6 +214,10 @@ def _expect_arrays(header, arrays):
             raise ValueError(f"{reprlib.repr(name)} is nothing that a checkpoint holds")
         if group in ("model", "optimiser") and array.dtype != header["dtype"]:
             raise ValueError(f"{name} has dtype {array.dtype}, its header says {header['dtype']}")
+    if "steps" not in header:
+        if len(arrays) != len(_part(arrays, "model")):
+            raise ValueError("it holds a model alone, and arrays beside it")
+        return
     missing = {"protocol", "batches/order", "batches/position"} - set(arrays)
     if missing or len(set(arrays) & {"optimiser/m", "optimiser/v"}) == 1:
         raise ValueError(f"it lacks {', '.join(sorted(missing)) or 'one of the moments'}")
@@ -188,5 +232,5 @@ def _expect_arrays(header, arrays):
         raise ValueError(f"its protocol is none of {header['steps']} steps, with losses that are finite")
 
 
-def _part(arrays, prefix):
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix + "/"): array for name, array in arrays.items() if name.startswith(prefix + "/")}

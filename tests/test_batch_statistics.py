@@ -125,7 +125,7 @@ def test_a_loaded_model_evaluates_by_them(tmp_path):
     trained = training()
     trained.run(5, progress=False)
     checkpoint.save(tmp_path / "one.npz", trained, CONFIG)
-    model, _ = checkpoint.load_model(tmp_path / "one.npz")
+    model = checkpoint.load_model(tmp_path / "one.npz")
     x = rectangles(3, 8, 8, sides=(3, 3)).astype(np.float32)
     assert same(model.reconstruct(x), trained.model.reconstruct(x), terms(trained.model, 3))
     model.load_state_dict(model.state_dict() | {path: 0 * each + 1 for path, each in statistics(model).items()})

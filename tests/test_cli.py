@@ -64,7 +64,7 @@ def test_evaluate_says_how_good_a_run_is(folder, capsys):
         assert words in out
     found = json.loads((folder / "runs" / "bernoulli" / "evaluation.json").read_text())
     exact = found["log p(x), exact"]["value"]
-    model, _ = checkpoint.load_model("runs/bernoulli")
+    model = checkpoint.load_model("runs/bernoulli")
     assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)
     assert found["ELBO"]["value"] < found["log p(x) ≥, 50 samples"]["value"] < exact + 0.1
     run = folder / "runs" / "bernoulli"
@@ -118,14 +118,14 @@ def test_mnist_from_training_to_evaluation(folder, capsys, small_mnist):
     config = json.loads((folder / "gaussian" / "config.json").read_text())
     assert config["options"]["log_var_floor"] == -6 and config["options"]["samples"] == 5
     assert main([*train, "--likelihood", "gaussian", "--log-var-floor", "none", "--epochs", "1", "--out", "free"]) == 0
-    assert not checkpoint.load_model("free")[0].find_modules(nn.Clamp)
+    assert not checkpoint.load_model("free").find_modules(nn.Clamp)
 
 
 def test_runs_take_the_next_free_name(folder):
     for _ in range(2):
         assert main(["train", "vae", *TINY]) == 0
     assert sorted(os.listdir("runs")) == ["vae", "vae-2"]
-    first, second = (checkpoint.load_model(f"runs/{name}")[0].state_dict() for name in ("vae", "vae-2"))
+    first, second = (checkpoint.load_model(f"runs/{name}").state_dict() for name in ("vae", "vae-2"))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -187,14 +187,14 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
         overflow.training, overflow.steps = model.criterion(), 0
         return model
 
-    build = models.build
-    monkeypatch.setattr(models, "build", lambda *args, **options: watched(build(*args, **options)))
+    build = models.Model.build
+    monkeypatch.setattr(models.Model, "build", lambda record, **options: watched(build(record, **options)))
     monkeypatch.setattr(nn.BCEWithLogitsCriterion, "update_output", overflow)
     assert main(["train", "vae", *TINY, "--epochs", "3"]) == 1
     error = capsys.readouterr().err
     assert error.count("minivae: ") == 1 and "not finite since step 6" in error and "Traceback" not in error
     monkeypatch.undo()
-    model, _ = checkpoint.load_model(folder / "runs" / "vae")
+    model = checkpoint.load_model(folder / "runs" / "vae")
     assert all(np.isfinite(array).all() for array in model.state_dict().values())
 
 

@@ -226,7 +226,7 @@ def test_a_run_on_the_device_and_its_checkpoint_on_the_host(tmp_path):
     assert len(protocol) == 60 and np.isfinite(protocol["total"]).all()
     checkpoint.save(tmp_path / "one.npz", run, config)
     backend.use("numpy")
-    model, _ = checkpoint.load_model(tmp_path / "one.npz")
+    model = checkpoint.load_model(tmp_path / "one.npz")
     x = rectangles(4, 6, 6, sides=(3, 3)).astype(np.float32)
     np.testing.assert_allclose(model.reconstruct(x), host(run.model.reconstruct(on_device(x))), rtol=1e-5)
 

@@ -18,7 +18,8 @@ NUMBERS = ["0", "1", "2", "3", "-1", "1.5", "1e-3", "1e400", "nan", "inf", "-inf
            "٣", "½", "", " ", "1,2", "1,", "none", str(2**63), str(2**64), "1e308"]
 TEXTS = ["", "~", "~/x", "~nobody-is-called-so", "a" * 300, "\0", "\udcff", "λ/x", ".", "/", "-", "--", "%s", "{}",
          "@run", "run", "run/checkpoint.npz", "run/config.json", "loop", "file", "file/x", "none", "vae", "auto",
-         "numpy", "cupy", "rectangles", "mnist", "fixed", "gaussian", "jang", "a\nb", "../x", os.devnull]
+         "numpy", "cupy", "rectangles", "mnist", "fixed", "gaussian", "jang", "a\nb", "../x", os.devnull,
+         "file.py:f", "json:dumps", "file:f"]
 SMALL = {"--images": ["16", "20"], "--epochs": ["1", "2"], "--hidden": ["2", "3"], "--batch-size": ["8"],
          "--steps": ["1"], "--planes": ["2", "2,2"], "--samples": ["1", "2"], "--code": ["2", "3"],
          "--categories": ["2"]}

@@ -29,7 +29,7 @@ def test_networks_are_the_articles():
     assert [type(m).__name__ for m in sampler] == ["GumbelSoftmaxSampler", "HardOneHot"]
     assert sizes["conv"] == [(288, 2), (288, 2), (2, 288)]
     assert sizes["aevb"] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
-    assert models.SCHEDULES["vae"] == models.SCHEDULES["denoising"]
+    assert models.VANILLA.schedule == models.DENOISING.schedule
 
 
 @each_model
@@ -152,7 +152,7 @@ def test_the_convolutional_network():
                        "UpSamplingNearest", "Convolution", "View"]
     assert [(m.planes_in, m.planes_out) for m in model.find_modules(nn.SpatialConvolution)] == [
         (1, 8), (8, 16), (16, 32), (32, 16), (16, 8), (8, 1)]
-    assert model.decoder[2].sizes == (32, 3, 3) and models.SCHEDULES["conv"]["batch_size"] == 8
+    assert model.decoder[2].sizes == (32, 3, 3) and models.CONV.schedule["batch_size"] == 8
     colour = models.conv_vae(image=(3, 8, 4), planes=(5, 4), batch_normalization=True)
     assert colour.forward(np.zeros((2, 3, 8, 4), np.float32)).shape == (2, 3, 8, 4)
     assert [m.features for m in colour.find_modules(nn.BatchNormalization)] == [5, 4, 5]

@@ -196,7 +196,7 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
 
 @pytest.mark.parametrize(("part", "change", "message"), [
     ("data", {"images": 10**12}, "at most 1000000,"), ("data", {"root": "/nowhere"}, "unknown option"),
-    ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is a whole number"),
+    ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is not a whole number from 1"),
     ("training", {"batch_size": 10**9}, "smaller --batch-size"),
     ("training", {"momentum": "0.9", "learning_rate": None}, "no usable learning_rate, momentum"),
     ("training", {"anneal_rate": 0.1, "anneal_every": []}, "no usable anneal_floor, anneal_every"),

@@ -134,7 +134,7 @@ with tempfile.TemporaryDirectory() as folder:
         module = ["-m", "mpi4py"] if start else []
         command = [*start, sys.executable, *module, "-m", "minivae", *options, "--out", f"{folder}/{out}"]
         subprocess.run(command, check=True, capture_output=True)
-        trained.append(checkpoint.load_model(f"{folder}/{out}")[0].get_parameters()[0])
+        trained.append(checkpoint.load_model(f"{folder}/{out}").get_parameters()[0])
 print("two ranks" if ready else "mpi4py is not installed: one process twice", f"{apart(*trained):.0e} apart")
 
 # %% [markdown]

@@ -6,7 +6,7 @@ import time
 from minivae import evaluation
 from minivae.cli import options
 from minivae.cli.folders import make_folder
-from minivae.cli.subjects import tested
+from minivae.cli.subjects import add_run, tested
 from minivae.files import atomic
 from minivae.quantities import quantities
 
@@ -18,7 +18,7 @@ def add_to(verbs):
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
         "likelihood: there the numbers are cross-entropy bounds, and are called so.  Writes evaluation.json.")
-    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/aevb")
+    add_run(verb)
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
                       "that bound is left out")
@@ -33,7 +33,7 @@ def add_to(verbs):
 
 
 def run(args):
-    model, config, data = tested(args.folder, args.root)
+    model, config, data = tested(args, args.root)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     make_folder(folder)  # before it takes its time
     source = config["data"]

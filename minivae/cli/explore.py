@@ -2,7 +2,7 @@
 
 
 from minivae.cli import options, pages
-from minivae.cli.subjects import tested
+from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
 
 
@@ -12,7 +12,7 @@ def add_to(verbs):
         description="Write one HTML file that holds the decoder of a trained run and runs it in the browser, without a "
         "network: drag over the plane of a code of 2 numbers, move a slider for each of more, switch bits, and see "
         "what is decoded, beside the codes of test images.")
-    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/denoising")
+    add_run(verb)
     verb.add_argument("-o", "--out", type=options.file, default=None, metavar="FILE",
                       help="the file to write; by default latent.html in the run")
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
@@ -23,7 +23,7 @@ def add_to(verbs):
 
 
 def run(args):
-    model, _, data = tested(args.folder, args.root)
+    model, _, data = tested(args, args.root)
     folder = args.folder if args.folder.is_dir() else args.folder.parent
     text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")
     pages.write(args.out or folder / "latent.html", text)

@@ -1,24 +1,24 @@
 """Types of options, with messages of their own."""
 
 import argparse
-import math
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from minivae.backend.threads import LARGEST
+from minivae import configuration, kinds
 from minivae.files import expanded
 
-MOST = 2**63 - 1  # of a whole number: any that is larger is a slip, and no float
-LARGEST_SEED = 2**128 - 1  # as secrets.randbits(128) draws them
 SHOWN = 200  # characters of a value that a message quotes
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Prints the default of each option that has one, and leaves room for the names."""
 
-    def __init__(self, prog):
+    def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
@@ -26,72 +26,40 @@ class Parser(argparse.ArgumentParser):
     """Takes options by their whole names, and explains one that it does not know with its own usage, where argparse
     shows that of the whole program."""
 
-    def __init__(self, **options):
+    prepare: Callable[[list[str]], None] | None = None  # is given the arguments before they are parsed
+
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.prepare is not None:
+            self.prepare(args or [])
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}; {self.prog} --help lists what there is")
         return found, unknown
 
 
-def whole(text):
-    """A whole number from 1."""
-    return _number(text, int, lambda value: 1 <= value <= MOST, "a whole number from 1")
+def typed(annotation: Any) -> Callable[[str], Any]:
+    """A type for argparse, of the kind that an annotation describes."""
+    return of_kind(kinds.of(annotation))
 
 
-def wholes(text):
-    """Whole numbers from 1, with commas between."""
-    return [whole(part) for part in text.split(",")]
+def of_kind(kind: kinds.Kind) -> Callable[[str], Any]:
+    """A type for argparse, whose message says what is wanted."""
+    def read(text: str) -> Any:
+        try:
+            return kind.read(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not {kind.words}") from None
+    return read
 
 
-def threads(text):
-    """A number of threads."""
-    return _number(text, int, lambda value: 1 <= value <= LARGEST, f"a whole number from 1 to {LARGEST}")
+whole, seed, threads = typed(kinds.Whole), typed(configuration.Seed), typed(configuration.Threads)
+span = typed(Annotated[float, kinds.Range("a number above 0, at most 1000", above=0, most=1000)])
 
 
-def count(text):
-    """A whole number from 0."""
-    return _number(text, int, lambda value: 0 <= value <= MOST, "a whole number from 0")
-
-
-def seed(text):
-    """A whole number from 0, of up to 128 bits."""
-    return _number(text, int, lambda value: 0 <= value <= LARGEST_SEED, "a whole number from 0 to 2^128 − 1")
-
-
-def positive(text):
-    """A number above 0."""
-    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
-
-
-def span(text):
-    """A number above 0 that codes may have."""
-    return _number(text, float, lambda value: 0 < value <= 1000, "a number above 0, at most 1000")
-
-
-def rate(text):
-    """A number from 0."""
-    return _number(text, float, lambda value: 0 <= value < math.inf, "a number from 0")
-
-
-def probability(text):
-    """A number from 0 to 1."""
-    return _number(text, float, lambda value: 0 <= value <= 1, "a probability, from 0 to 1")
-
-
-def below_one(text):
-    """A number from 0 to just below 1."""
-    return _number(text, float, lambda value: 0 <= value < 1, "a number from 0 to below 1")
-
-
-def number_or_none(text):
-    """A number, or None for "none"."""
-    return None if text.lower() == "none" else _number(text, float, math.isfinite, "a number or none")
-
-
-def path(text):
+def path(text: str) -> Path:
     """A file or a folder, whether it is there or not.  What no verb could use is refused here, by the option's name."""
     try:
         found = expanded(text)
@@ -106,7 +74,7 @@ def path(text):
     return found
 
 
-def file(text):
+def file(text: str) -> Path:
     """A file to write."""
     found = path(text)
     if found.is_dir() or not found.name:
@@ -114,24 +82,10 @@ def file(text):
     return found
 
 
-def one_of(*names):
+def one_of(*names: str) -> Callable[[str], str]:
     """One of these names."""
-    def name(text):
-        if text not in names:
-            raise argparse.ArgumentTypeError(f"{_shown(text)} is not one of {', '.join(names)}")
-        return text
-    return name
+    return typed(Literal[names])
 
 
-def _shown(text):
+def _shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
-
-
-def _number(text, kind, accepts, wanted):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not accepts(value):
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is not {wanted}")
-    return value

@@ -1,7 +1,7 @@
 """minivae profile: where the time of a training step goes."""
 
 from minivae.cli import options
-from minivae.cli.subjects import NAMES, subject
+from minivae.cli.subjects import add_run, subject
 from minivae.data import Batches
 from minivae.debug.profiling import profile
 from minivae.training import Training
@@ -12,7 +12,7 @@ def add_to(verbs):
         "profile", help="where the time of a training step goes", formatter_class=options.Help,
         description="Take training steps of a run, or of a new model, and print for each module the milliseconds of "
         "its forward and backward pass, their share of the step, and the memory that it holds.  Nothing is written.")
-    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
+    add_run(verb, new=True)
     verb.add_argument("--steps", type=options.whole, metavar="N", default=100, help="to take the mean of")
     verb.add_argument("--batch-size", type=options.whole, metavar="N", default=None,
                       help="images a step; by default the run's, or the model's own")
@@ -20,7 +20,7 @@ def add_to(verbs):
 
 
 def run(args):
-    model, data, schedule = subject(args.folder)
+    model, data, schedule = subject(args)
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
     print(profile(Training(model, batches, schedule["learning_rate"]), args.steps))
     return 0

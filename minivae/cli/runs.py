@@ -1,13 +1,4 @@
-"""A run: a configuration, the training it describes, and the folder that holds what was learned.
-
-A configuration is plain JSON, in the run's config.json and in its checkpoint, and decides everything:
-
-    model, options, seed, backend      the model and its first weights
-    threads                            that compute, which changes no number
-    data                               its name and options
-    training                           epochs, batch_size, learning_rate, learning_rate_decay, momentum (without it
-                                       Adam), anneal_rate, anneal_floor, anneal_every
-"""
+"""A run: a configuration, the training it describes, and the folder that holds what was learned."""
 
 import contextlib
 import json
@@ -18,12 +9,11 @@ from math import prod
 
 from tqdm import tqdm
 
-from minivae import backend, checkpoint, evaluation, models
+from minivae import backend, checkpoint, configuration, evaluation
 from minivae.annealing import Annealing
 from minivae.backend import threads, workers
-from minivae.cli import lock, pictures
+from minivae.cli import lock, pictures, subjects
 from minivae.cli.folders import claimed, sweep
-from minivae.cli.subjects import unusable
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
@@ -31,17 +21,16 @@ from minivae.quantities import quantities
 from minivae.stopping import stop_signals
 from minivae.training import Training
 
-KINDS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
 
-
-def start(config, out, force, ranks):
+def start(config, record, out, force, ranks):
     """Train a new run in the folder `out`, or in the next free one."""
+    configuration.expect(config, tuple(configuration.PARTS), record.name)
     data = ranks.in_turn(lambda: data_set.build(**config["data"]))
-    config["options"]["image"] = list(data.image)
-    training = build(config, data, ranks)
+    config["options"] = record.defaults(data.image) | config["options"]
+    training = build(config, record, data, ranks)
     if not ranks.first:
         return follow(training, config)
-    with claimed(out, config["model"], force) as folder:
+    with claimed(out, record.title, force) as folder:
         return train(training, config, folder, data)
 
 
@@ -58,28 +47,30 @@ def use_threads(asked, began=None):
     return number
 
 
-def resume(folder, ranks, epochs=None, root=None, asked=None):
+def resume(args, ranks):
     """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
-    folder = folder.parent if folder.name == checkpoint.NAME else folder
+    folder = args.resume.parent if args.resume.name == checkpoint.NAME else args.resume
     if not folder.is_dir():
         raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
     with lock.held(folder) if ranks.first else contextlib.nullcontext():
-        return _resume(folder, ranks, epochs, root, asked)
+        return _resume(folder, ranks, args)
 
 
-def _resume(folder, ranks, epochs, root, asked):
+def _resume(folder, ranks, args):
     config = _read_config(folder)
-    config["threads"] = use_threads(asked, config.get("threads"))
-    if epochs is not None:
-        config["training"]["epochs"] = epochs
-    if root is not None:
-        config["data"]["root"] = str(root.resolve())
+    record = subjects.record(config, args, folder)
+    config["model"] = record.name
+    config["threads"] = use_threads(args.threads, config.get("threads"))
+    if args.total is not None:
+        config["training"]["epochs"] = args.total
+    if args.moved is not None:
+        config["data"]["root"] = str(args.moved.resolve())
     path = folder / checkpoint.NAME
     if path.exists():
-        checkpoint.load_model(path)  # refuses a model larger than the file before it is made
-    given = root is not None or "root" not in config["data"]  # a folder that a file names is never written to
+        checkpoint.rebuilt(*checkpoint.read(path), record)  # refuses a model larger than the file before it is made
+    given = args.moved is not None or "root" not in config["data"]  # a folder that a file names is never written to
     data = ranks.in_turn(lambda: data_set.build(**config["data"] | ({} if given else {"download": False})))
-    training = build(config, data, ranks)
+    training = build(config, record, data, ranks)
     if path.exists():
         if differences := checkpoint.restore(path, training):
             print(f"the last digits may differ from those of an unbroken run: {'; '.join(differences)}")
@@ -92,12 +83,12 @@ def _resume(folder, ranks, epochs, root, asked):
     return train(training, config, folder, data)
 
 
-def build(config, data, ranks):
+def build(config, record, data, ranks):
     """The Training that a configuration describes, before its first step."""
     backend.use(config["backend"])
     backend.use_device(config["backend"], ranks.local)
     backend.manual_seed(config["seed"])
-    model, schedule = models.build(config["model"], **config["options"]), config["training"]
+    model, schedule = record.build(**config["options"]), config["training"]
     _expect_room(model, data, config)
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
     annealing = None
@@ -137,7 +128,7 @@ def train(training, config, folder, data):
     epochs, length = config["training"]["epochs"], len(training.batches)
     with atomic(folder / "config.json", "w") as file:
         file.write(json.dumps(config, indent=2) + "\n")
-    print(f"training {config['model']} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
+    print(f"training {config['model'].rpartition(':')[2]} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
           f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
 
     def keep():
@@ -197,15 +188,7 @@ def _read_config(folder):
             config = checkpoint.parsed(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise OptionError(f"{path} cannot be read: {str(error)[:300]}; start the run again") from error
-    lacks = [name for name, kind in KINDS.items() if not isinstance(config, dict) or type(config.get(name)) is not kind]
-    lacks = lacks or unusable(config["training"])
-    lacks = lacks or ([] if isinstance(config["data"].get("name"), str) else ["name of its data"])
-    if not lacks and not (type(config.get("threads", 1)) is int and 1 <= config.get("threads", 1) <= threads.LARGEST):
-        lacks = ["threads"]
-    if lacks:
-        raise OptionError(f"{folder} cannot be resumed: its configuration has no usable {', '.join(lacks)}; give the "
-                          "folder of a run of minivae train")
-    return config
+    return configuration.expect(config, tuple(configuration.PARTS), f"{folder} cannot be resumed")
 
 
 def _expect_epochs(training, config, folder):

@@ -1,8 +1,8 @@
 """minivae sample: draw from a trained model."""
 
-from minivae import checkpoint
 from minivae.cli import options, pictures
 from minivae.cli.folders import make_folder
+from minivae.cli.subjects import add_run, opened
 from minivae.errors import OptionError
 
 
@@ -11,7 +11,7 @@ def add_to(verbs):
         "sample", help="draw from a trained model", formatter_class=options.Help,
         description="Draw a trained model's picture again: interpolations.png, the 20×20 plane of latent codes, where "
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
-    verb.add_argument("folder", type=options.path, metavar="RUN", help="folder of a run, such as runs/denoising")
+    add_run(verb)
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
     verb.add_argument("--span", type=options.span, metavar="SPAN", default=None,
                       help="the plane reaches from −SPAN to SPAN; by default 0.95, the article's, for rectangles, and "
@@ -25,7 +25,7 @@ def add_to(verbs):
 
 
 def run(args):
-    model, config = checkpoint.load_model(args.folder)
+    model, config, _ = opened(args.folder, args)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     if not pictures.has_plane(model) and (args.span is not None or args.article):
         raise OptionError(f"--{'article' if args.span is None else 'span'} is of the plane of a code of two numbers; "

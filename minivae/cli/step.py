@@ -2,7 +2,7 @@
 
 from minivae import backend
 from minivae.cli import options, pages
-from minivae.cli.subjects import NAMES, subject
+from minivae.cli.subjects import add_run, subject
 from minivae.cli.walk import Walk
 from minivae.data import Redrawn
 from minivae.debug.nudging import nudges
@@ -17,7 +17,7 @@ def add_to(verbs):
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
         "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.  "
         "--html writes the pass of one image as a page instead, for a browser, where weights can be nudged too.")
-    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL", help=f"folder of a run, or one of {NAMES}")
+    add_run(verb, new=True)
     verb.add_argument("--images", type=options.whole, metavar="N", default=None,
                       help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
@@ -31,7 +31,7 @@ def add_to(verbs):
 def run(args):
     if args.html is not None and args.images not in (None, 1):
         raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
-    model, data, _ = subject(args.folder, args.seed, images=1)
+    model, data, _ = subject(args, args.seed, images=1)
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
     x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)

@@ -1,25 +1,38 @@
 """The subject of a verb: a trained run, or a new model by its name."""
 
+import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
-from minivae import backend, checkpoint, models
+from minivae import backend, checkpoint, configuration, models
+from minivae.cli import options
 from minivae.data import data_set
 from minivae.errors import OptionError
+from minivae.models import own
 
-DATA = {"vae": "rectangles", "denoising": "rectangles", "bernoulli": "rectangles", "categorical": "rectangles",
-        "aevb": "mnist", "conv": "rectangles"}  # by default
-NAMES = ", ".join(models.BY_NAME)
-NUMBER = int, float
-TRAINING = {"epochs": (int,), "batch_size": (int,), "learning_rate": NUMBER, "learning_rate_decay": NUMBER,
-            "momentum": NUMBER, "anneal_rate": NUMBER, "anneal_floor": NUMBER, "anneal_every": (int,)}
-ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
+NAMES = f"{', '.join(models.BY_NAME)}, or FILE.py:FUNCTION of your own"
 MEMORY = 2**30  # bytes for the arrays of a verb that reads a run, and so much more
 OF_THE_FILE, OF_AN_IMAGE = 2**8, 2**24  # for each byte of its file, and each image that an option asks for
-HUGE = 1e100  # that no number of a training reaches
 MOST = 60000  # images to learn from, for a verb that does not train
 
 
-def allowance(args):
+def add_run(verb: argparse.ArgumentParser, new: bool = False) -> None:
+    """Take the folder of a run, or with `new` also the name of a model."""
+    what = f"folder of a run, or one of {NAMES}" if new else "folder of a run, such as runs/denoising"
+    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL" if new else "RUN", help=what)
+    add_trust(verb)
+
+
+def add_trust(verb: argparse.ArgumentParser) -> None:
+    """Take leave to execute the file of a run's model."""
+    verb.add_argument("--model", metavar="FILE.py:FUNCTION", default=None, dest="own",
+                      help="of a run of your own model: its file and function, which is executed")
+    verb.add_argument("--trust", action="store_true",
+                      help="execute the file that the run names; only for runs of your own")
+
+
+def allowance(args: argparse.Namespace) -> int | None:
     """Bytes that the arrays of a verb may take; None: no limit, as it reads no file that may come from elsewhere."""
     folder = getattr(args, "folder", None)
     path = folder and (folder / checkpoint.NAME if folder.is_dir() else folder)
@@ -29,53 +42,73 @@ def allowance(args):
     return getattr(args, "memory", MEMORY) + OF_THE_FILE * path.stat().st_size + OF_AN_IMAGE * images
 
 
-def subject(what, seed=0, images=MOST):
+def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> models.Model:
+    """The record of a run's model.  A file that only the run names is not executed unless the user trusts it."""
+    name = config["model"]
+    if not own.is_own(name):
+        if args.own is not None:
+            raise OptionError(f"{where} is a run of {name:.100}, which is no model of your own; leave out --model")
+        return models.find(name)
+    if args.own is None and not args.trust:
+        raise OptionError(f"{where} is a run of {name:.300}: a file that a run names is not executed unasked.  If it "
+                          "is your own, name it again with --model FILE.py:FUNCTION, or pass --trust")
+    found = own.find(args.own or name)
+    if found.digest != config.get("digest"):
+        print(f"minivae: {found.file} is not as it was when {where} began", file=sys.stderr)
+    return found
+
+
+def opened(folder: Path, args: argparse.Namespace) -> tuple[models.VAE, dict[str, Any], models.Model]:
+    """(model, configuration, its model's record) of a trained run."""
+    header, arrays = checkpoint.read(folder)
+    found = record(header["config"], args, folder)
+    return checkpoint.rebuilt(header, arrays, found), header["config"], found
+
+
+def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
+            ) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
     """(model, data set, training options) of a run's folder, or of a new model of that name with its default data.
 
     Of a run's data there are so many images to learn from at most.
     """
-    name = str(what)
-    if name in models.BY_NAME and not Path(what).exists():
-        backend.manual_seed(seed)
-        return models.build(name), data_set.build(DATA[name]), models.SCHEDULES[name]
+    name = str(args.folder)
+    if (name in models.BY_NAME or own.is_own(name)) and not args.folder.exists():
+        return _new(own.find(name) if own.is_own(name) else models.find(name), seed)
     try:
-        model, config = checkpoint.load_model(what)
+        model, config, found = opened(args.folder, args)
     except OptionError as error:
+        if args.folder.exists():
+            raise
         raise OptionError(f"{name!r} is no run and none of {NAMES}: {error}") from error
-    _, options = _source(what, config)
-    if type(options.get("images")) is int:
-        options["images"] = min(options["images"], images)
-    schedule = models.SCHEDULES[config["model"]] | config.get("training", {})
-    if lacks := unusable(schedule):
-        raise OptionError(f"{what}: its configuration has no usable {', '.join(lacks)}; `minivae train` writes runs "
-                          "that do")
-    return model, data_set.build(**options), schedule
+    _, source = _source(args.folder, config)
+    if type(source.get("images")) is int:
+        source["images"] = min(source["images"], images)
+    schedule = found.schedule | config.get("training", {})
+    configuration.expect(config | {"training": schedule}, ("training",), args.folder)
+    return model, data_set.build(**source), schedule
 
 
-def tested(folder, root=None):
+def _new(found: models.Model, seed: int) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
+    """A model with its own options and first weights, and its data."""
+    data = data_set.build(found.data)
+    backend.manual_seed(seed)
+    return found.build(**found.defaults(data.image)), data, found.schedule
+
+
+def tested(args: argparse.Namespace, root: Path | None = None
+           ) -> tuple[models.VAE, dict[str, Any], data_set.DataSet]:
     """(model, configuration, data set) of a trained run, whose test images are what it is wanted for.
 
     `root` says where MNIST's files are, if they have moved.
     """
-    model, config = checkpoint.load_model(folder)
-    source, options = _source(folder, config, root)
-    return model, config | {"data": source}, data_set.build(**options | {"images": 1})
+    model, config, _ = opened(args.folder, args)
+    source, given = _source(args.folder, config, root)
+    return model, config | {"data": source}, data_set.build(**given | {"images": 1})
 
 
-def _source(folder, config, root=None):
+def _source(folder: Path, config: dict[str, Any], root: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """(data of a run, options that build it): a folder that only the run names is never written to."""
-    if "name" not in config.get("data", {}):
-        raise OptionError(f"{folder} does not say what data it learned from; `minivae train` writes runs that do")
+    configuration.expect(config, ("data",), folder)
     source = config["data"] | ({} if root is None else {"root": str(root)})
     given = root is not None or "root" not in source
     return source, source | ({} if given else {"download": False})
-
-
-def unusable(training):
-    """The names of what is missing in a configuration's training, or is of another kind."""
-    absent = {"momentum"} - training.keys() | (set() if "anneal_rate" in training else set(ANNEALING))
-    return [name for name, kinds in TRAINING.items() if name not in absent and not _usable(training.get(name), kinds)]
-
-
-def _usable(value, kinds):
-    return type(value) in kinds and abs(value) < HUGE and (value >= 1 if kinds == (int,) else value >= 0)

@@ -3,13 +3,13 @@
 from math import prod
 
 from minivae import nn
+from minivae.kinds import Count, Positive, Rate, Shape, Whole
+from minivae.models.model import Model, Preset
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
-SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 5e-7}
 
-
-def bernoulli_vae(image=(1, 24, 24), hidden=1152, code=50, samples=1, beta=1, temperature=1,
-                  straight_through=False):
+def bernoulli_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 50, samples: Whole = 1,
+                  beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False) -> VAE:
     """Codes of `code` bits, relaxed while training (binary Concrete): 576-1152-1152-50, 50-1152-1152-576.
 
     With hidden=0 encoder and decoder are linear, as in the sigmoid belief networks of the literature.
@@ -17,8 +17,21 @@ def bernoulli_vae(image=(1, 24, 24), hidden=1152, code=50, samples=1, beta=1, te
     (Maddison et al. 2016, appendix C.2).  Evaluation uses hard bits, and then it is a bound.  With `straight_through`
     the bits are hard in training too, and the gradient is an estimate.
     """
+    options = dict(locals())
     encoder = nn.Sequential(nn.View(prod(image)))
     encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))
     sampler = nn.Sequential(nn.BernoulliSampler(temperature, samples), nn.Sigmoid(),
                             nn.HardBits(straight_through))
-    return VAE(encoder, nn.BernoulliKL(beta), sampler, mlp_decoder(image, hidden, code), code)
+    decoder = mlp_decoder(image, hidden, code)
+    return VAE(encoder, nn.BernoulliKL(beta), sampler, decoder, code).made_by(bernoulli_vae, options)
+
+
+# Jang et al. 2016, section 4: 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an annealed temperature.
+# We read their coders as linear.  Theirs learn the prior too; the learning rate and the epochs are our choice.
+JANG = Preset("after table 1 of Jang et al. 2016, on MNIST, with a fixed prior, and a learning rate and epochs of ours",
+              {"hidden": 0, "temperature": 1, "batch_size": 100, "momentum": 0.9, "learning_rate": 1e-4,
+               "anneal_rate": 1e-4, "anneal_floor": 0.5, "anneal_every": 1000, "learning_rate_decay": 0.0,
+               "epochs": 300, "data": "mnist", "binarize": "fixed"})
+BERNOULLI = Model("bernoulli", bernoulli_vae, "the Bernoulli VAE, code of 50 bits",
+                  schedule={"learning_rate_decay": 5e-7},
+                  presets={"jang": JANG._replace(settings=JANG.settings | {"code": 200})})

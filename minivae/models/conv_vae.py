@@ -4,21 +4,27 @@ import reprlib
 
 from minivae import nn
 from minivae.errors import OptionError
+from minivae.kinds import Rate, Shape, Whole
+from minivae.models.model import Model
 from minivae.models.vae import VAE
 
-SCHEDULE = {"epochs": 10, "batch_size": 8, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}
 
-
-def conv_vae(image=(1, 24, 24), planes=(8, 16, 32), code=2, samples=1, beta=1, batch_normalization=False):
+def conv_vae(image: Shape = (1, 24, 24), planes: tuple[Whole, ...] = (8, 16, 32), code: Whole = 2, samples: Whole = 1,
+             beta: Rate = 1, batch_normalization: bool = False) -> VAE:
     """`vae` of far fewer weights: what finds or draws an edge at one place does so at every place.
 
         encoder   [3×3 convolution, ReLU, 2×2 max pooling] for each number of `planes`, then linear to mean and log_var
         decoder   linear, ReLU, then [each number twice both ways, 3×3 convolution] from the last planes to the image's
 
+        planes                planes that each convolution of the encoder makes; a pooling after it halves the image,
+                              and the decoder does all that in reverse
+        batch_normalization   normalize what comes out of a convolution
+
     With ReLU between; 1 -> 8 -> 16 -> 32 planes by default, so that a square of 24×24 pixels becomes 32 planes of 3×3.
-    `image` is (height, width) or (planes, height, width).  `batch_normalization` puts a BatchNormalization behind each
-    convolution but the last (Ioffe and Szegedy 2015).
+    `image` is (height, width) or (planes, height, width).  A BatchNormalization stands behind each convolution but the
+    last (Ioffe and Szegedy 2015).
     """
+    options = dict(locals())
     planes = tuple(planes)
     depth, height, width = _sizes(image, planes)
     inner = planes[-1], height >> len(planes), width >> len(planes)
@@ -33,7 +39,8 @@ def conv_vae(image=(1, 24, 24), planes=(8, 16, 32), code=2, samples=1, beta=1, b
         _convolution(decoder.add(nn.SpatialUpSamplingNearest(2)), n_in, n_out, batch_normalization)
         decoder.add(nn.ReLU(inplace=True))
     _convolution(decoder.add(nn.SpatialUpSamplingNearest(2)), planes[0], depth, False)
-    return VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder.add(nn.View(*image)), code)
+    decoder.add(nn.View(*image))
+    return VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code).made_by(conv_vae, options)
 
 
 def _convolution(body, n_in, n_out, batch_normalization):
@@ -49,3 +56,7 @@ def _sizes(image, planes):
         raise OptionError(f"conv_vae: an image of {height}×{width} cannot be halved {len(planes)} times, once for each "
                           f"of planes={reprlib.repr(planes)}; give fewer planes, such as 16 and 32 for 28×28")
     return depth, height, width
+
+
+CONV = Model("conv", conv_vae, "a VAE of convolutions, code of 2 numbers",
+             schedule={"batch_size": 8, "learning_rate_decay": 1e-4})

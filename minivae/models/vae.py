@@ -1,15 +1,19 @@
 """The variational auto-encoder, and the article's vanilla one on rectangles."""
 
+import reprlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from math import prod
+from typing import Any, Literal
 
 from minivae import nn
 from minivae.errors import OptionError, whole_number
+from minivae.kinds import Count, Rate, Shape, Whole
+from minivae.models.model import Model
 from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
 from minivae.nn.sigmoid import sigmoid
 
-SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 1e-4}
-
+Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian", "identity_gaussian"]
 
 class VAE(nn.Sequential):
     """encoder -> kl -> sampler -> decoder, trained by its criterion plus the kl layer's loss.
@@ -27,16 +31,22 @@ class VAE(nn.Sequential):
     def __init__(self, encoder, kl, sampler, decoder, code, likelihood="bernoulli"):
         super().__init__()
         if likelihood not in CRITERIONS:
-            raise OptionError(f"unknown likelihood {likelihood!r}; choose one of {', '.join(CRITERIONS)}")
+            raise OptionError(f"unknown likelihood {reprlib.repr(likelihood)}; choose one of {', '.join(CRITERIONS)}")
         for name, module in (("encoder", encoder), ("kl", kl), ("sampler", sampler), ("decoder", decoder)):
             self.add(module, name)
         self.code, self.likelihood = code, likelihood
+        self.made: tuple[Callable, dict] | None = None  # see made_by
         self._criterion = CRITERIONS[likelihood](samples=self.samples)
 
     encoder = property(lambda self: self.get("encoder"))
     kl = property(lambda self: self.get("kl"))
     sampler = property(lambda self: self.get("sampler"))
     decoder = property(lambda self: self.get("decoder"))
+
+    def made_by(self, function: Callable[..., "VAE"], options: dict[str, Any]) -> "VAE":
+        """Note the function and all that it was given, from which `minivae.load` makes the model again."""
+        self.made = function, options
+        return self
 
     @property
     def samples(self):
@@ -90,7 +100,7 @@ class VAE(nn.Sequential):
                 module.train = train
 
 
-CRITERIONS = {
+CRITERIONS: dict[Likelihood, type[nn.Criterion]] = {
     "bernoulli": nn.BCEWithLogitsCriterion,
     "continuous_bernoulli": nn.ContinuousBernoulliCriterion,
     "gaussian": nn.GaussianNLLCriterion,
@@ -99,10 +109,11 @@ CRITERIONS = {
 MEANS = {"bernoulli": sigmoid, "continuous_bernoulli": continuous_bernoulli_mean}  # of logits; others give the mean
 
 
-def vae(image=(1, 24, 24), hidden=1152, code=2, samples=1, beta=1):
+def vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 2, samples: Whole = 1, beta: Rate = 1) -> VAE:
     """The article's VAE on rectangles: 576-1152-1152-(2, 2), 2-1152-1152-576, ReLU between, Bernoulli pixels."""
+    options = dict(locals())
     return VAE(gaussian_encoder(image, hidden, code), nn.GaussianKL(beta), nn.GaussianSampler(samples),
-               mlp_decoder(image, hidden, code), code)
+               mlp_decoder(image, hidden, code), code).made_by(vae, options)
 
 
 def gaussian_encoder(image, hidden, code, *first):
@@ -124,3 +135,6 @@ def hidden_layers(body, n_in, hidden):
     for width in (n_in, hidden) if hidden else ():
         body.add(nn.Linear(width, hidden)).add(nn.ReLU())
     return hidden or n_in
+
+
+VANILLA = Model("vae", vae, "the vanilla VAE, code of 2 numbers", schedule={"learning_rate_decay": 1e-4})

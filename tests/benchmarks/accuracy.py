@@ -98,13 +98,15 @@ def jang(seeds):
     """Jang et al. 2016, table 1: bits and categories, by momentum and with an annealed temperature, evaluated hard."""
     data = data_set.build("mnist", binarize="fixed")
     print("| minivae train MODEL --preset jang, prior not learned | −ELBO | −log p(x) ≤, K = 1,000 |\n|---|---|---|")
-    for name, presets in models.PRESETS.items():
-        found, preset = [], presets["jang"]
+    for name, record in models.BY_NAME.items():
+        if "jang" not in record.presets:
+            continue
+        found, preset = [], record.presets["jang"].settings
         options = {key: preset[key] for key in ("hidden", "code", "categories", "temperature") if key in preset}
         schedule = Annealing(preset["temperature"], preset["anneal_rate"], preset["anneal_floor"],
                              preset["anneal_every"])
         for seed in range(seeds):
-            training = started(seed, models.BY_NAME[name], data, preset["learning_rate"], preset["batch_size"],
+            training = started(seed, record.build, data, preset["learning_rate"], preset["batch_size"],
                                {"momentum": preset["momentum"], "annealing": schedule}, **options)
             training.run(preset["epochs"] * len(training.batches), progress=False)
             found.append([-evaluation.elbo(training.model, data.test).value,

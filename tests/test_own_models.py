@@ -1,0 +1,311 @@
+"""A model of one's own, in one file: every verb works on its runs, and no file is executed that nobody named."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from test_resume import contents
+
+import minivae as mv
+from minivae import checkpoint, kinds, models
+from minivae.cli import main, pictures
+from minivae.errors import OptionError
+from minivae.models import own
+from minivae.models.model import described, parameters
+
+TINY = '''"""A VAE of one's own."""
+
+import pathlib
+from typing import Literal
+
+from minivae import nn
+from minivae.models import VAE, Model
+
+
+def tiny(image, width: int, code: int = 2, squash: Literal["tanh", "relu"] = "tanh", planes: tuple[int, ...] = (1, 2),
+         bias: bool = True, name: str | None = None, layer=nn.Tanh, slow=False):
+    """A VAE with one small hidden layer.
+
+    Args:
+        code: numbers of the code, 100% free
+        width (int): units of the hidden layer,
+            of which there is one
+    """
+    pathlib.Path("executed").touch()
+    d = image[0] * image[1] * image[2]
+    squashed = layer if squash == "tanh" else nn.ReLU
+    encoder = nn.Sequential(nn.View(d), nn.Linear(d, width, bias), squashed(),
+                            nn.ConcatTable(nn.Linear(width, code), nn.Linear(width, code)))
+    decoder = nn.Sequential(nn.Linear(code, width), squashed(), nn.Linear(width, d), nn.View(*image))
+    return VAE(encoder, nn.GaussianKL(), nn.GaussianSampler(), decoder, code)
+
+
+RECORD = Model("tiny", tiny, "one of your own", schedule={"epochs": 2, "batch_size": 8, "width": 5})
+'''
+RUN = ["--images", "40", "--out", "run"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_vae.py").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder):
+    """A run of two epochs, and no trace of its file having been executed."""
+    assert main(["train", "my_vae.py:tiny", *RUN]) == 0
+    Path("executed").unlink()
+    return folder / "run"
+
+
+def test_the_file_is_short():
+    assert len(TINY.splitlines()) <= 40
+
+
+def test_its_parameters_are_the_options(folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "my_vae.py:tiny", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("my_vae.py:tiny: one of your own.", "--width N units of the hidden layer, of which there is one (def",
+                  "--code N numbers of the code, 100% free (default: 2)", "--planes A,B,...", "--bias, --no-bias",
+                  "--epochs N each of as many images as there are (default: 2)", "--slow "):
+        assert words in text, words
+    assert "--layer" not in text and "--image " not in text
+    assert main(["train", "my_vae.py:tiny", *RUN, "--code", "3", "--squash", "relu", "--no-bias", "--planes", "4,5",
+                 "--name", "none"]) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["options"] == {"code": 3, "width": 5, "squash": "relu", "planes": [4, 5], "bias": False, "name": None,
+                                 "slow": False, "image": [1, 24, 24]}
+    assert config["training"]["batch_size"] == 8
+    assert config["model"] == f"{folder / 'my_vae.py'}:tiny"
+    assert config["digest"] == hashlib.sha256(TINY.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("how", [["--model", "my_vae.py:tiny"], ["--model", "my_vae.py:RECORD"],
+                                 ["--model", "my_vae:tiny"], ["--trust"]])
+def test_every_verb_works_on_its_runs(run, capsys, how):
+    for verb in (["evaluate", "run", "--images", "8"], ["sample", "run"], ["explore", "run"],
+                 ["step", "run", "--table"], ["step", "run", "--html", "step.html"], ["profile", "run", "--steps", "1"],
+                 ["train", "--resume", "run", "--epochs", "3"]):
+        assert main([*verb, *how]) == 0, verb
+    assert capsys.readouterr().err.count("minivae: ") == 0
+    for verb in (["step", "my_vae.py:RECORD", "--table"], ["profile", "my_vae:RECORD", "--steps", "1"]):
+        assert main(verb) == 0, verb
+
+
+def test_no_file_is_executed_that_nobody_named(run, capsys):
+    for verb in (["evaluate", "run"], ["sample", "run"], ["explore", "run"], ["step", "run", "--table"],
+                 ["profile", "run"], ["train", "--resume", "run", "--epochs", "3"]):
+        assert main(verb) == 1
+        error = capsys.readouterr().err
+        assert "is not executed unasked" in error and "--model FILE.py:FUNCTION, or pass --trust" in error
+    with pytest.raises(OptionError, match=r"load\(path, build=FUNCTION\)"):
+        mv.load("run")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("name", ["os:abort", "/x.py:f", "a" * 5000 + ":f", "os.path:join", "x.py:\n", "vae:vae"])
+def test_what_a_strangers_file_names_is_not_executed_either(run, capsys, monkeypatch, name):
+    monkeypatch.setattr(own, "find", lambda text: pytest.fail(f"{text} was about to be executed"))
+    path = run / checkpoint.NAME
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["config"]["model"] = name
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+    for verb in (["evaluate", "run"], ["step", "run", "--table"], ["train", "--resume", "run"]):
+        assert main(verb) == 1
+        assert len(capsys.readouterr().err) < 1000
+    with pytest.raises(OptionError):
+        mv.load(path)
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_run_that_stops_and_continues_is_the_run_that_never_stopped(folder, monkeypatch, stop):
+    monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
+    train = ["train", "my_vae.py:tiny", "--images", "40", "--epochs"]
+    assert main([*train, "4", "--out", "whole"]) == 0
+    assert main([*train, str(stop), "--out", "parts"]) == 0
+    assert main(["train", "--resume", "parts", "--epochs", "3", "--trust"]) == 0
+    assert contents("parts") != contents("whole")
+    assert main(["train", "--resume", "parts", "--epochs", "4", "--model", "my_vae.py:tiny"]) == 0
+    assert contents("parts") == contents("whole")
+
+
+def test_a_file_that_has_moved_is_named_anew(run, capsys):
+    Path("elsewhere").mkdir()
+    shutil.move("my_vae.py", "elsewhere/mine.py")
+    assert main(["sample", "run", "--trust"]) == 1
+    assert "my_vae.py cannot be read" in capsys.readouterr().err
+    assert main(["train", "--resume", "run", "--epochs", "3", "--model", "elsewhere/mine.py:tiny"]) == 0
+    assert capsys.readouterr().err.count("minivae: ") == 0
+    assert main(["sample", "run", "--trust"]) == 0
+
+
+def test_a_file_that_has_changed_is_said_and_refused_where_it_no_longer_fits(run, capsys):
+    Path("my_vae.py").write_text(TINY + "\n# one line more\n")
+    assert main(["train", "--resume", "run", "--epochs", "3", "--trust"]) == 0
+    assert "my_vae.py is not as it was when run began" in capsys.readouterr().err
+    Path("my_vae.py").write_text(TINY.replace("nn.Linear(code, width)", "nn.Linear(code, 9), nn.Linear(9, width)"))
+    before = contents("run")
+    assert main(["train", "--resume", "run", "--epochs", "4", "--trust"]) == 1
+    error = capsys.readouterr().err
+    assert "is not as it was" in error and "decoder.3" in error and contents("run") == before
+
+
+@pytest.mark.parametrize(("text", "named", "message"), [
+    (None, "absent.py:tiny", "absent.py cannot be read: No such file or directory; name a file of Python"),
+    (None, "absent:tiny", "the module absent cannot be imported: ModuleNotFoundError"),
+    (None, "my_vae:tiny.x", "invalid choice: 'my_vae:tiny.x'"),
+    (None, "my_vae.py:small", "has no function small; it has tiny"),
+    (None, "my_vae.py:nn", "has no function nn; it has tiny"),
+    ("def tiny(:\n", "x.py:tiny", "x.py is not Python, line 1: invalid syntax: def tiny(:"),
+    ("a = 1\nb = a / 0\n", "x.py:tiny", "x.py cannot be executed: ZeroDivisionError: division by zero, line 2"),
+    ("raise SystemExit(3)\n", "x.py:tiny", "x.py cannot be executed: SystemExit: 3, line 1"),
+    ("\0", "x.py:tiny", "x.py is not Python"), ("", "x.py:tiny", "has no function tiny; it has none"),
+    ("def tiny(): return 3\n", "x.py:tiny", "x.py:tiny returned 3; a model's function returns a minivae.models.VAE"),
+    ("def tiny():\n    return none\n", "x.py:tiny", "x.py:tiny failed: NameError: name 'none' is not defined, line 2"),
+    ("def tiny(code): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is typed"),
+    ("def tiny(code: object): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is"),
+    ("def tiny(code: 'Code'): return 3\n", "x.py:tiny", "tiny: its parameters cannot be read: name 'Code' is not"),
+    ("def tiny(seed: int): return 3\n", "x.py:tiny", "its parameter seed has the name of an option of `minivae train`"),
+    ("def tiny(total: int): return 3\n", "x.py:tiny", "its parameter total has the name of an option"),
+    ("def tiny(code: int): return 3\n", "x.py:tiny", "the following arguments are required: --code"),
+    ("from minivae.models import Model\ntiny = Model('t', lambda: 3, schedule={'epoch': 3})\n", "x.py:tiny",
+     "model 't': epoch of its schedule is neither an option of training or data (epochs, batch_size"),
+    ("import minivae.models as m\ndef tiny(): return m.vae(image=(5, 5))\n", "x.py:tiny", "View(25): input has shape")])
+def test_what_cannot_be_used_is_explained(folder, capsys, text, named, message):
+    if text is not None:
+        Path("x.py").write_text(text)
+    try:
+        status = main(["train", named, "--images", "40"])
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err
+    assert status in (1, 2) and message in " ".join(error.split()) and "Traceback" not in error
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_options_of_a_built_in_run_have_no_file(folder, capsys):
+    assert main(["train", "vae", "--images", "40", "--hidden", "4", "--epochs", "1", "--out", "run"]) == 0
+    assert main(["sample", "run", "--model", "my_vae.py:tiny"]) == 1
+    assert "leave out --model" in capsys.readouterr().err and not Path("executed").exists()
+    assert main(["train", "--trust", "vae"]) == 1
+
+
+# -- in Python ----------------------------------------------------------------------------------------
+
+OPTIONS = {"image": (1, 8, 8), "hidden": 3, "code": 3, "beta": 0.5, "samples": 2, "planes": (2, 3), "p": 0.25,
+           "temperature": 0.7, "straight_through": True, "categories": 4, "likelihood": "gaussian",
+           "log_var_floor": None, "batch_normalization": True}
+
+
+@pytest.mark.parametrize("record", models.ALL, ids=lambda record: record.name)
+def test_what_is_saved_comes_back(folder, record):
+    assert set(record.parameters) <= set(OPTIONS)
+    options = {name: OPTIONS[name] for name in record.parameters}
+    model = record.function(**options).double()
+    mv.save(model, "vae.npz")
+    again = mv.load("vae.npz")
+    assert not again.train and again.dtype == np.float64 and repr(again) == repr(model)
+    assert all(np.array_equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values()))
+    assert again.kl.beta == 0.5 and again.samples == 2 and again.made == (record.function, model.made[1])
+    mv.save(again, "again.npz")
+    assert Path("again.npz").read_bytes() == Path("vae.npz").read_bytes()
+
+
+def own_vae(width=4, code=2):
+    return models.VAE(mv.nn.Sequential(mv.nn.View(9), mv.nn.ConcatTable(mv.nn.Linear(9, code), mv.nn.Linear(9, code))),
+                      mv.nn.GaussianKL(), mv.nn.GaussianSampler(), mv.nn.Sequential(mv.nn.Linear(code, width),
+                      mv.nn.Linear(width, 9)), code)
+
+
+def test_one_of_ones_own_takes_the_function_that_made_it(folder):
+    model = own_vae(width=5)
+    mv.save(model, "own.npz", width=5)
+    again = mv.load("own.npz", build=own_vae)
+    assert np.array_equal(again.decoder[0].weight, model.decoder[0].weight)
+    mv.save(own_vae(), "plain.npz")
+    assert mv.load("plain.npz", build=own_vae).code == 2
+    with pytest.raises(OptionError, match=r"load\(path, build=FUNCTION\) takes the function that made it"):
+        mv.load("own.npz")
+    with pytest.raises(OptionError, match="returned None; a model's function returns"):
+        mv.load("own.npz", build=lambda width: None)
+    with pytest.raises(mv.errors.MinivaeError, match="shape"):
+        mv.load("plain.npz", build=lambda: own_vae(width=5))
+
+
+def test_a_run_is_loaded_as_a_file_is(run):
+    model = mv.load(run, build=own.find("my_vae.py:tiny").function)
+    assert isinstance(model, models.VAE)
+    assert main(["train", "vae", "--images", "40", "--hidden", "4", "--epochs", "1", "--out", "builtin"]) == 0
+    assert mv.load("builtin").decoder[0].n_out == 4
+    mv.save(mv.load("builtin"), "alone.npz")
+    assert main(["sample", "alone.npz"]) == 0
+    assert main(["evaluate", "alone.npz"]) == 1 and main(["train", "--resume", "alone.npz"]) == 1
+
+
+def test_a_model_alone_is_no_training(folder, capsys):
+    Path("alone").mkdir()
+    mv.save(models.vae(image=(1, 24, 24), hidden=4), "alone/checkpoint.npz")
+    assert main(["train", "--resume", "alone"]) == 1
+    assert "has no usable seed, backend, data, training" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="no training that could be continued"):
+        checkpoint.restore("alone", mv.training.Training(models.vae(hidden=4), mv.data.Batches(
+            mv.data.rectangles(20), 8)))
+
+
+# -- annotations and docstrings -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("annotation", "good", "bad"), [
+    (int, {"3": 3, "-2": -2}, ["1.5", "x", "", "9" * 30]), (float, {"3": 3.0, "1e-3": 1e-3}, ["nan", "x"]),
+    (bool, {"true": True, "No": False}, ["maybe"]), (str, {"a b": "a b", "": ""}, []),
+    (Literal["a", 2], {"a": "a", "2": 2}, ["b"]), (int | None, {"3": 3, "none": None}, ["x"]),
+    (str | None, {"x": "x", "None": None}, []), (tuple[int, ...], {"1,2": (1, 2), "3": (3,)}, ["1,", "1,x", ""]),
+    (tuple[int, float], {"1,2.5": (1, 2.5)}, ["1", "1,2,3"]), (list[str], {"a,b": ("a", "b")}, []),
+    (Annotated[int, "words"], {"3": 3}, ["x"]), (kinds.Probability, {"0.5": 0.5}, ["2", "nan"]),
+    (kinds.Whole | None, {"1": 1, "none": None}, ["0"])])
+def test_kinds_of_annotations(annotation, good, bad):
+    kind = kinds.of(annotation)
+    for text, value in good.items():
+        assert kind.read(text) == value and type(kind.read(text)) is type(value)
+        assert kind.take(json.loads(json.dumps(value))) == value
+    for text in bad:
+        with pytest.raises(ValueError):
+            kind.read(text)
+    with pytest.raises(ValueError):
+        kind.take({})
+
+
+def test_annotations_that_nobody_can_type():
+    for annotation in (object, dict[str, int], tuple[object, ...], tuple, int | dict, Annotated[dict, 3], mv.nn.Linear):
+        assert kinds.of(annotation) is None
+
+
+def test_types_come_from_defaults_too():
+    found = parameters(lambda a=1, b=1.5, c="x", d=(1, 2), e=False, f=None, *, g=3, **more: None, {})
+    assert {name: each.kind and each.kind.metavar for name, each in found.items()} == {
+        "a": "N", "b": "X", "c": "TEXT", "d": "A,B,...", "e": "TRUTH", "f": None, "g": "N"}
+
+
+@pytest.mark.parametrize("text", [
+    "Words.\n\n    Args:\n        code: size of it\n        width (int, optional): units,\n            of one layer\n",
+    "Words.\n\n    :param code: size of it\n    :param int width: units,\n        of one layer\n    :returns: a VAE\n",
+    "Words.\n\n    Parameters\n    ----------\n    code : int\n        size of it\n    width : int, optional\n"
+    "        units,\n        of one layer\n\n    Returns\n    -------\n    VAE\n",
+    "Words.\n\n        code    size of it       \n        width   units,\n                of one layer\n\n"
+    "    width  of another line"])
+def test_docstrings_of_all_styles(text):
+    def function(code, width, other):
+        pass
+
+    function.__doc__ = text
+    assert described(function, ("code", "width", "other")) == {"code": "size of it", "width": "units, of one layer"}
