@@ -38,7 +38,7 @@ class Protocol:
             self._append(step(), totals, counts)
             return
         if self._ring is None:
-            self._ring = backend.Ring(WAITING, len(totals), reconstruction)
+            self._ring = _Ring(WAITING, len(totals), reconstruction)
 
         def row():
             if len(self._waiting) == WAITING:
@@ -87,3 +87,28 @@ class Protocol:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.columns)
         writer.writerows((int(row[0]), *(f"{value:.6g}" for value in row[1:])) for row in self.rows)
+
+
+class _Ring:
+    """A table of `length` rows, whose numbers are arrays without axes of the device that `like` lives on."""
+
+    def __init__(self, length, width, like):
+        name = backend.name_of(like)
+        self.table = backend.from_numpy(np.zeros((length, width)), like=name)
+        self.rows = backend.from_numpy(np.arange(length)[:, None], like=name)
+        self.columns = backend.from_numpy(np.arange(width)[None], like=name)
+
+    def write(self, row, numbers):
+        """Put numbers into a row, in one launch; `row` may be an array without axes."""
+        backend.elementwise(_write, self.table, self.rows, row, self.columns, *numbers, out=self.table)
+
+    def read(self, length):
+        """The first rows, on the host, in one copy."""
+        return backend.to_numpy(self.table)[:length]
+
+
+def _write(xp, table, rows, row, columns, *numbers):
+    value = numbers[0]
+    for column, number in enumerate(numbers[1:], 1):
+        value = xp.where(columns == column, number, value)
+    return xp.where(rows == row, value, table)

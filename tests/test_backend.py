@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minivae import backend, models, nn
-from minivae.backend import blas, blocks, buffers, products, workers
+from minivae.backend import blas, blocks, memory, products, workers
 from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, OptionError
 from minivae.training import Training
@@ -121,14 +121,14 @@ def test_buffers_are_aligned_and_keep_the_largest_storage():
     short = backend.resize(large, (37, 3), np.float32, "numpy")
     assert short.shape == (37, 3) and np.shares_memory(short, large)
     assert backend.resize(short, (100, 3), np.float32, "numpy").ctypes.data == large.ctypes.data
-    assert all(a.ctypes.data % buffers.ALIGNMENT == 0 for a in (large, short))
+    assert all(a.ctypes.data % memory.ALIGNMENT == 0 for a in (large, short))
     assert not np.shares_memory(backend.resize(large, (101, 3), np.float32, "numpy"), large)
     assert backend.resize(large, (100, 3), np.float64, "numpy").dtype == np.float64
 
 
 def test_small_batches_are_column_major():
-    assert backend.resize(None, (buffers.COLUMNS - 1, 9), np.float32, "numpy").flags.f_contiguous
-    assert backend.resize(None, (buffers.COLUMNS, 9), np.float32, "numpy").flags.c_contiguous
+    assert backend.resize(None, (memory.COLUMNS - 1, 9), np.float32, "numpy").flags.f_contiguous
+    assert backend.resize(None, (memory.COLUMNS, 9), np.float32, "numpy").flags.c_contiguous
     assert backend.resize(None, (2, 9), np.float32, "numpy", batch=False).flags.c_contiguous
 
 
@@ -213,7 +213,7 @@ def test_add_product(has_gemm, dtype, monkeypatch):
     elif blas._gemm(np.dtype("float32")) is None:
         pytest.skip("this NumPy does not bring OpenBLAS")
     random, used = np.random.default_rng(0), []
-    monkeypatch.setattr(products, "scratch", lambda *what: used.append(1) or buffers.scratch(*what))
+    monkeypatch.setattr(products, "scratch", lambda *what: used.append(1) or memory.scratch(*what))
     layouts = (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2])
     sizes = ((4, 3, 5), (1, 3, 1), (4, 1, 5), (300, 16, 200))
     for (rows, inner, columns), left, right in itertools.product(sizes, layouts, layouts):
@@ -250,12 +250,12 @@ def test_add_product_refuses_other_shapes(a, b):
 def test_scratch_is_kept_and_each_threads_own():
     def addresses():
         shapes = ((300, 200), (3, 4), (300, 200), (20,))
-        return {backend.address(buffers.scratch(shape, np.float32)) for shape in shapes}
+        return {backend.address(memory.scratch(shape, np.float32)) for shape in shapes}
 
     with ThreadPoolExecutor(1) as another:
         mine, theirs = addresses(), another.submit(addresses).result()
     assert len(mine) == len(theirs) == 1 and mine != theirs
-    assert backend.address(buffers.scratch((2, 2), np.uint8)) not in mine  # another dtype's
+    assert backend.address(memory.scratch((2, 2), np.uint8)) not in mine  # another dtype's
 
 
 def test_threads_add_products_without_one_another(monkeypatch):

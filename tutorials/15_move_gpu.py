@@ -158,7 +158,7 @@ print(baked_in, total)
 # 3, where 1 + 1/2 + 1/3 was meant: a graph repeats the numbers that it was given. So what another step has another of,
 # such as Adam's step size and the images of the batch, goes through `backend.varying` into an array on the device that
 # one copy fills before each replay. When anything else changes, `Training` records anew. **Step in here:**
-# `minivae.backend.graphs._Recording`, and `varying` in `minivae.optim.adam`.
+# `minivae.backend.recording.Recording`, and `varying` in `minivae.optim.adam`.
 
 # %% What we claimed
 assert baked_in == 3 and abs(float(total) - 11 / 6) < 1e-15

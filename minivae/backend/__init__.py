@@ -6,20 +6,16 @@ differ, the difference is in here, beside its reason.
 
 from minivae.backend.selection import (
     FLOATS, NAMES, Array, available, current, default_dtype, from_numpy, array_library, name_of, require,
-    set_default_dtype, to_floats, to_numpy, use,
+    set_default_dtype, to_floats, to_numpy, use, use_device,
 )
 from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, rows_of_batch, seeded, set_random_state,
     standard_normal, uniform,
 )
-from minivae.backend.buffers import address, at_most, empty, resize
-from minivae.backend.elementwise import elementwise, row_totals, total
+from minivae.backend.memory import address, at_most, bounds, empty, owner, resize, sharing, side_by_side
+from minivae.backend.elementwise import elementwise, outside, row_totals, total
 from minivae.backend.compiled import compile
-from minivae.backend.gathering import gather
-from minivae.backend.memory import bounds, owner, sharing, side_by_side
-from minivae.backend.ranges import outside
-from minivae.backend.staging import copy_from_host, copy_to_host, page_locked, use_device
+from minivae.backend.copies import copy, copy_from_host, copy_to_host, gather, page_locked
 from minivae.backend.products import add_product, add_rows, affine, arithmetic, matmul
-from minivae.backend.copies import copy
-from minivae.backend.graphs import Replayed, varying
-from minivae.backend.ring import Ring
+from minivae.backend.graphs import Replayed
+from minivae.backend.recording import varying

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivae.backend.buffers import address
+from minivae.backend.memory import address
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # cblas.h
 FUNCTIONS = {np.dtype("float32"): ("scipy_cblas_sgemm64_", ctypes.c_float),
@@ -32,12 +32,11 @@ def one_thread():
 
     Returns how many threads it had; None where that cannot be set: then BLAS goes on as it was.
     """
-    for get, set in THREADS:
-        for library in _libraries():
-            if hasattr(library, get) and hasattr(library, set):
-                threads = getattr(library, get)()
-                getattr(library, set)(1)
-                return threads
+    for get, set in (map(_function, names) for names in THREADS):
+        if get and set:
+            threads = get()
+            set(1)
+            return threads
     return None
 
 
@@ -45,12 +44,10 @@ def one_thread():
 def identity():
     """The library's name, version and kernels, as it says itself; of another BLAS, what NumPy knows of it and how many
     threads the environment gives it."""
-    for library in _libraries():
-        for name in CONFIG:
-            if hasattr(library, name):
-                function = getattr(library, name)
-                function.restype = ctypes.c_char_p
-                return function().decode(errors="replace").strip()
+    config = next(filter(None, map(_function, CONFIG)), None)
+    if config:
+        config.restype = ctypes.c_char_p
+        return config().decode(errors="replace").strip()
     known = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     given = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.endswith("_NUM_THREADS")]
     return " ".join([known.get("name", "unknown"), known.get("version", ""), *given])
@@ -94,13 +91,16 @@ def _gemm(dtype):
     if dtype not in FUNCTIONS:
         return None
     name, number = FUNCTIONS[dtype]
-    for library in _libraries():
-        if hasattr(library, name):
-            gemm, matrix = getattr(library, name), (ctypes.c_void_p, SIZE)
-            gemm.argtypes = (*[ctypes.c_int] * 3, *[SIZE] * 3, number, *matrix, *matrix, number, *matrix)
-            gemm.restype = None
-            return gemm
-    return None
+    gemm, matrix = _function(name), (ctypes.c_void_p, SIZE)
+    if gemm:
+        gemm.argtypes = (*[ctypes.c_int] * 3, *[SIZE] * 3, number, *matrix, *matrix, number, *matrix)
+        gemm.restype = None
+    return gemm
+
+
+def _function(name):
+    """The function of that name, of the first of NumPy's libraries that has it, or None."""
+    return next((getattr(library, name) for library in _libraries() if hasattr(library, name)), None)
 
 
 @functools.cache

@@ -1,11 +1,14 @@
-"""Copies from one layout into another."""
+"""Copies: into another layout, of some rows, between host and device."""
 
 import numpy as np
 
-from minivae.backend.buffers import address
+from minivae.backend.memory import address, scratch
 from minivae.backend.selection import Array, array_library, name_of
 
 WIDE = np.dtype(np.complex128)  # the longest numbers there are, of 16 bytes
+GATHER = "out = (T)array[indices[i / width] * width + i % width] * (T)scale"
+
+_kernels = {}
 
 
 def copy(array: Array, out: Array) -> Array:
@@ -29,3 +32,51 @@ def _wide(array):
     xp = array_library(name_of(array))
     shape = (*array.shape[:-1], array.shape[-1] * array.itemsize // WIDE.itemsize)
     return xp.ndarray(shape, WIDE, memptr=array.data, strides=(*array.strides[:-1], WIDE.itemsize))
+
+
+def gather(array: Array, indices: Array, scale: float, out: Array) -> Array:
+    """out = scale · array[indices] along the first axis; the indices are known to be in range."""
+    if isinstance(array, np.ndarray):
+        gathered = scratch(out.shape, array.dtype)
+        np.take(array, indices, axis=0, out=gathered, mode="clip")  # the mode "raise" would write to a copy first
+        out[...] = gathered
+        if scale != 1:
+            out *= scale
+        return out
+    xp = array_library(name_of(array))
+    if xp not in _kernels:
+        _kernels[xp] = xp.ElementwiseKernel("raw S array, raw int64 indices, int64 width, float64 scale", "T out",
+                                            GATHER, "minivae_gather")
+    _kernels[xp](array, indices, out.size // max(1, len(out)), scale, out)
+    return out
+
+
+def page_locked(array: Array, spare: np.ndarray | None = None) -> np.ndarray:
+    """A host array of the same size for the two copies below: a NumPy array itself, else page-locked memory.
+
+    `spare`, from an earlier call, is used again where it fits.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if spare is not None and (spare.shape, spare.dtype) == (array.shape, array.dtype):
+        return spare
+    return page_locked_memory(array_library(name_of(array)), array.shape, array.dtype)
+
+
+def page_locked_memory(xp, shape, dtype=np.uint8):
+    """A new array of the host from which the device of a library copies by itself."""
+    size = int(np.prod(shape))
+    memory = xp.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, size).reshape(shape)
+
+
+def copy_to_host(array: Array, host: np.ndarray) -> None:
+    """host = array, and wait for it."""
+    if host is not array:
+        array.get(out=host)  # type: ignore[attr-defined]
+
+
+def copy_from_host(host: np.ndarray, array: Array) -> None:
+    """array = host."""
+    if host is not array:
+        array.set(host)  # type: ignore[attr-defined]

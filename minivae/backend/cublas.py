@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from minivae.backend.buffers import address
+from minivae.backend.memory import address
 
 AS_IT_IS, TRANSPOSED = 0, 1  # cublasOperation_t
 FUNCTIONS = {np.dtype("float32"): ("cublasSgemm", ctypes.c_float),

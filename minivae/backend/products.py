@@ -12,9 +12,9 @@ from math import ceil, log2, prod
 import numpy as np
 
 from minivae.backend import blas, compiled, cublas, workers
-from minivae.backend.buffers import scratch
 from minivae.backend.copies import copy
 from minivae.backend.elementwise import elementwise
+from minivae.backend.memory import scratch
 from minivae.backend.selection import Array, array_library, name_of
 
 PART = 8e6  # multiplications and additions of a part, at least: some 0.1 ms, several times what waking a thread costs

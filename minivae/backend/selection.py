@@ -121,3 +121,10 @@ def from_numpy(array: np.ndarray, like: Array | str | None = None) -> Array:
     """A host array in the library, and on the device, of `like` (an array or a name; else the default)."""
     name = current() if like is None else like if isinstance(like, str) else name_of(like)
     return array if name == "numpy" else array_library(name).asarray(array)
+
+
+def use_device(name: str, number: int) -> None:
+    """Compute on the device of that number, counted round and round; NumPy has none."""
+    if name != "numpy":
+        cuda = array_library(name).cuda
+        cuda.Device(number % cuda.runtime.getDeviceCount()).use()

@@ -7,9 +7,9 @@ import types
 import numpy as np
 
 from minivae.backend import workers
-from minivae.backend.buffers import address
 from minivae.backend.compiled import libraries
 from minivae.backend.compiled.source import AXES, source
+from minivae.backend.memory import address
 
 PARALLEL = 1024 * 1024  # elements: from here on waking the worker threads costs less than it saves
 PARTS = 8  # that the threads share: for any number of threads, so that sums are always added in one order
