@@ -4,6 +4,7 @@ import json
 import time
 
 from minivae import evaluation
+from minivae.cli import data as data_options
 from minivae.cli import options
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, tested
@@ -25,7 +26,7 @@ def add_to(verbs):
     verb.add_argument("--images", type=options.whole, metavar="N", default=None,
                       help="the first N test images only; by default all")
     verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
-                      help="where MNIST's files are, if they have moved since the training")
+                      help=data_options.MOVED)
     verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws of the code")
     verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default the run")
@@ -39,7 +40,7 @@ def run(args):
     source = config["data"]
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
-    print(f"{args.folder}: {config['model']} on {len(images)} test images of {source['name']}{how}")
+    print(f"{args.folder}: {config['model']} on {len(images)} test images of {data.title}{how}")
     names = quantities(model, data.grey)
     if names.note:
         print(names.note)

@@ -1,6 +1,7 @@
 """minivae explore: a page in which the reader moves the code and sees what is decoded."""
 
 
+from minivae.cli import data as data_options
 from minivae.cli import options, pages
 from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
@@ -18,7 +19,7 @@ def add_to(verbs):
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
                       "float16, which halves the file, and the page says what that changes")
     verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
-                      help="where MNIST's files are, if they have moved since the training")
+                      help=data_options.MOVED)
     verb.set_defaults(run=run, less="a smaller model takes less")
 
 

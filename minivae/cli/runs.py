@@ -13,6 +13,7 @@ from minivae import backend, checkpoint, configuration, evaluation
 from minivae.annealing import Annealing
 from minivae.backend import threads, workers
 from minivae.cli import lock, pictures, subjects
+from minivae.cli.data import moved
 from minivae.cli.folders import claimed, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
@@ -26,6 +27,10 @@ def start(config, record, out, force, ranks):
     """Train a new run in the folder `out`, or in the next free one."""
     configuration.expect(config, tuple(configuration.PARTS), record.name)
     data = ranks.in_turn(lambda: data_set.build(**config["data"]))
+    for note in data.notes:
+        print(note)
+    if data.digest is not None:
+        config["data"]["digest"] = data.digest
     config["options"] = record.defaults(data.image) | config["options"]
     training = build(config, record, data, ranks)
     if not ranks.first:
@@ -63,13 +68,11 @@ def _resume(folder, ranks, args):
     config["threads"] = use_threads(args.threads, config.get("threads"))
     if args.total is not None:
         config["training"]["epochs"] = args.total
-    if args.moved is not None:
-        config["data"]["root"] = str(args.moved.resolve())
+    config["data"] = moved(config["data"], args.moved)
     path = folder / checkpoint.NAME
     if path.exists():
         checkpoint.rebuilt(*checkpoint.read(path), record)  # refuses a model larger than the file before it is made
-    given = args.moved is not None or "root" not in config["data"]  # a folder that a file names is never written to
-    data = ranks.in_turn(lambda: data_set.build(**config["data"] | ({} if given else {"download": False})))
+    data = ranks.in_turn(lambda: data_set.build(**subjects.undownloaded(config["data"], args.moved)))
     training = build(config, record, data, ranks)
     if path.exists():
         if differences := checkpoint.restore(path, training):

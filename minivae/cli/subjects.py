@@ -7,6 +7,7 @@ from typing import Any
 
 from minivae import backend, checkpoint, configuration, models
 from minivae.cli import options
+from minivae.cli.data import moved
 from minivae.data import data_set
 from minivae.errors import OptionError
 from minivae.models import own
@@ -99,7 +100,7 @@ def tested(args: argparse.Namespace, root: Path | None = None
            ) -> tuple[models.VAE, dict[str, Any], data_set.DataSet]:
     """(model, configuration, data set) of a trained run, whose test images are what it is wanted for.
 
-    `root` says where MNIST's files are, if they have moved.
+    `root` says where the images are, if they have moved.
     """
     model, config, _ = opened(args.folder, args)
     source, given = _source(args.folder, config, root)
@@ -107,8 +108,12 @@ def tested(args: argparse.Namespace, root: Path | None = None
 
 
 def _source(folder: Path, config: dict[str, Any], root: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(data of a run, options that build it): a folder that only the run names is never written to."""
+    """(data of a run, options that build it)."""
     configuration.expect(config, ("data",), folder)
-    source = config["data"] | ({} if root is None else {"root": str(root)})
-    given = root is not None or "root" not in source
-    return source, source | ({} if given else {"download": False})
+    source = moved(config["data"], root)
+    return source, undownloaded(source, root)
+
+
+def undownloaded(source: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    """The options of a data set, which downloads nothing to a folder that only a run names."""
+    return source | ({"download": False} if root is None and "root" in source else {})

@@ -5,16 +5,15 @@ import contextlib
 from typing import Any
 
 from minivae import backend, distributed, kinds, models
-from minivae.cli import options, runs
+from minivae.cli import data, options, runs
 from minivae.cli.subjects import NAMES, add_trust
 from minivae.configuration import TRAINING
-from minivae.data import data_set
 from minivae.errors import MinivaeError, OptionError
 from minivae.models import own
 
 WRITES = """Writes to runs/MODEL (the next free name): checkpoint.npz, config.json, protocol.csv (a row a step),
 reconstructions.png, interpolations.png (the plane of latent codes) or samples.png (draws from the prior), and, where
-matplotlib is installed, curve.png and for MNIST codes.png (codes of test images, coloured by digit).
+matplotlib is installed, curve.png and, where images have labels, codes.png (codes of test images by label).
 Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --resume RUN` continues."""
 
 THREADS = ("that compute; the results are the same for any number.  By default MINIVAE_THREADS, what the run "
@@ -37,7 +36,7 @@ def add_to(verbs):
     verb.add_argument("--epochs", type=options.whole, metavar="N", default=None, dest="total",
                       help="with --resume: so many epochs in all, in place of those the run was started for")
     verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, dest="moved",
-                      help="with --resume: where MNIST's files are, if they have moved")
+                      help=f"with --resume: {data.MOVED}")
     verb.add_argument("--threads", type=options.threads, metavar="N", default=None, help=THREADS)
     add_trust(verb)
     verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
@@ -139,13 +138,7 @@ def _add_training(kind: Any, record: models.Model) -> None:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
         kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), presets=record.presets,
                           help=f"settings after a paper, which options after it may change: {words}")
-    add("--data", options.one_of(*data_set.BY_NAME), "NAME", record.data, f"one of {', '.join(data_set.BY_NAME)}")
-    add("--images", options.whole, "N", None, "train on so many images; by default 50000 rectangles, all of MNIST")
-    add("--binarize", options.one_of("threshold", "fixed", "each_epoch"), "HOW", None,
-        "make bits of MNIST's grey pixels, of which a Bernoulli is no likelihood: threshold, white above ½; fixed, "
-        "drawn once with the grey as probability; each_epoch, drawn anew")
-    add("--root", options.path, "FOLDER", None, "where MNIST's files are; by default $MINIVAE_DATA, or a cache that is "
-        "downloaded to")
+    data.add_to(kind, record.data)
     add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
                       help="array library; by default MINIVAE_BACKEND, or numpy")
@@ -195,15 +188,6 @@ def _resume_or_start(args, ranks):
     record = args.record
     chosen = {name: getattr(args, name) for name in record.parameters if hasattr(args, name)}
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
-              "threads": threads, "data": _data_options(args),
+              "threads": threads, "data": data.chosen(args),
               "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}
     return runs.start(config | record.origin, record, args.out, args.force, ranks)
-
-
-def _data_options(args):
-    """What builds the data set again: {"name": ..., and the options that were given}."""
-    if args.binarize is not None and args.data != "mnist":
-        raise OptionError(f"--binarize {args.binarize} makes bits of grey pixels, and {args.data} are bits already; it "
-                          "goes with --data mnist, as in --preset jang")
-    given = {"images": args.images, "binarize": args.binarize, "root": args.root and str(args.root.resolve())}
-    return {"name": args.data} | {name: value for name, value in given.items() if value is not None}

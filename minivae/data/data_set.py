@@ -106,6 +106,7 @@ def _bytes(pixels):
     return pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels).astype(np.uint8)
 
 
+NAMED = "rectangles", "mnist"  # which have a name of their own; others are found by their path
 BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set, "own": own_set}
 
 

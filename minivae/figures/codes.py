@@ -35,11 +35,14 @@ def scatter(codes, labels, names=()):
 def _two(codes):
     """(points (n, 2), names of the axes)."""
     if codes.shape[1] <= 2:
-        points = np.zeros((len(codes), 2))
-        points[:, :codes.shape[1]] = codes
-        return points, ("z₀, first number of the code", "z₁, second number of the code")
+        return _padded(codes), ("z₀, first number of the code", "z₁, second number of the code")
     centred = codes - codes.mean(axis=0)
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
-    share = spread**2 / (spread**2).sum()
-    return centred @ directions[:2].T, [f"{which} principal component of the code, {part:.0%} of its variance"
-                                        for which, part in zip(("first", "second"), share)]
+    share = np.append(spread**2, 0) / max((spread**2).sum(), np.finfo(spread.dtype).tiny)  # one image spreads nowhere
+    return _padded(centred @ directions[:2].T), [f"{which} principal component of the code, {part:.0%} of its variance"
+                                                 for which, part in zip(("first", "second"), share)]
+
+
+def _padded(points):
+    """Points with a second number, 0, where they have one."""
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))

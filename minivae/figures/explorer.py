@@ -42,7 +42,7 @@ def explorer(model, data, title, precision="float16"):
     varies = model.kl.latent.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
     labels, names = _labels(x, data)
     return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
-        "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood,
+        "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood, "grey": data.grey,
         "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
         "precision": precision, "difference": difference,
         "kl": kl.mean(axis=0).tolist(), "active": (varies > ACTIVE).tolist(), "colours": COLOURS,

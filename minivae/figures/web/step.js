@@ -99,9 +99,20 @@ function half(name, { record, at }, now) {
     const map = heatmap(array, name);
     maps.push(map);
     box.append(map.picture, map.read);
+    if (isColour(array)) box.append(inColour(array, name));
     if (record.shared) box.append(element("p", { className: "muted" }, `the very memory of ${record.shared}`));
   }
   return box;
+}
+
+// Three planes of values between 0 and 1, as an image in colour has them.
+const isColour = ({ shape: sizes, range, where }) =>
+  sizes.length > 2 && sizes.at(-3) === 3 && sizes.slice(0, -3).every((n) => n === 1) && !where && range && range[0] >= 0 && range[2] <= 1;
+
+function inColour({ shape: sizes, values }, name) {
+  const canvas = element("canvas", { className: "colour", role: "img", "aria-label": `${name} in colour` });
+  paintImage(canvas, values.data, sizes.slice(-3));
+  return element("figure", {}, canvas, element("figcaption", { className: "muted" }, "the three planes, as an image"));
 }
 
 function drawNudge(now) {
