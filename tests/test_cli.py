@@ -112,7 +112,7 @@ def test_mnist_from_training_to_evaluation(folder, capsys, small_mnist):
     assert main([*train, "--binarize", "each_epoch", "--code", "2", "--out", "bits", "--epochs", "1"]) == 0
     assert set(os.listdir("bits")) == names - {"samples.png"} | {"interpolations.png"}
     assert main(["evaluate", "bits"]) == 0
-    assert "50 test images of mnist, binarized (each_epoch)" in capsys.readouterr().out
+    assert "50 test images of MNIST, binarized (each_epoch)" in capsys.readouterr().out
     assert main(["sample", "bits"]) == 0
     assert "square" not in capsys.readouterr().out
     config = json.loads((folder / "gaussian" / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""What a divergence layer says of its latent variable, and what happens where it does not."""
+"""Latent variables: what a divergence layer says of its latent variable, and what happens where it does not."""
 
 import numpy as np
 import pytest
