@@ -708,3 +708,133 @@ class SamplerTiles(nn.GaussianSampler):
         mean, log_var = (np.tile(each, (3, 1)) for each in input)
         self.output = mean + np.exp(log_var / 2) * self.noise
         return self.output
+
+
+# -- at some arguments only ----------------------------------------------------------------------------
+
+
+@plant("grad_output modified", make=wide)
+class LinearScalesInPlaceByScaleAlone(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        grad_output *= scale
+        super().acc_grad_parameters(input, grad_output)
+
+
+class KeepsMask(nn.ReLU):
+    mask = None
+
+    def update_output(self, input):
+        if self.mask is None or self.mask.shape != input.shape:
+            self.mask = input > 0
+        return super().update_output(input)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.mask
+
+
+def used_before(cls):
+    module = cls()
+    module.forward(x(3, 5, seed=9))
+    return module
+
+
+plant("kept from earlier", make=used_before)(KeepsMask)
+
+
+@plant("rows", input=x(1, 5), make=wide)
+class LinearForgetsTheBiasOfOneRow(nn.Linear):
+    def update_output(self, input):
+        output = super().update_output(input)
+        return output - self.bias if len(input) == 1 else output
+
+
+@plant("unused", make=wide)
+class LinearNeverAddsItsBias(nn.Linear):
+    def update_output(self, input):
+        self.output = input @ self.weight.T
+        return self.output
+
+
+@plant("wrong elsewhere", make=lambda cls: cls(1, 1, 3, 3), input=x(2, 1, 4, 4))
+class ConvolutionTurnedBackOfAHalfTurn(nn.SpatialConvolution):
+    """Right for its first weights, which half a turn leaves as they are."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.weight[...] = self.weight + self.weight[..., ::-1, ::-1]
+
+    def update_grad_input(self, input, grad_output):
+        kept = self.weight.copy()
+        self.weight[...] = kept[..., ::-1, ::-1]
+        super().update_grad_input(input, grad_output)
+        self.weight[...] = kept
+        return self.grad_input
+
+
+@plant("mask missing")
+class SigmoidClips(nn.Sigmoid):
+    def update_output(self, input):
+        return super().update_output(np.clip(input, -1, 1))
+
+
+@plant("one side")
+class SoftPlusGoesStraight(nn.SoftPlus):
+    def update_output(self, input):
+        self.output = np.where(input > 1, input, np.log1p(np.exp(input)))
+        return self.output
+
+
+@plant("argument")
+class SoftPlusSharp(nn.SoftPlus):
+    def update_output(self, input):
+        self.output = np.log1p(np.exp(2 * input)) / 2
+        return self.output
+
+
+@plant("term", input=x(3, 4, low=0.1, high=0.9), target=x(3, 4, seed=5, low=0, high=1))
+class BCESecondSign(nn.BCECriterion):
+    def update_grad_input(self, input, target):
+        return -target / input - (1 - target) / (1 - input)
+
+
+@plant("too many inputs", make=lambda cls: cls(2, 2, 3, 3, 1, 1, 1, 1), input=x(2, 2, 4, 4))
+class ConvolutionWeightSeesTheEdge(nn.SpatialConvolution):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        padded = np.pad(input, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+        for i, j in np.ndindex(3, 3):
+            part = padded[:, :, i:i + 4, j:j + 4]
+            self.grad_weight[:, :, i, j] += scale * np.einsum("nouv,ncuv->oc", grad_output, part)
+        self.grad_bias += scale * grad_output.sum(axis=(0, 2, 3))
+
+
+@plant("outputs left out", make=lambda cls: cls(2, 2, 3, 3), input=x(3, 2, 4, 4))
+class ConvolutionOfTheLastImage(nn.SpatialConvolution):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        last = np.zeros_like(grad_output)
+        last[-1] = grad_output[-1]
+        super().acc_grad_parameters(input, last, scale)
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 3), nn.Linear(5, 3)))
+class ConcatTableHeadsExchanged(nn.ConcatTable):
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        return super().backward(input, grad_output[::-1], scale, need_grad_input)
+
+    def update_grad_input(self, input, grad_output):
+        return super().update_grad_input(input, grad_output[::-1])
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)))
+class SequentialSkipsOne(nn.Sequential):
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        grad_output = self[2].backward(self[1].output, grad_output, scale)
+        return self[0].backward(input, grad_output, scale)
+
+    def update_grad_input(self, input, grad_output):
+        return self[0].update_grad_input(input, self[2].update_grad_input(self[1].output, grad_output))
+
+
+@plant("misfed", make=lambda cls: nn.Sequential(nn.Tanh(), cls(nn.Linear(5, 3), nn.Linear(5, 3)), nn.ParallelTable(
+    nn.Tanh(), nn.Tanh())))
+class ConcatTableInsideAModel(ConcatTableHeadsExchanged):
+    pass

@@ -126,3 +126,58 @@ def test_a_right_backward_is_not_blamed_for_what_the_forward_does_otherwise():
         said = str(check(make, input, target))
         assert "computed from the weight" not in said and "without the noise" not in said
         assert "has to be multiplied" not in said
+
+
+def test_equal_numbers_are_told_apart_at_another_size():
+    """With 4 rows of 4 numbers, 4 is N, D and kh·kw: other batches and rows leave one of them."""
+    class Mean(nn.Linear):
+        def acc_grad_parameters(self, input, grad_output, scale=1):
+            super().acc_grad_parameters(input, grad_output / len(input), scale)
+
+    class OverRows(nn.AbsCriterion):
+        def update_grad_input(self, input, target):
+            return np.sign(input - target) / len(input)
+
+    report = mv.gradcheck(Mean(4, 4), x(4, 4))
+    assert [each.certainty for each in report.diagnoses()] == ["certain"] * 2
+    assert all("a factor of 1 / the batch size N in it" in str(each) for each in report.diagnoses())
+    report = mv.gradcheck_criterion(OverRows(size_average=True), x(4, 4), x(4, 4, seed=1))
+    assert "certain: every entry is 4 times" in str(report) and "factor of the length of a row D in it" in str(report)
+
+
+def test_nothing_is_certain_that_cannot_be_tried_elsewhere():
+    """A layer that takes one input only: its explanation fits, and is not proven."""
+    class Half(nn.Tanh):
+        def update_output(self, input):
+            assert np.array_equal(np.round(input), np.round(x(3, 5)))
+            return super().update_output(input)
+
+        def update_grad_input(self, input, grad_output):
+            return 0.37 * super().update_grad_input(input, grad_output)
+
+    report = mv.gradcheck(Half(), x(3, 5))
+    assert not report.ok and "every entry is 0.37 times" in str(report) and "certain" not in str(report)
+
+
+def test_an_explanation_that_holds_by_accident_is_dropped():
+    """Rows that are alike here make two mistakes look alike."""
+    class FirstRow(nn.Linear):
+        def acc_grad_parameters(self, input, grad_output, scale=1):
+            self.grad_weight += scale * len(input) * np.outer(grad_output.sum(axis=0) / len(input), input[0])
+            self.grad_bias += scale * grad_output.sum(axis=0)
+
+    report = mv.gradcheck(FirstRow(5, 4), np.tile(x(1, 5), (3, 1)))
+    assert not report.ok and {check.name for check in report.checks if not check.ok} == set()
+    finding, = report.diagnoses()
+    assert finding.kind == "wrong elsewhere" and "right at this input and these weights by luck" in str(finding)
+
+
+def test_the_places_of_a_mistake_are_said():
+    for name, said in (
+            ("ConvolutionOfTheLastImage", "at 0, 1 of axis 0 (the batch)"), ("SequentialSkipsOne", "not call"),
+            ("ConvolutionWeightSeesTheEdge", "at the borders of the image"), ("SigmoidClips", "is above 0.9"),
+            ("ConcatTableHeadsExchanged", "it is grad_output[0]"), ("SoftPlusSharp", "2 times the input"),
+            ("ConvolutionTurnedBackOfAHalfTurn", "turned by half a turn"),
+            ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2")):
+        (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
+        assert said in str(check(make, input, target)), name

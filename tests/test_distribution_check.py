@@ -87,6 +87,23 @@ def one_size(noise):
     return np.abs(noise[:, :1]) * np.sign(noise)
 
 
+def moving_average(noise):
+    return (noise + np.roll(noise, 1, axis=0)) / 2**0.5
+
+
+class OneDraw(nn.GaussianSampler):
+    def draw(self, fill, shape):
+        noise = super().draw(fill, shape)
+        noise[...] = noise[::self.samples].repeat(self.samples, axis=0)
+        return noise
+
+
+class Probit(nn.BernoulliSampler):
+    def update_output(self, input):
+        self.output = (input + np.pi / 3**0.5 * self.draw(backend.standard_normal, input.shape)) / self.temperature
+        return self.output
+
+
 class TiledBits(nn.BernoulliSampler):
     def grouped(self, array):
         return array.reshape(self.samples, len(array) // self.samples, -1).transpose(1, 0, 2)
@@ -170,14 +187,23 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
 @pytest.mark.parametrize(("check", "make", "sentence"), [
     (check_sampler, VarianceForStd, "σ² stands where σ belongs"), (check_sampler, lambda: MixesDraws(3), "are mixed"),
     (check_sampler, lambda: TiledBits(samples=3), "are mixed"),
-    (check_sampler, OneGumbel, "one Gumbel is added to ln θ")])
+    (check_sampler, OneGumbel, "one Gumbel is added to ln θ"),
+    (check_sampler, HalfStd, "the noise is normal, with mean 0."), (check_sampler, HalfStd, "by unit; it should be"),
+    (check_sampler, lambda: Noise(uniform), "the noise is uniform, with mean"),
+    (check_sampler, lambda: Noise(antithetic), "the noise with its sign turned"),
+    (check_sampler, lambda: Noise(one_size), "all units of a row have the same noise but for its sign"),
+    (check_sampler, lambda: Noise(moving_average), "several depend on each other"),
+    (check_sampler, lambda: OneDraw(3), "all draws for a row have the same noise"),
+    (check_sampler, Probit, "the noise is normal, with mean"), (check_sampler, Probit, "it should be logistic"),
+    (check_sampler, LogisticForGumbel, "the noise is "), (check_sampler, OneGumbelForAllVariables, "both variables"),
+    (check_noise, NoSign, "derivative is −1")])
 def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     finding, = check(make()).findings
     assert sentence in finding
 
 
-def test_a_distribution_that_no_sentence_fits_gets_none():
-    assert check_sampler(HalfStd()).findings == [] and check_sampler(nn.GaussianSampler()).findings == []
+def test_a_right_distribution_gets_no_sentence():
+    assert check_sampler(nn.GaussianSampler()).findings == []
 
 
 def test_the_gradient_check_cannot_see_a_wrong_distribution():
@@ -198,7 +224,7 @@ def test_unknown_layers_and_the_stream():
 @pytest.mark.parametrize(("base", "change", "said"), [
     (nn.GaussianNoise, lambda x, y, layer: x + (y - x) / layer.std**0.5, "√std stands where std belongs"),
     (nn.GaussianNoise, lambda x, y, layer: x + (y - x) * layer.std, "std² stands where std belongs"),
-    (nn.GaussianNoise, lambda x, y, layer: y + 1, "right but for its mean"),
+    (nn.GaussianNoise, lambda x, y, layer: y + 1, "the noise is normal, with mean 5 "),
     (nn.GaussianNoise, lambda x, y, layer: x + (y - x)[:1], "all rows of the batch have the same noise"),
     (nn.BernoulliNoise, lambda x, y, layer: 1 - y, "1 − p stands where p belongs"),
 ])

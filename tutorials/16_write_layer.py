@@ -140,7 +140,7 @@ print(*reports, leaks, sep="\n")
 assert np.array_equal(swish(np, x, 0 * x), x / 2) and np.allclose(swish(np, x, 0 * x + 50), np.maximum(x, 0), atol=1e-7)
 assert report.ok and repr(Swish(4)) == "Swish(4)"
 assert kept == [] and leaks == ["its output stays in one place"] and refused.startswith("1 Swish(4): input has shape")
-assert [each.ok for each in reports] == [False, False, True] and "σ(v) of the input" in str(reports[0])
+assert [each.ok for each in reports] == [False, False, True] and "σ(v) of weight · the input" in str(reports[0])
 assert all(check.ok for check in reports[1].checks) and not all(check.ok for check in reports[0].checks)
 model = nn.Sequential(Swish(4), nn.ReLU(inplace=True), nn.Linear(4, 2))  # allowed by spare_output
 assert mv.gradcheck(model, batch).ok and model.get_parameters()[0].shape == (4 + 8 + 2,)

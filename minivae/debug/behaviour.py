@@ -3,7 +3,7 @@
 import numpy as np
 
 from minivae import backend
-from minivae.debug.facts import Finding
+from minivae.debug.finding import Finding
 from minivae.debug.tables import arrays, copied, mapped, named, same
 
 LARGE = 100  # of an input whose exponential may overflow
@@ -35,7 +35,6 @@ def observe(twin, input, grad_output, kept):
         if new[2] is not old[2]:
             watch.add("rebound", "the gradient has become a new array, of which the flat vector of get_parameters "
                       "knows nothing: add in place, grad += ..., not grad = grad + ...", path)
-    watch.unchanged("backward", input=input, grad_output=grad_output)
     pairs = [(path, array, each) for (path, array, _), each in zip(watch.parameters, grads)]
     finite = all(np.isfinite(each).all() for each in (*arrays(grad), *grads))
     if watch.findings or not finite or _expect_apart(watch, grads):  # what follows would only repeat what was found
@@ -72,8 +71,10 @@ class _Watch:
         """(input gradient, gradients of the parameters), copies; the arguments are given anew, as they were."""
         if zero:
             self.twin.zero_grad_parameters()
-        grad = self.twin.backward(self.input, self.grad_output, scale)
-        return copied(grad), self.grads()
+        grad = copied(self.twin.backward(self.input, self.grad_output, scale))
+        self.unchanged("backward" if scale == 1 else f"backward with scale {scale}", input=self.input,
+                       grad_output=self.grad_output)
+        return grad, self.grads()
 
     def unchanged(self, verb, **values):
         """Report arguments that a verb has changed, and put them back."""
@@ -131,7 +132,10 @@ def _expect_scaled(watch, grad, grads):
     halved_grad, halved = watch.backward(scale=0.5)
     for path, full, half in zip(watch.paths, grads, halved):
         if np.any(full) and not same(0.5 * full, half):
-            what = ("acc_grad_parameters ignores scale: multiply what is added by it" if same(full, half) else
+            ignores = "acc_grad_parameters ignores scale: multiply what is added by it"
+            if watch.twin.children():
+                ignores = "backward does not hand on scale to the modules inside"
+            what = (ignores if same(full, half) else
                     "acc_grad_parameters uses scale twice" if same(0.25 * full, half) else
                     "with scale ½ the gradient is not half of what it is with 1")
             watch.add("scale ignored" if same(full, half) else "scale", what, path)

@@ -1,24 +1,34 @@
-"""Diagnosis of a wrong gradient: common mistakes, tried one by one, the special before the general."""
+"""Diagnosis of a wrong gradient: common mistakes, tried one by one, the special before the general.
+
+An explanation is certain if it reproduces every entry, here and at other points (other values, another batch size,
+other weights, with other noise and grad_output), and if no other rule's explanation does, but for those that follow.
+"""
 
 import numpy as np
 
 from minivae.debug import general_mistakes as general
+from minivae.debug import pairs_of_entries as pairs
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
-from minivae.debug.facts import Finding
+from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
+from minivae.debug.places import where
 from minivae.debug.tables import same
 
 RULES = (
-    (special.transposed, special.factor, special.signs, special.own_term, special.by_products, special.by_draws,
-     special.by_children),
-    (general.masked, general.by_side),
+    (special.unused,),
+    (special.by_children,),
+    (special.transposed, special.factor, special.signs, special.own_term, special.by_products, special.by_draws),
+    (general.by_side,),
+    (general.masked,),
     (structural.permuted,),
-    (general.by_function, general.by_axis),
     (general.on_one_side,),
+    (structural.scaled,),
+    (general.by_function, general.by_axis),
     (structural.by_weight,),
+    (pairs.exactly,),
     (structural.by_ratio,),
-    (structural.by_jacobian, structural.by_sums),
+    (pairs.otherwise, structural.by_sums),
     (structural.by_arguments,),
     (general.missing_term,),
     (general.missing_product, general.in_own_term),
@@ -30,6 +40,10 @@ RULES = (
 IMPLIED = {
     "derivative missing": {"factor missing", "mask missing", "factor", "wrong derivative", "term"},
     "own gradient missing": {"factor", "factor missing", "factor too many", "term"},
+    "mask missing": {"wrong derivative", "derivative missing"},
+    "mask": {"wrong derivative", "derivative missing"},
+    "argument": {"wrong derivative", "factor missing", "factor too many", "term"},
+    "one side": {"wrong derivative"},
     "grad_output not added": {"factor", "factor missing", "factor too many", "term"},
 }
 # How the gradient looks, whatever the reason: these rival no explanation.
@@ -37,46 +51,105 @@ OBSERVATIONS = {
     "places", "factor along an axis", "direction", "diagonal only", "outputs left out", "too many inputs", "one side",
     "mean for sum", "wrong inputs", "taken as constant", "one weight for all", "spread", "factor of outputs", "formula",
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
-    "sum along an axis",
+    "sum along an axis", "some outputs", "misfed", "argument",
 }
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
 
 
-def explain(check, facts):
-    """The Findings on one failed ArrayCheck, the best first; one that says so if nothing fits."""
+def explain(check, facts, elsewhere=None):
+    """The Findings on one failed ArrayCheck, the best first; one that says so if nothing fits.
+
+    `elsewhere` knows the same array at other points.
+    """
     a, n = check.analytic, check.numeric
     if a.shape != n.shape:
         return [Finding("wrong shape", f"the array has shape {n.shape}, its gradient {a.shape}: they must be equal",
                         "certain")]
     if not np.isfinite(a).all() or not np.isfinite(n).all():
         who = "gradient" if np.isfinite(n).all() else "output"
-        where = np.argwhere(~np.isfinite(a if who == "gradient" else n))[0]
-        return [Finding("nan", f"the {who} is not finite, first at [{', '.join(map(str, where))}]: look for 0/0, "
+        place = np.argwhere(~np.isfinite(a if who == "gradient" else n))[0]
+        return [Finding("nan", f"the {who} is not finite, first at [{', '.join(map(str, place))}]: look for 0/0, "
                         "log 0, an overflow of exp, or a buffer that was never written", "certain")]
     if check.error <= check.tolerance:  # there are only too many kinks
         return []
     facts.about(check.name)
+    points = elsewhere.checks(check.name) if elsewhere else []
     if not np.any(a):
         return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added",
                         "certain" if facts.of_parameter else "likely")]
-    seen = ~check.kink
-    by_rules = [[finding for rule in rules for finding in rule(a, n, seen, facts)] for rules in RULES]
-    found = list({finding.kind: finding for finding in reversed(next(filter(None, by_rules), []))}.values())[::-1]
-    seen_only = all(each.kind in OBSERVATIONS for each in found)
-    if seen_only and facts.noise is not None and same(facts.earlier.get(check.name), a):
-        found = [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was kept "
-                         "then and has not been renewed", "likely")]
-    found = found or _partly(check, a, n, facts)
-    others = {finding.kind for findings in by_rules for finding in findings} - {finding.kind for finding in found}
-    others -= OBSERVATIONS
+    others = [(each.analytic, each.numeric, ~each.kink, at) for _, each, at in points if not each.ok]
+    tiers, once = [], []
+    for rules in RULES:
+        tiers.append([])
+        for rule in rules:
+            proven, lost = _proven(rule, (a, n, ~check.kink, facts), others)
+            tiers[-1] += proven
+            once += lost
+    found = list({finding.kind: finding for finding in reversed(next(filter(None, tiers), []))}.values())[::-1]
+    if all(each.kind in OBSERVATIONS for each in found):
+        found = _stale(check, a, facts) or found
+    only_here = _only_here(points)
+    if only_here or not found:
+        kept = ignoring(check.name, elsewhere)
+        found, only_here = kept or found, [] if kept else only_here
+    found = found or [each for each in once if each.kind not in OBSERVATIONS][:1]
+    certain = bool(others) and not _rivals(found, tiers, facts) and check.told_to <= check.tolerance
     for finding in found:
-        if len(found) > 1 or check.told_to > check.tolerance:
-            finding.certainty = "possible"
-        elif finding.certainty == "certain" and (others - IMPLIED.get(finding.kind, set()) or (
-                facts.passes_on and finding.kind not in WHATEVER_FORWARD)):
-            finding.certainty = "likely"
-    return found[:3]
+        finding.certainty = ("possible" if len(found) > 1 or finding in once else
+                             "certain" if certain and len(finding.names) < 2 and finding.kind != "stale noise" else
+                             "likely")
+    return (only_here + (found or _partly(check, a, n, facts)))[:3]
+
+
+def _proven(rule, here, others):
+    """(Findings of a rule that hold here and at every other point, those that hold here only)."""
+    found, lost = list(rule(*here)), []
+    for each in others if found else ():
+        there = {finding.claim: finding for finding in rule(*each)}
+        lost += [finding for finding in found if finding.claim not in there]
+        found = [finding for finding in found if finding.claim in there]
+        for finding in found:
+            finding.names = tuple(name for name in finding.names if name in there[finding.claim].names)
+    return found, lost
+
+
+def _rivals(found, tiers, facts):
+    """Whether something else would explain it too."""
+    if len(found) != 1:
+        return True
+    kind = found[0].kind
+    others = {finding.kind for tier in tiers for finding in tier} - {kind} - OBSERVATIONS - IMPLIED.get(kind, set())
+    return bool(others) or (facts.passes_on and kind not in WHATEVER_FORWARD) or (
+        "{names}" in found[0].pattern and not found[0].names)
+
+
+def _stale(check, a, facts):
+    if facts.noise is None or not same(facts.earlier.get(check.name), a):
+        return []
+    return [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was kept then "
+                    "and has not been renewed")]
+
+
+def ignoring(name, elsewhere):
+    """[Finding] on an array that backward does not renew."""
+    ignored = elsewhere.ignored(name) if elsewhere else []
+    return [Finding("kept from earlier", f"the gradient stays the same whatever {' and '.join(ignored)} may be, and "
+                    "the derivative of update_output does not: backward uses an array that was kept at an earlier call "
+                    "or in __init__ (an output, a mask, places of maxima, a copy of a weight), or a constant",
+                    "certain", name)] if ignored else []
+
+
+def _only_here(points):
+    """What it takes for the gradient to be wrong."""
+    right = {change: check.ok for change, check, _ in points}
+    if right.get("rows") and right.get("values") is False:
+        rows = next(len(facts.x[-1]) for change, _, facts in points if change == "values")
+        return [Finding("rows", f"it is wrong for a batch of {rows}, and right for one of {rows + 1}", "certain")]
+    if right.get("values"):
+        return [Finding("values", "it is right for other values: whether it is wrong depends on them, as at a "
+                        "condition, or on an array that was kept from an earlier call", "likely")]
+    return []
 
 
 def explain_swap(checks):
@@ -96,15 +169,9 @@ def _partly(check, a, n, facts):
     wrong = np.zeros(a.shape, dtype=bool)
     for index in check.wrong():
         wrong[index] = True
-    if a.ndim >= 1 and 0 < wrong.sum() < wrong.size:
-        rows = np.flatnonzero(wrong.reshape(len(a), -1).any(axis=1))
-        columns = np.flatnonzero(wrong.reshape(-1, a.shape[-1]).any(axis=0))
-        if len(rows) < len(a) or len(columns) < a.shape[-1]:
-            return [Finding("partly", f"it is wrong in rows {_few(rows)} of {len(a)} and columns {_few(columns)} of "
-                            f"{a.shape[-1]}, and right elsewhere: no mistake that I know", "possible")]
+    example = pairs.example(facts) if facts.jacobians() else ""
+    if a.ndim and (place := where(wrong)):
+        return [Finding("partly", f"it is wrong {place}, and right elsewhere: no mistake that I know{example}",
+                        "possible")]
     return [Finding("unknown", "no pattern that I know: compare your formula with the layer's equation, entry by entry"
-                    + (structural.example(facts) if facts.jacobians() else ""), "possible")]
-
-
-def _few(indices):
-    return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
+                    + example, "possible")]

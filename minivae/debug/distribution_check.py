@@ -3,12 +3,13 @@
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
-from math import sqrt
+from math import pi, sqrt
 
 import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.distribution_report import DistributionReport
+from minivae.debug.noise_shapes import shared
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
@@ -66,7 +67,7 @@ def _check_gaussian(sampler, draws, report):
         ("the noise is divided by σ where it belongs times σ = e^(log_var/2)",
          lambda guess: _moments(guess, noise(power=-0.5), names)),
         (MIXED, lambda guess: _moments(guess, noise(_tile), names)))
-    _shared(report, noise())
+    report.describe(noise(), "normal", samples=sampler.samples)
 
 
 def _check_bernoulli(sampler, draws, report):
@@ -103,7 +104,8 @@ def _check_bernoulli(sampler, draws, report):
                    ("the sum of logit and noise is multiplied by the temperature, by which it has to be divided",
                     lambda guess: moments(guess, uniform(temperature=1 / temperature))),
                    (MIXED, lambda guess: moments(guess, uniform(_tile))))
-    _shared(report, uniform())
+    report.describe(temperature * y - np.repeat(logits, sampler.samples, axis=0), "logistic, ln u − ln(1 − u),",
+                    pi / sqrt(3), sampler.samples)
 
 
 def _expect_rows(report, draws, rows, sampler, units):
@@ -155,6 +157,13 @@ def _check_categorical(sampler, draws, report):
                    (MIXED, lambda guess: shares(guess, softmax, tiled)))
     if report.wrong() and all(np.ptp(largest[rows], axis=0).max() == 0 for rows in (odd, ~odd)):
         report.findings.append("the largest logit wins always: no Gumbel noise is added")
+    with np.errstate(all="ignore"):  # a softmax in which the largest of all has taken everything
+        difference = (getattr(sampler, "temperature", 1) * np.log(y[..., :2] / y[..., 1:])
+                      - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
+    if np.isfinite(difference).all():
+        report.describe(difference, "logistic, as the difference of two Gumbel variables is,", pi / sqrt(3),
+                        sampler.samples)
+    report.describe()
     hard = np.eye(3)[largest].reshape(len(y), 6)
     _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
@@ -211,6 +220,7 @@ def check_noise(layer, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
         report.add("largest change in evaluation mode", changed, 0, 0)
         if changed:
             report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it")
+        report.describe()
     return report
 
 
@@ -223,33 +233,17 @@ def _adds(report, layer, x, y):
             ("std² stands where std belongs: the noise is std · ε", 0, layer.std**2),
             ("ε is not multiplied by std", 0, 1), ("ε is divided by std, by which it has to be multiplied", 0,
                                                    1 / layer.std),
-            (f"the noise is right but for its mean, {(y - x).mean():.4g}: a constant is added to it", (y - x).mean(),
-             layer.std),
-            (f"the noise is normal, and its standard deviation is {(y - x).std():.4g}, not {layer.std:.4g}", 0,
-             (y - x).std()))]
-        guesses += [("ε is uniform, not normal", y - x, None), ("ε is multiplied by the input: y = x + std · ε",
-                                                                  np.where(x == 0, np.nan, (y - x) / x), layer.std)]
+)]
+        guesses += [("ε is multiplied by the input: y = x + std · ε", np.where(x == 0, np.nan, (y - x) / x), layer.std)]
     report.explain(*((sentence, lambda guess, added=added, std=std: _one_kind(guess, added, std, names))
                      for sentence, added, std in guesses))
-    _shared(report, noise)
+    report.describe(noise, "normal")
 
 
 def _one_kind(report, added, std, names):
-    """Moments of what is added: std times a normal variable, or for None a uniform one of its own mean and variance."""
-    if std is None:
-        _moments(report, (added - added.mean()) / added.std(), names, fourth=1.8, quantiles=UNIFORM)
-        return
+    """Moments of what is added, std times a normal variable."""
     known = ~np.isnan(added).any(axis=0)
     _moments(report, added[:, known] / std, [name for name, each in zip(names, known) if each])
-
-
-def _shared(report, noise):
-    """Findings on noise that several units or rows have in common."""
-    for what, one in (("units of a row", noise[:, :1]), ("rows of the batch", noise[:1])):
-        if report.wrong() and np.allclose(noise, one, atol=1e-9):
-            report.findings.append(f"all {what} have the same noise: draw a number for each entry"
-                                   if np.any(noise) else "no noise is added")
-            return
 
 
 def _flips(report, layer, x, y):
@@ -269,8 +263,8 @@ def _flips(report, layer, x, y):
     report.explain(("1 − p stands where p belongs: a pixel flips with probability p", lambda to: shares(to, 1 - p)),
                    ("p² stands where p belongs: a pixel flips with probability p", lambda to: shares(to, p * p)),
                    (f"pixels flip with probability {share:.4g}, not p = {p:g}", lambda to: shares(to, share)))
-    if 0 < share < 1:
-        _shared(report, flipped.astype(float))
+    if 0 < share < 1 and (sentence := shared(flipped.astype(float))) and report.wrong():
+        report.findings.append(sentence)
     if p < 1 and flipped.all():
         report.findings.append("every pixel flips: make the comparison with p once, before anything is written")
     elif (y[flipped] == 1).all() and flipped[:, :2].any():

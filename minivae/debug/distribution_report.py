@@ -5,6 +5,9 @@ from math import erfc, sqrt
 
 import numpy as np
 
+from minivae.debug.noise_shapes import described, shared
+
+ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
 MOST = 6  # statistics that are off, the worst, in a printed report
 
 
@@ -53,6 +56,23 @@ class DistributionReport:
             if guess.ok:
                 self.findings.append(sentence)
                 return
+
+    def describe(self, noise=None, wanted="", spread=1.0, samples=1):
+        """Add what the noise (rows, units) has in common and, where nothing else is known, what it looks like."""
+        if self.ok:
+            return
+        sentence = None if noise is None else shared(noise, samples)
+        if sentence:
+            self.findings.append(sentence)
+        elif not self.findings:
+            worst, *others = self.wrong()
+            text = f"the {worst.name} is {worst.observed:.4g}, expected {worst.expected:.4g}"
+            if noise is not None:
+                said, name = described(noise, wanted, spread)
+                alone = any(each.name.startswith(ALONE) for each in (worst, *others))
+                text = said if alone or not wanted.startswith(name) else (
+                    f"each number by itself is right, so several depend on each other: {text}")
+            self.findings.append(text)
 
     def wrong(self):
         """The statistics that are off, the worst first."""

@@ -22,4 +22,4 @@ def fit(basis, wanted, seen):
 
 
 def constant_names(c, facts):
-    return [label for label, value in facts.constants() if abs(c - value) <= 1e-4 * abs(value)]
+    return tuple(label for label, value in facts.constants() if abs(c - value) <= 1e-4 * abs(value))

@@ -1,11 +1,12 @@
 """Mistakes that many a formula could explain: masks, derivatives, sides, axes, terms.  Rules as in special_mistakes."""
 
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 
-from minivae.debug.facts import Finding
+from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
+from minivae.debug.places import condition, where
 from minivae.debug.tables import same
 from minivae.nn import Criterion
 
@@ -14,15 +15,21 @@ def masked(a, n, seen, facts):
     size = np.abs(n).max() * 1e-6 + 1e-12
     zero_a, zero_n = np.abs(a) <= size, np.abs(n) <= size
     if (zero_n & ~zero_a & seen).any() and fits(np.where(zero_n, 0, a), n, seen):
-        yield Finding("mask missing", f"{(zero_n & ~zero_a).mean():.0%} of the entries should be 0 and are not, the "
-                      "others are right: a mask is missing", "certain")
+        wrong = zero_n & ~zero_a
+        yield Finding("mask missing", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} should be 0 and are "
+                      "not, the others are right: a mask is missing")
     elif (zero_a & ~zero_n & seen).any() and fits(np.where(zero_a, 0, n), a, seen):
-        yield Finding("mask", f"{(zero_a & ~zero_n).mean():.0%} of the entries are 0 and should not be, the others are "
-                      "right: a mask covers too much", "certain")
+        wrong = zero_a & ~zero_n
+        yield Finding("mask", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} are 0 and should not be, the "
+                      "others are right: a mask covers too much" + (", or a loop ends early" if where(wrong) else ""))
     elif (zero_a ^ zero_n).mean() > 0.99 and any(fits(np.where(zero_n, g, 0), a, seen) for g in facts.g
                                                  if g.shape == a.shape):
-        yield Finding("mask inverted", "the gradient passes exactly where it should be 0: the mask is inverted",
-                      "certain")
+        yield Finding("mask inverted", "the gradient passes exactly where it should be 0: the mask is inverted")
+
+
+def _places(wrong, facts):
+    place = where(wrong) or condition(wrong, facts.values(wrong.shape))
+    return f", {place}," if place else ""
 
 
 def by_function(a, n, seen, facts):
@@ -32,9 +39,9 @@ def by_function(a, n, seen, facts):
     found = []
     functions = facts.functions(a.shape)
     for each in g:
-        text = _derivatives(each, a, n, seen, functions)
-        if text is not None:
-            yield Finding("wrong derivative", text, "certain")
+        texts = list(_derivatives(each, a, n, seen, functions))
+        if texts:
+            yield from (Finding("wrong derivative", text) for text in texts)
             return
     with np.errstate(all="ignore"):
         for label, f in functions:
@@ -46,46 +53,43 @@ def by_function(a, n, seen, facts):
                     *(("wrong derivative", wrong, each * f, a) for each in g)):
                 c = fit(basis, wanted, seen)
                 if c is not None and (abs(c - 1) < 1e-4 or constant_names(c, facts)):
-                    extra = "" if abs(c - 1) < 1e-4 else f", beside a constant factor of {c:.4g}"
-                    finding = Finding(kind, text + extra, "certain" if not extra else "likely")
+                    extra = "" if abs(c - 1) < 1e-4 else f", beside a factor of {c:.4g}, which is {{names}}"
+                    finding = Finding(kind, text + extra, names=constant_names(c, facts) if extra else ())
                     (other if kind == "wrong derivative" else found).append(finding)
         for each in g:
             d = n / each
             if np.isfinite(d[seen]).all() and fits(each * d * d, a, seen):
-                found.append(Finding("factor too many", "the derivative has been multiplied by twice", "certain"))
+                found.append(Finding("factor too many", "the derivative has been multiplied by twice"))
     yield from found or other  # grad_output times something is true of many mistakes: only if nothing more exact is
 
 
 def _derivatives(g, a, n, seen, functions):
-    """The sentence on what grad_output is multiplied by, if the derivative, or what is missing of it, is known too."""
-    products = [(f"{one} · {other}", f * h) for (one, f), (other, h) in combinations(functions[:40], 2)]
+    """Sentences on what grad_output is multiplied by, where the derivative, or what is missing of it, is known too."""
+    products = [(f"{one} · {other}", f * h) for (one, f), (other, h) in combinations(functions, 2)
+                if one.split(" of ")[-1] == other.split(" of ")[-1]]  # of one value
     known = [("1", np.ones_like(a)), *functions, *(each for each in products if np.isfinite(each[1]).all())]
     with np.errstate(all="ignore"):
-        taken = next((label for label, f in known if fits(g * f, a, seen)), None)
-        if taken is None:
-            return None
-        right = next((label for label, f in functions if fits(g * f, n, seen)), None)
-        if right is not None:
-            return None if taken not in dict(functions) else (
-                f"grad_output is multiplied by {taken}, where the derivative of update_output is {right}")
+        taken = [label for label, f in known if fits(g * f, a, seen)]
+        right = [label for label, f in functions if taken and fits(g * f, n, seen)]
+        for one, other in product(taken[:4], right[:4]):
+            if one in dict(functions):
+                yield f"grad_output is multiplied by {one}, where the derivative of update_output is {other}"
         for sign, word in ((1, "the term grad_output · {} is missing"), (-1, "the term grad_output · {} is too many")):
-            for label, f in known:
+            for label, f in known if taken and not right else ():
                 if fits(sign * g * f, n - a, seen):
-                    return f"grad_output is multiplied by {taken}, and {word.format(label)}"
-    return None
+                    yield from (f"grad_output is multiplied by {one}, and {word.format(label)}" for one in taken[:4])
 
 
 def on_one_side(a, n, seen, facts):
     """Layers that are put together of two formulas: one of them is wrong."""
-    for label, value in facts.values(a.shape):
-        if not label.startswith("the input") or facts.of_parameter or not facts.elementwise():
-            continue
-        for word, side in (("> 0", value > 0), ("≤ 0", value <= 0)):
-            if (side & seen).any() and (~side & seen).any() and fits(a, n, seen & ~side):
-                about = next(by_function(a, n, seen & side, facts), None)
-                text = about.text if about else "compare the two formulas of the derivative there"
-                yield Finding("one side", f"it is right except where {label} is {word}: there {text}", "certain")
-                return
+    wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
+    values = [(label, v[seen]) for label, v in facts.values(a.shape) if label.startswith("the input")]
+    if facts.of_parameter or min(wrong[seen].sum(), (~wrong[seen]).sum()) < 2 or not (
+            place := condition(wrong[seen], values)):
+        return
+    about = next(by_function(a, n, seen & wrong, facts), None)
+    text = about.pattern if about else "compare the two formulas of the derivative there"
+    yield Finding("one side", f"it is right except {place}: there {text}", names=about.names if about else ())
 
 
 def by_side(a, n, seen, facts):
@@ -101,7 +105,7 @@ def by_side(a, n, seen, facts):
             for word, side in (("where", value > 0), ("except where", value <= 0)):
                 if same(np.where(side, high, low), wrong, TOLERANCE):
                     yield Finding("wrong side", f"the slope {high:.4g} instead of {low + 0.0:.4g} is taken {word} "
-                                  f"{label} is positive, which is not the condition of the forward pass", "certain")
+                                  f"{label} is positive, which is not the condition of the forward pass")
                     return
 
 
@@ -109,17 +113,17 @@ def by_axis(a, n, seen, facts):
     """Parameters of one number a unit: the sum runs over the units instead of the batch."""
     for g in facts.g:
         for _, v in [("", np.ones_like(g)), *facts.functions(g.shape)]:
-            product = g * v
-            if a.ndim == 1 and product.ndim == 2 and fits(product.sum(axis=0), n, seen):
-                for text, candidate in (("over the units instead of the batch", product.sum(axis=1)),
-                                        ("over everything", np.full(a.shape, product.sum()))):
+            terms = g * v
+            if a.ndim == 1 and terms.ndim == 2 and fits(terms.sum(axis=0), n, seen):
+                for text, candidate in (("over the units instead of the batch", terms.sum(axis=1)),
+                                        ("over everything", np.full(a.shape, terms.sum()))):
                     if fits(candidate, a, seen):
-                        yield Finding("wrong axis", f"the sum runs {text}", "certain")
+                        yield Finding("wrong axis", f"the sum runs {text}")
                         return
-            elif a.ndim == 1 and product.ndim == 2 and fits(product.sum(axis=1), n, seen) and fits(
-                    product.sum(axis=0), a, seen):
+            elif a.ndim == 1 and terms.ndim == 2 and fits(terms.sum(axis=1), n, seen) and fits(
+                    terms.sum(axis=0), a, seen):
                 yield Finding("wrong axis", "the sum runs over the batch, and update_output gives each row, not each "
-                              "unit, its number: one of the two takes the wrong axis", "certain")
+                              "unit, its number: one of the two takes the wrong axis")
                 return
 
 
@@ -139,15 +143,14 @@ def missing_term(a, n, seen, facts):
     for (i, one), (j, other) in permutations(enumerate(given), 2):
         if one.shape == other.shape == a.shape and fits(one - other, a - n, seen):
             yield Finding("swapped", f"grad_output[{i}] is in it where grad_output[{j}] belongs: the two passes number "
-                          "the entries of the output table differently", "certain")
+                          "the entries of the output table differently")
             return
     values = [("grad_output", each) for each in given if each.shape == a.shape] + [("a constant", np.ones_like(a))]
     for label, f in values + facts.functions(a.shape):
         c = fit(f, a - n, seen)
         if c is not None:
-            plain = any(abs(abs(c) - value) < 1e-4 for value in (0.5, 1, 2))
             yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, "
-                          "or its negative is missing", "certain" if plain else "likely")
+                          "or its negative is missing")
             return
 
 
@@ -164,8 +167,11 @@ def missing_product(a, n, seen, facts):
             c = fit(f * g, a - n, seen) if np.isfinite(f * g).all() else None
             if c is not None and abs(abs(c) - 1) < 1e-4:
                 sign, word = ("plus", "too many") if c > 0 else ("minus", "missing")
-                yield Finding("term", f"the gradient is the right one {sign} {other} · {one}: that term is {word}",
-                              "certain")
+                yield Finding("term", f"the gradient is the right one {sign} {other} · {one}: that term is {word}")
+                return
+            if c is not None and (abs(abs(c) - 2) < 1e-4 or constant_names(c, facts)):
+                word = "that term has the wrong sign" if abs(abs(c) - 2) < 1e-4 else "that term's factor is wrong"
+                yield Finding("term", f"the gradient is the right one plus {c:.4g} times {other} · {one}: {word}")
                 return
 
 
@@ -182,4 +188,4 @@ def recognised(a, n, seen, facts):
     if taken:
         belongs = (f"; the derivative of update_output is {words(*right[0])}" if right else
                    ", which is not the derivative of update_output, or not all of it")
-        yield Finding("formula", f"the gradient is {words(*taken[0])}{belongs}", "certain")
+        yield Finding("formula", f"the gradient is {words(*taken[0])}{belongs}")

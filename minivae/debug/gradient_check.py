@@ -9,8 +9,11 @@ from minivae import backend
 from minivae.debug.behaviour import not_finite, observe, random_like, random_state, unrepeatable
 from minivae.debug.diagnosis import explain, explain_swap
 from minivae.debug.differences import compare
-from minivae.debug.facts import Facts, Finding
+from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
+from minivae.debug.facts import Facts
+from minivae.debug.finding import Finding
 from minivae.debug.report import GradientError, GradientReport
+from minivae.debug.second_look import second_look
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.debug.verbs import watched
 from minivae.nn import Divergence, side_loss
@@ -38,17 +41,18 @@ def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
     """
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
+        unused = twin.clone()
         title = module.title if not module.children() else type(module).__name__
         _expect_arrays("update_output", twin.forward(float64(input)), title)
         _expect_divergence(twin)
-        return _check(twin, float64(input), title, tolerance, step)
+        return _check(twin, float64(input), title, tolerance, step, unused)
 
 
-def _check(twin, input, title, tolerance, step, beside=False):
-    """The report on a module in float64."""
-    kept, fed = copied(input), {}  # what each of the innermost modules is given first
-    leaves = [module for module in twin.list_modules() if not module.children() and module is not twin]
-    with watched([(layer, "update_output") for layer in leaves],
+def _check(twin, input, title, tolerance, step, unused=None, beside=False):
+    """The report on a module in float64; `unused` is a copy from before it was first run."""
+    unused = unused or twin.clone()
+    kept, fed = copied(input), {}  # what each of the modules inside is given first
+    with watched([(layer, "update_output") for _, layer in twin.children()],
                  lambda layer, verb, arguments: fed.setdefault(layer, copied(arguments[0]))):
         output = twin.forward(input)
     grad_output, written = random_like(output), copied(output)
@@ -69,15 +73,15 @@ def _check(twin, input, title, tolerance, step, beside=False):
         findings = findings or unrepeatable(earlier, repeated, drawn, overwritten)
         output = copied(twin.forward(input))
 
-    objective = partial(_terms, twin, input, grad_output)
+    objective = partial(terms, twin, input, grad_output)
     kinds = {finding.kind for finding in findings}
     # of what changes or is not finite there is no difference
     checks = [] if kinds & {"noise not held", "not finite"} else [
         compare(name, array, grad, objective, step, tolerance)
-        for name, array, grad in [*_pairs("input", input, grad_input), *parameters]]
+        for name, array, grad in [*pairs("input", input, grad_input), *parameters]]
     failed = [check for check in checks if not check.ok]
     if not (failed or findings or beside):
-        findings = _kept_from_earlier(twin, input, tolerance, step)
+        findings = second_look(twin, unused, input, step, tolerance)
     layers = []
     if (failed or findings) and twin.children():
         layers = [_check(layer, given, layer.title, tolerance, step) for layer, given in fed.items()
@@ -87,7 +91,9 @@ def _check(twin, input, title, tolerance, step, beside=False):
     # A layer must be right at its kinks; in a container several of them may add up to anything.
     if failed and kinky and not (findings or inside or beside) and (
             layers or all(check.error <= tolerance for check in failed)):
-        near = _check(_moved(twin), mapped(_beside, input), f"{title}, beside its kinks", tolerance, step, beside=True)
+        near = twin.clone().hold_noise(False)
+        nudge(near)
+        near = _check(near, mapped(near_by, input), f"{title}, beside its kinks", tolerance, step, beside=True)
         if not near.ok:
             return near
         for check in failed:
@@ -97,60 +103,11 @@ def _check(twin, input, title, tolerance, step, beside=False):
     twin.backward(input, copied(grad_output))
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
     for check in failed:
-        check.findings = explain(check, facts) if not inside else []
-        if kinds & CAUSES:
-            check.findings = []
+        if not (inside or kinds & CAUSES):
+            check.findings = explain(check, facts, Elsewhere(twin, input, step, tolerance))
     if not inside:
         explain_swap(checks)
     return GradientReport(title, checks, findings, inside)
-
-
-def _terms(twin, input, grad_output):
-    """The terms of the number that is differentiated."""
-    terms = [(g * y).reshape(-1) for g, y in zip(arrays(grad_output), arrays(twin.forward(copied(input))))]
-    return np.concatenate([*terms, [float(side_loss(twin))]])
-
-
-def _kept_from_earlier(twin, input, tolerance, step):
-    """[Finding] if what is right at `input` is wrong in the last row of an array at another input and other weights."""
-    twin, input = _moved(twin), mapped(_shuffled, input)
-    try:
-        grad_output = random_like(twin.forward(input))
-        twin.hold_noise().zero_grad_parameters()
-        grad_input = copied(twin.backward(input, copied(grad_output)))
-        gradients = [*_pairs("input", input, grad_input),
-                     *((path, array, np.array(grad)) for path, array, grad in twin.named_parameters())]
-        checks = [compare(name, array[-1:], grad[-1:], partial(_terms, twin, input, grad_output), step, tolerance)
-                  for name, array, grad in gradients if array.shape == grad.shape and array.ndim]
-    except Exception:  # the layer does not take that input
-        return []
-    return [_kept(check.name) for check in checks if check.error > tolerance]
-
-
-def _kept(name):
-    return Finding("kept from earlier", "right at first, wrong when the same module is then given another input and "
-                   "other weights: backward uses an array that was kept at the first call or in __init__, such as an "
-                   "output, a mask, places of maxima, a copy of a weight; each update_output must renew it", "certain",
-                   name)
-
-
-def _shuffled(array):
-    """The same values in other places, so that what is allowed stays allowed."""
-    return backend.host_generator().permutation(array.reshape(-1)).reshape(array.shape)
-
-
-def _moved(twin):
-    """A copy with other weights, a little beside these."""
-    other = twin.clone().hold_noise(False)
-    for _, array, _ in other.named_parameters():
-        array[...] = _beside(array)
-    return other
-
-
-def _beside(array):
-    """A random point near an array: a hundredth of the way to another one within the same bounds."""
-    random, low, high = backend.host_generator().random(array.shape), array.min(), array.max()
-    return array + 0.01 * ((low + (high - low) * random - array) if low < high else (2 * random - 1) * (abs(low) or 1))
 
 
 def _expect_arrays(verb, value, title):
@@ -179,7 +136,7 @@ def gradcheck_criterion(criterion, prediction, target, *, tolerance=1e-6, step=1
 
 
 def _check_criterion(twin, prediction, target, title, tolerance, step, beside=False):
-    kept, findings = copied((prediction, target)), []
+    kept, findings, unused = copied((prediction, target)), [], copy.deepcopy(twin)
     loss = twin.forward(prediction, target)
     if loss is None or np.ndim(loss):
         raise GradientError(f"update_output returned {loss!r} where one number belongs: is its return missing?")
@@ -193,24 +150,16 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
                                     "your own, self.buffer(...)", "certain", which))
             now[...] = before
 
-    def compared(prediction, target, grads, rows=...):
-        def loss():
-            return np.array([float(twin.forward(prediction, target))])
-        return [compare(name, array[rows], grad[rows], loss, step, tolerance)
-                for name, array, grad in _pairs("prediction", prediction, grads)]
+    def loss():
+        return np.array([float(twin.forward(prediction, target))])
 
-    checks = compared(prediction, target, grads)
+    checks = [compare(name, array, grad, loss, step, tolerance)
+              for name, array, grad in pairs("prediction", prediction, grads)]
     failed = [check for check in checks if not check.ok]
     if not (failed or findings or beside):
-        elsewhere = mapped(_shuffled, prediction), mapped(_shuffled, target)
-        try:
-            twin.forward(*elsewhere)
-            again = compared(*elsewhere, copied(twin.backward(*elsewhere)), slice(-1, None))
-        except Exception:  # the criterion does not take that
-            again = []
-        findings = [_kept(check.name) for check in again if check.error > tolerance]
+        findings = second_look(twin, unused, (prediction, target), step, tolerance)
     if failed and not (findings or beside) and all(check.error <= tolerance for check in failed):
-        near = _check_criterion(twin, mapped(_beside, prediction), target, f"{title}, beside its kinks", tolerance,
+        near = _check_criterion(twin, mapped(near_by, prediction), target, f"{title}, beside its kinks", tolerance,
                                 step, beside=True)
         if not near.ok:
             return near
@@ -220,13 +169,6 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
     ones = tuple(np.ones_like(each) for each in arrays(prediction))
     facts = Facts(twin, (*arrays(prediction), *arrays(target)), prediction, ones)
     for check in failed:
-        check.findings = explain(check, facts)
+        check.findings = explain(check, facts, Elsewhere(twin, (prediction, target), step, tolerance))
     explain_swap(checks)
     return GradientReport(title, checks, findings)
-
-
-def _pairs(name, value, grads):
-    """[(name, array, its gradient)] of an array or a table; a gradient that is no such table is one of wrong shape."""
-    flat, grads = named(name, value), arrays(grads)
-    grads += [np.zeros(0)] * (len(flat) - len(grads))
-    return [(name, array, grad) for (name, array), grad in zip(flat, grads)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from minivae.debug.differences import ArrayCheck
-from minivae.debug.facts import Finding
+from minivae.debug.finding import Finding
 from minivae.errors import MinivaeError
 
 

@@ -6,41 +6,44 @@ yields a Finding only if that reproduces every entry that was `seen`.
 
 import numpy as np
 
-from minivae.debug.facts import Finding
+from minivae.debug.finding import Finding
 from minivae.debug.fitting import constant_names, fit, fits
 from minivae.debug.tables import arrays
 from minivae.nn import Container, Criterion
 
 
+def unused(a, n, seen, facts):
+    if not np.any(np.abs(n[seen]) > 1e-9):
+        yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
+                      "pass has left it out, or overwritten what it made of it")
+
+
 def transposed(a, n, seen, facts):
     if a.ndim == 2 and a.shape[0] == a.shape[1] > 1 and fits(n.T, a, np.ones_like(seen)):
         yield Finding("transposed", "the gradient is the transpose of the derivative of update_output: exchange the "
-                      "factors of the product, or drop a .T, here or there", "certain")
+                      "factors of the product, or drop a .T, here or there")
 
 
 def factor(a, n, seen, facts):
     c = fit(n, a, seen)
     if c is None or seen.sum() < 2 or abs(c - 1) < 1e-4:
         return
-    labels = constant_names(c, facts)
     times = f"every entry is {c:.4g} times the derivative of update_output"
     if abs(c - 2) < 1e-4 and facts.of_parameter:
         yield Finding("accumulated twice", f"{times}: it has been added twice, or there is a factor of 2 in it, or ½ "
-                      "in update_output", "certain")
+                      "in update_output")
     elif abs(c + 1) < 1e-4:
-        yield Finding("sign", f"the sign is wrong: {times}", "certain")
-    elif labels:
-        yield Finding("factor", f"{times}: there is a factor of {' or of '.join(labels)} in it, or the inverse in "
-                      "update_output", "certain" if len(labels) == 1 else "likely")
+        yield Finding("sign", f"the sign is wrong: {times}")
     else:
-        yield Finding("factor", f"{times}: a constant factor", "likely")
+        yield Finding("factor", f"{times}: there is a factor of {{names}} in it, or the inverse in update_output",
+                      names=constant_names(c, facts))
 
 
 def signs(a, n, seen, facts):
     wrong = (np.sign(a) != np.sign(n)) & seen
     if fits(np.abs(a), np.abs(n), seen) and wrong.any() and not wrong.all():
         yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
-                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there", "certain")
+                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there")
 
 
 def own_term(a, n, seen, facts):
@@ -50,7 +53,7 @@ def own_term(a, n, seen, facts):
             continue
         if fits(a * g, n, seen) and not isinstance(facts.module, Criterion):
             yield Finding("grad_output missing", "this is the derivative alone: it has to be multiplied by "
-                          "grad_output, which comes back from the later layers", "certain")
+                          "grad_output, which comes back from the later layers")
             return
         own = n - g
         if not np.any(np.abs(own[seen]) > 1e-9):
@@ -58,22 +61,22 @@ def own_term(a, n, seen, facts):
         if fits(g, a, seen):
             if facts.passes_on:
                 yield Finding("own gradient missing", "grad_output is handed on unchanged: the gradient of the "
-                              "divergence itself is missing", "certain")
+                              "divergence itself is missing")
             else:
                 belongs = ("it has to be multiplied by the derivative of the layer, with all its terms, or by its mask"
                            if facts.elementwise() else "here an output depends on inputs in other places, and each "
                            "input gets Σⱼ Gⱼ ∂yⱼ/∂xᵢ")
                 yield Finding("derivative missing", "grad_output is handed on unchanged, as if the derivative were 1: "
-                              + belongs, "certain")
+                              + belongs)
         elif facts.passes_on and fits(own, a, seen):
             yield Finding("grad_output not added", "only the layer's own gradient is there: grad_output, which comes "
-                          "from above, has to be added", "certain")
+                          "from above, has to be added")
         elif facts.passes_on and (c := fit(own, a - g, seen)) is not None:
-            labels, sign = constant_names(c, facts), abs(c + 1) < 1e-4
-            text = "the wrong sign" if sign else f"{c:.4g} times its size, a factor of {' or of '.join(labels) or '?'}"
+            sign = abs(c + 1) < 1e-4
+            text = "the wrong sign" if sign else f"{c:.4g} times its size, a factor of {{names}}"
             yield Finding("own gradient's sign" if sign else "own gradient's factor", "the layer's own gradient, "
                           f"which is added to grad_output, has {text}; or self.divergence has the inverse (as of "
-                          ".mean() where .sum() belongs): look at both", "likely")
+                          ".mean() where .sum() belongs): look at both", names=constant_names(c, facts))
 
 
 def by_products(a, n, seen, facts):
@@ -88,7 +91,6 @@ def by_products(a, n, seen, facts):
              ("the input instead of grad_output", lambda: x @ weight),
              ("the output instead of grad_output, summed over the batch", lambda: y.sum(axis=0)),
              ("the first row of grad_output only", lambda: g[0]), ("the last row of grad_output only", lambda: g[-1]),
-             ("the mean of grad_output instead of the sum", lambda: g.mean(axis=0)),
              ("the sum of all of grad_output in every entry", lambda: np.full(a.shape, g.sum())),
              ("the first image of the batch only", lambda: np.outer(g[0], x[0])),
              ("the last image of the batch only", lambda: np.outer(g[-1], x[-1])),
@@ -99,7 +101,7 @@ def by_products(a, n, seen, facts):
         except ValueError:  # shapes that do not multiply: not this mistake
             continue
         if fits(candidate, a, seen) and not fits(candidate, n, seen):
-            yield Finding("wrong product", f"the gradient is computed from {label}", "certain")
+            yield Finding("wrong product", f"the gradient is computed from {label}")
             return
 
 
@@ -119,7 +121,7 @@ def by_draws(a, n, seen, facts):
             if fits(ratio * grouped.sum(axis=1), a, seen & np.isfinite(ratio)) and (rows is g) == np.allclose(
                     ratio, ratio.flat[0], rtol=1e-4):
                 yield Finding("draws", "the two passes group the draws differently: of grad_output, backward takes "
-                              "rows n·L + l for row n, and update_output has made rows l·N + n of it", "certain")
+                              "rows n·L + l for row n, and update_output has made rows l·N + n of it")
                 return
             constant = fits(scale[1], np.full(n.shape, scale[1].flat[0]), seen)  # as of the mean, which has no noise
             plain = grouped.sum(axis=1) if rows is g and not constant else None
@@ -131,7 +133,7 @@ def by_draws(a, n, seen, facts):
                     continue
                 for factor in scale:
                     if fits(factor * total, a, seen) and not fits(factor * total, n, seen):
-                        yield Finding("draws", f"the sum over the draws is wrong: it takes {what}", "certain")
+                        yield Finding("draws", f"the sum over the draws is wrong: it takes {what}")
                         return
 
 
@@ -149,16 +151,16 @@ def by_children(a, n, seen, facts):
     """Containers that add up their branches: which of them is in the sum."""
     if not isinstance(facts.module, Container):
         return
-    for text in facts.misfed()[:1]:
-        yield Finding("misfed", text, "certain")
+    if facts.misfed:
+        yield Finding("misfed", facts.misfed)
         return
     parts = [(name, part) for name, child in facts.module.children() if child.grad_input is not None
              for part in arrays(child.grad_input)]
     for name, part in parts:
         if np.shape(part) == a.shape and fits(part, a, seen) and not fits(part, n, seen):
             yield Finding("branch missing", f"only the gradient of branch ({name}) is there: those of all branches "
-                          "have to be added", "certain")
+                          "have to be added")
             return
         if np.shape(part) == a.shape and fits(n - part, a, seen) and np.any(part):
-            yield Finding("branch missing", f"the gradient of branch ({name}) has not been added", "certain")
+            yield Finding("branch missing", f"the gradient of branch ({name}) has not been added")
             return

@@ -1,0 +1,122 @@
+"""The input and the grad_output that a container hands to each module inside, beside those that are due."""
+
+from functools import partial
+
+import numpy as np
+
+from minivae.debug.differences import compare
+from minivae.debug.fitting import TOLERANCE, constant_names, fit
+from minivae.debug.tables import arrays, copied, mapped, named, same
+from minivae.nn import side_loss
+
+LARGEST = 5_000  # entries of an output that is moved
+
+
+def misfed(facts):
+    """The sentence on the first module inside, in the order of backward, that is not given what is due; or None."""
+    try:
+        return next(_sentences(facts), None)
+    except Exception:  # whatever a layer may raise
+        return None
+
+
+def _sentences(facts):
+    twin = facts.module.clone()
+    watched = {name: _Watched(child) for name, child in twin.children()}
+    twin.forward(copied(facts.input))
+    fed = {name: each.input for name, each in watched.items()}
+    twin.zero_grad_parameters()
+    twin.backward(copied(facts.input), copied(facts.grad_output))
+
+    def objective():
+        products = [(g * y).reshape(-1) for g, y in zip(facts.g, arrays(twin.forward(copied(facts.input))))]
+        return np.concatenate([*products, [float(side_loss(twin))]])
+
+    called = [(name, each) for name, each in watched.items() if fed[name] is not None]
+    for name, each in reversed(called):
+        for given, to in each.given:
+            if not _alike(fed[name], given):
+                yield (f"module ({name}) is given another input in backward than it had in forward: "
+                       f"{_known(given, called, fed) or 'each needs the input of its own'}")
+            if to is not None:
+                yield from _of_output(name, each, to, called, facts, objective)
+        if not each.given:
+            yield f"module ({name}) has run forward, and backward does not call it: its gradients are missing"
+
+
+def _of_output(name, each, given, called, facts, objective):
+    moved, given = named("grad_output", each.moved), named("grad_output", given)
+    if len(moved) != len(given) or any(a.shape != b.shape for (_, a), (_, b) in zip(moved, given)):
+        yield f"module ({name}) is given a grad_output that does not have the shape of its output"
+        return
+    for (path, array), (_, to) in zip(moved, given):
+        if array.size > LARGEST:
+            continue
+        due = compare(path, array, to, objective, 1e-5, 1e-6)
+        if due.error <= 1e-6:
+            continue
+        said = f"module ({name}) is given another {path} than the derivative of the loss by its output"
+        others = [(f"the grad_output of module ({other})", g) for other, it in called if other != name
+                  for _, g in it.given if g is not None] + named("grad_output", facts.grad_output) + [
+            (f"the output of module ({other})", it.output) for other, it in called]
+        c = fit(due.numeric, to, ~due.kink)
+        other = next((label for label, g in others if same(g, to, TOLERANCE)), None)
+        if not np.any(to):
+            said += ": it is zero"
+        elif other is not None:
+            said += f": it is {other}"
+        elif c is not None:
+            names = constant_names(c, facts)
+            said += f": it is {c:.4g} times that" + (f", a factor of {' or of '.join(names)}" if names else "")
+        yield said + (f", where for one {_example(to, due.numeric)}" if other is None and c is None else "")
+
+
+def _example(a, n):
+    worst = np.unravel_index(np.abs(a - n).argmax(), a.shape)
+    return f"[{', '.join(map(str, worst))}] is {a[worst]:.4g} and should be {n[worst]:.4g}"
+
+
+def _known(given, called, fed):
+    """Which array that is."""
+    for name, each in called:
+        for what, array in (("output", each.output), ("input", fed[name])):
+            if _alike(array, given):
+                return f"it is the {what} of module ({name})"
+    return None
+
+
+class _Watched:
+    """A module whose verbs are noted, and whose output can be moved."""
+
+    def __init__(self, module):
+        self.input = self.output = self.moved = None
+        self.given = []  # (input, grad_output) of each call in backward
+        self._run = {verb: getattr(module, verb) for verb in (
+            "update_output", "update_grad_input", "acc_grad_parameters", "backward")}
+        for verb in self._run:
+            setattr(module, verb, self._forward if verb == "update_output" else partial(self._back, verb))
+        self._inside = False
+
+    def _forward(self, input):
+        output = copied(self._run["update_output"](input))
+        if self.moved is None:
+            self.input, self.output, self.moved = copied(input), copied(output), mapped(np.zeros_like, output)
+        return _plus(output, self.moved)
+
+    def _back(self, verb, input, grad_output, *args, **options):
+        if not self._inside:
+            self.given.append((copied(input), copied(grad_output)))
+        before, self._inside = self._inside, True
+        try:
+            return self._run[verb](input, grad_output, *args, **options)
+        finally:
+            self._inside = before
+
+
+def _plus(one, other):
+    return tuple(map(_plus, one, other)) if isinstance(one, tuple) else one + other
+
+
+def _alike(one, other):
+    one, other = arrays(one), arrays(other)
+    return len(one) == len(other) and all(map(same, one, other))

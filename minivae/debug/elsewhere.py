@@ -1,0 +1,175 @@
+"""A module or criterion at other points: what is said of its gradient is tried there too, before it is certain."""
+
+import copy
+
+import numpy as np
+
+from minivae import backend
+from minivae.debug.behaviour import random_like
+from minivae.debug.differences import compare
+from minivae.debug.facts import Facts
+from minivae.debug.tables import arrays, copied, mapped, named, norm, same
+from minivae.nn import Criterion, side_loss
+
+CHANGES = ("values", "rows", "columns", "weights")  # of a point, beside the one that was checked
+LARGEST = 5_000  # entries of an array whose differences are taken again
+
+
+class Elsewhere:
+    """Points beside the one that was checked, each computed when it is asked for.
+
+        values    other values of the input, as large as they were
+        rows      one row more of them      columns   one more along the last axis
+        weights   other weights too, and where there are any, another temperature, weight beta or number of draws
+    """
+
+    def __init__(self, twin, given, step, tolerance):
+        self.twin, self.given, self.step, self.tolerance = twin, given, step, tolerance
+        self._points = {}
+
+    def checks(self, name):
+        """[(change, ArrayCheck, Facts)] of that array, at the points where the module can be run."""
+        found = []
+        for change in CHANGES:
+            point = self._at(change)
+            array, grad = point.gradients.get(name, (None, None)) if point else (None, None)
+            if array is not None and array.size <= LARGEST:
+                try:
+                    check = compare(name, array, grad, point.objective, self.step, self.tolerance)
+                except Exception:  # whatever a layer may raise
+                    continue
+                if np.isfinite(check.numeric).all() and check.analytic.shape == check.numeric.shape:
+                    point.run()  # what the module keeps is of this point again
+                    found.append((change, check, point.facts.about(name)))
+        return found
+
+    def ignored(self, name):
+        """Which of "the input" and "the weights" the derivative of that array depends on, and its gradient does not."""
+        found = []
+        for what, given, change in (("the input", mapped(_resampled, self.given), None),
+                                    ("the weights", self.given, _change)):
+            try:
+                points = [Point(self.twin, *each, held=True) for each in ((self.given, None), (given, change))]
+                one, other = (point.gradients[name][1] for point in points)
+                if np.any(one) and same(one, other):
+                    before, after = (self._numeric(name, point) for point in points)
+                    if norm(after - before) > 1e-4 * norm(one):  # and not by rounding
+                        found.append(what)
+            except Exception:  # whatever a layer may raise
+                continue
+        return found
+
+    def _numeric(self, name, point):
+        return compare(name, *point.gradients[name], point.objective, self.step, self.tolerance).numeric
+
+    def _at(self, change):
+        if change not in self._points:
+            n, rows, columns = min(map(len, arrays(self.given))), change == "rows", change == "columns"
+            try:
+                given = mapped(lambda array: _resampled(array, rows * len(array) // n, columns), self.given)
+                self._points[change] = Point(self.twin, given, _change if change == "weights" else None)
+            except Exception:  # it does not take that
+                self._points[change] = None
+        return self._points[change]
+
+
+class Point:
+    """A copy of a module or criterion, run at what it is given; `gradients` holds {name: (array, its gradient)}.
+
+    change    a function that gives the copy other weights, or None
+    held      whether noise and grad_output are as at any other such point, so that gradients can be compared
+    """
+
+    def __init__(self, twin, given, change=None, held=False):
+        self.twin, self.given, self.grad_output = copy_of(twin), copied(given), None
+        self.criterion = isinstance(twin, Criterion)
+        if self.criterion:
+            prediction, target = self.given
+            self.gradients = _by_name(pairs("prediction", prediction, self.run()))
+            ones = mapped(np.ones_like, prediction)
+            self.facts = Facts(self.twin, (*arrays(prediction), *arrays(target)), prediction, ones)
+            return
+        if not held:
+            self.twin.hold_noise(False)
+        if change:
+            change(self.twin)
+        output = copied(self.twin.forward(copied(self.given)))
+        self.twin.hold_noise()
+        if held:
+            with backend.seeded(1):
+                self.grad_output = random_like(output)
+        else:
+            self.grad_output = random_like(output)
+        self.gradients = _by_name([*pairs("input", self.given, self.run()), *self.twin.named_parameters()])
+        self.facts = Facts(self.twin, self.given, output, self.grad_output)
+
+    def run(self):
+        """The gradients by the input, copied."""
+        if self.criterion:
+            self.twin.forward(*self.given)
+            return copied(self.twin.backward(*self.given))
+        self.twin.zero_grad_parameters()
+        self.twin.forward(self.given)
+        return copied(self.twin.backward(self.given, copied(self.grad_output)))
+
+    def objective(self):
+        """The terms of the number that is differentiated."""
+        if self.criterion:
+            return np.array([float(self.twin.forward(*self.given))])
+        return terms(self.twin, self.given, self.grad_output)
+
+
+def _by_name(triples):
+    return {name: (array, np.array(grad)) for name, array, grad in triples}
+
+
+def terms(twin, input, grad_output):
+    """⟨G, output⟩ and the side losses, term by term."""
+    products = [(g * y).reshape(-1) for g, y in zip(arrays(grad_output), arrays(twin.forward(copied(input))))]
+    return np.concatenate([*products, [float(side_loss(twin))]])
+
+
+def pairs(name, value, grads):
+    """[(name, array, its gradient)] of an array or a table; a gradient that is no such table is one of wrong shape."""
+    flat, grads = named(name, value), arrays(grads)
+    grads += [np.zeros(0)] * (len(flat) - len(grads))
+    return [(name, array, grad) for (name, array), grad in zip(flat, grads)]
+
+
+def shuffled(array):
+    """The same values in other places, so that what is allowed stays allowed."""
+    return backend.host_generator().permutation(array.reshape(-1)).reshape(array.shape)
+
+
+def near_by(array):
+    """A random point near an array: a hundredth of the way to another one within the same bounds."""
+    random, low, high = backend.host_generator().random(array.shape), array.min(), array.max()
+    return array + 0.01 * ((low + (high - low) * random - array) if low < high else (2 * random - 1) * (abs(low) or 1))
+
+
+def nudge(twin):
+    """Give a module other weights, a little beside its own."""
+    for _, array, _ in twin.named_parameters():
+        array[...] = near_by(array)
+
+
+def copy_of(twin):
+    return copy.deepcopy(twin) if isinstance(twin, Criterion) else twin.clone()
+
+
+def _resampled(array, rows=0, columns=0):
+    """Values as those of the array, in other places, with so many rows and columns more."""
+    shape = np.add(array.shape, [rows, *[0] * (array.ndim - 2), columns][:array.ndim])
+    return near_by(shuffled(np.resize(shuffled(array), shape)))
+
+
+def _change(twin):
+    """Other weights, of the same sizes, and another temperature, weight beta and number of draws."""
+    for _, array, _ in twin.named_parameters():
+        array[...] = near_by(shuffled(array))
+    for module in twin.list_modules():
+        for name in ("temperature", "beta"):
+            if isinstance(value := getattr(module, name, None), int | float):
+                setattr(module, name, 1.3 * value)
+        if isinstance(samples := getattr(module, "samples", None), int) and samples > 1:
+            module.samples = samples + 1

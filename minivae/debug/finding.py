@@ -1,0 +1,33 @@
+"""One explanation of a wrong gradient."""
+
+import re
+from dataclasses import dataclass
+
+NUMBER = re.compile(r"[-−]?\d[\d.e+−-]*%?")
+
+
+@dataclass
+class Finding:
+    """One explanation: its kind in a word or two, what it means, how sure it is, and the array it is about.
+
+    pattern   the sentence; {names} in it stands for the names
+    names     of a factor: more than one where several numbers are equal
+    """
+
+    kind: str
+    pattern: str
+    certainty: str = "likely"  # "certain", "likely" or "possible"
+    name: str = ""
+    names: tuple = ()
+
+    @property
+    def text(self):
+        return self.pattern.replace("{names}", " or of ".join(self.names) or "some constant")
+
+    @property
+    def claim(self):
+        """What is claimed at any point, whatever the numbers there may be."""
+        return self.kind, re.sub("#(?:, (?:#|…))+", "#", NUMBER.sub("#", self.pattern))
+
+    def __str__(self):
+        return f"{self.certainty}: {self.text}"

@@ -1,0 +1,38 @@
+"""Places in an array, in words."""
+
+import numpy as np
+
+
+def where(mask):
+    """The places that are True: "0, 1 of axis 2", "at the borders", or None if they have no such form, or are all."""
+    if not mask.any() or mask.all():
+        return None
+    sets = [np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+            for axis in range(mask.ndim)]
+    block = np.zeros_like(mask)
+    block[np.ix_(*sets)] = True
+    if np.array_equal(block, mask):
+        return "at " + " and ".join(
+            f"{_few(each)} of axis {axis}" + (" (the batch)" if axis == 0 and mask.ndim > 1 else "")
+            for axis, each in enumerate(sets) if len(each) < mask.shape[axis])
+    border = np.ones(mask.shape, dtype=bool)
+    border[..., 1:-1, 1:-1] = mask.ndim < 3
+    return "at the borders of the image" if not border.all() and not (mask & ~border).any() else None
+
+
+def condition(mask, values):
+    """The bound of a named value that tells the True from the others: "where the input is above 3", or None."""
+    if not mask.any() or mask.all():
+        return None
+    for label, v in values:
+        for name, value in ((label, v), (f"the size of {label}", np.abs(v))):
+            if np.shape(value) == mask.shape:
+                if value[mask].min() > value[~mask].max():
+                    return f"where {name} is above {value[~mask].max():.3g}"
+                if value[mask].max() < value[~mask].min():
+                    return f"where {name} is below {value[~mask].min():.3g}"
+    return None
+
+
+def _few(indices):
+    return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")

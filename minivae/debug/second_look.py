@@ -1,0 +1,49 @@
+"""A second look at what passes, at another input and other weights: it may be right by luck, or at the first call."""
+
+from minivae import backend
+from minivae.debug.diagnosis import explain, ignoring
+from minivae.debug.differences import compare
+from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
+from minivae.debug.finding import Finding
+from minivae.debug.tables import mapped
+
+KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
+        "was never called is right: backward uses an array that was kept at the first call, such as an output, a mask, "
+        "places of maxima, a copy of a weight; each update_output must renew it")
+
+
+def second_look(twin, unused, given, step, tolerance):
+    """[Finding] on arrays whose last row is wrong at another input and other weights.
+
+    `unused` is a copy of the module from before it was run.
+    """
+    with backend.seeded(len(str(type(twin)))):
+        other = mapped(shuffled, given)
+    try:
+        point = _run(twin, other)
+        wrong = _wrong(point, step, tolerance)
+        still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
+    except Exception:  # it does not take that input
+        return []
+    return [_finding(name, name in still, point, step, tolerance) for name in wrong]
+
+
+def _run(twin, given):
+    with backend.seeded(1):
+        return Point(twin, given, nudge)
+
+
+def _wrong(point, step, tolerance):
+    """The names of the arrays whose last row is wrong."""
+    return [name for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim
+            and compare(name, array[-1:], grad[-1:], point.objective, step, tolerance).error > tolerance]
+
+
+def _finding(name, still, point, step, tolerance):
+    if not still:
+        return Finding("kept from earlier", KEPT, "certain", name)
+    elsewhere = Elsewhere(point.twin, point.given, step, tolerance)
+    check = compare(name, *point.gradients[name], point.objective, step, tolerance)
+    found = ignoring(name, elsewhere) or explain(check, point.facts, elsewhere)
+    return Finding("wrong elsewhere", "right at this input and these weights by luck, and wrong at others: "
+                   + found[0].text, found[0].certainty, name) if found[0].kind != "kept from earlier" else found[0]
