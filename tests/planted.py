@@ -838,3 +838,115 @@ class SequentialSkipsOne(nn.Sequential):
     nn.Tanh(), nn.Tanh())))
 class ConcatTableInsideAModel(ConcatTableHeadsExchanged):
     pass
+
+
+# -- what a fresh set of sixty taught --------------------------------------------------------------------
+
+
+@plant("misfed", make=lambda cls: cls(nn.Sequential(nn.Linear(5, 5), nn.Tanh())))
+class RunsTwiceOnOneState(nn.Sequential):
+    def update_output(self, input):
+        self.first = np.array(self[0].forward(input))
+        self.output = np.array(self[0].forward(self.first))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.array(self[0].update_grad_input(input, self[0].update_grad_input(self.first, grad_output)))
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        grad_output = np.array(self[0].backward(self.first, grad_output, scale))
+        self[0].forward(self.first)
+        return np.array(self[0].backward(input, grad_output, scale))
+
+
+@plant("own loss")
+class PenaltyOfItsOwn(nn.Identity):
+    def update_grad_input(self, input, grad_output):
+        return grad_output + 0.1 * input
+
+
+@plant("pairing", input=x(6, 4), target=x(2, 4, seed=5), make=lambda cls: cls(samples=3))
+class MSEPairsAsTile(nn.MSECriterion):
+    def update_grad_input(self, input, target):
+        return 2 / 3 * (input - np.tile(target, (3, 1)))
+
+
+@plant("epsilon", input=x(4, 4, low=0.1, high=0.9), target=x(4, 4, seed=5, low=0, high=1))
+class BCEWithEpsilon(nn.BCECriterion):
+    def update_grad_input(self, input, target):
+        return (input - target) / (input * (1 - input) + 1e-3)
+
+
+@plant("term", input=PAIR, target=x(3, 4, seed=7))
+class GaussianWrongBracket(nn.GaussianNLLCriterion):
+    def update_grad_input(self, input, target):
+        mean, log_var = input
+        error = target - mean
+        return -error * np.exp(-log_var), 0.5 * (1 - error**2) * np.exp(-log_var)
+
+
+@plant("term")
+class SwishOutputForSigmoid(nn.Module):
+    def update_output(self, input):
+        self.output = input / (1 + np.exp(-input))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 / (1 + np.exp(-input)) + self.output * (1 - self.output))
+
+
+@plant("one side", input=x(5, 6))
+class ELUForgetsAlpha(nn.Module):
+    def update_output(self, input):
+        self.output = np.where(input > 0, input, 1.5 * np.expm1(input))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.where(input > 0, grad_output, grad_output * (self.output + 1))
+
+
+def neighbours(step):
+    """Three weights over numbers that are two apart; the gradient takes them `step` apart."""
+    class Neighbours(nn.Module):
+        parameter_names = ("weight",)
+
+        def __init__(self):
+            super().__init__()
+            self.new_parameter("weight", (3,))
+            self.weight[...] = 0.5, -1, 0.7
+
+        def update_output(self, input):
+            self.output = sum(self.weight[k] * input[:, 2 * k:2 * k + 5] for k in range(3))
+            return self.output
+
+        def update_grad_input(self, input, grad_output):
+            grad = np.zeros_like(input)
+            for k in range(3):
+                grad[:, 2 * k:2 * k + 5] += self.weight[k] * grad_output
+            return grad
+
+        def acc_grad_parameters(self, input, grad_output, scale=1):
+            for k in range(3):
+                self.grad_weight[k] += scale * (grad_output * input[:, step * k:step * k + 5]).sum()
+    return Neighbours
+
+
+plant("shifted", input=x(3, 9))(type("DilationForgotten", (neighbours(1),), {}))
+
+
+@plant("factor of outputs")
+class LastOutputHalved(nn.Identity):
+    def update_grad_input(self, input, grad_output):
+        grad = grad_output.copy()
+        grad[:, -1] *= 0.5
+        return grad
+
+
+@plant("factor", input=x(2, 2, 3, 5))
+class MeanOverTheWrongSides(nn.Module):
+    def update_output(self, input):
+        self.output = input.mean(axis=(2, 3))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.ones_like(input) * grad_output[:, :, None, None] / input.shape[2]**2

@@ -178,6 +178,10 @@ def test_the_places_of_a_mistake_are_said():
             ("ConvolutionWeightSeesTheEdge", "at the borders of the image"), ("SigmoidClips", "is above 0.9"),
             ("ConcatTableHeadsExchanged", "it is grad_output[0]"), ("SoftPlusSharp", "2 times the input"),
             ("ConvolutionTurnedBackOfAHalfTurn", "turned by half a turn"),
+            ("DilationForgotten", "at 1, 2 of axis 0 is shifted by 1, 2 along axis 1"),
+            ("MeanOverTheWrongSides", "the quotient W of the input / H of the input"),
+            ("RunsTwiceOnOneState", "runs 2 times"), ("BCEWithEpsilon", "plus 0.001"),
+            ("GaussianWrongBracket", "0.5 times e^−v of the prediction[1]"),
             ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2")):
         (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
         assert said in str(check(make, input, target)), name

@@ -34,11 +34,14 @@ def _sentences(facts):
 
     called = [(name, each) for name, each in watched.items() if fed[name] is not None]
     for name, each in reversed(called):
-        for given, to in each.given:
-            if not _alike(fed[name], given):
-                yield (f"module ({name}) is given another input in backward than it had in forward: "
+        for given, to, last in each.given:
+            if not _alike(last, given):
+                yield (f"module ({name}) runs {each.runs} times, and is given the input of an earlier run in backward, "
+                       "while it holds what the last run has left: run it forward again with that input first, or use "
+                       "a clone that shares its parameters" if each.runs > 1 else
+                       f"module ({name}) is given another input in backward than it had in forward: "
                        f"{_known(given, called, fed) or 'each needs the input of its own'}")
-            if to is not None:
+            if to is not None and each.runs == 1:
                 yield from _of_output(name, each, to, called, facts, objective)
         if not each.given:
             yield f"module ({name}) has run forward, and backward does not call it: its gradients are missing"
@@ -57,7 +60,7 @@ def _of_output(name, each, given, called, facts, objective):
             continue
         said = f"module ({name}) is given another {path} than the derivative of the loss by its output"
         others = [(f"the grad_output of module ({other})", g) for other, it in called if other != name
-                  for _, g in it.given if g is not None] + named("grad_output", facts.grad_output) + [
+                  for _, g, _ in it.given if g is not None] + named("grad_output", facts.grad_output) + [
             (f"the output of module ({other})", it.output) for other, it in called]
         c = fit(due.numeric, to, ~due.kink)
         other = next((label for label, g in others if same(g, to, TOLERANCE)), None)
@@ -90,7 +93,8 @@ class _Watched:
 
     def __init__(self, module):
         self.input = self.output = self.moved = None
-        self.given = []  # (input, grad_output) of each call in backward
+        self.given = []  # (input, grad_output, input of the last forward) of each call in backward
+        self.runs, self.last = 0, None
         self._run = {verb: getattr(module, verb) for verb in (
             "update_output", "update_grad_input", "acc_grad_parameters", "backward")}
         for verb in self._run:
@@ -98,6 +102,7 @@ class _Watched:
         self._inside = False
 
     def _forward(self, input):
+        self.runs, self.last = self.runs + (not self.given), copied(input)
         output = copied(self._run["update_output"](input))
         if self.moved is None:
             self.input, self.output, self.moved = copied(input), copied(output), mapped(np.zeros_like, output)
@@ -105,7 +110,7 @@ class _Watched:
 
     def _back(self, verb, input, grad_output, *args, **options):
         if not self._inside:
-            self.given.append((copied(input), copied(grad_output)))
+            self.given.append((copied(input), copied(grad_output), self.last))
         before, self._inside = self._inside, True
         try:
             return self._run[verb](input, grad_output, *args, **options)

@@ -11,13 +11,13 @@ from minivae.debug import pairs_of_entries as pairs
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
 from minivae.debug.finding import Finding
-from minivae.debug.fitting import TOLERANCE
+from minivae.debug.fitting import COMPOUND, TOLERANCE
 from minivae.debug.places import where
 from minivae.debug.tables import same
 
 RULES = (
     (special.unused,),
-    (special.by_children,),
+    (special.by_children, special.own_loss, special.by_pairing),
     (special.transposed, special.factor, special.signs, special.own_term, special.by_products, special.by_draws),
     (general.by_side,),
     (general.masked,),
@@ -30,10 +30,12 @@ RULES = (
     (structural.by_ratio,),
     (pairs.otherwise, structural.by_sums),
     (structural.by_arguments,),
-    (general.missing_term,),
-    (general.missing_product, general.in_own_term),
+    (general.swapped, general.epsilon),
+    (general.missing_terms,),
+    (general.in_own_term,),
     (structural.by_statistic,),
     (general.recognised,),
+    (pairs.vaguely,),
 )
 
 # What else must then be true, in other words.
@@ -52,6 +54,7 @@ OBSERVATIONS = {
     "mean for sum", "wrong inputs", "taken as constant", "one weight for all", "spread", "factor of outputs", "formula",
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
     "sum along an axis", "some outputs", "misfed", "argument",
+    "shifted", "epsilon", "term",
 }
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
@@ -111,6 +114,9 @@ def _proven(rule, here, others):
         found = [finding for finding in found if finding.claim in there]
         for finding in found:
             finding.names = tuple(name for name in finding.names if name in there[finding.claim].names)
+    for finding in found:
+        plain = tuple(name for name in finding.names if not name.startswith(COMPOUND))
+        finding.names = plain or finding.names
     return found, lost
 
 
@@ -134,9 +140,9 @@ def _stale(check, a, facts):
 def ignoring(name, elsewhere):
     """[Finding] on an array that backward does not renew."""
     ignored = elsewhere.ignored(name) if elsewhere else []
-    return [Finding("kept from earlier", f"the gradient stays the same whatever {' and '.join(ignored)} may be, and "
-                    "the derivative of update_output does not: backward uses an array that was kept at an earlier call "
-                    "or in __init__ (an output, a mask, places of maxima, a copy of a weight), or a constant",
+    return [Finding("kept from earlier", f"the gradient does not depend on {' and '.join(ignored)}, and the derivative "
+                    "of update_output does: backward uses an array that was kept at an earlier call or in __init__ (an "
+                    "output, a mask, places of maxima, a copy of a weight), or overwritten since, or a constant",
                     "certain", name)] if ignored else []
 
 

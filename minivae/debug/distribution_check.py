@@ -213,7 +213,7 @@ def check_noise(layer, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
     report = DistributionReport(layer.title, false_alarm)
     with backend.seeded(seed):
         twin = layer.clone().cpu().double().training()
-        x = np.tile([0.0, 0.2, 0.7, 1.0], (draws // 4, 1))
+        x = np.tile([0.0, 0.2, 0.7, 1.0], (draws // 4, 1) if kind == "gaussian" else (draws // 64, 16))
         y = np.array(twin.forward(x.copy()))
         (_adds if kind == "gaussian" else _flips)(report, twin, x, y)
         changed = np.abs(twin.evaluate().forward(x.copy()) - x).max()
@@ -251,23 +251,24 @@ def _flips(report, layer, x, y):
     report.add("largest distance of y from x and from 1 − x", np.minimum(abs(y - x), abs(y - (1 - x))).max(), 0, 1e-12)
 
     def shares(to, p):
-        for k, value in enumerate(x[0]):
-            to.add(f"share flipped of pixels {value:g}", flipped[:, k].mean(), p, sqrt(p * (1 - p) / len(x)))
+        for value in x[0, :4]:
+            to.add(f"share flipped of pixels {value:g}", flipped[x == value].mean(), p, sqrt(4 * p * (1 - p) / x.size))
         both = (flipped[:, :-1] & flipped[:, 1:]).mean()
-        to.add("share of neighbours both flipped", both, p * p, sqrt(p**2 * (1 - p**2) / len(x)))
+        to.add("share of neighbours both flipped", both, p * p, sqrt(4 * p**2 * (1 - p**2) / x.size))
         to.add("share of pixels flipped in two neighbouring rows", (flipped[:-1] & flipped[1:]).mean(), p * p,
-               sqrt(p**2 * (1 - p**2) / len(x)))
+               sqrt(4 * p**2 * (1 - p**2) / x.size))
 
     shares(report, p)
     share = flipped.mean()
+    if 0 < share < 1 and report.wrong() and (sentence := shared(flipped.astype(float))):
+        report.findings.append(sentence)
+        return
     report.explain(("1 − p stands where p belongs: a pixel flips with probability p", lambda to: shares(to, 1 - p)),
                    ("p² stands where p belongs: a pixel flips with probability p", lambda to: shares(to, p * p)),
                    (f"pixels flip with probability {share:.4g}, not p = {p:g}", lambda to: shares(to, share)))
-    if 0 < share < 1 and (sentence := shared(flipped.astype(float))) and report.wrong():
-        report.findings.append(sentence)
     if p < 1 and flipped.all():
         report.findings.append("every pixel flips: make the comparison with p once, before anything is written")
-    elif (y[flipped] == 1).all() and flipped[:, :2].any():
+    elif (y[flipped] == 1).all() and flipped[x < 1].any():
         report.findings.append("pixels are set to 1 where they should flip: y = 1 − x")
     grad = np.array(layer.backward(x, np.ones_like(x)))
     for name, where, slope in (("flipped pixels whose derivative is −1", flipped, -1),

@@ -115,7 +115,7 @@ class Point:
     def objective(self):
         """The terms of the number that is differentiated."""
         if self.criterion:
-            return np.array([float(self.twin.forward(*self.given))])
+            return np.array([float(self.twin.forward(*copied(self.given)))])
         return terms(self.twin, self.given, self.grad_output)
 
 

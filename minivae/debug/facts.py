@@ -23,14 +23,20 @@ class Facts(Vocabulary):
         self.x, self.y, self.g = arrays(input), arrays(output), arrays(grad_output)
         self.noise = getattr(module, "noise", None)
         self.passes_on = isinstance(module, Divergence)
+        known = {*getattr(module, "state_names", ()), *getattr(module, "parameter_names", ()), "noise"}
+        self.kept = {name: np.array(each) for name, each in vars(module).items()  # arrays of the layer's own
+                     if isinstance(each, np.ndarray) and each.dtype == np.float64 and name[0] != "_"
+                     and name not in known and not name.startswith("grad_")}
         self.samples = int(getattr(module, "samples", 1) or 1)
         x = self.x[0]
         self.numbers = {"the batch size N": len(x), "the length of a row D": x[0].size if len(x) else 1,
                         "all elements N·D": x.size,
                         "the draws for a row L": self.samples}
+        self.sizes = {"N": len(x)}  # whose quotients and products may be factors
         for name, each in (("output", self.y[0]), ("input", x)):
             if each.ndim == 4:
                 self.numbers[f"the positions H·W of the {name}"] = each[0, 0].size
+                self.sizes |= {f"{letter} of the {name}": size for letter, size in zip("CHW", each.shape[1:])}
         kernel = [getattr(module, name, None) for name in ("kh", "kw")]
         if all(isinstance(each, int) for each in kernel):
             self.numbers["the window's size kh·kw"] = kernel[0] * kernel[1]
@@ -44,7 +50,7 @@ class Facts(Vocabulary):
     def about(self, name):
         """Turn to the array of that name, an input or a parameter, and return self."""
         self.name, self.of_parameter = name, not name.startswith(("input", "prediction"))
-        names = [each for each, _ in named("input", self.input)]
+        names = [each for each, _ in named(name.partition("[")[0], self.input)]
         self.number = names.index(name) if name in names else 0
         self.shape = np.shape(dict(self.parameters()).get(name, self.x[self.number]))
         return self

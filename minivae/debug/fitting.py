@@ -1,9 +1,13 @@
 """The fit of a supposed mistake to a gradient, entry by entry."""
 
+from itertools import permutations
+from operator import mul, truediv
+
 import numpy as np
 
 from minivae.debug.tables import same
 
+COMPOUND = "the quotient", "the product"  # what a name that stands for two sizes begins with
 TOLERANCE = 1e-5  # of a reproduction: numeric gradients carry the error of their differences
 
 
@@ -22,4 +26,10 @@ def fit(basis, wanted, seen):
 
 
 def constant_names(c, facts):
-    return tuple(label for label, value in facts.constants() if abs(c - value) <= 1e-4 * abs(value))
+    """What such a factor may be: a number of the layer's, or the quotient or product of two sizes."""
+    def those(named):
+        return tuple(label for label, value in named if abs(c - value) <= 1e-4 * abs(value))
+
+    return those(facts.constants()) + those(
+        (f"{word} {one} {sign} {other}", of(p, q)) for (one, p), (other, q) in permutations(facts.sizes.items(), 2)
+        for word, sign, of in zip(COMPOUND, "/·", (truediv, mul)) if min(p, q) > 1)

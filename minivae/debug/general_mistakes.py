@@ -7,7 +7,7 @@ import numpy as np
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.places import condition, where
-from minivae.debug.tables import same
+from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
 
 
@@ -83,11 +83,12 @@ def _derivatives(g, a, n, seen, functions):
 def on_one_side(a, n, seen, facts):
     """Layers that are put together of two formulas: one of them is wrong."""
     wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
-    values = [(label, v[seen]) for label, v in facts.values(a.shape) if label.startswith("the input")]
+    values = [(label, v[seen]) for label, v in facts.values(a.shape) if label.startswith(("the input", "the pred"))]
     if facts.of_parameter or min(wrong[seen].sum(), (~wrong[seen]).sum()) < 2 or not (
             place := condition(wrong[seen], values)):
         return
-    about = next(by_function(a, n, seen & wrong, facts), None)
+    rules = by_function, missing_terms
+    about = next((finding for rule in rules for finding in rule(a, n, seen & wrong, facts)), None)
     text = about.pattern if about else "compare the two formulas of the derivative there"
     yield Finding("one side", f"it is right except {place}: there {text}", names=about.names if about else ())
 
@@ -137,42 +138,65 @@ def in_own_term(a, n, seen, facts):
                                   + finding.text, finding.certainty)
 
 
-def missing_term(a, n, seen, facts):
-    """A − N is a multiple of something: a term was left out, or one too many added."""
+def swapped(a, n, seen, facts):
+    """Tables: another entry's grad_output is in it."""
     given = [] if isinstance(facts.module, Criterion) else facts.g
     for (i, one), (j, other) in permutations(enumerate(given), 2):
         if one.shape == other.shape == a.shape and fits(one - other, a - n, seen):
             yield Finding("swapped", f"grad_output[{i}] is in it where grad_output[{j}] belongs: the two passes number "
                           "the entries of the output table differently")
             return
-    values = [("grad_output", each) for each in given if each.shape == a.shape] + [("a constant", np.ones_like(a))]
-    for label, f in values + facts.functions(a.shape):
-        c = fit(f, a - n, seen)
-        if c is not None:
-            yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, "
-                          "or its negative is missing")
-            return
 
 
-def missing_product(a, n, seen, facts):
-    """For criterions, whose terms have two arguments: A − N is a product of a function of each."""
-    values = facts.values(a.shape)
-    if not isinstance(facts.module, Criterion) or len(values) < 2:
-        return
+def missing_terms(a, n, seen, facts):
+    """A − N is a multiple of something, or a sum of two: a term was left out, or one too many added."""
+    given = [] if isinstance(facts.module, Criterion) else [each for each in facts.g if each.shape == a.shape]
     with np.errstate(all="ignore"):
-        functions = [[(label, v), (f"(1 − {label})", 1 - v), (f"1 / {label}", 1 / v),
-                      (f"1 / (1 − {label})", 1 / (1 - v)), (f"e^−({label})", np.exp(-v))] for label, v in values]
-        for (one, f), (other, g) in ((p, q) for i in range(len(functions)) for j in range(i) for p in functions[i]
-                                     for q in functions[j]):
-            c = fit(f * g, a - n, seen) if np.isfinite(f * g).all() else None
-            if c is not None and abs(abs(c) - 1) < 1e-4:
-                sign, word = ("plus", "too many") if c > 0 else ("minus", "missing")
-                yield Finding("term", f"the gradient is the right one {sign} {other} · {one}: that term is {word}")
-                return
-            if c is not None and (abs(abs(c) - 2) < 1e-4 or constant_names(c, facts)):
-                word = "that term has the wrong sign" if abs(abs(c) - 2) < 1e-4 else "that term's factor is wrong"
-                yield Finding("term", f"the gradient is the right one plus {c:.4g} times {other} · {one}: {word}")
-                return
+        basis = [("a constant", np.ones_like(a)), *facts.functions(a.shape), *facts.products(a.shape)]
+        basis += [(f"grad_output · {label}" if label != "a constant" else "grad_output", g * f)
+                  for g in given for label, f in basis]
+    basis = [(label, f) for label, f in basis if np.isfinite(f[seen]).all() and np.any(f[seen])]
+    singles = [(label, c) for label, f in basis if (c := fit(f, a - n, seen)) is not None]
+    for label, c in singles[:4]:
+        half = ", or half of it has the wrong sign" if abs(abs(c) - 2) < 1e-4 else ""
+        yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, or "
+                      f"its negative is missing{half}")
+    for terms in () if singles else _two_terms(basis, a - n, seen, facts):
+        sums = " plus ".join(f"{c:.4g} times {label}" for label, c in terms)
+        yield Finding("term", f"the gradient is the right one plus {sums}: look for a bracket or a factor that stands "
+                      "in the wrong place, or for what is too many or missing")
+
+
+def _two_terms(basis, difference, seen, facts):
+    """[((label, c), (label, c))] of sums that are the difference, the shortest first."""
+    d, columns = difference[seen], np.array([f[seen] / norm(f[seen]) for _, f in basis])
+    if d.size < 5:
+        return []
+    with np.errstate(all="ignore"):
+        gram, right = columns @ columns.T, columns @ d
+        det = 1 - gram * gram
+        c = (right[:, None] - gram * right) / det  # of the first of two; the second's is the transpose's
+        left = d @ d - c * right[:, None] - c.T * right
+    pairs = np.argwhere(np.triu((np.abs(left) < 1e-9 * (d @ d)) & (det > 1e-6), 1))
+    found = []
+    for i, j in sorted(pairs, key=lambda pair: sum(len(basis[k][0]) for k in pair))[:50]:
+        (one, f), (other, h) = basis[i], basis[j]
+        p, q = c[i, j] / norm(f[seen]), c[j, i] / norm(h[seen])
+        if fits(p * f + q * h, difference, seen) and all(
+                abs(2 * each - round(2 * each)) < 1e-4 or constant_names(each, facts) for each in (p, q)):
+            found.append(((one, p), (other, q)))
+    return found[:4]
+
+
+def epsilon(a, n, seen, facts):
+    """The gradient is right but for a small number in a denominator."""
+    with np.errstate(all="ignore"):
+        for wanted, which in ((n / a - 1, "backward"), (a / n - 1, "update_output")):
+            if np.isfinite(wanted[seen]).all() and np.abs(wanted[seen]).max() < 0.3:
+                for label, f in facts.functions(a.shape):
+                    if (c := fit(1 / f, wanted, seen)) is not None and 0 < c < 0.1:
+                        yield Finding("epsilon", f"{which} divides by {label} plus {c:.2g}, and the other pass by it "
+                                      "alone: a small number stands in one of them only")
 
 
 def recognised(a, n, seen, facts):

@@ -151,7 +151,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
             now[...] = before
 
     def loss():
-        return np.array([float(twin.forward(prediction, target))])
+        return np.array([float(twin.forward(*copied((prediction, target))))])
 
     checks = [compare(name, array, grad, loss, step, tolerance)
               for name, array, grad in pairs("prediction", prediction, grads)]

@@ -60,30 +60,72 @@ def _kept(pairs):
 
 
 def _factors(pairs):
-    """Each output's column is off by a factor of its own; None if it is not."""
+    """By which factor each output's column is off, or None if that is not all."""
     top = np.abs(pairs.forward).argmax(axis=0), np.arange(pairs.forward.shape[1])
     with np.errstate(all="ignore"):
         factor = pairs.backward[top] / pairs.forward[top]
     factor = np.where(pairs.used.any(axis=0), factor, 1)
-    if not np.isfinite(factor).all() or np.ptp(factor) < 1e-4 * np.abs(factor).max() or not pairs.backward_is(
-            pairs.forward * factor):
+    off = np.isfinite(factor).all() and np.ptp(factor) > 1e-4 * np.abs(factor).max()
+    return factor if off and pairs.backward_is(pairs.forward * factor) else None
+
+
+def _known_factor(pairs):
+    """The sentence on a factor of outputs at some places, or one that is a function of something."""
+    factor = _factors(pairs)
+    if factor is None:
         return None
-    if len(pairs.facts.y) == 1:
-        for label, f in pairs.facts.functions(pairs.facts.y[0].shape):
-            for words, wanted in (("first to be multiplied by {}", 1 / factor if factor.all() else None),
-                                  ("not to be multiplied by {}", factor)):
-                if wanted is not None and same(wanted, f.reshape(-1), TOLERANCE):
-                    return f"grad_output has {words.format(label)}; or update_output should be another"
-    return (f"each entry of grad_output is off by a factor of its own, from {factor.min() + 0.0:.4g} to "
-            f"{factor.max() + 0.0:.4g}: a factor for each output, such as a derivative or a mask, is wrong or missing"
-            f"{example(pairs.facts)}")
+    wrong = np.abs(factor - 1) > 1e-4
+    if (place := where(wrong.reshape(pairs.shape))) and np.ptp(factor[wrong]) < 1e-4 * np.abs(factor[wrong]).max():
+        return (f"what comes back from the outputs {place} is {factor[wrong][0]:.4g} times what it should be, all else "
+                "is right")
+    for label, f in pairs.facts.functions(pairs.facts.y[0].shape) if len(pairs.facts.y) == 1 else ():
+        for words, wanted in (("first to be multiplied by {}", 1 / factor if factor.all() else None),
+                              ("not to be multiplied by {}", factor)):
+            if wanted is not None and same(wanted, f.reshape(-1), TOLERANCE):
+                return f"grad_output has {words.format(label)}; or update_output should be another"
+    return None
+
+
+def _any_factor(pairs):
+    factor = _factors(pairs)
+    return None if factor is None else (
+        f"each entry of grad_output is off by a factor of its own, from {factor.min() + 0.0:.4g} to "
+        f"{factor.max() + 0.0:.4g}: a factor for each output, such as a derivative or a mask, is wrong or missing"
+        f"{example(pairs.facts)}")
+
+
+def _shift(pairs):
+    """The sentence if all that is wrong of some inputs stands at other outputs, each shifted along one axis."""
+    wrong = np.abs(pairs.backward - pairs.forward).max(axis=1) > 1e-4 * np.abs(pairs.forward).max()
+    found = []
+    for i in np.flatnonzero(wrong):
+        forward, backward = (each[i].reshape(pairs.shape) for each in (pairs.forward, pairs.backward))
+        shifts = ((axis, by) for axis in range(1, len(pairs.shape)) for by in range(-5, 6)
+                  if 0 < abs(by) < pairs.shape[axis] - 1)
+        found.append(next((each for each in shifts if _same_shifted(forward, backward, *each)), None))
+    if None in found or not found:
+        return None
+    axes = " and ".join(map(str, sorted({axis for axis, _ in found})))
+    steps = ", ".join(map(str, sorted({abs(by) for _, by in found})))
+    place = where(wrong.reshape(pairs.facts.shape)) if wrong.size == np.prod(pairs.facts.shape, dtype=int) else None
+    return (f"what comes back to the {_entry(pairs)}s{' ' + place if place else ''} is shifted by {steps} along axis "
+            f"{axes} of the output: look at an offset, a stride, a dilation or a padding")
+
+
+def _same_shifted(forward, backward, axis, by):
+    """Whether they agree after a shift, where both have values."""
+    length = forward.shape[axis]
+    one = forward.take(range(max(by, 0), length + min(by, 0)), axis)
+    other = backward.take(range(max(-by, 0), length + min(-by, 0)), axis)
+    both = (one != 0) & (other != 0)
+    return both.sum() > 2 and same(one[both], other[both], TOLERANCE)
 
 
 # (kind, whether it holds, sentence or function that makes it); the first that holds is the finding.
 EXACT = (
     ("direction", lambda p: p.whole and p.backward_is(p.forward.T),
      "backward does to grad_output just as update_output does to its input, in the same direction: a shift has to go "
-     "back, a running sum to run from the end, a matrix to be transposed"),
+     "back, a running sum to run from the end, a matrix to be transposed, of two steps the last to be undone first"),
     ("diagonal only", lambda p: p.whole and p.backward_is(np.where(p.own, p.forward, 0)),
      "grad_output is multiplied by ∂yᵢ/∂xᵢ alone: each output depends on other inputs too, and each adds its term, "
      "Σⱼ Gⱼ ∂yⱼ/∂xᵢ"),
@@ -103,6 +145,7 @@ EXACT = (
      "update_output has the inverse factor"),
 )
 OTHERS = (
+    ("shifted", lambda p: _shift(p), lambda p: _shift(p)),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {_entry(p)} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
@@ -123,7 +166,10 @@ OTHERS = (
     ("rows not mixed", lambda p: p.whole and (p.used & p.mixed).any() and not (p.given & p.mixed).any(),
      "update_output mixes the rows of the batch, and backward treats each by itself: the statistics of the batch have "
      "derivatives too"),
-    ("factor of outputs", _factors, _factors),
+    ("factor of outputs", _known_factor, _known_factor),
+)
+VAGUE = (
+    ("factor of outputs", _any_factor, _any_factor),
     ("some outputs", lambda p: where(p.wrong.reshape(p.shape)), lambda p:
      f"only what comes back from the outputs {where(p.wrong.reshape(p.shape))} is wrong" + example(p.facts)),
 )
@@ -146,6 +192,11 @@ def exactly(a, n, seen, facts):
 def otherwise(a, n, seen, facts):
     """The same, less exact."""
     yield from _first(OTHERS, a, n, seen, facts)
+
+
+def vaguely(a, n, seen, facts):
+    """The same, where nothing more can be said."""
+    yield from _first(VAGUE, a, n, seen, facts)
 
 
 def _first(rules, a, n, seen, facts):

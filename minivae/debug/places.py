@@ -21,7 +21,7 @@ def where(mask):
 
 
 def condition(mask, values):
-    """The bound of a named value that tells the True from the others: "where the input is above 3", or None."""
+    """The bounds of a named value that tell the True from the others: "where the input is above 3", or None."""
     if not mask.any() or mask.all():
         return None
     for label, v in values:
@@ -31,6 +31,11 @@ def condition(mask, values):
                     return f"where {name} is above {value[~mask].max():.3g}"
                 if value[mask].max() < value[~mask].min():
                     return f"where {name} is below {value[~mask].min():.3g}"
+    for label, v in values if mask.sum() > 2 else ():
+        if np.shape(v) == mask.shape:
+            low, high = v[mask].min(), v[mask].max()
+            if not ((v >= low) & (v <= high) & ~mask).any():
+                return f"where {label} is between {low:.3g} and {high:.3g}"
     return None
 
 

@@ -4,11 +4,13 @@ Each rule says what the analytic gradient `a` would be if that mistake had been 
 yields a Finding only if that reproduces every entry that was `seen`.
 """
 
+import copy
+
 import numpy as np
 
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import constant_names, fit, fits
-from minivae.debug.tables import arrays
+from minivae.debug.tables import arrays, copied, mapped
 from minivae.nn import Container, Criterion
 
 
@@ -16,6 +18,44 @@ def unused(a, n, seen, facts):
     if not np.any(np.abs(n[seen]) > 1e-9):
         yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
                       "pass has left it out, or overwritten what it made of it")
+
+
+def own_loss(a, n, seen, facts):
+    """Layers that add the gradient of a loss of their own, which nobody counts."""
+    if facts.of_parameter or facts.passes_on or isinstance(facts.module, Criterion | Container):
+        return
+    alone = facts.again(grad_output=mapped(np.zeros_like, facts.grad_output))
+    if alone is not None and np.any(alone[seen]) and fits(alone, a - n, seen):
+        yield Finding("own loss", "backward adds a gradient of its own to that of the outputs, the same for any "
+                      "grad_output: a layer with a loss of its own has to be a Divergence, whose loss is counted; "
+                      "otherwise this term is too many")
+
+
+def by_pairing(a, n, seen, facts):
+    """Criterions that compare a prediction with another row's target."""
+    if not isinstance(facts.module, Criterion) or len(facts.x[-1]) < 2:
+        return
+    *predictions, target = facts.x
+    rows, samples = len(target), len(a) // len(target)
+    k = np.arange(len(a))
+    tiled = k % samples * rows + k // samples
+    for how, to in ((f"k mod N, as numpy.tile orders them, where k // {samples} belongs", tiled),
+                    ("of the row before", (k + samples) % len(k)), ("of the row behind", (k - samples) % len(k)),
+                    ("counted from the last", k[::-1])):
+        moved = [np.empty_like(each) for each in predictions]
+        for each, other in zip(moved, predictions):
+            each[to] = other
+        given = tuple(moved) if len(moved) > 1 else moved[0]
+        twin = copy.deepcopy(facts.module)
+        try:
+            twin.forward(given, np.array(target))
+            grad = arrays(copied(twin.backward(given, np.array(target))))[facts.number]
+        except Exception:  # whatever a criterion may raise
+            return
+        if not np.array_equal(to, k) and fits(grad[to], n, seen):
+            yield Finding("pairing", f"backward pairs row k of the prediction with the target {how}: the rows of "
+                          "different images are mixed")
+            return
 
 
 def transposed(a, n, seen, facts):

@@ -57,6 +57,14 @@ class Vocabulary:
                                       (f"1 − ({residual})² · {word} of {other}", 1 - r * r * factor)]
         return [(label, f) for label, f in found if np.isfinite(f).all() and np.ptp(f) > 0]
 
+    def products(self, shape):
+        """[(label, array)] of products of a value, or of 1 less it, with a function of another value or of itself."""
+        found = []
+        for label, v in self.values(shape):
+            for name, factor in ((label, v), (f"(1 − {label})", 1 - v)):
+                found += [(f"{name} · {other}", factor * f) for other, f in self.functions(shape) if other != label]
+        return found
+
     def constants(self):
         """[(label, number)] of factors that are easily forgotten or put where they do not belong."""
         fixed = [("−1", -1), ("2", 2), ("½", 0.5), ("−2", -2), ("−½", -0.5), ("4", 4), ("¼", 0.25)]
@@ -74,6 +82,7 @@ class Vocabulary:
             sources = [(f"the input{self._index(self.x, i)}", each) for i, each in enumerate(self.x)]
             sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)]
         sources += [] if self.noise is None else [("the noise", self.noise)]
+        sources += [(f"self.{name}", each) for name, each in self.kept.items()]
         sources += [(name, getattr(self.module, name)) for name in self.module.parameter_names
                     if getattr(self.module, name, None) is not None] if hasattr(self.module, "parameter_names") else []
         if not isinstance(self.module, Criterion):  # one number for each unit, in the argument of a function
@@ -94,6 +103,7 @@ class Vocabulary:
                 found += [(label, v), (f"1 − v of {label}", 1 - v), (f"v (1 − v) of {label}", v * (1 - v)),
                           (f"1 − v² of {label}", 1 - v * v), (f"1 + v² of {label}", 1 + v * v),
                           (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)), (f"1 / v of {label}", 1 / v),
+                          (f"1 / (1 − v) of {label}", 1 / (1 - v)),
                           (f"e^−v of {label}", np.exp(-v)), (f"σ(−v) of {label}", 1 - sigma),
                           (f"e^(v/2), a standard deviation, of {label}", np.exp(v / 2)),
                           (f"e^v − 1 of {label}", np.expm1(v)), (f"σ(v) of {label}", sigma),
