@@ -4,6 +4,7 @@
     show(picture, "codes")                      in a notebook in its place, else saved to a folder whose path is printed
     show(boxes("x → [Linear] → a → [ReLU] → y"), "two layers")            boxes and arrows
     show(plot("Error", "h", "relative error", draw), "error")             draw(axes) fills matplotlib's axes
+    show(beside(one, other), "two")                                       two pictures, or more, side by side
 
 `FAST` is true with MINIVAE_FAST=1, for which a lesson takes fewer steps.  MINIVAE_PICTURES names the pictures' folder.
 """
@@ -12,6 +13,8 @@ import os
 import re
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 from minivae.figures.style import axes_of, new_figure, rendered
 
@@ -50,6 +53,18 @@ def plot(title, x, y, draw, size=(8, 4.5)):
         return None
     draw(axes_of(figure, title, x, y))
     return rendered(figure)
+
+
+def beside(*pictures):
+    """Pillow images side by side, as one; None if one of them is None."""
+    if None in pictures:
+        return None
+    page = Image.new("RGB", (sum(each.width for each in pictures), max(each.height for each in pictures)), "white")
+    left = 0
+    for each in pictures:
+        page.paste(each, (left, 0))
+        left += each.width
+    return page
 
 
 def boxes(text):
