@@ -18,8 +18,9 @@ from minivae import nn
 # %% [markdown]
 # ## A model that makes data
 # A **generative model** makes an image in two moves. It draws a code z from the
-# **prior** p(z), and then an image x from p(x∣z), which the decoder computes. An image
-# that could have come from many codes has all their chances added:
+# **prior** p(z), and then an image x from p(x∣z), a distribution that the decoder
+# computes. Many codes may lead to the same image. Its probability is the sum over all
+# of them, or, as codes are continuous, the integral:
 #
 #     p(x) = ∫ p(x∣z) p(z) dz
 #
@@ -30,14 +31,21 @@ show(boxes("prior p(z) → z → [decoder] → p(x∣z) → x"), "how the model 
 
 # %% [markdown]
 # Here is the smallest such model. The code is one number with the prior N(0, 1). The
-# decoder multiplies it by w = 2 and adds noise: p(x∣z) = N(2z, 0.5²). Then x is a sum
-# of two Gaussians, so we *can* compute p(x) for once: p(x) = N(0, 2² + 0.5²). So is the
-# **posterior** p(z∣x), the codes that may have made this x. By Bayes' rule it is a
-# Gaussian with the variance 1 / (1 + 2²/0.5²) and the mean (2/0.5²) x times that
-# variance.
+# decoder multiplies it by 2 and adds noise: p(x∣z) = N(2z, 0.5²). In this model we can
+# compute, for once, all that is out of reach in others:
+#
+# 1. x is 2z plus noise, a sum of two independent Gaussians. Their variances add: p(x) =
+#    N(0, 2² + 0.5²).
+# 2. The **posterior** p(z∣x) says which codes may have made this x. By Bayes' rule it
+#    is p(z) p(x∣z) / p(x). As a function of z, its logarithm is −½ z² − ½ (x −
+#    2z)²/0.5² plus a constant.
+# 3. That is a quadratic in z: −½ (1 + 2²/0.5²) z² + (2x/0.5²) z plus a constant. A
+#    density whose logarithm is such a quadratic is a Gaussian. Its variance is 1 / (1 +
+#    2²/0.5²), and its mean is 2x/0.5² times that variance.
 
 # %%
-W, NOISE = 2.0, 0.5
+FACTOR = 2.0  # of the decoder
+NOISE = 0.5  # its spread
 
 
 def log_normal(x, mean, std):
@@ -46,12 +54,17 @@ def log_normal(x, mean, std):
 
 
 x = 1.5
-log_p = log_normal(x, 0, np.sqrt(W**2 + NOISE**2))
-posterior_std = (1 + W**2 / NOISE**2) ** -0.5
-posterior_mean = W / NOISE**2 * x * posterior_std**2
-print(
-    f"ln p(x) = {log_p:.4f} nats; p(z∣x) = N({posterior_mean:.3f}, {posterior_std:.3f}²)"
-)
+log_p = log_normal(x, 0, np.sqrt(FACTOR**2 + NOISE**2))
+posterior_std = (1 + FACTOR**2 / NOISE**2) ** -0.5
+posterior_mean = FACTOR * x / NOISE**2 * posterior_std**2
+print(f"ln p(x) = {log_p:.4f} nats")
+print(f"p(z∣x) = N({posterior_mean:.3f}, {posterior_std:.3f}²)")
+
+# %%
+z = 0.6  # Bayes' rule must hold at any z
+log_joint = log_normal(z, 0, 1) + log_normal(x, FACTOR * z, NOISE)
+log_posterior = log_normal(z, posterior_mean, posterior_std)
+claim("Bayes' rule holds", abs(log_joint - log_p - log_posterior) < 1e-12)
 
 # %% [markdown]
 # ## Why not just draw codes?
@@ -65,21 +78,19 @@ random = mv.backend.host_generator()
 
 
 def by_prior_draws(dimensions, draws=10_000):
-    """An estimate of ln p(x) of an x whose every number is 1.5, divided by the dimensions."""
+    """An estimate of ln p(x) for each number, where every number of x is 1.5."""
     z = random.standard_normal((draws, dimensions))
-    log_likelihood = log_normal(x, W * z, NOISE).sum(axis=1)
-    peak = (
-        log_likelihood.max()
-    )  # taken out, so that the exponential of the rest neither over- nor underflows
+    log_likelihood = log_normal(x, FACTOR * z, NOISE).sum(axis=1)
+    # The logarithm of a mean of exponentials; the peak is taken out, lest all underflow.
+    peak = log_likelihood.max()
     return (peak + np.log(np.exp(log_likelihood - peak).mean())) / dimensions
 
 
 one = np.array([by_prior_draws(1) for _ in range(20)])
 fifty = np.array([by_prior_draws(50) for _ in range(20)])
-print(
-    f"exact {log_p:.2f}; 1 number {one.mean():.2f} ± {one.std():.2f}; "
-    f"50 numbers, each {fifty.mean():.2f} ± {fifty.std():.2f}"
-)
+print(f"exact {log_p:.2f}")
+print(f"1 number {one.mean():.2f} ± {one.std():.2f}")
+print(f"50 numbers, each {fifty.mean():.2f} ± {fifty.std():.2f}")
 
 # %%
 claim(
@@ -120,19 +131,14 @@ claim(
 
 # %%
 q_mean, q_std = 0.5, 0.3
-z = q_mean + q_std * random.standard_normal(
-    200_000
-)  # 06: the draw as a function of noise
-log_w = log_normal(x, W * z, NOISE) + log_normal(z, 0, 1) - log_normal(z, q_mean, q_std)
-print(
-    f"ln of the mean of w: {np.log(np.exp(log_w).mean()):.4f}    mean of ln w: {log_w.mean():.4f}"
-)
+z = q_mean + q_std * random.standard_normal(200_000)  # as in 06
+log_w = log_normal(x, FACTOR * z, NOISE) + log_normal(z, 0, 1)
+log_w = log_w - log_normal(z, q_mean, q_std)
+log_of_mean = np.log(np.exp(log_w).mean())
+print(f"ln of the mean of w {log_of_mean:.4f}, mean of ln w {log_w.mean():.4f}")
 
 # %%
-claim(
-    "the mean of w is p(x), whatever q is",
-    abs(np.log(np.exp(log_w).mean()) - log_p) < 0.02,
-)
+claim("the mean of w is p(x), though q is wrong", abs(log_of_mean - log_p) < 0.02)
 claim("the mean of ln w is lower, a bound", log_w.mean() < log_p - 0.1)
 
 # %% [markdown]
@@ -153,7 +159,7 @@ def divergence(mean, std):
 
 def reconstruction(mean, std):
     """E_q[ln p(x∣z)], in nats."""
-    squares = (x - W * mean) ** 2 + W**2 * std**2
+    squares = (x - FACTOR * mean) ** 2 + FACTOR**2 * std**2
     return -0.5 * log(2 * pi) - log(NOISE) - squares / (2 * NOISE**2)
 
 
@@ -161,10 +167,9 @@ def elbo(mean, std):
     return reconstruction(mean, std) - divergence(mean, std)
 
 
-print(
-    f"reconstruction {reconstruction(q_mean, q_std):.3f} − divergence {divergence(q_mean, q_std):.3f} "
-    f"= {elbo(q_mean, q_std):.3f}"
-)
+print(f"reconstruction {reconstruction(q_mean, q_std):.3f}")
+print(f"divergence {divergence(q_mean, q_std):.3f}")
+print(f"ELBO {elbo(q_mean, q_std):.3f}")
 
 # %%
 claim(
@@ -180,22 +185,26 @@ claim(
 #     ELBO = E_q[ln w] = ln p(x) − KL(q(z∣x) ‖ p(z∣x))
 #
 # The gap is exactly the divergence of q from the true posterior. **Predict:** for which
-# q is the bound exact? **Step in here:**
-# `minivae.nn.gaussian_kl.GaussianKL.update_output`, and watch `self.divergence` as q
-# moves.
+# q is the bound exact?
+#
+# Our formula (07) measures the divergence from N(0, 1), not from the posterior. So
+# measure z in other units: z′ = (z − mean of the posterior) / its spread. In these the
+# posterior is N(0, 1). A divergence does not depend on units, as both densities change
+# by the same factor.
+#
+# **Step in here:** `minivae.nn.gaussian_kl.GaussianKL.update_output`, and watch
+# `self.divergence`.
 
 # %%
-ratio = q_std / posterior_std
-gap = 0.5 * (ratio**2 + ((q_mean - posterior_mean) / posterior_std) ** 2 - 1) - np.log(
-    ratio
-)
+gap = log_p - elbo(q_mean, q_std)
+mean_in_units = (q_mean - posterior_mean) / posterior_std
+from_posterior = divergence(mean_in_units, q_std / posterior_std)
 best = elbo(posterior_mean, posterior_std)
-print(
-    f"gap {log_p - elbo(q_mean, q_std):.4f}, KL from the posterior {gap:.4f}; with q the posterior: ELBO {best:.4f}"
-)
+print(f"gap {gap:.4f}, KL from the posterior {from_posterior:.4f}")
+print(f"with q the posterior: ELBO {best:.4f}, ln p(x) {log_p:.4f}")
 
 # %%
-claim("the gap is KL(q ‖ posterior)", abs(log_p - elbo(q_mean, q_std) - gap) < 1e-9)
+claim("the gap is KL(q ‖ posterior)", abs(gap - from_posterior) < 1e-9)
 claim("with q the posterior the bound is ln p(x) itself", abs(best - log_p) < 1e-9)
 
 # %% [markdown]
@@ -211,10 +220,10 @@ curves = {
 
 
 def draw(axes):
-    for std, values in curves.items():
-        axes.plot(means, values, label=f"q's spread {std:.2f}")
+    for (std, values), style in zip(curves.items(), ("--", "-", "-.")):
+        axes.plot(means, values, style, label=f"q's spread {std:.2f}")
     axes.axhline(log_p, color="0.3", linestyle=":", label="ln p(x)")
-    axes.set(ylim=(-8, log_p + 0.6))
+    axes.set(ylim=(-5.5, log_p + 0.6))
     axes.legend(frameon=False)
 
 
@@ -230,30 +239,36 @@ claim(
 # it cost?
 
 # %%
-sharp = 1e-3  # nearly a point, at the code that rebuilds x best: x / w
-print(
-    f"reconstruction {reconstruction(x / W, sharp):.2f}, divergence {divergence(x / W, sharp):.2f}, "
-    f"ELBO {elbo(x / W, sharp):.2f}; the best q: {reconstruction(posterior_mean, posterior_std):.2f}, "
-    f"{divergence(posterior_mean, posterior_std):.2f}, {best:.2f}"
-)
+sharp = 1e-3  # nearly a point
+at = x / FACTOR  # the code that rebuilds x best
+
+
+def report(name, mean, std):
+    print(f"{name}: reconstruction {reconstruction(mean, std):.2f}", end=", ")
+    print(f"divergence {divergence(mean, std):.2f}, ELBO {elbo(mean, std):.2f}")
+
+
+report("a point", at, sharp)
+report("the best q", posterior_mean, posterior_std)
 
 # %%
 claim(
     "a point rebuilds better than the best q",
-    reconstruction(x / W, sharp) > reconstruction(posterior_mean, posterior_std),
+    reconstruction(at, sharp) > reconstruction(posterior_mean, posterior_std),
 )
-claim("and its bound is worse by more than 3 nats", elbo(x / W, sharp) < best - 3)
+claim("and its bound is worse by more than 3 nats", elbo(at, sharp) < best - 3)
 
 # %% [markdown]
-# An auto-encoder (05) is that point: it has no second term, and so nothing keeps its
+# The point rebuilds x better by half a nat, and pays 5.5 nats more for being so sure.
+# An auto-encoder (05) is that point: its loss has no second term, so nothing keeps its
 # codes where the prior is.
 #
 # ## A deliberate mistake: a bound without its divergence
-# Somebody logs the reconstruction and calls it the bound. **Predict:** can that be
-# noticed?
+# Somebody prints the reconstruction alone and calls it the bound. **Predict:** can that
+# be noticed?
 
 # %%
-called_bound = reconstruction(x / W, sharp)
+called_bound = reconstruction(at, sharp)
 print(f"'bound' {called_bound:.2f} > ln p(x) {log_p:.2f}")
 
 # %%
@@ -278,4 +293,5 @@ claim("a 'bound' above ln p(x) is none", called_bound > log_p + 1)
 # 3. Two models have ELBOs of −100 and −98 nats. Is the second model certainly the
 #    better one?
 #
-# Next: 09 puts encoder, divergence, sampler and decoder together, and trains them.
+# # Next: 09 Train a VAE
+# Encoder, divergence, sampler and decoder are put together, and trained on this bound.
