@@ -162,7 +162,7 @@ def _batches(model, images, scale, samples, progress):
     n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))
     with progress_bar(len(images), "image", progress) as bar:
         for first in range(0, len(images), n):
-            x = backend.from_numpy(images[first:first + n], like=model.backend).astype(model.dtype)
+            x = backend.aligned(images[first:first + n], model.dtype, model.backend)
             x *= scale
             yield x
             bar.update(len(x))

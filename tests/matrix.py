@@ -32,6 +32,8 @@ NOBODY = 65534  # a user, and a group, without rights
 # .ci/run, which has half an hour, runs in each what computes: files, processes and pages come to no other end.
 COMPUTING = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers models cupy optim "
                   "training evaluation checkpoint tutorials".split())
+PRODUCTS = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers sharing cupy optim "
+                 "checkpoint resume evaluation".split())  # whose products are small: a plugin in Python makes them
 BEYOND_IT = ("--deselect", "tests/test_training.py::test_a_step_allocates_nothing_that_grows_with_the_model")  # it does
 
 
@@ -126,7 +128,7 @@ CONFIGURATIONS = {
     "zen": kernel("Zen"),
     "skylakex": kernel("SkylakeX", lacks=lacks_avx512),
     "another-blas": Configuration("a matrix product with errors as large as any BLAS may make, others for each layout",
-                                  options=("-n", "2", "-p", "another_blas", *BEYOND_IT),
+                                  options=("-n", "2", "-p", "another_blas", *BEYOND_IT), ci=PRODUCTS,
                                   variables={"PYTHONPATH": str(ROOT / "tests")}),
     "no-blas": Configuration("NumPy built without a BLAS (compiles for ten minutes)", lacks=lacks("c++"), packages=(
         *without("numpy"), "numpy", "--no-binary=numpy", "-Csetup-args=-Dblas=none", "-Csetup-args=-Dlapack=none",

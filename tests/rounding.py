@@ -5,20 +5,19 @@ from math import prod
 import numpy as np
 from layers import arrays, copies
 
-from minivae import nn
-
 
 def terms(module, rows):
     """Terms of the longest chain of sums in a forward and a backward pass over so many rows: 0 without products.
 
-    A layer of weights (O, I, ...) sums I·... terms forward, O·... backward, and one of each row, or of each place of
-    each row, in the gradient of its weights.
+    A layer of weights (O, I, ...), a matrix or more, sums I·... terms forward, O·... backward (or the other way
+    round), and one of each row, or of each place of each row, in the gradient of its weights.
     """
     found = 0
     for each in module.list_modules():
-        if isinstance(each, nn.Linear | nn.SpatialConvolution):
-            places = 1 if isinstance(each, nn.Linear) or each.output is None else prod(each.output.shape[2:])
-            found += prod(each.weight.shape[1:]) + each.weight.size // each.weight.shape[1] + rows * places
+        weight = getattr(each, "weight", None)
+        if weight is not None and weight.ndim > 1:
+            places = 1 if each.output is None else prod(each.output.shape[2:])
+            found += prod(weight.shape[1:]) + weight.size // weight.shape[1] + rows * places
     return found
 
 

@@ -4,6 +4,8 @@ import ctypes
 
 import numpy as np
 
+from minivae.backend import memory
+
 
 class Library:
     """The functions that the engine calls.  `launch` does a piece of work, or puts it down."""
@@ -53,7 +55,8 @@ class Library:
             if add and len(bt) == 1 and (bt == 1).all():
                 ct[...] += at.sum(axis=0)  # in NumPy's order, which is that of the host
             elif add:
-                ct[...] += self.matmul(bt, at)
+                aligned = memory.empty(ct.shape, ct.dtype, "numpy")  # as all memory of a GPU
+                ct[...] += self.matmul(bt, at, out=aligned)
             else:
                 self.matmul(bt, at, out=ct)
         return work

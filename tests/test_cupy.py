@@ -189,6 +189,7 @@ def test_what_is_allowed_for_rounding_hides_no_mistake(mistake, device, expect_s
     monkeypatch.setattr(strict_cublas.Library, "matmul", staticmethod(planted(mistake)))
     for check, case in ((test_every_layer_gives_the_same, ROWS["Linear"]),
                         (test_every_layer_gives_the_same, ROWS["SpatialConvolution"]),
+                        (test_every_layer_gives_the_same, ROWS["SpatialFullConvolution"]),
                         (test_what_a_model_gives_is_the_same, "aevb"), (test_what_a_model_gives_is_the_same, "conv")):
         with pytest.raises(AssertionError):
             check(case, expect_same)

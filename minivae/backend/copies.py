@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minivae.backend.memory import address, scratch
-from minivae.backend.selection import Array, array_library, name_of
+from minivae.backend.memory import address, empty, scratch
+from minivae.backend.selection import Array, array_library, from_numpy, name_of
 
 WIDE = np.dtype(np.complex128)  # the longest numbers there are, of 16 bytes
 GATHER = "out = (T)array[indices[i / width] * width + i % width] * (T)scale"
@@ -18,6 +18,13 @@ def copy(array: Array, out: Array) -> Array:
         array, out = (array, out) if not _goes_wide(array, out) else (_wide(array), _wide(out))
     out[...] = array
     return out
+
+
+def aligned(array: np.ndarray, dtype: np.dtype, name: str) -> Array:
+    """A copy of a host array in the library of that name.  Of numbers that lie elsewhere a BLAS may round otherwise: so
+    what is computed from a copy has the same bits each time."""
+    array = from_numpy(array, name)
+    return copy(array, empty(array.shape, dtype, name))
 
 
 def _goes_wide(array, out):

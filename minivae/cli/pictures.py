@@ -22,7 +22,7 @@ def draw(model, folder, data, protocol):
     figures.save_png(folder / "curve.png", curve)
     lines.append(f"{folder / 'curve.png'}: the losses, step by step")
     if data.labels is not None:
-        x = backend.from_numpy(data.test[:CODES] * model.dtype.type(data.scale), like=model.backend)
+        x = backend.aligned(data.test[:CODES] * data.scale, model.dtype, model.backend)
         codes = backend.to_numpy(model.kl.latent.expected(model.encode(x)))
         figures.save_png(folder / "codes.png", figures.scatter(codes, data.labels[:CODES], data.names))
         lines.append(f"{folder / 'codes.png'}: the codes of {len(codes)} test images, coloured by label")

@@ -58,8 +58,8 @@ def plane(model, size=20, span=SPAN, article=False):
     steps = np.linspace(-span, span, size)
     second, first = np.meshgrid(steps, steps, indexing="ij") if article else np.meshgrid(steps[::-1], steps,
                                                                                          indexing="ij")
-    codes = np.stack([second, first] if article else [first, second], axis=-1).reshape(-1, 2).astype(model.dtype)
-    return backend.to_numpy(model.decode(backend.from_numpy(codes, like=model.backend)))
+    codes = np.stack([second, first] if article else [first, second], axis=-1).reshape(-1, 2)
+    return backend.to_numpy(model.decode(backend.aligned(codes, model.dtype, model.backend)))
 
 
 def plane_picture(images, span, article=False, threshold=False, scale=None):
@@ -102,7 +102,7 @@ def prior_samples(model, n=400, seed=0):
 
 def reconstructions(model, images, columns=10):
     """A sheet of pairs of rows: images (n, ..., height, width) in [0, 1] above what the model makes of each."""
-    x = backend.from_numpy(np.asarray(images, dtype=model.dtype), like=model.backend)
+    x = backend.aligned(np.asarray(images), model.dtype, model.backend)
     again = backend.to_numpy(model.reconstruct(x))
     rows = []
     for k in range(0, len(images), columns):

@@ -77,11 +77,18 @@ class SpatialConvolution(Windowed):
         if scale != 1:
             grad_output = scale * grad_output
         seen = windows(self.xp, self.buffers["frame"], self.kernel, self.step, grad_output.shape[2:])
-        grads, parts = batch_last(grad_output), self._parts(seen)
+        grads, parts = self._planes(grad_output), self._parts(seen)
         for part in parts:
             columns = self._columns("columns", seen, part, filled=len(parts) == 1)
             backend.add_product(_rows(self.grad_weight).T, columns, _rows(grads[:, part]).T)  # (G Xᵀ)ᵀ
         backend.add_rows(self.grad_bias, _rows(grads).T)  # Σ G
+
+    def _planes(self, grad_output):
+        """∂L/∂y as planes (O, H′, W′, N), one behind the other."""
+        planes = batch_last(grad_output)
+        if planes.flags.c_contiguous:
+            return planes
+        return backend.copy(planes, self.buffer("grad_planes", planes.shape))
 
     def _multiply(self, weight, name, seen, out):
         """out (O, H′, W′, N) = weight · columns of the windows `seen`, some rows of the planes at a time."""
