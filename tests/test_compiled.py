@@ -470,10 +470,11 @@ class Counter:
 @needs_compiler
 def test_a_tool_that_counts_lines_is_no_debugger(runs, capsys):
     backend.compile(None)
-    for tracer in (Counter(), trace.Trace(count=1, trace=0).globaltrace):
+    exec("def count(*_): pass", started := {"__name__": "__main__", "__spec__": trace.__spec__})  # python -m trace
+    for tracer in (Counter(), trace.Trace(count=1, trace=0).globaltrace, started["count"]):
         with traced(tracer):
             add_one(numbers(N))
-    assert runs == ["elements"] * 2 and capsys.readouterr().err == ""
+    assert runs == ["elements"] * 3 and capsys.readouterr().err == ""
 
 
 def trained(steps=20):

@@ -12,5 +12,6 @@ def looking() -> bool:
     if monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None:
         return True
     tracer = sys.gettrace()
-    module = str(getattr(tracer, "__module__", None) or type(tracer).__module__)  # of a function, or an object's class
+    spec = getattr(tracer, "__globals__", {}).get("__spec__")  # __module__ is "__main__" under `python -m trace`
+    module = spec.name if spec else type(tracer).__module__
     return tracer is not None and module.partition(".")[0].lstrip("_") not in COUNTERS

@@ -1,4 +1,4 @@
-"""Formulas over large arrays as compiled loops.  They make training faster and change nothing else: skip this folder.
+"""Formulas over large arrays as compiled loops, which make training faster.  A reader may skip this folder.
 
 The one door is `run`, which `minivae.backend.elementwise` calls; the one switch is `compile`.
 
