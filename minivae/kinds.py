@@ -78,7 +78,7 @@ def of(annotation: Any) -> Kind | None:
 def of_value(value: Any) -> Kind | None:
     """The kind of a parameter that has this default and no annotation."""
     if isinstance(value, tuple) and value:
-        return of(tuple[type(value[0]), ...])
+        return of(tuple[type(value[0]), ...])  # type: ignore[misc]
     return of(type(value)) if value is not None else None
 
 

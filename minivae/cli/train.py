@@ -152,7 +152,7 @@ class SetPreset(argparse.Action):
     """Sets the options of a preset, as if each had been given in its place."""
 
     def __init__(self, *arguments: Any, presets: dict[str, models.Preset], **options: Any) -> None:
-        super().__init__(*arguments, default=argparse.SUPPRESS, **options)
+        super().__init__(*arguments, default=argparse.SUPPRESS, **options)  # type: ignore[misc]
         self.presets = presets
 
     def __call__(self, parser, namespace, name, option=None):

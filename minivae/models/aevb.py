@@ -32,7 +32,7 @@ def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole
         nn.View(d), nn.Linear(d, hidden), nn.ReLU(inplace=True),
         nn.ConcatTable(nn.Linear(hidden, code), nn.Linear(hidden, code)))
     mean = nn.Sequential(nn.Linear(hidden, d), nn.View(*image))
-    head = mean
+    head: nn.Module = mean
     if likelihood == "gaussian":
         log_var = nn.Sequential(nn.Linear(hidden, d), nn.View(*image))
         if log_var_floor is not None:
