@@ -250,12 +250,12 @@ def test_add_product_refuses_other_shapes(a, b):
 def test_scratch_is_kept_and_each_threads_own():
     def addresses():
         shapes = ((300, 200), (3, 4), (300, 200), (20,))
-        return {backend.address(memory.scratch(shape, np.float32)) for shape in shapes}
+        return {backend.address(memory.scratch(shape, np.dtype("float32"))) for shape in shapes}
 
     with ThreadPoolExecutor(1) as another:
         mine, theirs = addresses(), another.submit(addresses).result()
     assert len(mine) == len(theirs) == 1 and mine != theirs
-    assert backend.address(memory.scratch((2, 2), np.uint8)) not in mine  # another dtype's
+    assert backend.address(memory.scratch((2, 2), np.dtype("uint8"))) not in mine  # another dtype's
 
 
 def test_threads_add_products_without_one_another(monkeypatch):

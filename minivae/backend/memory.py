@@ -11,6 +11,7 @@ from minivae.backend.selection import Array, array_library, current, name_of
 from minivae.errors import OptionError
 
 COLUMNS = 64  # batches of fewer rows are kept column by column, see `resize`
+MOST_VIEWS = 256  # of a thread's scratch array, see `scratch`
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
@@ -22,7 +23,8 @@ class _Scratch(threading.local):
     """Each thread has its own, because two may work at once."""
 
     def __init__(self):
-        self.arrays = {}  # by dtype
+        self.largest = {}  # by dtype
+        self.views = {}  # of these, by shape and dtype: a new one takes longer than a small product
 
 
 _allowance = _Allowance()
@@ -67,15 +69,20 @@ def resize(buffer: Array | None, shape: Sequence[int], dtype: npt.DTypeLike, nam
     return _carve(buffer.base, shape, dtype, columns)
 
 
-def scratch(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of the host to work in until this thread asks for another one; its content is nobody's.
 
     Its storage is kept, and so a step of training allocates none.  On a device a new array is as good: its memory is of
     a pool, and while a step is recorded of a pool that the recording keeps.
     """
-    dtype = np.dtype(dtype)
-    array = _scratch.arrays[dtype] = resize(_scratch.arrays.get(dtype), shape, dtype, "numpy", batch=False)
-    return array
+    view = _scratch.views.get((shape, dtype))
+    if view is None:
+        last = _scratch.largest.get(dtype)
+        view = _scratch.largest[dtype] = resize(last, shape, dtype, "numpy", batch=False)
+        if last is None or view.base is not last.base or len(_scratch.views) > MOST_VIEWS:
+            _scratch.views.clear()  # what they show is free now
+        _scratch.views[shape, dtype] = view
+    return view
 
 
 def address(array: Array) -> int:
