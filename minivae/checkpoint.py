@@ -29,7 +29,7 @@ from minivae.optim.sgd import DEFAULTS as SGD
 from minivae.protocol import Protocol
 from minivae.training import Training
 
-SCHEMA = 2
+SCHEMA = 3  # 2 held Adam's moments divided by 1 − β₁ and 1 − β₂, and is converted
 NAME = "checkpoint.npz"
 MOMENTS = ("m", "v", "velocity")  # what the optimisers keep as arrays: Adam the first two
 OPTIONS = {*ADAM, *SGD, "t"}  # and what they keep as numbers
@@ -115,6 +115,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             header = _header(members.pop("header")().tobytes(), path)
             arrays = {name: load() for name, load in members.items()}
         _expect_arrays(header, arrays)
+        if header["schema"] == 2:
+            _average(header.get("optimiser", {}), arrays)
     except MinivaeError:
         raise
     except PermissionError as error:
@@ -163,8 +165,9 @@ def restore(path: str | Path, training: Training) -> list[str]:
     training.protocol.tests = [tuple(row) for row in arrays.get("tests", np.zeros((0, 3))).tolist()]
     backend.set_random_state(header["random"])
     before, now = header.get("arithmetic", {}), backend.arithmetic()
-    return [f"{name} was {before[name]!r:.150}, and is {now[name]!r}" for name in now
-            if name in before and before[name] != now[name]]
+    changed = [f"{name} was {before[name]!r:.150}, and is {now[name]!r}" for name in now
+               if name in before and before[name] != now[name]]
+    return changed + ["Adam's moments were kept in another scale"] * (header["schema"] == 2)
 
 
 def _header(content: bytes, path: Path) -> dict[str, Any]:
@@ -172,8 +175,8 @@ def _header(content: bytes, path: Path) -> dict[str, Any]:
     header = parsed(content)
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
-    if header.get("schema") != SCHEMA:
-        raise OptionError(f"{path} has schema {reprlib.repr(header.get('schema'))}, this minivae reads {SCHEMA}; "
+    if header.get("schema") not in (2, SCHEMA):
+        raise OptionError(f"{path} has schema {reprlib.repr(header.get('schema'))}, this minivae reads 2 and {SCHEMA}; "
                           "use the version that wrote it")
     configuration.expect(header.get("config"), ("model", "options"), path)
     optimiser = header.get("optimiser")
@@ -230,6 +233,14 @@ def _expect_arrays(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Non
     whole = len(table) == header["steps"] and np.array_equal(table[:, 0], np.arange(1, len(table) + 1))
     if not whole or not (np.abs(table[:, :4]) < HUGE).all():
         raise ValueError(f"its protocol is none of {header['steps']} steps, with losses that are finite")
+
+
+def _average(options: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Adam's moments as averages, from the sums that schema 2 kept."""
+    for name, beta in (("optimiser/m", "beta1"), ("optimiser/v", "beta2")):
+        if name in arrays:
+            with np.errstate(all="ignore"):  # of a β that Adam will refuse
+                arrays[name] = arrays[name] * (1.0 - (ADAM | options)[beta])
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

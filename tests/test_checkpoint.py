@@ -55,6 +55,36 @@ def test_who_goes_on_after_a_checkpoint_and_who_continues_from_it_are_one(tmp_pa
     assert same(second.parameters, first.parameters) and second.protocol.rows == first.protocol.rows
 
 
+def rewritten(path, change):
+    """Put what `change` makes of the header and the arrays of a checkpoint in its place."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays.pop("header").tobytes())
+    change(header, arrays)
+    np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+
+
+@pytest.mark.parametrize("options", [{}, {"beta1": 0.5, "beta2": 0.9}])
+def test_a_checkpoint_of_schema_2_goes_on(tmp_path, options):
+    """It holds m / (1 − β₁) and v / (1 − β₂)."""
+    def older(header, arrays):
+        header["schema"] = 2
+        arrays["optimiser/m"] /= 1 - options.get("beta1", 0.9)
+        arrays["optimiser/v"] /= 1 - options.get("beta2", 0.999)
+
+    whole, second, path = training(), training(), tmp_path / checkpoint.NAME
+    whole.state |= options
+    whole.run(9, progress=False)
+    checkpoint.save(path, whole, CONFIG)
+    rewritten(path, older)
+    assert checkpoint.restore(path, second) == ["Adam's moments were kept in another scale"]
+    for key in ("m", "v"):
+        np.testing.assert_allclose(second.state[key], whole.state[key], rtol=3e-7)  # two roundings
+    assert second.state["t"] == 9 and np.array_equal(second.parameters, whole.parameters)
+    rewritten(path, lambda header, arrays: header["optimiser"].update(beta1=1e308))
+    checkpoint.load_model(path)
+
+
 @everywhere
 def test_a_loaded_model_gives_what_the_saved_one_gave(tmp_path):
     trained = training()

@@ -61,9 +61,8 @@ def test_adam_is_the_papers(options):
     x, state = run(adam, 4, options)
     by_hand = [adam_by_hand(x, c, 4, **options) for x, c in zip(START, CURVATURE)]
     assert x == approx([each[0] for each in by_hand], rel=1e-13)
-    beta1, beta2 = options.get("beta1", 0.9), options.get("beta2", 0.999)
-    assert state["m"] * (1 - beta1) == approx([each[1] for each in by_hand], rel=1e-12)
-    assert state["v"] * (1 - beta2) == approx([each[2] for each in by_hand], rel=1e-12)
+    assert state["m"] == approx([each[1] for each in by_hand], rel=1e-12)
+    assert state["v"] == approx([each[2] for each in by_hand], rel=1e-12)
     assert state["t"] == 4
 
 
@@ -114,7 +113,7 @@ def test_adam_keeps_its_moments_out_of_the_denormal_numbers():
         adam(lambda x: (0.0, grad), x, state)
         assert not ((state["m"] != 0) & (np.abs(state["m"]) < 1e-37)).any(), step
         grad[0] = 0
-    assert state["m"][0] == 0 and state["m"][1] > 9
+    assert state["m"][0] == 0 and state["m"][1] > 0.9
 
 
 @pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])

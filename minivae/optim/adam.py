@@ -25,47 +25,50 @@ def adam(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend
 
     With g the gradient (plus weight_decay · x), t = 1, 2, … and η = learning_rate / (1 + (t − 1) · decay):
 
-        m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
-        x ← x − η √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
+        (1)  m ← β₁ m + (1 − β₁) g                  the mean of the gradient
+        (2)  v ← β₂ v + (1 − β₂) g²                 and of its square; both start at 0, which is too small, so
+        (3)  step = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)        makes up for it
+        (4)  x ← x − step · m / (√v + ε)
 
-    The state holds m / (1 − β₁) and v / (1 − β₂), the weighted sums rather than the averages: two passes over the
-    parameters fewer.  The weight decay is added to the gradient in place.  Torch7 adds ε to the uncorrected √v;
-    Kingma and Ba's algorithm 1 and PyTorch add it to √(v / (1 − β₂ᵗ)), which is this with ε √(1 − β₂ᵗ) in place of ε.
+    The weight decay is added to the gradient in place.  Torch7 adds ε to the uncorrected √v; Kingma and Ba's
+    algorithm 1 and PyTorch add it to √(v / (1 − β₂ᵗ)), which is this with ε √(1 − β₂ᵗ) in place of ε.
     """
     option = read_options("adam", state, DEFAULTS, MEMORY, below_one=("beta1", "beta2"))
     beta1, beta2 = option["beta1"], option["beta2"]
     loss, grad = evaluated("adam", feval, x)
     for moment in ("m", "v"):
         memory_like("adam", state, moment, x)
-    root = sqrt(1 - beta2)  # √v = root √(v / (1 − β₂)), taken out of the fraction
 
     def step():
         steps = state.get("t", 0)
         state["t"] = steps + 1
         rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-        return rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"]) * (1 - beta1) / root
+        return rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"])  # (3)
 
     if option["weight_decay"] != 0:
         backend.elementwise(decay, grad, x, option["weight_decay"])
-    backend.elementwise(_adam, x, state["m"], state["v"], grad, beta1, beta2, backend.varying(step, x),
-                        option["epsilon"] / root)
+    backend.elementwise(_adam, x, state["m"], state["v"], grad, beta1, 1 - beta1, beta2, 1 - beta2,
+                        backend.varying(step, x), option["epsilon"])
     if state["t"] % FLUSH_EVERY == 0 and backend.name_of(x) == "numpy":  # GPUs are as fast on any number
         for moment in ("m", "v"):
             backend.elementwise(_flush, state[moment], -NOTHING, NOTHING)
     return x, loss
 
 
-def _adam(xp, x, m, v, grad, beta1, beta2, step, epsilon):
+def _adam(xp, x, m, v, grad, beta1, share1, beta2, share2, step, epsilon):
+    # One array to work in: expressions would need one for each of their operations, and NumPy half as long again.
+    spare = share1 * grad
     m *= beta1
-    m += grad
-    spare = grad * grad
+    m += spare  # (1)
+    xp.multiply(grad, grad, out=spare)
+    spare *= share2
     v *= beta2
-    v += spare
+    v += spare  # (2)
     xp.sqrt(v, out=spare)
     spare += epsilon
     xp.divide(m, spare, out=spare)
     spare *= step
-    x -= spare  # step · m / (√v + ε), with one temporary array where an expression has four
+    x -= spare  # (4)
 
 
 def _flush(xp, moment, least, most):
