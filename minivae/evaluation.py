@@ -11,7 +11,7 @@ log-likelihood: `quantities` has the names for that case.
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, log, prod, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,11 +43,11 @@ class Estimate:
     divergence: float | None = None
 
     @property
-    def value(self):
+    def value(self) -> float:
         return float(self.per_image.mean())
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> float:
         n = len(self.per_image)
         return float(self.per_image.std(ddof=1) / sqrt(n)) if n > 1 and np.isfinite(self.per_image).all() else inf
 
@@ -64,24 +64,26 @@ class ActiveUnits(NamedTuple):
     divergence: np.ndarray
 
 
-def elbo(model, images, scale=1, samples=1, seed=0, progress=False):
+def elbo(model: Any, images: Any, scale: float = 1, samples: int = 1, seed: int = 0,
+         progress: bool = False) -> Estimate:
     """The evidence lower bound  E_q log p(x|z) − KL(q(z|x) ‖ p(z)) ≤ log p(x),  from `samples` draws of z an image.
 
     Kingma and Welling 2013, equation 7.
     """
-    reconstruction, divergence = [], []
+    reconstructions, divergences = [], []
     with _evaluating(model, samples, seed):
         for x in _batches(model, images, scale, samples, progress):
             parameters, loss = model.encode(x), 0
             for z in _draws(model, parameters, samples, x):
                 loss = loss - _log_likelihood(model, x, z).sum(axis=1)
-            reconstruction.append(loss / samples)
-            divergence.append(_host(model.kl.rows(parameters)))
-    reconstruction, divergence = np.concatenate(reconstruction), np.concatenate(divergence)
+            reconstructions.append(loss / samples)
+            divergences.append(_host(model.kl.rows(parameters)))
+    reconstruction, divergence = np.concatenate(reconstructions), np.concatenate(divergences)
     return Estimate(-reconstruction - divergence, samples, float(reconstruction.mean()), float(divergence.mean()))
 
 
-def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False):
+def log_likelihood(model: Any, images: Any, scale: float = 1, samples: int = 1000, seed: int = 0,
+                   progress: bool = False) -> Estimate:
     """The importance-weighted bound  log (1/K) Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x) ≤ log p(x),  with K = `samples` draws.
 
     With K = 1 it is an ELBO (one whose KL is drawn too); it grows with K and tends to log p(x).
@@ -100,7 +102,7 @@ def log_likelihood(model, images, scale=1, samples=1000, seed=0, progress=False)
     return Estimate(np.concatenate(estimates), samples)
 
 
-def exact_log_likelihood(model, images, scale=1, progress=False):
+def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bool = False) -> Estimate:
     """log p(x) = log Σ_z p(x|z) p(z)  over all codes of a model with a discrete code that has at most 4,096 of them."""
     if model.kl.latent.support_size(model.code) > MOST_CODES:
         raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_CODES} of "
@@ -117,18 +119,18 @@ def exact_log_likelihood(model, images, scale=1, progress=False):
     return Estimate(np.array(exact), 0)
 
 
-def active_units(model, images, scale=1, threshold=ACTIVE):
+def active_units(model: Any, images: Any, scale: float = 1, threshold: float = ACTIVE) -> ActiveUnits:
     """The units of the code whose mean E_q[z] varies from image to image: by a variance above `threshold`.
 
     The others have learned to say nothing.  Burda et al. 2015, section 5.1.  A unit that is a vector of numbers, as
     one-hot ones, varies by the sum of their variances.
     """
-    expected, divergence = [], []
+    expected, divergences = [], []
     for x in _batches(model, images, scale, 1, progress=False):
         parameters = model.encode(x)
         expected.append(_host(model.kl.latent.expected(parameters)))
-        divergence.append(_host(model.kl.units(parameters)))
-    divergence = np.concatenate(divergence).mean(axis=0)
+        divergences.append(_host(model.kl.units(parameters)))
+    divergence = np.concatenate(divergences).mean(axis=0)
     variance = np.concatenate(expected).var(axis=0).reshape(len(divergence), -1).sum(axis=1)
     return ActiveUnits(int((variance > threshold).sum()), variance, divergence)
 

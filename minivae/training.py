@@ -48,7 +48,7 @@ class Training:
         self.stopped = False
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 
-    def feval(self, parameters) -> tuple:
+    def feval(self, parameters: backend.Array) -> tuple:
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
         model, criterion, kl = self.model, self.criterion, self.model.kl
         model.zero_grad_parameters()
@@ -63,7 +63,7 @@ class Training:
         self.watch.expect_finite(loss)
         return loss, self.grads
 
-    def step(self):
+    def step(self) -> Any:
         """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
         if self.annealing is not None:
             self.annealing.apply(self.model, self.steps)

@@ -1,6 +1,11 @@
 """Base of modules and criterions: a library, a dtype, and buffers of their own."""
 
+from types import ModuleType
+from typing import Any, Self, TypeAlias
+
 from minivae import backend
+
+Value: TypeAlias = Any  # an array, or a table: a tuple of arrays
 
 
 class ArrayOwner:
@@ -17,41 +22,41 @@ class ArrayOwner:
         self.grad_input = None
 
     @property
-    def class_name(self):
+    def class_name(self) -> str:
         """The class as `repr` writes it: nn.Linear, but LeakyReLU for a class of one's own."""
         name = type(self).__name__
         return f"nn.{name}" if type(self).__module__.startswith("minivae.") else name
 
     @property
-    def xp(self):
+    def xp(self) -> ModuleType:
         """The array library: numpy or cupy."""
         return backend.array_library(self.backend)
 
     # -- conversions ------------------------------------------------------------------------------
 
-    def to(self, name):
+    def to(self, name: str) -> Self:
         """Compute with the library "numpy" or "cupy" from now on; parameters move there, and buffers are dropped."""
         backend.require(name)
         return self.convert(name, None)
 
-    def cuda(self):
+    def cuda(self) -> Self:
         return self.to("cupy")
 
-    def cpu(self):
+    def cpu(self) -> Self:
         return self.to("numpy")
 
-    def float(self):
+    def float(self) -> Self:
         return self.convert(None, backend.FLOATS["float32"])
 
-    def double(self):
+    def double(self) -> Self:
         return self.convert(None, backend.FLOATS["float64"])
 
-    def convert(self, name, dtype):
+    def convert(self, name: str | None, dtype: Any) -> Self:
         """Compute with another library, or in another dtype, or both; None keeps what it is."""
         self.backend, self.dtype = name or self.backend, dtype or self.dtype
         return self.clear_state()
 
-    def clear_state(self):
+    def clear_state(self) -> Self:
         """Drop every buffer."""
         self.buffers.clear()
         for name in self.state_names:
@@ -60,7 +65,7 @@ class ArrayOwner:
 
     # -- buffers ----------------------------------------------------------------------------------
 
-    def buffer(self, name, shape, batch=True):
+    def buffer(self, name: str, shape: tuple, batch: bool = True) -> backend.Array:
         """This object's array of that name, with this shape; its content is whatever the last call left.
 
         The storage is kept while it is large enough, so a step of training allocates nothing.  `batch` tells whether
@@ -69,7 +74,7 @@ class ArrayOwner:
         self.buffers[name] = backend.resize(self.buffers.get(name), shape, self.dtype, self.backend, batch)
         return self.buffers[name]
 
-    def buffer_like(self, name, array):
+    def buffer_like(self, name: str, array: backend.Array) -> backend.Array:
         """This object's array of that name, with the shape of another, and planes in the order of its memory."""
         if array.ndim < 3:
             return self.buffer(name, array.shape)

@@ -32,7 +32,7 @@ class BatchNormalization(Module):
     statistic_names = ("running_mean", "running_var")
     spare_output = True
 
-    def __init__(self, features, epsilon=1e-5, momentum=0.1, affine=True):
+    def __init__(self, features: int, epsilon: float = 1e-5, momentum: float = 0.1, affine: bool = True):
         super().__init__()
         self.features = whole_number("BatchNormalization", "features", features)
         self.epsilon = real_number("BatchNormalization", "epsilon", epsilon,

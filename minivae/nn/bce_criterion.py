@@ -20,7 +20,7 @@ class BCECriterion(Criterion):
     BCEWithLogitsCriterion is exact for every logit, and faster: prefer it.
     """
 
-    def __init__(self, size_average=False, samples=1, weights=None):
+    def __init__(self, size_average: bool = False, samples: int = 1, weights: backend.Array | None = None):
         super().__init__(size_average, samples)
         self.weights = None if weights is None else backend.to_numpy(weights).reshape(-1).copy()
 

@@ -26,12 +26,12 @@ class BernoulliKL(Divergence):
 
     latent_class = BernoulliLatent
 
-    def __init__(self, beta=1, prior=0.5):
+    def __init__(self, beta: float = 1, prior: float = 0.5):
         super().__init__(beta)
         self.prior = real_number("BernoulliKL", "prior", prior, "is a probability between 0 and 1", above=0, below=1)
 
     @property
-    def log_prior_odds(self):
+    def log_prior_odds(self) -> tuple[float, float, float]:
         """(the prior's logit, ln prior, ln(1 − prior)), in which `_divergence` measures."""
         log_one, log_zero = log(self.prior), log1p(-self.prior)
         return log_one - log_zero, log_one, log_zero

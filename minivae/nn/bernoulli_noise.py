@@ -17,7 +17,7 @@ class BernoulliNoise(Module):
     p(y′|y) of Im et al. 2017, "Denoising criterion for variational auto-encoding framework", for binary images.
     """
 
-    def __init__(self, p=0.1):
+    def __init__(self, p: float = 0.1):
         super().__init__()
         self.p = real_number("BernoulliNoise", "p", p, "is the probability of a flip, from 0 to 1", least=0, most=1)
 

@@ -21,7 +21,7 @@ class BernoulliSampler(Sampler):
 
     spare_output = True
 
-    def __init__(self, temperature=1, samples=1):
+    def __init__(self, temperature: float = 1, samples: int = 1):
         super().__init__(samples)
         self.temperature = real_number("BernoulliSampler", "temperature", temperature, "is a number above 0", above=0)
 

@@ -25,7 +25,7 @@ class CategoricalKL(Divergence):
     latent_class = CategoricalLatent
     state_names = (*Divergence.state_names, "peak", "log_mean", "of_variables")
 
-    def __init__(self, beta=1, categories=None):
+    def __init__(self, beta: float = 1, categories: int | None = None):
         super().__init__(beta)
         self.categories = None if categories is None else whole_number("CategoricalKL", "categories", categories)
         self.peak = self.log_mean = self.of_variables = None

@@ -15,7 +15,7 @@ class Clamp(Module):
     None leaves that side open: Clamp(-6, None) keeps a log-variance from falling below −6.
     """
 
-    def __init__(self, low=None, high=None):
+    def __init__(self, low: float | None = None, high: float | None = None):
         super().__init__()
         self.low, self.high = low, high
         self.bounds = as_float(-inf if low is None else low), as_float(inf if high is None else high)

@@ -2,6 +2,7 @@
 
 from collections.abc import MutableSequence
 from operator import index
+from typing import Self
 
 from minivae.errors import MinivaeError
 from minivae.nn.module import Module
@@ -43,14 +44,15 @@ class Modules(MutableSequence):
 class Container(Module):
     """A module made of modules.  `modules` holds them in order; each is named by its number, from 0."""
 
-    def __init__(self, *modules):
+    def __init__(self, *modules: Module):
         super().__init__()
-        self._names, self._modules = (), ()
+        self._names: tuple = ()
+        self._modules: tuple = ()
         for module in modules:
             self.add(module)
 
     @property
-    def modules(self):
+    def modules(self) -> Modules:
         return Modules(self)
 
     @modules.setter
@@ -59,7 +61,7 @@ class Container(Module):
         self.arrange([(names.get(id(module)), module) for module in modules])
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """What stands for each module in paths and in state_dict: a name given to `add`, or its number."""
         return self._names
 
@@ -67,11 +69,11 @@ class Container(Module):
     def names(self, names):
         raise MinivaeError(f"{self.title}: a module is named when it comes in: add(module, name)")
 
-    def add(self, module, name=None):
+    def add(self, module: Module, name: str | None = None) -> Self:
         """Append a module and return self; `name` stands for its number in paths and in state_dict."""
         return self.insert(module, len(self), name)
 
-    def insert(self, module, number, name=None):
+    def insert(self, module: Module, number: int, name: str | None = None) -> Self:
         """Put a module in front of number `number`, and return self; those behind it are counted anew."""
         if isinstance(number, Module) or not 0 <= number <= len(self):
             raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(self)}, got "
@@ -80,7 +82,7 @@ class Container(Module):
         pairs.insert(number, (name, module))
         return self.arrange(pairs)
 
-    def remove(self, number=-1):
+    def remove(self, number: int | str = -1) -> Module:
         """Take a module out, the last one unless told otherwise, and return it; those behind it are counted anew."""
         module, pairs = self.get(number), self.unnumbered()
         del pairs[self._number(number)]
@@ -93,11 +95,11 @@ class Container(Module):
         self.arrange([(name, module.replace(function)) for name, module in self.children()])
         return function(self)
 
-    def get(self, number):
+    def get(self, number: int | str) -> Module:
         """The module of that number or name."""
         return self._modules[self._number(number)]
 
-    def size(self):
+    def size(self) -> int:
         return len(self._modules)
 
     def children(self):
@@ -117,11 +119,11 @@ class Container(Module):
             raise MinivaeError(f"{self.title}: there is no module {which!r}; it has {', '.join(self.names) or 'none'}")
         return which
 
-    def unnumbered(self):
+    def unnumbered(self) -> list[tuple[str | None, Module]]:
         """[(name, module), ...] with None for the names that are numbers."""
         return [(None if name == str(k) else name, module) for k, (name, module) in enumerate(self.children())]
 
-    def arrange(self, pairs):
+    def arrange(self, pairs: list[tuple[str | None, Module]]) -> Self:
         """Let these be the modules, and return self."""
         for _, module in pairs:
             if not isinstance(module, Module):
@@ -143,7 +145,7 @@ class Container(Module):
             each.path = path
         return self
 
-    def tree(self, header, last):
+    def tree(self, header: str, last: str) -> str:
         """Torch7's drawing of a container: one line for the flow, then one for each module."""
         lines = [f"{self.class_name} {{", "  " + header]
         for name, module in self.children():

@@ -1,11 +1,12 @@
 """The contract of every criterion (torch/nn Criterion)."""
 
 import copy
+from typing import Any, Self
 
 from minivae import backend
 from minivae.errors import ShapeError, TargetError, whole_number
 from minivae.nn import checks
-from minivae.nn.array_owner import ArrayOwner
+from minivae.nn.array_owner import ArrayOwner, Value
 
 
 class Criterion(ArrayOwner):
@@ -20,44 +21,44 @@ class Criterion(ArrayOwner):
     The trailing axes of prediction and target may differ as long as a row has the same number of elements.
     """
 
-    def __init__(self, size_average=False, samples=1):
+    def __init__(self, size_average: bool = False, samples: int = 1):
         super().__init__()
         self.size_average = size_average
         self.samples = whole_number(type(self).__name__, "samples", samples)
 
     @property
-    def title(self):
+    def title(self) -> str:
         """The name in errors."""
         return type(self).__name__
 
-    def __call__(self, input, target):
+    def __call__(self, input: Value, target: backend.Array) -> Any:
         return self.forward(input, target)
 
-    def forward(self, input, target):
+    def forward(self, input: Value, target: backend.Array) -> Any:
         """The loss in nats: a float on NumPy, an array without axes on CuPy, which float() reads."""
         return self.update_output(input, target)
 
-    def backward(self, input, target):
+    def backward(self, input: Value, target: backend.Array) -> Value:
         """∂output/∂input."""
         return self.update_grad_input(input, target)
 
-    def update_output(self, input, target):
+    def update_output(self, input: Value, target: backend.Array) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no update_output")
 
-    def update_grad_input(self, input, target):
+    def update_grad_input(self, input: Value, target: backend.Array) -> Value:
         raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
 
-    def rows(self, input, target):
+    def rows(self, input: Value, target: backend.Array) -> backend.Array:
         """The loss of every row of the prediction, −log p in nats, not averaged over draws: a new array (N·L,)."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
 
     # -- what criterions use ----------------------------------------------------------------------
 
-    def weight(self, target):
+    def weight(self, target: backend.Array) -> float:
         """What the sum is multiplied by: 1/L, or with `size_average` also 1/(number of target elements)."""
         return 1 / (self.samples * (max(1, target.size) if self.size_average else 1))
 
-    def grouped(self, what, prediction, target):
+    def grouped(self, what: str, prediction: backend.Array, target: backend.Array) -> tuple:
         """Prediction seen as (N, L, D), target as (N, 1, D), after their shapes have been checked."""
         checks.expect_array(self, what, prediction, None)
         checks.expect_array(self, "target", target, None)
@@ -67,17 +68,17 @@ class Criterion(ArrayOwner):
                              f"samples={self.samples} expected {n} · {self.samples} rows of {per_row} elements")
         return prediction.reshape(n, self.samples, per_row), target.reshape(n, 1, per_row)
 
-    def expect_probabilities(self, what, array, hint):
+    def expect_probabilities(self, what: str, array: backend.Array, hint: str) -> None:
         """Raise unless the array lies in [0, 1], where a Bernoulli likelihood is defined."""
         problem = backend.outside(array, 0, 1)
         if problem:
             raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {hint}")
 
-    def clone(self):
+    def clone(self) -> Self:
         """A deep copy."""
         return copy.deepcopy(self)
 
-    def options(self):
+    def options(self) -> list[str]:
         """What is not the default, as `repr` shows it."""
         return [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
 

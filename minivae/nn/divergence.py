@@ -1,6 +1,10 @@
 """Base of the layers that measure a Kullback-Leibler divergence."""
 
+from typing import Any
+
+from minivae import backend
 from minivae.errors import MinivaeError, real_number
+from minivae.nn.array_owner import Value
 from minivae.nn.latent import Latent
 from minivae.nn.module import Module
 
@@ -16,18 +20,18 @@ class Divergence(Module):
     state_names: tuple = (*Module.state_names, "divergence")
     latent_class: type[Latent] | None = None  # the kind of latent variable
 
-    def __init__(self, beta=1):
+    def __init__(self, beta: float = 1):
         super().__init__()
         self.beta = real_number(type(self).__name__, "beta", beta, "weighs the divergence, a number from 0", least=0)
         self.divergence = None
 
     @property
-    def loss(self):
+    def loss(self) -> Any:
         """beta · divergence, zero before the first forward."""
         return 0.0 if self.divergence is None or self.beta == 0 else self.beta * self.divergence  # it may be infinite
 
     @property
-    def latent(self):
+    def latent(self) -> Latent:
         """What evaluation asks for the distributions q(z|x) and p(z)."""
         if not (isinstance(self.latent_class, type) and issubclass(self.latent_class, Latent)):
             raise MinivaeError(f"{self.title}: its latent_class is {self.latent_class!r}, so nobody can draw or weigh "
@@ -35,11 +39,11 @@ class Divergence(Module):
                                "a class of your own that extends nn.Latent")
         return self.latent_class(self)
 
-    def units(self, parameters):
+    def units(self, parameters: Value) -> backend.Array:
         """KL(q ‖ p) of every unit of the code for every image, in nats: a new array (N, Q)."""
         raise NotImplementedError(f"{type(self).__name__} has no units")
 
-    def rows(self, parameters):
+    def rows(self, parameters: Value) -> backend.Array:
         """KL(q(z|x) ‖ p(z)) of every image, in nats: a new array (N,)."""
         return self.units(parameters).sum(axis=1)
 
@@ -47,6 +51,6 @@ class Divergence(Module):
         return "" if self.beta == 1 else f"beta={self.beta:g}"
 
 
-def side_loss(module):
+def side_loss(module: Module) -> Any:
     """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss."""
     return sum((each.loss for each in module.find_modules(Divergence)), 0.0)

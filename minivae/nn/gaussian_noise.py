@@ -11,7 +11,7 @@ class GaussianNoise(Module):
         x  input  (N, ...)      y  output  (N, ...)      ε  noise  (N, ...)
     """
 
-    def __init__(self, std=0.1):
+    def __init__(self, std: float = 0.1):
         super().__init__()
         self.std = real_number("GaussianNoise", "std", std, "is a standard deviation, a number from 0", least=0)
 

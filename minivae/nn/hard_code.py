@@ -1,5 +1,8 @@
 """Base of the layers that harden relaxed codes."""
 
+from typing import Any
+
+from minivae import backend
 from minivae.nn.module import Module
 
 
@@ -11,7 +14,7 @@ class HardCode(Module):
     stays relaxed.
     """
 
-    def __init__(self, straight_through=False):
+    def __init__(self, straight_through: bool = False):
         super().__init__()
         self.straight_through = straight_through
 
@@ -29,11 +32,11 @@ class HardCode(Module):
         self.grad_input = grad_output
         return self.grad_input
 
-    def expect_code(self, input):
+    def expect_code(self, input: backend.Array) -> None:
         """Raise unless `input` is a relaxed code."""
         self.expect("input", input)
 
-    def harden(self, input, out):
+    def harden(self, input: backend.Array, out: backend.Array) -> Any:
         """out = the discrete code."""
         raise NotImplementedError(f"{type(self).__name__} has no harden")
 

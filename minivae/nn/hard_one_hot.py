@@ -13,7 +13,7 @@ class HardOneHot(HardCode):
     Backwards  ∂L/∂z = ∂L/∂output, an estimator and not the derivative (Jang et al. 2016, section 2.2); see HardCode.
     """
 
-    def __init__(self, categories, straight_through=False):
+    def __init__(self, categories: int, straight_through: bool = False):
         super().__init__(straight_through)
         self.categories = whole_number("HardOneHot", "categories", categories)
 

@@ -1,5 +1,6 @@
 """Base of the activations that may overwrite their input."""
 
+from minivae import backend
 from minivae.nn.module import Module
 
 
@@ -8,11 +9,11 @@ class InPlace(Module):
 
     overwrites = None  # the layer whose output it may overwrite
 
-    def __init__(self, inplace=False):
+    def __init__(self, inplace: bool = False):
         super().__init__()
         self.inplace = inplace
 
-    def output_like(self, input):
+    def output_like(self, input: backend.Array) -> backend.Array:
         """The array for an output of the input's shape: a buffer, or the input itself, where it may be overwritten."""
         before = self.overwrites
         return input if before is not None and input is before.output else self.buffer_like("output", input)

@@ -1,8 +1,10 @@
 """Base of the kinds of latent variable."""
 
 from math import inf
+from typing import Any
 
 from minivae import backend
+from minivae.nn.array_owner import Value
 
 
 class Latent:
@@ -13,42 +15,42 @@ class Latent:
     rows, those of one image together.  Every answer is a new array, in nats where it is a logarithm.
     """
 
-    def __init__(self, layer):
+    def __init__(self, layer: Any):
         self.layer, self.xp, self.dtype = layer, layer.xp, layer.dtype
 
-    def log_posterior(self, parameters, z):
+    def log_posterior(self, parameters: Value, z: backend.Array) -> backend.Array:
         """ln q(z|x) of every row of z (N·L,)."""
         raise self._missing("log_posterior")
 
-    def log_prior(self, z):
+    def log_prior(self, z: backend.Array) -> backend.Array:
         """ln p(z) of every row of z (N·L,)."""
         raise self._missing("log_prior")
 
-    def sample_prior(self, n, code):
+    def sample_prior(self, n: int, code: int) -> backend.Array:
         """n draws from p(z), rows of `code` numbers (n, code)."""
         raise self._missing("sample_prior")
 
-    def expected(self, parameters):
+    def expected(self, parameters: Value) -> backend.Array:
         """E_q[z] (N, code)."""
         raise self._missing("expected")
 
-    def most_likely(self, parameters):
+    def most_likely(self, parameters: Value) -> backend.Array:
         """The code z of highest probability, or density, under q (N, code)."""
         raise self._missing("most_likely")
 
-    def statistics(self, parameters):
+    def statistics(self, parameters: Value) -> dict[str, tuple]:
         """{name: (sum over the batch, of how many)} of `parameters` just given to the layer: columns of a protocol."""
         return {}
 
-    def support_size(self, code):
+    def support_size(self, code: int) -> float:
         """How many different codes of `code` numbers there are."""
         return inf
 
-    def support(self, code):
+    def support(self, code: int) -> backend.Array:
         """Every code z there is, once each (support_size, code)."""
         raise NotImplementedError(f"{type(self).__name__}: its codes cannot be enumerated")
 
-    def new(self, *shape):
+    def new(self, *shape: int) -> backend.Array:
         """A new array of the layer's kind."""
         return backend.empty(shape, self.dtype, self.layer.backend)
 

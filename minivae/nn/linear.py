@@ -1,6 +1,7 @@
 """Fully connected layer (torch/nn Linear)."""
 
 from math import sqrt
+from typing import Self
 
 from minivae import backend
 from minivae.errors import whole_number
@@ -19,10 +20,12 @@ class Linear(Module):
     Weights start uniform in ±1/√I, as in Torch7.  `Linear.tied(other)` has the transpose of another's, see TiedLinear.
     """
 
+    weight: backend.Array
+    grad_weight: backend.Array
     parameter_names = ("weight", "bias")
     spare_output = True
 
-    def __init__(self, n_in, n_out, bias=True):
+    def __init__(self, n_in: int, n_out: int, bias: bool = True):
         super().__init__()
         self.n_in = whole_number("Linear", "n_in", n_in)
         self.n_out = whole_number("Linear", "n_out", n_out)
@@ -38,7 +41,7 @@ class Linear(Module):
             if parameter is not None:
                 backend.fill_uniform(parameter, -bound, bound)
 
-    def no_bias(self):
+    def no_bias(self) -> Self:
         """Do without b, from now on; returns self."""
         self.bias = self.grad_bias = None
         return self
@@ -63,7 +66,7 @@ class Linear(Module):
             backend.add_rows(self.grad_bias, grad_output)  # Σₙ Gₙ
 
     @staticmethod
-    def tied(other, bias=True):
+    def tied(other: "Linear", bias: bool = True) -> Module:
         """The layer from the outputs of a Linear to its inputs, with the same weights: a TiedLinear."""
         from minivae.nn.tied_linear import TiedLinear  # which begins with this class
 

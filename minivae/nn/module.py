@@ -1,10 +1,15 @@
 """The contract of every layer (torch/nn Module)."""
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
 from minivae import backend
 from minivae.errors import ShapeError
 from minivae.nn import checks, copying, flat_parameters
-from minivae.nn.array_owner import ArrayOwner
+from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
+
+Found = TypeVar("Found")
 
 
 class Module(ArrayOwner):
@@ -37,21 +42,21 @@ class Module(ArrayOwner):
 
     # -- the verbs --------------------------------------------------------------------------------
 
-    def __call__(self, input):
+    def __call__(self, input: Value) -> Value:
         return self.forward(input)
 
-    def forward(self, input):
+    def forward(self, input: Value) -> Value:
         """The output for `input`, once the module and all inside it have been looked at after a change."""
         self.inventory()
         return self.run(input)
 
-    def run(self, input):
+    def run(self, input: Value) -> Value:
         """As `forward`, for a module inside one that has been looked at: what containers call."""
         self.input = input
         self.output = self.update_output(input)
         return self.output
 
-    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+    def backward(self, input: Value, grad_output: Value, scale: float = 1, need_grad_input: bool = True) -> Value:
         """∂L/∂input, and scale · ∂L/∂w added to the gradients.  `input` is the one just given to `forward`.
 
         With `need_grad_input=False`, for the first module of a model, ∂L/∂input is not computed and None is
@@ -62,22 +67,22 @@ class Module(ArrayOwner):
         self.acc_grad_parameters(input, grad_output, scale)
         return self.grad_input
 
-    def update_output(self, input):
+    def update_output(self, input: Value) -> Value:
         raise NotImplementedError(f"{type(self).__name__} has no update_output")
 
-    def update_grad_input(self, input, grad_output):
+    def update_grad_input(self, input: Value, grad_output: Value) -> Value:
         raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
 
-    def acc_grad_parameters(self, input, grad_output, scale=1):
+    def acc_grad_parameters(self, input: Value, grad_output: Value, scale: float = 1) -> None:
         """Nothing to add: a layer with parameters overrides this."""
 
     # -- the modules inside -----------------------------------------------------------------------
 
-    def children(self):
+    def children(self) -> list[tuple[str, "Module"]]:
         """[(name, module), ...]: the modules directly inside this one."""
         return []
 
-    def named_modules(self, prefix=""):
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """(path, module) of this module and of every module inside it, in order; each module once."""
         seen, waiting = set(), [(prefix, self)]
         while waiting:
@@ -88,28 +93,28 @@ class Module(ArrayOwner):
                 yield path, module
                 waiting += [(f"{path}.{name}" if path else name, child) for name, child in reversed(module.children())]
 
-    def list_modules(self):
+    def list_modules(self) -> list["Module"]:
         """This module and every module inside it."""
         return [module for _, module in self.named_modules()]
 
-    def find_modules(self, cls):
+    def find_modules(self, cls: type[Found]) -> list[Found]:
         """Every module of class `cls`, in order."""
         return [module for module in self.list_modules() if isinstance(module, cls)]
 
-    def inventory(self):
+    def inventory(self) -> Inventory:
         """What the module consists of; it is looked at, and the rules are checked, at the first call after a change."""
         if self._inventory is None or not self._inventory.holds(self):
             self._inventory = Inventory(self)
         return self._inventory
 
-    def replace(self, function):
+    def replace(self, function: Callable[["Module"], "Module"]) -> "Module":
         """Put function(module) in the place of every module inside this one, and return it for this one.
 
         The innermost come first, so that what a function puts around a module is not visited.
         """
         return function(self)
 
-    def apply(self, function):
+    def apply(self, function: Callable[["Module"], Any]) -> Self:
         """Call function(module) for this module and every module inside it."""
         for module in self.list_modules():
             function(module)
@@ -117,14 +122,14 @@ class Module(ArrayOwner):
 
     # -- parameters -------------------------------------------------------------------------------
 
-    def new_parameter(self, name, shape):
+    def new_parameter(self, name: str, shape: tuple) -> None:
         """Give the module a parameter and its gradient, both zero."""
         for attribute in (name, "grad_" + name):
             array = backend.empty(shape, self.dtype, self.backend)
             array.fill(0)
             setattr(self, attribute, array)
 
-    def named_parameters(self):
+    def named_parameters(self) -> Iterator[tuple[str, backend.Array, backend.Array]]:
         """(path, array, gradient) of every parameter, such as "encoder.0.weight"; shared ones appear again."""
         for path, module in self.named_modules():
             for name in module.parameter_names:
@@ -132,74 +137,74 @@ class Module(ArrayOwner):
                     yield (f"{path}.{name}" if path else name, getattr(module, name),
                            getattr(module, "grad_" + name))
 
-    def named_arrays(self):
+    def named_arrays(self) -> Iterator[tuple[str, backend.Array]]:
         """(path, array) of all that a `state_dict` holds: parameters, and statistics of the data."""
         for path, module in self.named_modules():
             for name in (*module.parameter_names, *module.statistic_names):
                 if getattr(module, name) is not None:
                     yield f"{path}.{name}" if path else name, getattr(module, name)
 
-    def parameters(self):
+    def parameters(self) -> tuple[list[backend.Array], list[backend.Array]]:
         """(list of parameters, list of their gradients); a shared parameter is listed once."""
         inventory = self.inventory()
         return list(inventory.parameters), list(inventory.grads)
 
-    def get_parameters(self):
+    def get_parameters(self) -> tuple[backend.Array, backend.Array]:
         """(flat, flat_grad): every parameter, and every gradient, becomes a view of one vector.
 
         Called again, or on a part of the model, it returns views of the same storage.
         """
         return flat_parameters.flatten(self)
 
-    def zero_grad_parameters(self):
+    def zero_grad_parameters(self) -> None:
         """Set the gradients to zero; nothing else does."""
         for grad in self.inventory().whole_grads:
             grad.fill(0)
 
-    def update_parameters(self, learning_rate):
+    def update_parameters(self, learning_rate: float) -> None:
         """w ← w − learning_rate · ∂L/∂w"""
         for array, grad in zip(*self.parameters()):
             backend.elementwise(_descend, array, grad, float(learning_rate))
 
-    def reset(self):
+    def reset(self) -> None:
         """Draw new parameters; what was learned is lost."""
         for _, child in self.children():
             child.reset()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, backend.Array]:
         """{path: copy on the host} of every parameter, and of what is measured beside them, such as running_mean."""
         self.inventory()
         return {path: backend.to_numpy(array).copy() for path, array in self.named_arrays()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, backend.Array]) -> None:
         """Copy a `state_dict` into the parameters.  All of it is checked before anything is written."""
         copying.load(self, state)
 
     # -- modes ------------------------------------------------------------------------------------
 
-    def training(self):
+    def training(self) -> Self:
         """Training mode: noise layers add noise."""
         return self.apply(lambda module: setattr(module, "train", True))
 
-    def evaluate(self):
+    def evaluate(self) -> Self:
         """Evaluation mode: noise layers pass through, relaxed codes become hard, statistics are the running ones."""
         return self.apply(lambda module: setattr(module, "train", False))
 
-    def hold_noise(self, on=True):
+    def hold_noise(self, on: bool = True) -> Self:
         """Random layers reuse what they drew, so that repeated calls evaluate one function."""
         return self.apply(lambda module: setattr(module, "holding_noise", on))
 
     # -- copies and conversions -------------------------------------------------------------------
 
-    def convert(self, name, dtype):
+    def convert(self, name: str | None, dtype: Any) -> Self:
         """Move the parameters to another library, or dtype, or both, and drop the buffers."""
         return copying.convert(self, name, dtype)
 
-    def clear_state(self):
+    def clear_state(self) -> Self:
         """Drop every buffer, so that a copy or a file holds the parameters only."""
         return self.apply(ArrayOwner.clear_state)
 
-    def share(self, other, *names):
+    def share(self, other: "Module", *names: str) -> Self:
         """Use the parameters of another module of the same build, such as "weight" and "bias", and their gradients.
 
         A shared parameter counts once in a model that holds both modules.  Put both in one model before you call
@@ -208,7 +213,7 @@ class Module(ArrayOwner):
         """
         return copying.share(self, other, names)
 
-    def clone(self, share=()):
+    def clone(self, share: str | tuple = ()) -> Self:
         """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own: see `share`."""
         return copying.clone(self, share)
 
@@ -223,7 +228,7 @@ class Module(ArrayOwner):
 
     # -- what layers use --------------------------------------------------------------------------
 
-    def draw(self, fill, shape):
+    def draw(self, fill: Callable[[backend.Array], Any], shape: tuple) -> backend.Array:
         """The noise of this call: fill(noise) with fill such as `backend.standard_normal`, or what is held."""
         if self.holding_noise and self.noise is not None:
             if self.noise.shape != shape:
@@ -233,28 +238,28 @@ class Module(ArrayOwner):
         self.noise = self.buffer("noise", shape)
         return fill(self.noise)
 
-    def expect(self, what, array, shape=None):
+    def expect(self, what: str, array: Any, shape: tuple | None = None) -> None:
         """Raise unless `array` is this module's kind of array and has this shape, such as ("N", 784).
 
         A letter stands for any size; `shape=None` allows any shape that has a batch axis.
         """
         checks.expect_array(self, what, array, shape)
 
-    def expect_table(self, what, table, length):
+    def expect_table(self, what: str, table: Any, length: int) -> None:
         """Raise unless `table` is a tuple of that many arrays (or tables)."""
         checks.expect_table(self, what, table, length)
 
-    def expect_grad_output(self, grad_output, shape=None):
+    def expect_grad_output(self, grad_output: Any, shape: tuple | None = None) -> None:
         """Raise unless `forward` came first and `grad_output` has the shape of the output (or `shape`)."""
         checks.expect_grad_output(self, grad_output, shape)
 
-    def expect_same_input(self, input):
+    def expect_same_input(self, input: Value) -> None:
         """Raise unless `input` has the shape of what `forward` was given."""
         checks.expect_same_input(self, input)
 
     # -- what is printed --------------------------------------------------------------------------
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """What stands in the brackets of `repr`, such as "784 -> 400"."""
         return ""
 
@@ -263,7 +268,7 @@ class Module(ArrayOwner):
         return f"{self.class_name}" + (f"({extra})" if extra else "")
 
     @property
-    def title(self):
+    def title(self) -> str:
         """The name in errors and tables: path, class and sizes on one line, "encoder.2 Linear(784 -> 400)"."""
         extra = self.extra_repr()
         name = type(self).__name__ + (f"({extra})" if extra else "")

@@ -1,5 +1,7 @@
 """Base of the layers that draw codes."""
 
+from typing import Any
+
 from minivae import backend
 from minivae.errors import whole_number
 from minivae.nn.module import Module
@@ -15,17 +17,17 @@ class Sampler(Module):
     """
 
     varying_names = ("temperature",)
-    temperature = None
+    temperature: Any = None  # a float, of relaxed codes
 
-    def __init__(self, samples=1):
+    def __init__(self, samples: int = 1):
         super().__init__()
         self.samples = whole_number(type(self).__name__, "samples", samples)
 
-    def grouped(self, array):
+    def grouped(self, array: backend.Array) -> backend.Array:
         """(N·L, Q) seen as (N, L, Q)."""
         return array.reshape(len(array) // self.samples, self.samples, array.shape[1])
 
-    def varying_temperature(self):
+    def varying_temperature(self) -> Any:
         """T, as a number that may be another in the next step."""
         return backend.varying(lambda: float(self.temperature), self.noise)
 

@@ -19,7 +19,8 @@ class SpatialAveragePooling(Windowed):
     by side.
     """
 
-    def __init__(self, kw, kh, dw=1, dh=1, padw=0, padh=0, ceil_mode=False, count_include_pad=True):
+    def __init__(self, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0, padh: int = 0,
+                 ceil_mode: bool = False, count_include_pad: bool = True):
         super().__init__((kw, kh), (dw, dh), (padw, padh), ceil_mode)
         self.expect_small_padding()
         self.count_include_pad = count_include_pad

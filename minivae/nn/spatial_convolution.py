@@ -33,7 +33,8 @@ class SpatialConvolution(Windowed):
     parameter_names = ("weight", "bias")
     spare_output = True
 
-    def __init__(self, planes_in, planes_out, kw, kh, dw=1, dh=1, padw=0, padh=None):
+    def __init__(self, planes_in: int, planes_out: int, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0,
+                 padh: int | None = None):
         super().__init__((kw, kh), (dw, dh), (padw, padw if padh is None else padh))
         self.planes_in = whole_number("SpatialConvolution", "planes_in", planes_in)
         self.planes_out = whole_number("SpatialConvolution", "planes_out", planes_out)

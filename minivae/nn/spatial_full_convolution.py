@@ -27,7 +27,8 @@ class SpatialFullConvolution(Windowed):
     parameter_names = ("weight", "bias")
     spare_output = True
 
-    def __init__(self, planes_in, planes_out, kw, kh, dw=1, dh=1, padw=0, padh=0, adjw=0, adjh=0):
+    def __init__(self, planes_in: int, planes_out: int, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0,
+                 padh: int = 0, adjw: int = 0, adjh: int = 0):
         super().__init__((kw, kh), (dw, dh), (padw, padh))
         name = "SpatialFullConvolution"
         self.planes_in = whole_number(name, "planes_in", planes_in)

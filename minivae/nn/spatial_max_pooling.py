@@ -17,7 +17,8 @@ class SpatialMaxPooling(Windowed):
     padh it is 0, as in Torch7, whose convolution takes padw for it.
     """
 
-    def __init__(self, kw, kh, dw=None, dh=None, padw=0, padh=0, ceil_mode=False):
+    def __init__(self, kw: int, kh: int, dw: int | None = None, dh: int | None = None, padw: int = 0, padh: int = 0,
+                 ceil_mode: bool = False):
         super().__init__((kw, kh), (kw if dw is None else dw, kh if dh is None else dh), (padw, padh), ceil_mode)
         self.expect_small_padding()
 

@@ -12,7 +12,7 @@ class SpatialUpSamplingNearest(Module):
         x  input  (N, C, H, W)      y  output  (N, C, s H, s W)      s  scale
     """
 
-    def __init__(self, scale):
+    def __init__(self, scale: int):
         super().__init__()
         self.scale = whole_number("SpatialUpSamplingNearest", "scale", scale)
 

@@ -23,7 +23,7 @@ class TiedLinear(Module):
     parameter_names = ("weight", "bias")
     spare_output = True
 
-    def __init__(self, other, bias=True):
+    def __init__(self, other: Linear, bias: bool = True):
         super().__init__()
         if not isinstance(other, Linear):
             raise OptionError(f"TiedLinear({other!r}): give the nn.Linear whose weights it shares")

@@ -16,7 +16,7 @@ class View(Module):
     axes than these sizes, such as those of images with their channels last, would be scrambled and are refused.
     """
 
-    def __init__(self, *sizes):
+    def __init__(self, *sizes: int):
         super().__init__()
         self.sizes = tuple(sizes)
         if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):

@@ -19,7 +19,7 @@ class Windowed(Module):
     of arrays.
     """
 
-    def __init__(self, kernel, step, pad, ceil_mode=False):
+    def __init__(self, kernel: tuple, step: tuple, pad: tuple, ceil_mode: bool = False):
         super().__init__()
         self.ceil_mode = ceil_mode
         name = type(self).__name__
