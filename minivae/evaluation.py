@@ -119,6 +119,17 @@ def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bo
     return Estimate(np.array(exact), 0)
 
 
+def encode(model: Any, images: Any, scale: float = 1) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """(parameters of q(z|x), a tuple of arrays; codes E_q[z] (n, code)) of every image, on the host."""
+    found = []
+    for x in _batches(model, images, scale, 1, progress=False):
+        parameters = model.encode(x)
+        codes = model.kl.latent.expected(parameters)
+        found.append([*(parameters if isinstance(parameters, tuple) else (parameters,)), codes])
+    *parameters, codes = (np.concatenate([backend.to_numpy(each) for each in parts]) for parts in zip(*found))
+    return tuple(parameters), codes
+
+
 def active_units(model: Any, images: Any, scale: float = 1, threshold: float = ACTIVE) -> ActiveUnits:
     """The units of the code whose mean E_q[z] varies from image to image: by a variance above `threshold`.
 

@@ -4,10 +4,12 @@ import sys
 
 import minivae
 from minivae import backend
-from minivae.cli import doctor, evaluate, explore, options, profile, sample, step, streams, subjects, train
+from minivae.cli import (
+    compare, doctor, encode, evaluate, explore, options, overview, profile, sample, step, streams, subjects, train,
+)
 from minivae.errors import MinivaeError
 
-VERBS = (train, evaluate, sample, explore, step, profile, doctor)
+VERBS = (train, evaluate, sample, explore, encode, overview, compare, step, profile, doctor)
 
 
 def main(arguments=None):

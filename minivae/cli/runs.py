@@ -129,6 +129,7 @@ def follow(training, config):
 def train(training, config, folder, data):
     """Run what is left of a config's epochs, with a checkpoint after each, and write the folder."""
     epochs, length = config["training"]["epochs"], len(training.batches)
+    config["quantity"] = quantities(training.model, data.grey).test
     with atomic(folder / "config.json", "w") as file:
         file.write(json.dumps(config, indent=2) + "\n")
     print(f"training {config['model'].rpartition(':')[2]} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "

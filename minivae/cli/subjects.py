@@ -96,15 +96,17 @@ def _new(found: models.Model, seed: int) -> tuple[models.VAE, data_set.DataSet, 
     return found.build(**found.defaults(data.image)), data, found.schedule
 
 
-def tested(args: argparse.Namespace, root: Path | None = None
+def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1
            ) -> tuple[models.VAE, dict[str, Any], data_set.DataSet]:
-    """(model, configuration, data set) of a trained run, whose test images are what it is wanted for.
+    """(model, configuration, data set) of a trained run, with so many images to learn from at most.
 
     `root` says where the images are, if they have moved.
     """
     model, config, _ = opened(args.folder, args)
     source, given = _source(args.folder, config, root)
-    return model, config | {"data": source}, data_set.build(**given | {"images": 1})
+    if type(given.get("images")) is int or images == 1:
+        given = given | {"images": min(given.get("images", images), images)}
+    return model, config | {"data": source}, data_set.build(**given)
 
 
 def _source(folder: Path, config: dict[str, Any], root: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ class DataSet(NamedTuple):
     """Images to learn from, others to test on, and how they are drawn.
 
         train, test   images, uint8, float32 or a Redrawn
-        labels        (n,) of the test images, numbers into `names`, or None
+        labels        (n,) of the test images, numbers into `names`, or None; `train_labels` those of the others
         scale         what makes [0, 1] of the pixels
         floor         the least −log p(x) on average, in nats, if it is known
         by_epoch      each image once an epoch; else drawn at random with replacement
@@ -35,6 +35,7 @@ class DataSet(NamedTuple):
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     digest: str | None = None
+    train_labels: np.ndarray | None = None
 
     @property
     def image(self):
@@ -55,10 +56,10 @@ def rectangles_set(images=50000):
 
 def mnist_set(images=None, binarize=None, root=None, download=True):
     """MNIST, or the first so many of its images to learn from; test images that are binarized are so once, for good."""
-    train, _ = mnist("train", root, binarize, download=download)
+    train, train_labels = mnist("train", root, binarize, download=download)
     test, labels = mnist("test", root, _once(binarize), download=download)
     return DataSet(_first(train, images, "MNIST"), test, labels, 1 if binarize else 1 / 255, None, by_epoch=True,
-                   grey=not binarize, title="MNIST", names=tuple("0123456789"))
+                   grey=not binarize, title="MNIST", names=tuple("0123456789"), train_labels=train_labels[:images])
 
 
 def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0.1, binarize=None, digest=None):
@@ -85,7 +86,7 @@ def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0
     scale = 1 / 255 if not bits and binarize is None and train.pixels.dtype == np.uint8 else 1
     return DataSet(_first(arrays[0], images, path), arrays[1], test.labels, scale, None, by_epoch=True,
                    grey=not bits and binarize is None, title=own.title(path), names=test.names, notes=tuple(notes),
-                   digest=found)
+                   digest=found, train_labels=train.labels if train.labels is None else train.labels[:images])
 
 
 def _once(binarize):

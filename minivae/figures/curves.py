@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.figures.style import apart, axes_of, new_figure, rendered
+from minivae.figures.style import COLOURS, MARKERS, apart, axes_of, new_figure, rendered
 
 TOTAL, RECONSTRUCTION, KL, TEST = "#1b4965", "#c8553d", "#2a7f9e", "#111111"
 
@@ -37,6 +37,35 @@ def curve(protocol, floor=None, loss="reconstruction + KL", test="test images"):
         lines.append((floor, f"optimum  {floor:.3f}", "0.4"))
     axes.set(xlim=(0, step[-1]))
     if min(lowest) > 0:  # a density can exceed 1, and then a Gaussian's loss is negative
+        _logarithmic(axes, 0.8 * min(lowest))
+    _name_at_the_end(axes, lines)
+    return rendered(figure)
+
+
+def curves(runs):
+    """The losses of several runs in one picture; None where matplotlib is not installed.
+
+        runs   (name, protocol (steps, columns), tests (looks, 3)) of each, as a checkpoint has them
+    """
+    figure = new_figure(9, 4.8)
+    if figure is None:
+        return None
+    axes = axes_of(figure, "Training (lines) and test images (points), nats per image", "step", "nats per image")
+    lines, lowest = [], []
+    for k, (name, protocol, tests) in enumerate(runs):
+        colour, width = COLOURS[k % len(COLOURS)], max(1, len(protocol) // 300)
+        values = _means(protocol[:, 3], width)
+        axes.plot(_means(protocol[:, 0], width), values, color=colour, linewidth=1.3)
+        lowest.append(values[len(values) // 4:].min())
+        last = values[-1]
+        if len(tests):
+            totals = tests[:, 1] + tests[:, 2]
+            axes.plot(tests[:, 0], totals, MARKERS[k % len(MARKERS)], color=colour, markersize=5, clip_on=False)
+            lowest.append(totals.min())
+            last = totals[-1]
+        lines.append((last, f"{name[-28:]}  {last:.2f}", colour))
+    axes.set(xlim=(0, None))
+    if min(lowest) > 0:
         _logarithmic(axes, 0.8 * min(lowest))
     _name_at_the_end(axes, lines)
     return rendered(figure)

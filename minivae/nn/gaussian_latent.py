@@ -13,6 +13,8 @@ class GaussianLatent(Latent):
         ln q(z|x) = −½ Σ (ln 2π + log_var + (z − mean)² / e^log_var)        ln p(z) = −½ Σ (ln 2π + z²)
     """
 
+    parameter_names = "mean", "log_var"
+
     def log_posterior(self, parameters, z):
         n, q = parameters[0].shape
         mean, log_var = (each.reshape(n, 1, q) for each in parameters)

@@ -1,0 +1,37 @@
+"""minivae compare: several runs in one figure and one table."""
+
+from pathlib import Path
+
+from minivae import figures
+from minivae.cli import options, overview
+from minivae.errors import OptionError
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "compare", help="show several runs in one figure", formatter_class=options.Help,
+        description="Draw the losses of several runs in one figure, those of training batches as lines and those of "
+        "test images as points, and print a table of their numbers.  Nothing is computed anew.")
+    verb.add_argument("folders", type=options.path, metavar="RUN", nargs="+", help="runs, or folders of runs")
+    verb.add_argument("-o", "--out", type=options.file, metavar="FILE", default=Path("compare.png"),
+                      help="the picture to write")
+    verb.set_defaults(run=run, less="fewer runs take less")
+
+
+def run(args):
+    folders = [folder for each in args.folders for folder in overview.found(each)]
+    if len(folders) < 2:
+        raise OptionError(f"{len(folders)} run{'s' * (len(folders) != 1)} to compare; give two or more")
+    looked = [overview.look(folder) for folder in folders]
+    rows = [row for row, _, _ in looked]
+    print(overview.table(rows))
+    kinds = {(row.quantity, row.data) for row in rows}
+    if len(kinds) > 1:
+        print("these are losses of different kinds, or on different data: compare those of one kind only")
+    picture = figures.curves([(row.run, protocol, tests) for row, protocol, tests in looked])
+    if picture is None:
+        print("no picture: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" draws it)")
+        return 0
+    figures.save_png(args.out, picture)
+    print(f"{args.out}: losses of training as lines, of test images as points")
+    return 0

@@ -1,0 +1,44 @@
+"""minivae encode: the codes of images, as arrays for other programs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from minivae import evaluation
+from minivae.cli import data as data_options
+from minivae.cli import options
+from minivae.cli.subjects import MOST, add_run, tested
+from minivae.data import Redrawn
+from minivae.files import atomic
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "encode", help="write the codes of images to a file", formatter_class=options.Help,
+        description="Write what a trained encoder makes of the test images of its data to a .npz file: the parameters "
+        "of q(z|x) by their names (mean and log_var of a Gaussian code, logits of bits or categories), `codes`, the "
+        "means E_q[z], and, where there are labels, `labels` with their `names`.")
+    add_run(verb)
+    verb.add_argument("-o", "--out", type=options.file, metavar="FILE", default=None,
+                      help="the file to write; by default codes.npz in the run")
+    verb.add_argument("--train", action="store_true", help="of the images that it learned from, in place of the others")
+    verb.add_argument("--images", type=options.whole, metavar="N", default=None, help="the first N only; by default "
+                      "all")
+    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, help=data_options.MOVED)
+    verb.set_defaults(run=run, less="a smaller --images takes less")
+
+
+def run(args):
+    model, _, data = tested(args, args.root, images=MOST if args.train else 1)
+    images, labels = (data.train, data.train_labels) if args.train else (data.test, data.labels)
+    images = (images.draw(0) if isinstance(images, Redrawn) else images)[:args.images]
+    parameters, codes = evaluation.encode(model, images, data.scale)
+    found = dict(zip(model.kl.latent.parameter_names, parameters)) | {"codes": codes}
+    if labels is not None:
+        found |= {"labels": labels[:args.images], "names": np.array(data.names)}
+    path = Path(args.out or (args.folder if args.folder.is_dir() else args.folder.parent) / "codes.npz")
+    with atomic(path) as file:
+        np.savez(file, **found)
+    print(f"{path}: {', '.join(f'{name} {array.shape}' for name, array in found.items())} of {len(images)} images of "
+          f"{data.title}")
+    return 0

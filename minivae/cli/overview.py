@@ -1,0 +1,107 @@
+"""What stands in the folders of runs, read without making a model: minivae runs lists it."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from minivae import checkpoint
+from minivae.cli import options
+from minivae.errors import OptionError
+
+
+@dataclass
+class Run:
+    """A run: where it is, what it learns from what, how far it has come, and its last look at the test images.
+
+        quantity   what the numbers are, such as −ELBO      test   reconstruction + divergence, in nats per image
+        train      the mean of the same over the last steps      date   of its checkpoint
+    """
+
+    run: str
+    model: str
+    data: str
+    steps: int
+    epochs: float | None
+    quantity: str
+    reconstruction: float | None
+    divergence: float | None
+    test: float | None
+    train: float | None
+    date: str
+
+
+def add_to(verbs):
+    verb = verbs.add_parser(
+        "runs", help="list the runs there are", formatter_class=options.Help,
+        description="A table of runs: model, data, epochs, the loss on test images, date.  Nothing is computed.")
+    verb.add_argument("folders", type=options.path, metavar="FOLDER", nargs="*", default=[Path("runs")],
+                      help="runs, or folders of runs")
+    verb.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    verb.set_defaults(run=run, less="fewer folders take less")
+
+
+def run(args):
+    folders = [folder for each in args.folders for folder in found(each)]
+    rows, broken = [], []
+    for folder in folders:
+        try:
+            rows.append(look(folder)[0])
+        except OptionError as error:
+            broken.append(str(error))
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    elif rows:
+        print(table(rows))
+    else:
+        print(f"there are no runs in {', '.join(map(str, args.folders))}; minivae train MODEL makes one")
+    for line in broken:
+        print(f"left out: {line}")
+    return 0
+
+
+def found(folder: Path) -> list[Path]:
+    """The folder, if it is a run's; else those in it that are."""
+    if (folder / checkpoint.NAME).exists():
+        return [folder]
+    if not folder.is_dir():
+        raise OptionError(f"there is no folder {folder}; minivae train writes to runs")
+    return sorted(each for each in folder.iterdir() if (each / checkpoint.NAME).exists())
+
+
+def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
+    """(the run, its protocol, its looks at test images) of a folder.  Nothing in it is executed."""
+    header, arrays = checkpoint.read(folder)
+    if "steps" not in header:
+        raise OptionError(f"{folder} holds a model alone, and no training")
+    config, protocol, tests = header["config"], arrays["protocol"], arrays.get("tests", np.zeros((0, 3)))
+    batch = len(arrays["batches/order"])  # of data that is used by epochs
+    training, data = config.get("training", {}), config.get("data", {})
+    epochs = None
+    if batch and isinstance(training.get("batch_size"), int) and training["batch_size"] > 0:
+        epochs = header["steps"] / -(-batch // training["batch_size"])
+    elif len(tests) > 0:
+        epochs = float(len(tests))
+    title = Path(str(data.get("path", data.get("name", "?")))).name
+    how = f", {data['binarize']}" if isinstance(data.get("binarize"), str) else ""
+    last = [None, None] if len(tests) == 0 else [float(number) for number in tests[-1, 1:]]
+    path = folder / checkpoint.NAME if folder.is_dir() else folder
+    return Run(str(folder), str(config["model"]).rpartition(":")[2], title + how, header["steps"], epochs,
+               str(config.get("quantity", "")), *last, None if None in last else sum(last),
+               float(protocol[-len(protocol) // 10 - 1:, 3].mean()) if len(protocol) else None,
+               datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")), protocol, tests
+
+
+def table(rows: list[Run]) -> str:
+    """The runs as lines, a column for each fact; numbers in nats per image."""
+    lines = [("run", "model", "data", "epochs", "test loss", "reconstruction", "KL", "which is", "date")]
+    for row in rows:
+        lines.append((row.run, row.model, row.data, "" if row.epochs is None else f"{row.epochs:.4g}",
+                      *("" if number is None else f"{number:.2f}"
+                        for number in (row.test, row.reconstruction, row.divergence)), row.quantity, row.date))
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    right = {3, 4, 5, 6}
+    return "\n".join("  ".join(f"{text:>{width}}" if k in right else f"{text:<{width}}"
+                               for k, (text, width) in enumerate(zip(line, widths))).rstrip() for line in lines)

@@ -1,0 +1,86 @@
+"""Verbs on several runs and on their codes: runs, compare, encode."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivae import checkpoint, evaluation
+from minivae.cli import main
+from minivae.data import rectangles
+
+TINY = ["--images", "64", "--hidden", "8", "--batch-size", "32"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with three runs, one of bits and one of grey images."""
+    folder = tmp_path_factory.mktemp("home")
+    np.savez(folder / "grey.npz", images=np.random.default_rng(0).random((60, 6, 6)), labels=["a", "b"] * 30)
+    runs = folder / "runs"
+    assert main(["train", "vae", *TINY, "--epochs", "3", "--out", str(runs / "vae")]) == 0
+    assert main(["train", "bernoulli", *TINY, "--code", "4", "--epochs", "1", "--out", str(runs / "bits")]) == 0
+    assert main(["train", "aevb", "--hidden", "8", "--data", str(folder / "grey.npz"), "--batch-size", "9", "--epochs",
+                 "2", "--out", str(runs / "grey")]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def there(home, monkeypatch):
+    monkeypatch.chdir(home)
+
+
+def test_runs_are_listed_as_a_table_and_as_json(capsys):
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and [line.split()[0] for line in lines[1:]] == ["runs/bits", "runs/grey", "runs/vae"]
+    assert "cross-entropy + KL" in lines[2] and "−ELBO" in lines[3] and "grey.npz" in lines[2]
+    assert main(["runs", "runs/vae", "--json"]) == 0
+    row, = json.loads(capsys.readouterr().out)
+    header, arrays = checkpoint.read("runs/vae")
+    assert (row["steps"], row["epochs"], row["model"], row["data"]) == (6, 3, "vae", "rectangles")
+    assert [row["reconstruction"], row["divergence"]] == arrays["tests"][-1, 1:].tolist()
+    assert row["test"] == pytest.approx(arrays["tests"][-1, 1:].sum()) and header["steps"] == 6
+
+
+def test_what_is_no_run_is_said(tmp_path, capsys):
+    assert main(["runs", str(tmp_path)]) == 0 and "there are no runs in" in capsys.readouterr().out
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / checkpoint.NAME).write_bytes(b"nothing")
+    assert main(["runs", "runs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "runs/vae" in said and "left out: " in said and "broken" in said
+    assert main(["runs", "missing"]) == 1 and "there is no folder missing" in capsys.readouterr().err
+
+
+def test_runs_are_compared_in_one_picture(tmp_path, capsys):
+    out = tmp_path / "both.png"
+    assert main(["compare", "runs/vae", "runs/bits", "-o", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "runs/vae" in said and "runs/bits" in said and "different kinds" not in said
+    with Image.open(out) as picture:
+        assert picture.size[0] > 800
+    assert main(["compare", "runs", "-o", str(out)]) == 0 and "different kinds" in capsys.readouterr().out
+    assert main(["compare", "runs/vae"]) == 1 and "give two or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("run", "names"), [("vae", {"mean", "log_var"}), ("bits", {"logits"}),
+                                            ("grey", {"mean", "log_var", "labels", "names"})])
+def test_codes_are_those_of_the_model(tmp_path, run, names):
+    out = tmp_path / "codes.npz"
+    assert main(["encode", f"runs/{run}", "-o", str(out), "--images", "5"]) == 0
+    with np.load(out) as found:
+        arrays = dict(found)
+    assert set(arrays) == {"codes", *names} and all(len(arrays[name]) == 5 for name in set(arrays) - {"names"})
+    if run != "grey":
+        model = checkpoint.load_model(f"runs/{run}")
+        parameters, codes = evaluation.encode(model, rectangles(2048, seed=1)[:5])
+        assert np.array_equal(arrays["codes"], codes)
+        assert np.array_equal(arrays[min(names)], dict(zip(model.kl.latent.parameter_names, parameters))[min(names)])
+
+
+def test_codes_of_the_images_that_it_learned_from(home):
+    assert main(["encode", "runs/grey", "--train"]) == 0
+    with np.load("runs/grey/codes.npz") as found:
+        assert len(found["codes"]) == len(found["labels"]) == 54 and found["names"].tolist() == ["a", "b"]
