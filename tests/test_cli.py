@@ -63,18 +63,21 @@ def test_evaluate_says_how_good_a_run_is(folder, capsys):
     for words in ("40 test images of rectangles", "ELBO", "log p(x) ≥, 50 samples", "log p(x), exact", "-5.545"):
         assert words in out
     found = json.loads((folder / "runs" / "bernoulli" / "evaluation.json").read_text())
-    exact = found["log p(x), exact"]["value"]
+    metrics = {each["metric"]: each for each in found["metrics"]}
+    assert metrics["iwae"]["samples"] == 50 and found["likelihood"] and metrics["active_units"]["name"] == "active units"
+    exact = metrics["exact"]["value"]
     model = checkpoint.load_model("runs/bernoulli")
     assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)
-    assert found["ELBO"]["value"] < found["log p(x) ≥, 50 samples"]["value"] < exact + 0.1
+    assert metrics["elbo"]["value"] < metrics["iwae"]["value"] < exact + 0.1
     run = folder / "runs" / "bernoulli"
     (run / "evaluation.json").unlink()
     run.chmod(0o555)
     try:
-        assert main(["evaluate", "runs/bernoulli", "--images", "40", "--out", "new/place"]) == 0
+        assert main(["evaluate", "runs/bernoulli", "--images", "40", "--out", "new/place", "--json"]) == 0
     finally:
         run.chmod(0o755)
-    assert json.loads((folder / "new" / "place" / "evaluation.json").read_text())["ELBO"] == found["ELBO"]
+    again = json.loads((folder / "new" / "place" / "evaluation.json").read_text())
+    assert again["metrics"][0] == metrics["elbo"] and json.loads(capsys.readouterr().out) == again
     assert not (run / "evaluation.json").exists()
 
 
@@ -84,7 +87,8 @@ def test_a_small_code_of_categories_is_summed_exactly(folder, capsys):
     out = capsys.readouterr().out
     assert "log p(x), exact" in out and "of 2\n" in out
     found = json.loads((folder / "runs" / "categorical" / "evaluation.json").read_text())
-    assert found["ELBO"]["value"] < found["log p(x), exact"]["value"] and len(found["active units"]["variance"]) == 2
+    elbo, exact, active = found["metrics"]
+    assert elbo["value"] < exact["value"] and len(active["variance"]) == 2
 
 
 def test_a_preset_sets_what_the_options_after_it_do_not(folder, small_mnist):

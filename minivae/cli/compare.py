@@ -28,7 +28,7 @@ def run(args):
     kinds = {(row.quantity, row.data) for row in rows}
     if len(kinds) > 1:
         print("these are losses of different kinds, or on different data: compare those of one kind only")
-    picture = figures.curves([(row.run, protocol, tests) for row, protocol, tests in looked])
+    picture = figures.comparison([(row.run, protocol, tests) for row, protocol, tests in looked])
     if picture is None:
         print("no picture: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" draws it)")
         return 0

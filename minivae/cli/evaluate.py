@@ -11,6 +11,8 @@ from minivae.cli.subjects import add_run, tested
 from minivae.files import atomic
 from minivae.quantities import quantities
 
+CROSS_ENTROPIES = "cross_entropy", "weighted_cross_entropy", "exact_cross_entropy"  # of grey pixels: no likelihoods
+
 
 def add_to(verbs):
     verb = verbs.add_parser(
@@ -18,7 +20,9 @@ def add_to(verbs):
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
-        "likelihood: there the numbers are cross-entropy bounds, and are called so.  Writes evaluation.json.")
+        "likelihood: there the numbers are cross-entropy bounds, and are called so.  Writes evaluation.json: under `metrics` one "
+        "object each of elbo, iwae, exact and active_units, with its value; of grey pixels they are cross_entropy, "
+        "weighted_cross_entropy and exact_cross_entropy.")
     add_run(verb)
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
@@ -30,6 +34,7 @@ def add_to(verbs):
     verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws of the code")
     verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default the run")
+    verb.add_argument("--json", action="store_true", help="print what evaluation.json holds, and nothing else")
     verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
 
 
@@ -40,35 +45,42 @@ def run(args):
     source = config["data"]
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
-    print(f"{args.folder}: {config['model']} on {len(images)} test images of {data.title}{how}")
+    say = (lambda *words: None) if args.json else print
+    say(f"{args.folder}: {config['model']} on {len(images)} test images of {data.title}{how}")
     names = quantities(model, data.grey)
     if names.note:
-        print(names.note)
-    found = {"model": config["model"], "data": source, "images": len(images), "seed": args.seed, "note": names.note}
-    for name, estimate in _estimates(model, names, images, data.scale, args):
+        say(names.note)
+    metrics = []
+    for metric, name, estimate in _estimates(model, names, images, data.scale, args):
         started = time.perf_counter()
         value = estimate()
-        print(f"{name:32} {value}  ({time.perf_counter() - started:.1f} s)")
-        found[name] = {"value": value.value, "standard_error": value.standard_error, "samples": value.samples,
-                       "reconstruction": value.reconstruction, "divergence": value.divergence}
+        say(f"{name:32} {value}  ({time.perf_counter() - started:.1f} s)")
+        metrics.append({"metric": metric, "name": name, "value": value.value, "standard_error": value.standard_error,
+                        "samples": value.samples, "reconstruction": value.reconstruction,
+                        "divergence": value.divergence})
     active = evaluation.active_units(model, images, data.scale)
-    print(f"{'active units':32} {active.count} of {len(active.variance)}")
-    found["active units"] = {"count": active.count, "variance": active.variance.tolist(),
-                             "divergence": active.divergence.tolist()}
+    say(f"{'active units':32} {active.count} of {len(active.variance)}")
+    metrics.append({"metric": "active_units", "name": "active units", "value": active.count,
+                    "variance": active.variance.tolist(), "divergence": active.divergence.tolist()})
     if data.floor is not None:
-        print(f"{'best possible log p(x)':32} {-data.floor:.3f}")
+        say(f"{'best possible log p(x)':32} {-data.floor:.3f}")
+    found = {"run": str(args.folder), "model": config["model"], "data": source, "images": len(images),
+             "seed": args.seed, "likelihood": not names.note, "note": names.note, "metrics": metrics}
     path = folder / "evaluation.json"
     with atomic(path, "w") as file:
         file.write(json.dumps(found, indent=2) + "\n")
-    print(f"written to {path}")
+    if args.json:
+        print(json.dumps(found, indent=2))
+    say(f"written to {path}")
     return 0
 
 
 def _estimates(model, names, images, scale, args):
-    """(name, function that computes it) of what can be said about this model."""
-    yield names.elbo, lambda: evaluation.elbo(model, images, scale, seed=args.seed)
+    """(metric, its name, function that computes it) of what can be said about this model."""
+    kinds = ("elbo", "iwae", "exact") if not names.note else CROSS_ENTROPIES
+    yield kinds[0], names.elbo, lambda: evaluation.elbo(model, images, scale, seed=args.seed)
     if args.samples is not None:
-        yield (f"{names.weighted}, {args.samples} samples",
+        yield (kinds[1], f"{names.weighted}, {args.samples} samples",
                lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
     if model.kl.latent.support_size(model.code) <= evaluation.MOST_CODES:
-        yield names.exact, lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)
+        yield kinds[2], names.exact, lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)

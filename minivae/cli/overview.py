@@ -86,17 +86,18 @@ def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
         epochs = float(len(tests))
     title = Path(str(data.get("path", data.get("name", "?")))).name
     how = f", {data['binarize']}" if isinstance(data.get("binarize"), str) else ""
-    last = [None, None] if len(tests) == 0 else [float(number) for number in tests[-1, 1:]]
+    reconstruction, divergence = map(float, tests[-1, 1:]) if len(tests) else (None, None)
     path = folder / checkpoint.NAME if folder.is_dir() else folder
     return Run(str(folder), str(config["model"]).rpartition(":")[2], title + how, header["steps"], epochs,
-               str(config.get("quantity", "")), *last, None if None in last else sum(last),
+               str(config.get("quantity", "")), reconstruction, divergence,
+               None if reconstruction is None or divergence is None else reconstruction + divergence,
                float(protocol[-len(protocol) // 10 - 1:, 3].mean()) if len(protocol) else None,
                datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")), protocol, tests
 
 
 def table(rows: list[Run]) -> str:
     """The runs as lines, a column for each fact; numbers in nats per image."""
-    lines = [("run", "model", "data", "epochs", "test loss", "reconstruction", "KL", "which is", "date")]
+    lines: list[tuple[str, ...]] = [("run", "model", "data", "epochs", "test loss", "reconstruction", "KL", "which is", "date")]
     for row in rows:
         lines.append((row.run, row.model, row.data, "" if row.epochs is None else f"{row.epochs:.4g}",
                       *("" if number is None else f"{number:.2f}"

@@ -42,7 +42,7 @@ def curve(protocol, floor=None, loss="reconstruction + KL", test="test images"):
     return rendered(figure)
 
 
-def curves(runs):
+def comparison(runs):
     """The losses of several runs in one picture; None where matplotlib is not installed.
 
         runs   (name, protocol (steps, columns), tests (looks, 3)) of each, as a checkpoint has them
