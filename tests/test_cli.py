@@ -64,7 +64,7 @@ def test_evaluate_says_how_good_a_run_is(folder, capsys):
         assert words in out
     found = json.loads((folder / "runs" / "bernoulli" / "evaluation.json").read_text())
     metrics = {each["metric"]: each for each in found["metrics"]}
-    assert metrics["iwae"]["samples"] == 50 and found["likelihood"] and metrics["active_units"]["name"] == "active units"
+    assert metrics["iwae"]["samples"] == 50 and found["likelihood"] and "active_units" in metrics
     exact = metrics["exact"]["value"]
     model = checkpoint.load_model("runs/bernoulli")
     assert exact == pytest.approx(evaluation.exact_log_likelihood(model, rectangles(2048, seed=1)[:40]).value)

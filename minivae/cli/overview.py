@@ -97,7 +97,8 @@ def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
 
 def table(rows: list[Run]) -> str:
     """The runs as lines, a column for each fact; numbers in nats per image."""
-    lines: list[tuple[str, ...]] = [("run", "model", "data", "epochs", "test loss", "reconstruction", "KL", "which is", "date")]
+    lines: list[tuple[str, ...]] = [
+        ("run", "model", "data", "epochs", "test loss", "reconstruction", "KL", "which is", "date")]
     for row in rows:
         lines.append((row.run, row.model, row.data, "" if row.epochs is None else f"{row.epochs:.4g}",
                       *("" if number is None else f"{number:.2f}"
