@@ -156,9 +156,9 @@ claim("uneven probabilities are worse", -np.log(uneven).mean() > optimum)
 
 # %% [markdown]
 # ## Learn
-# The first function is a training step's gradient, as in 05. Not a word is new: the KL
-# layer adds its gradient by itself, on the way back. `side_loss` is only asked for the
-# number.
+# The first function computes a batch's losses and gradient, as in 05. Nothing is new:
+# the KL layer adds its gradient by itself, on the way back. `side_loss` is only asked
+# for the number.
 
 
 # %%
@@ -180,17 +180,22 @@ def losses_and_gradient(model, x):
 # %%
 def learn(model, steps, watch=None):
     """Train the model; returns (reconstruction, KL) per image of each step."""
+    batches = Batches(images, 64)
     flat, flat_grad = model.get_parameters()
-    batches, state, history = Batches(images, 64), {}, []
+    history = []
+
+    def feval(flat):
+        x = batches.next()
+        reconstruction, divergence = losses_and_gradient(model, x)
+        history.append((reconstruction / len(x), divergence / len(x)))
+        return reconstruction + divergence, flat_grad
+
+    state = {}
     for step in tqdm(range(steps), disable=None):  # no bar where nobody watches
         if watch:
             watch(step)
-        x = batches.next()
-        reconstruction, divergence = losses_and_gradient(model, x)
         state["learning_rate"] = 0.01 * (1 - (step / steps) ** 2)
-        loss = reconstruction + divergence
-        adam(lambda flat, loss=loss: (loss, flat_grad), flat, state)
-        history.append((reconstruction / len(x), divergence / len(x)))
+        flat, _ = adam(feval, flat, state)
     return np.array(history)
 
 
@@ -228,7 +233,8 @@ claim("their sum stays above the optimum", at_the_end.sum() > optimum)
 # %% [markdown]
 # The KL rises. Codes must differ where images do, and that has its price: the tug of
 # war of 08. The picture shows both losses, their sum, and the optimum, each point the
-# mean of some steps.
+# mean of some steps. The peaks are steps that were too long: they vanish as the
+# learning rate sinks.
 
 # %%
 width = STEPS // 100
@@ -263,7 +269,7 @@ print(f"{whole:.0%} of the squares come back whole")
 claim("nearly every square comes back whole", whole > 0.9)
 
 # %% [markdown]
-# First the mean of all images, then blobs near the right place, then squares.
+# First it is grey, then there are blobs near the right place, then squares.
 #
 # ## How good is it?
 # `evaluation.elbo` draws 20 codes for each image, and so has less noise than the loss
@@ -374,9 +380,11 @@ show(
 )
 
 # %% [markdown]
-# Both have made a map: squares with neighbouring rows have neighbouring codes. But look
-# at the scale. The auto-encoder's codes lie where they like, and the prior's circle
-# covers a small part of them. The VAE's fill it.
+# Both have made a map: squares with neighbouring rows have neighbouring codes, nearly
+# everywhere. (There may be a seam, where the lowest squares meet the highest. It arose
+# early, and small steps cannot unfold it.) But look at the scale. The auto-encoder's
+# codes lie where they like, and the prior's circle covers a small part of them. The
+# VAE's fill it.
 #
 # ## The plane of codes
 # The decoder turns any code into an image. Here it has decoded codes on a grid, from
@@ -387,8 +395,8 @@ plane = figures.plane(vae, span=2.2)
 show(figures.plane_picture(plane, 2.2, scale=1), "plane of codes")
 
 # %% [markdown]
-# The square moves as the code does. Between two places it is blurred or torn, in a
-# narrow zone only.
+# The square moves as the code does. Between two places it is torn in a narrow zone
+# only, and along a seam, if there is one, in a wider one.
 #
 # ## The promise of 05
 # Make up images: draw codes at random, decode, and count full squares. From which
@@ -434,9 +442,9 @@ show(figures.picture(figures.grid(rows, 20, gap=1, background=0.25), 2), "made u
 
 # %% [markdown]
 # From top to bottom: auto-encoder from N(0, I), auto-encoder fitted, VAE. The first
-# gives a few squares over and over, because all draws land in one corner of its map: 23
-# % are full, but only 9 % count as fair [42 %, 4 %]. With other seeds the share of full
-# squares is anything between, as one corner is better than another. The second reaches
+# gives a few squares over and over, because all draws land in one spot of its map: 23 %
+# are full, but only 9 % count as fair [42 %, 4 %]. With other seeds the share of full
+# squares is anything between, as one spot is better than another. The second reaches
 # everywhere, but most squares are torn: 24 % are fair [29 %]. Of the VAE's draws 46 %
 # are [44 %], and nearly all of the squares occur. The promise is kept.
 #
@@ -477,9 +485,9 @@ claim("and so do the gradients", off < 1e-10)
 #
 # ## A deliberate mistake: a mean for a sum
 # Torch7's criterions take the *mean* over all pixels and images of the batch, unless
-# told otherwise. For a classifier it does not matter. Here the reconstruction then
-# weighs 64·576 times less than it should, beside a divergence that is a sum.
-# **Predict:** what becomes of the KL, and what of the images? (About 2 s.)
+# told otherwise. For a loss that stands alone this is only a scale. But here the
+# reconstruction then weighs 64·576 times less than it should, beside a divergence that
+# is a sum. **Predict:** what becomes of the KL, and what of the images? (About 2 s.)
 
 # %%
 mv.manual_seed(0)
@@ -498,10 +506,10 @@ claim("the KL is gone", collapsed.divergence < 0.01)
 claim("the ELBO is worse by more than 50 nats", collapsed.value < elbo.value - 50)
 
 # %% [markdown]
-# It says no word about an error, and its loss falls. But the cheapest way is now a code
-# that says nothing. A unit of the code is called *active* if its mean varies from image
-# to image. The ELBO beside the optimum catches the mistake, and so does the count of
-# active units.
+# No error is raised, and the loss falls. But the cheapest code is now one that says
+# nothing. A unit of the code is called *active* if its mean varies from image to image.
+# The ELBO beside the optimum catches the mistake, and so does the count of active
+# units.
 
 # %%
 dead = evaluation.active_units(averaged, different)

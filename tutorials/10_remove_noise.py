@@ -134,8 +134,8 @@ claim("counting finds the share", not count_report.ok)
 #
 # So we train both with one schedule, and a third model, a plain VAE with d = 1e-2, to
 # see what the schedule alone does. The noise is 0.2, twice the article's, and η is
-# 0.003, so that few steps show something. `Training` is minivae's own loop, that of 09.
-# (About 15 s.)
+# 0.003, so that few steps show something. `Training` is minivae's own loop: it does
+# what `learn` does in 09. (About 15 s.)
 
 # %%
 STEPS = 800 if FAST else 3000
