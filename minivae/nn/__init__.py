@@ -1,4 +1,11 @@
-"""The layers, in the order to read them: the contract, containers, plain layers, random layers, losses."""
+"""The layers, in the order to read them: the contract, containers, plain layers, random layers, losses.
+
+The examples in this package take for granted:
+
+>>> import numpy as np
+>>> import minivae as mv
+>>> from minivae import nn
+"""
 
 from minivae.nn.module import Module
 from minivae.nn.container import Container

@@ -12,6 +12,9 @@ class AbsCriterion(Criterion):
         ∂/∂y = (1/L) sign(y − x), which is 0 where y = x, as in PyTorch; Torch7's is 1 there
 
     Torch7's is the mean: `size_average=True`.
+
+    >>> nn.AbsCriterion()(np.float32([[1, -2]]), np.float32([[0, 0]]))
+    3.0
     """
 
     def update_output(self, input, target):

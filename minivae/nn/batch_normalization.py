@@ -26,6 +26,9 @@ class BatchNormalization(Module):
     image the H·W numbers are taken, as in PyTorch; Torch7 takes the running statistics for both without a word.
 
     Ioffe and Szegedy 2015, algorithms 1 and 2.
+
+    >>> nn.BatchNormalization(1)(np.float32([[1], [3]])).round(3).tolist()
+    [[-1.0], [1.0]]
     """
 
     parameter_names = ("weight", "bias")

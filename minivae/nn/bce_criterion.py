@@ -18,6 +18,9 @@ class BCECriterion(Criterion):
     by 0 is one by 1.2e-38: at p = 0 the derivative is −x / 1.2e-38, at p = 1 it is (1 − x) / 1.2e-38, both finite.
     Torch7 adds ε = 1e-12 to p and to 1 − p in its logarithms instead, and a certain mistake costs 27.6 nats.
     BCEWithLogitsCriterion is exact for every logit, and faster: prefer it.
+
+    >>> round(nn.BCECriterion()(np.float32([[0.5, 1]]), np.float32([[1, 1]])), 3)  # −ln ½ − ln 1
+    0.693
     """
 
     def __init__(self, size_average: bool = False, samples: int = 1, weights: backend.Array | None = None):

@@ -12,6 +12,10 @@ class BCEWithLogitsCriterion(Criterion):
         ∂/∂a = (1/L) (σ(a) − x)
 
     The same value and gradient as Sigmoid followed by BCECriterion, with no logarithm of a rounded probability.
+
+    >>> loss, a, x = nn.BCEWithLogitsCriterion(), np.float32([[0, 99]]), np.float32([[1, 0]])
+    >>> round(loss(a, x), 3), loss.backward(a, x).tolist()
+    (99.693, [[-0.5, 1.0]])
     """
 
     def update_output(self, input, target):

@@ -11,6 +11,9 @@ class BernoulliLatent(Latent):
     """q(z|x) = Π Ber(θ), θ = σ(a), and p(z) = Π Ber(prior);  parameters a, the logits (N, Q);  z of bits 0 and 1.
 
         ln q(z|x) = Σ z a − ln(1 + e^a)        ln p(z) = Σ z ln prior + (1 − z) ln(1 − prior)
+
+    >>> nn.BernoulliKL().latent.support(2).tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
 
     def log_posterior(self, parameters, z):

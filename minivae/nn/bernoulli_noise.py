@@ -15,6 +15,10 @@ class BernoulliNoise(Module):
         ∂L/∂x = −∂L/∂y where u < p, else ∂L/∂y
 
     p(y′|y) of Im et al. 2017, "Denoising criterion for variational auto-encoding framework", for binary images.
+
+    >>> layer, x = nn.BernoulliNoise(p=1), np.float32([[0, 1]])
+    >>> layer(x).tolist(), layer.evaluate()(x).tolist()
+    ([[1.0, 0.0]], [[0.0, 1.0]])
     """
 
     def __init__(self, p: float = 0.1):

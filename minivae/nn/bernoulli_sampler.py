@@ -17,6 +17,10 @@ class BernoulliSampler(Sampler):
 
     Maddison et al. 2016, appendix B; Bernoulli VAE article, equation (1).  Its listing adds one Gumbel variable
     instead of this logistic one, and then P(z > ½) = 1 − e^−p.
+
+    >>> bits = nn.Sequential(nn.BernoulliSampler(temperature=0.5), nn.Sigmoid())
+    >>> bits(np.float32([[-99, 99]])).round(3).tolist()
+    [[0.0, 1.0]]
     """
 
     spare_output = True

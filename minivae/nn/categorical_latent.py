@@ -16,6 +16,9 @@ class CategoricalLatent(Latent):
 
     Codes z are (N, K·C), K one-hot vectors one behind the other.  What is asked of the prior alone, `log_prior`,
     `sample_prior` and `support`, needs the layer's `categories` = C.
+
+    >>> nn.CategoricalKL().latent.most_likely(np.float32([[[1, 3, 2], [5, 0, 0]]])).tolist()
+    [[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]]
     """
 
     def log_posterior(self, parameters, z):

@@ -13,6 +13,9 @@ class Clamp(Module):
         x  input  (N, ...)      y  output  (N, ...)
 
     None leaves that side open: Clamp(-6, None) keeps a log-variance from falling below −6.
+
+    >>> nn.Clamp(-6, None)(np.float32([[-9, 9]])).tolist()
+    [[-6.0, 9.0]]
     """
 
     def __init__(self, low: float | None = None, high: float | None = None):

@@ -8,6 +8,10 @@ class ConcatTable(Container):
     """y = (f₀(x), f₁(x), …);  backwards  ∂L/∂x = Σₖ ∂L/∂x of fₖ.
 
     Between an encoder and a Gaussian it gives the two heads: mean and log-variance.
+
+    >>> y = nn.ConcatTable(nn.Identity(), nn.ReLU())(np.float32([[-1, 2]]))
+    >>> [each.tolist() for each in y]
+    [[[-1.0, 2.0]], [[0.0, 2.0]]]
     """
 
     def update_output(self, input):

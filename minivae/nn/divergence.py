@@ -52,5 +52,11 @@ class Divergence(Module):
 
 
 def side_loss(module: Module) -> Any:
-    """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss."""
+    """Σ loss of the divergence layers in a module: what is minimised besides the criterion's loss.
+
+    >>> model = nn.Sequential(nn.GaussianKL(beta=0.5), nn.GaussianSampler())
+    >>> z = model((np.float32([[2]]), np.float32([[0]])))
+    >>> float(nn.side_loss(model))  # beta · ½ · 2²
+    1.0
+    """
     return sum((each.loss for each in module.find_modules(Divergence)), 0.0)

@@ -18,6 +18,10 @@ class GaussianKL(Divergence):
         ∂/∂mean = G₁ + beta · mean        ∂/∂log_var = G₂ + beta · ½ (e^log_var − 1)
 
     Kingma and Welling 2013, appendix B; the articles' KullbackLeiblerDivergence.
+
+    >>> kl, q = nn.GaussianKL(), (np.float32([[1, 0]]), np.float32([[0, 0]]))  # means and log-variances
+    >>> kl(q) is q, kl.divergence, kl.units(q).tolist()
+    (True, 0.5, [[0.5, 0.0]])
     """
 
     latent_class = GaussianLatent

@@ -11,6 +11,10 @@ class GaussianLatent(Latent):
     """q(z|x) = N(mean, e^log_var), of independent numbers, and p(z) = N(0, I);  parameters (mean, log_var) (N, Q) each.
 
         ln q(z|x) = −½ Σ (ln 2π + log_var + (z − mean)² / e^log_var)        ln p(z) = −½ Σ (ln 2π + z²)
+
+    >>> q = np.float32([[0.5]]), np.float32([[0]])
+    >>> print(nn.GaussianKL().latent.log_posterior(q, np.float32([[0.5]])).round(3))  # −½ ln 2π
+    [-0.919]
     """
 
     parameter_names = "mean", "log_var"

@@ -16,6 +16,10 @@ class GaussianSampler(Sampler):
 
     Kingma and Welling 2013, section 2.4; the articles' ReparameterizationSampler.  The denoising article's text
     has σ² for σ: then the code would not come from the q whose divergence is added to the loss.
+
+    >>> never = np.float32([[1, 2]]), np.float32([[-100, -100]])  # variances of e^−100
+    >>> nn.GaussianSampler(samples=2)(never).round(3).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
     """
 
     def update_output(self, input):

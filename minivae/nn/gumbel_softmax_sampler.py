@@ -19,6 +19,9 @@ class GumbelSoftmaxSampler(Sampler):
 
     Jang et al. 2016, equation (2); Maddison et al. 2016, the Concrete distribution.  C = 2 is the BernoulliSampler
     and its Sigmoid, with the difference of two Gumbel variables for the logistic one.
+
+    >>> nn.GumbelSoftmaxSampler()(np.float32([[[99, 0, 0], [0, 0, 99]]])).round(3).tolist()
+    [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
     """
 
     def __init__(self, temperature: float = 1, samples: int = 1):

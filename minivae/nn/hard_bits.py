@@ -10,6 +10,10 @@ class HardBits(HardCode):
         z  input  (N, ...), after the Sigmoid that follows a BernoulliSampler      output  (N, ...)
 
     Backwards  ∂L/∂z = ∂L/∂output, an estimator and not the derivative (Bengio et al. 2013); see HardCode.
+
+    >>> layer, z = nn.HardBits(), np.float32([[0.25, 0.75]])
+    >>> layer(z).tolist(), layer.evaluate()(z).tolist()
+    ([[0.25, 0.75]], [[0.0, 1.0]])
     """
 
     def harden(self, input, out):

@@ -11,6 +11,9 @@ class HardOneHot(HardCode):
         z  input  (N, K·C), the K relaxed one-hot vectors of a GumbelSoftmaxSampler      output  (N, K·C)
 
     Backwards  ∂L/∂z = ∂L/∂output, an estimator and not the derivative (Jang et al. 2016, section 2.2); see HardCode.
+
+    >>> nn.HardOneHot(3).evaluate()(np.float32([[0.25, 0.5, 0.25, 1, 0, 0]])).tolist()
+    [[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]]
     """
 
     def __init__(self, categories: int, straight_through: bool = False):

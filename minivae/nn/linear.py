@@ -18,6 +18,11 @@ class Linear(Module):
         ∂L/∂x  = G W        ∂L/∂W += scale Gᵀ x        ∂L/∂b += scale Σₙ Gₙ
 
     Weights start uniform in ±1/√I, as in Torch7.  `Linear.tied(other)` has the transpose of another's, see TiedLinear.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight[...], layer.bias[...] = [[2, -1]], [0.5]
+    >>> layer(np.float32([[1, 1], [3, 0]])).tolist()
+    [[1.5], [6.5]]
     """
 
     weight: backend.Array
@@ -42,7 +47,11 @@ class Linear(Module):
                 backend.fill_uniform(parameter, -bound, bound)
 
     def no_bias(self) -> Self:
-        """Do without b, from now on; returns self."""
+        """Do without b, from now on; returns self.
+
+        >>> nn.Linear(3, 2).no_bias()
+        nn.Linear(3 -> 2, no bias)
+        """
         self.bias = self.grad_bias = None
         return self
 

@@ -98,7 +98,11 @@ class Module(ArrayOwner):
         return [module for _, module in self.named_modules()]
 
     def find_modules(self, cls: type[Found]) -> list[Found]:
-        """Every module of class `cls`, in order."""
+        """Every module of class `cls`, in order.
+
+        >>> len(nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 1))).find_modules(nn.Linear))
+        2
+        """
         return [module for module in self.list_modules() if isinstance(module, cls)]
 
     def inventory(self) -> Inventory:
@@ -153,6 +157,12 @@ class Module(ArrayOwner):
         """(flat, flat_grad): every parameter, and every gradient, becomes a view of one vector.
 
         Called again, or on a part of the model, it returns views of the same storage.
+
+        >>> layer = nn.Linear(3, 2)
+        >>> flat, flat_grad = layer.get_parameters()
+        >>> flat[:] = 7
+        >>> layer.bias.tolist()
+        [7.0, 7.0]
         """
         return flat_parameters.flatten(self)
 
@@ -191,7 +201,12 @@ class Module(ArrayOwner):
         return self.apply(lambda module: setattr(module, "train", False))
 
     def hold_noise(self, on: bool = True) -> Self:
-        """Random layers reuse what they drew, so that repeated calls evaluate one function."""
+        """Random layers reuse what they drew, so that repeated calls evaluate one function.
+
+        >>> layer, x = nn.GaussianNoise().hold_noise(), np.zeros((1, 3), np.float32)
+        >>> np.array_equal(layer(x).copy(), layer(x))
+        True
+        """
         return self.apply(lambda module: setattr(module, "holding_noise", on))
 
     # -- copies and conversions -------------------------------------------------------------------
@@ -214,7 +229,13 @@ class Module(ArrayOwner):
         return copying.share(self, other, names)
 
     def clone(self, share: str | tuple = ()) -> Self:
-        """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own: see `share`."""
+        """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own: see `share`.
+
+        >>> layer = nn.Linear(3, 2)
+        >>> twin = layer.clone(share=("weight", "bias"))
+        >>> twin.weight is layer.weight, layer.clone().weight is layer.weight
+        (True, False)
+        """
         return copying.clone(self, share)
 
     def __getstate__(self):

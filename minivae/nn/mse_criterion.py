@@ -12,6 +12,9 @@ class MSECriterion(Criterion):
         ∂/∂y = (2/L) (y − x)
 
     Half of it is GaussianNLLCriterion of a mean, but for its constant.  Torch7's is the mean: `size_average=True`.
+
+    >>> nn.MSECriterion()(np.float32([[1, 2]]), np.float32([[0, 0]]))
+    5.0
     """
 
     def update_output(self, input, target):

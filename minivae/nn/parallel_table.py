@@ -5,7 +5,12 @@ from minivae.nn.container import Container
 
 
 class ParallelTable(Container):
-    """(y₀, y₁, …) = (f₀(x₀), f₁(x₁), …);  backwards entry by entry too."""
+    """(y₀, y₁, …) = (f₀(x₀), f₁(x₁), …);  backwards entry by entry too.
+
+    >>> x = np.float32([[-1, 2]])
+    >>> [each.tolist() for each in nn.ParallelTable(nn.Identity(), nn.ReLU())((x, x))]
+    [[[-1.0, 2.0]], [[0.0, 2.0]]]
+    """
 
     def update_output(self, input):
         self._expect_one_each("input", input)

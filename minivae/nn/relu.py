@@ -10,6 +10,10 @@ class ReLU(InPlace):
         x  input  (N, ...)      y  output  (N, ...)
 
     `inplace=True` lets y overwrite x, where no other layer needs x.
+
+    >>> layer, x = nn.ReLU(), np.float32([[-1, 2]])
+    >>> layer(x).tolist(), layer.backward(x, np.float32([[5, 5]])).tolist()
+    ([[0.0, 2.0]], [[0.0, 5.0]])
     """
 
     def update_output(self, input):

@@ -4,7 +4,19 @@ from minivae.nn.container import Container
 
 
 class Sequential(Container):
-    """y = fₖ(… f₁(f₀(x)));  backwards, each module's ∂L/∂x is the ∂L/∂y of the one before."""
+    """y = fₖ(… f₁(f₀(x)));  backwards, each module's ∂L/∂x is the ∂L/∂y of the one before.
+
+    >>> model = nn.Sequential(nn.View(2), nn.ReLU(), nn.Clamp(high=3))
+    >>> model(np.float32([[[-1], [5]]])).tolist()
+    [[0.0, 3.0]]
+    >>> model
+    nn.Sequential {
+      [input -> (0) -> (1) -> (2) -> output]
+      (0): nn.View(2)
+      (1): nn.ReLU
+      (2): nn.Clamp(None, 3)
+    }
+    """
 
     is_chain = True
 

@@ -10,6 +10,9 @@ class Sigmoid(InPlace):
         x  input  (N, ...)      y  output  (N, ...), in (0, 1)
 
     `inplace=True` lets y overwrite x, where no other layer needs x.
+
+    >>> nn.Sigmoid()(np.float32([[-100, 0, 100]])).round(3).tolist()
+    [[0.0, 0.5, 1.0]]
     """
 
     def update_output(self, input):

@@ -17,6 +17,9 @@ class SpatialAveragePooling(Windowed):
 
     The windows are one step apart unless `dw` and `dh` say otherwise, as in Torch7, where those of max pooling lie side
     by side.
+
+    >>> nn.SpatialAveragePooling(2, 2)(np.float32([[[[1, 2], [3, 4]]]])).tolist()
+    [[[[2.5]]]]
     """
 
     def __init__(self, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0, padh: int = 0,

@@ -28,6 +28,10 @@ class SpatialConvolution(Windowed):
 
     Weights start uniform in ±1/√(C·kh·kw), as in Torch7.  Without padh it is padw, as in Torch7's code, whose
     documentation says 0.
+
+    >>> layer = nn.SpatialConvolution(1, 8, 3, 3, padw=1)
+    >>> layer(np.zeros((16, 1, 28, 28), np.float32)).shape
+    (16, 8, 28, 28)
     """
 
     parameter_names = ("weight", "bias")

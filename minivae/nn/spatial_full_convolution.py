@@ -22,6 +22,10 @@ class SpatialFullConvolution(Windowed):
         ∂L/∂x = W Γ        ∂L/∂W += scale x Γᵀ        ∂L/∂b += scale Σ G  over n, u, v
 
     Weights start uniform in ±1/√(C·kh·kw), as in Torch7.
+
+    >>> layer = nn.SpatialFullConvolution(8, 1, 4, 4, 2, 2, 1, 1)
+    >>> layer(np.zeros((16, 8, 14, 14), np.float32)).shape
+    (16, 1, 28, 28)
     """
 
     parameter_names = ("weight", "bias")

@@ -15,6 +15,9 @@ class SpatialMaxPooling(Windowed):
     The windows lie side by side unless `dw` and `dh` say otherwise; what does not fill a window is left out, but
     for `ceil_mode`.  Without
     padh it is 0, as in Torch7, whose convolution takes padw for it.
+
+    >>> nn.SpatialMaxPooling(2, 2)(np.float32([[[[1, 2], [3, 4]]]])).tolist()
+    [[[[4.0]]]]
     """
 
     def __init__(self, kw: int, kh: int, dw: int | None = None, dh: int | None = None, padw: int = 0, padh: int = 0,

@@ -10,6 +10,9 @@ class SpatialUpSamplingNearest(Module):
     """y[n, c, s u + i, s v + j] = x[n, c, u, v]  for i, j = 0 … s − 1;  backwards  ∂L/∂x = Σ ∂L/∂y over i, j.
 
         x  input  (N, C, H, W)      y  output  (N, C, s H, s W)      s  scale
+
+    >>> nn.SpatialUpSamplingNearest(2)(np.float32([[[[1, 2]]]])).tolist()
+    [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
     """
 
     def __init__(self, scale: int):

@@ -8,6 +8,9 @@ class Tanh(Module):
     """y = tanh(x);  backwards  ∂L/∂x = ∂L/∂y · (1 − y²).
 
         x  input  (N, ...)      y  output  (N, ...), in (−1, 1)
+
+    >>> nn.Tanh()(np.float32([[-100, 0, 100]])).round(3).tolist()
+    [[-1.0, 0.0, 1.0]]
     """
 
     def update_output(self, input):

@@ -18,6 +18,10 @@ class TiedLinear(Module):
         ∂L/∂x  = G Wᵀ        ∂L/∂W += scale xᵀ G        ∂L/∂b += scale Σₙ Gₙ
 
     Both layers add to one gradient, and W counts once in a model that holds both, as with `share`.
+
+    >>> coder = nn.Linear(3, 2)
+    >>> nn.Sequential(coder, nn.Linear.tied(coder)).get_parameters()[0].shape  # 3·2 shared, biases of 2 and of 3
+    (11,)
     """
 
     parameter_names = ("weight", "bias")

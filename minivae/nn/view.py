@@ -14,6 +14,9 @@ class View(Module):
 
     View(784) flattens images of 28×28, View(1, 28, 28) undoes it; what has that shape already passes as it is.  Other
     axes than these sizes, such as those of images with their channels last, would be scrambled and are refused.
+
+    >>> nn.View(2, 3)(np.zeros((5, 6), np.float32)).shape
+    (5, 2, 3)
     """
 
     def __init__(self, *sizes: int):
