@@ -197,7 +197,7 @@ def _header(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def parsed(content: bytes) -> Any:
-    """What is in JSON that nobody vouches for: of a sensible length, with numbers of a sensible length."""
+    """The content of JSON from anywhere, if it is of a sensible length and so are its numbers."""
     if len(content) > LONGEST:
         raise ValueError(f"its configuration has {len(content)} bytes, more than the {LONGEST} that one may have")
     return json.loads(content, parse_int=_int)

@@ -68,7 +68,7 @@ def _shapes(value):
 
 
 def describe(thing):
-    """What a wrong argument is, in a few words."""
+    """A wrong argument in a few words."""
     if isinstance(thing, tuple | list):
         return f"a {type(thing).__name__} of {len(thing)}"
     if getattr(thing, "shape", None) == () and not hasattr(thing, "__setitem__"):  # NumPy's numbers look like arrays

@@ -62,7 +62,7 @@ class Container(Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What stands for each module in paths and in state_dict: a name given to `add`, or its number."""
+        """The name of each module in paths and in state_dict: the one given to `add`, or its number."""
         return self._names
 
     @names.setter

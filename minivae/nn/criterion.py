@@ -55,7 +55,7 @@ class Criterion(ArrayOwner):
     # -- what criterions use ----------------------------------------------------------------------
 
     def weight(self, target: backend.Array) -> float:
-        """What the sum is multiplied by: 1/L, or with `size_average` also 1/(number of target elements)."""
+        """The factor of the sum: 1/L, and with `size_average` also 1/(number of target elements)."""
         return 1 / (self.samples * (max(1, target.size) if self.size_average else 1))
 
     def grouped(self, what: str, prediction: backend.Array, target: backend.Array) -> tuple:
@@ -79,7 +79,7 @@ class Criterion(ArrayOwner):
         return copy.deepcopy(self)
 
     def options(self) -> list[str]:
-        """What is not the default, as `repr` shows it."""
+        """The options that are not the default, as `repr` shows them."""
         return [f"samples={self.samples}"] * (self.samples != 1) + ["size_average"] * bool(self.size_average)
 
     def __repr__(self):

@@ -14,7 +14,7 @@ class Divergence(Module):
 
         divergence   KL in nats, summed over the batch: what is reported
         loss         beta · divergence: what is minimised, next to the criterion's loss
-        latent       the latent variable that q and p are distributions of, for evaluation: a `latent_class`
+        latent       the latent variable, for evaluation: an object of the `latent_class`
     """
 
     state_names: tuple = (*Module.state_names, "divergence")
@@ -32,7 +32,7 @@ class Divergence(Module):
 
     @property
     def latent(self) -> Latent:
-        """What evaluation asks for the distributions q(z|x) and p(z)."""
+        """The latent variable with its q(z|x) and p(z), which evaluation asks."""
         if not (isinstance(self.latent_class, type) and issubclass(self.latent_class, Latent)):
             raise MinivaeError(f"{self.title}: its latent_class is {self.latent_class!r}, so nobody can draw or weigh "
                                f"its codes; in class {type(self).__name__} write latent_class = nn.GaussianLatent, or "

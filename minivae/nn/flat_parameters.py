@@ -102,7 +102,7 @@ def expect_in_use(flat):
 
 
 def was_moved(array):
-    """Whether a module that had its parameter in this memory has it elsewhere now."""
+    """True if the parameter that was in this memory is elsewhere now."""
     return _is_left(array, moved=True)
 
 
@@ -133,7 +133,7 @@ def catch_up(module):
 
 
 def _fills(module):
-    """Whether the parameters of a module are its flat vector from end to end, and their gradients the other one."""
+    """True if the parameters of a module fill its flat vector from end to end, and the gradients theirs."""
     for arrays, vector in zip(unique(module), module.flat):
         found = backend.side_by_side(arrays) if arrays else None
         if found is None or backend.bounds(found) != backend.bounds(vector):

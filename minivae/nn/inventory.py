@@ -1,4 +1,4 @@
-"""The parts of a module, and the rules for all of them together, looked at again only after a change."""
+"""The parts of a module, and the rules for all of them together, checked again only after a change."""
 
 from minivae import backend
 from minivae.errors import DTypeError, MinivaeError, ShapeError
@@ -8,14 +8,14 @@ from minivae.nn.overwriting import connect
 
 
 class Inventory:
-    """What a module consisted of when it was last looked at.
+    """The parts of a module when it was last checked.
 
         parameters, grads   of the module and of all inside it, a shared parameter once
         whole_grads         the gradients as one vector where they lie side by side: fewer and longer loops
 
-    To look is to check: that no module is in two places, that each parameter is an array of its module's kind with a
+    Making one checks that no module is in two places, that each parameter is an array of its module's kind with a
     gradient of its shape, and that two of them share a whole array or no memory.  `holds` compares what the modules
-    have with what they had, one `is` for each array, so that every forward pass can ask.
+    have with what they had, by one `is` for each array.  That is quick enough for every forward pass.
     """
 
     def __init__(self, root):
@@ -34,7 +34,7 @@ class Inventory:
         flat_parameters.look_after([module for _, module in modules])
 
     def holds(self, root):
-        """Whether nothing has changed."""
+        """True if nothing has changed."""
         own = vars(root)
         for name, value in self.own:
             if own.get(name) is not value:

@@ -45,7 +45,7 @@ class Latent:
         return {}
 
     def support_size(self, code: int) -> float:
-        """How many different codes of `code` numbers there are."""
+        """The number of different codes of `code` numbers."""
         return inf
 
     def support(self, code: int) -> backend.Array:

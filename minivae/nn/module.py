@@ -46,12 +46,12 @@ class Module(ArrayOwner):
         return self.forward(input)
 
     def forward(self, input: Value) -> Value:
-        """The output for `input`, once the module and all inside it have been looked at after a change."""
+        """The output for `input`.  After a change of the module the rules are checked first."""
         self.inventory()
         return self.run(input)
 
     def run(self, input: Value) -> Value:
-        """As `forward`, for a module inside one that has been looked at: what containers call."""
+        """As `forward`, without the checks: containers call it, whose own `forward` has made them."""
         self.input = input
         self.output = self.update_output(input)
         return self.output
@@ -106,7 +106,7 @@ class Module(ArrayOwner):
         return [module for module in self.list_modules() if isinstance(module, cls)]
 
     def inventory(self) -> Inventory:
-        """What the module consists of; it is looked at, and the rules are checked, at the first call after a change."""
+        """The parts of the module.  The first call after a change lists them anew and checks the rules for them."""
         if self._inventory is None or not self._inventory.holds(self):
             self._inventory = Inventory(self)
         return self._inventory
@@ -239,7 +239,7 @@ class Module(ArrayOwner):
         return copying.clone(self, share)
 
     def __getstate__(self):
-        """What copy and pickle take along: not what the new module finds out itself."""
+        """The attributes that copy and pickle take along; the new module lists its parts itself."""
         flat_parameters.unique(self)  # raises where views share memory, which copies would not
         return self.__dict__ | {"_inventory": None}
 
@@ -281,7 +281,7 @@ class Module(ArrayOwner):
     # -- what is printed --------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of `repr`, such as "784 -> 400"."""
+        """The text in the brackets of `repr`, such as "784 -> 400"."""
         return ""
 
     def __repr__(self):

@@ -34,7 +34,7 @@ def _last(module):
 
 
 def declares(module, name):
-    """Whether a class says this of its verbs; a subclass with a verb of its own must say it anew."""
+    """True if a class declares this of its verbs; a subclass with a verb of its own must declare it anew."""
     for cls in type(module).__mro__:
         if name in vars(cls):
             return vars(cls)[name]

@@ -64,7 +64,7 @@ class SpatialAveragePooling(Windowed):
         return self.buffers[name]
 
     def _counts(self, length, size, axis):
-        """How many numbers each window counts along one axis."""
+        """The number of numbers that each window counts along one axis."""
         pad, k, d = self.pad[axis], self.kernel[axis], self.step[axis]
         low, high = (-pad, length + pad) if self.count_include_pad else (0, length)
         return [min(d * u - pad + k, high) - max(d * u - pad, low) for u in range(size)]

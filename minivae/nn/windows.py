@@ -37,7 +37,7 @@ class Windowed(Module):
         return size
 
     def _count(self, length, k, d, pad):
-        """How many windows there are along one axis."""
+        """The number of windows along one axis."""
         span = length + 2 * pad - k
         if not self.ceil_mode:
             return span // d + 1
