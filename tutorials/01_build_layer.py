@@ -126,9 +126,9 @@ claim("G has the shape of y", G.shape == y.shape)
 # 4. All rows move at once, and their effects on L add up. So ∂L/∂W[o, i] is Σₙ G[n, o]
 #    x[n, i].
 #
-# The other two go the same way. x[n, i] moves all the outputs of its own row, each by δ
-# · W[o, i]; so here we add over o. b[o] moves column o by δ in every row. As sums, and
-# as matrix products:
+# The other two go the same way. x[n, i] moves every output of its own row; the one in
+# column o moves by δ W[o, i]. So here we add over o. b[o] moves column o by δ in every
+# row. As sums, and as matrix products:
 #
 #     ∂L/∂W[o, i] = Σₙ G[n, o] x[n, i]      grad_weight = Gᵀ x
 #     ∂L/∂x[n, i] = Σₒ G[n, o] W[o, i]      grad_input  = G W
@@ -363,8 +363,8 @@ claim("in the other run it is not", not forgotten_is_right)
 
 # %% [markdown]
 # ## In three sentences
-# A fully connected layer computes y = x Wᵀ + b, one row of y for each row of x. Given G
-# = ∂L/∂y it hands back ∂L/∂x = G W, and adds ∂L/∂W = Gᵀ x and ∂L/∂b = Σₙ Gₙ to
+# A fully connected layer computes y = x Wᵀ + b, one row of y for each row of x. From
+# grad_output, G, it computes ∂L/∂x = G W, and adds ∂L/∂W = Gᵀ x and ∂L/∂b = Σₙ Gₙ to
 # gradients that only you set to zero. A small step against these gradients lowers the
 # loss.
 #

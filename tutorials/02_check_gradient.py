@@ -306,9 +306,9 @@ claim("it was checked for input, weight and bias", names == ["input", "weight", 
 
 # %% [markdown]
 # ## Read a report of a failure
-# Now a mistake that people make: the derivative written as 1 − x², where it should be 1
-# − y². **Predict:** for which entries of x will it be furthest off, the small ones or
-# the large ones?
+# Now a mistake that people make: 1 − x² for the derivative, where 1 − y² is right.
+# **Predict:** for which entries of x will it be furthest off, the small ones or the
+# large ones?
 
 
 # %%

@@ -250,8 +250,8 @@ mean, spread = fork.forward(x)
 print(mean, spread, sep="\n")
 
 # %% [markdown]
-# The heads give 0 for everything. So the mean is 0, and the spread is ln(1 + e⁰) = ln 2
-# = 0.69. Writing into flat *is* writing into the weights.
+# The heads give 0 for everything. So the mean is 0. The spread is ln(1 + e⁰), which is
+# ln 2 = 0.69. Writing into flat *is* writing into the weights.
 
 # %%
 claim("with flat = 0 the mean is 0", (mean == 0).all())

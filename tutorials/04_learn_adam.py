@@ -440,9 +440,9 @@ claim(
 
 # %% [markdown]
 # ## A key that nobody reads (ERRATA 10)
-# The articles that minivae implements print their programs. The programs set `momentum
-# = 0` among Adam's options. Adam has no such option, and a table that nobody checks
-# says nothing. minivae's optimisers do check it. **Predict:** what do they say?
+# Two of the articles that minivae implements print their programs. Both programs set
+# `momentum` among Adam's options. Adam has no such option, and a table that nobody
+# checks says nothing. minivae's optimisers do check it. **Predict:** what do they say?
 
 # %%
 try:

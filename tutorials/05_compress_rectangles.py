@@ -231,7 +231,7 @@ claim("the loss ends below ln 256 = 5.545", at_the_end < np.log(256))
 claim("σ(a) − x is now below 0.02 on average", error_at_end < 0.02)
 
 # %% [markdown]
-# ## A number that no model can beat, and we have
+# ## A limit for models with probabilities
 # What is the line at 5.545 in the picture? Take any model that gives each of the 256
 # images a probability, and measure its average of −ln p. Four steps:
 #
@@ -244,9 +244,8 @@ claim("σ(a) − x is now below 0.02 on average", error_at_end < 0.02)
 # %%
 random = np.random.default_rng(0)
 equal = np.full(256, 1 / 256)
-others = random.dirichlet(
-    np.ones(256), size=3
-)  # 256 numbers that add up to 1, three times
+# three times 256 random numbers that add up to 1
+others = random.dirichlet(np.ones(256), size=3)
 average_of_equal = -np.log(equal).mean()
 average_of_others = -np.log(others).mean(axis=1)
 print("equal probabilities:", average_of_equal.round(3))
@@ -377,8 +376,8 @@ show(figures.picture(sheet, scale=2), "invented images")
 # The upper two rows are from N(0, 1): all in about the same place, many crumbled. The
 # lower two rows reach everywhere, but most squares are ragged, torn in two or lost. Of
 # the first, 3 % are full squares, and only of 7 kinds; of the second 24 %, of 183
-# kinds. (In fast mode 7 % and 11 %.) With another seed the first share may be 13 %, but
-# the kinds are always few. Of the real codes all gave a full square.
+# kinds. (In fast mode 7 % and 11 %.) With another seed the first share may be four
+# times as high, but the kinds are always few. Of the real codes all gave a full square.
 
 # %%
 claim("86 % of the draws from N(0, 1) are in the ring", abs(in_the_ring - 0.86) < 0.04)
