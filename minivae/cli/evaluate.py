@@ -21,8 +21,8 @@ def add_to(verbs):
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
         "likelihood: there the numbers are cross-entropy bounds, and are called so.  Writes evaluation.json: under "
-        "`metrics` one object each of elbo, iwae, exact and active_units, with its value; of grey pixels they are cross_entropy, "
-        "weighted_cross_entropy and exact_cross_entropy.")
+        "`metrics` one object each of elbo, iwae, exact and active_units, with its value; of grey pixels they are "
+        "cross_entropy, weighted_cross_entropy and exact_cross_entropy.")
     add_run(verb)
     verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "

@@ -1,4 +1,4 @@
-"""What stands in the folders of runs, read without making a model: minivae runs lists it."""
+"""The folders of runs, read without making a model: minivae runs lists them."""
 
 import json
 from dataclasses import asdict, dataclass

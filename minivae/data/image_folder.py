@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from minivae.data.images import MOST_BYTES, Images
 from minivae.errors import OptionError
@@ -96,6 +95,8 @@ def _opened(file):
         raise ValueError("no file, or a link that leads nowhere")
     if file.stat().st_size > MOST_FILE:
         raise ValueError(f"{file.stat().st_size / 1e6:.0f} MB, more than {MOST_FILE / 1e6:.0f}")
+    from PIL import Image  # here, because importing minivae does without
+
     Image.init()
     formats = [name for name in Image.OPEN if name not in PROGRAMS]
     try:
@@ -137,6 +138,8 @@ def _grey_palette(image):
 
 def _pixels(file, planes, height, width):
     """One image (planes, height, width), uint8."""
+    from PIL import Image, ImageOps
+
     with _opened(file) as image:
         try:
             with warnings.catch_warnings():
