@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from rounding import same
+from small import sized
 
 from minivae import backend, checkpoint, evaluation, figures, models, nn
 from minivae.backend import blas
-from minivae.cli import doctor, main
+from minivae.cli import VERBS, doctor, main, pictures
 from minivae.data import rectangles
 
 CURVES = {"curve.png"} if find_spec("matplotlib") else set()
@@ -34,12 +35,12 @@ def pixels(path):
         return np.asarray(picture)
 
 
-@pytest.mark.parametrize(("model", "picture"), [
-    ("vae", "interpolations.png"), ("denoising", "interpolations.png"), ("bernoulli", "samples.png"),
-    ("categorical", "samples.png"), ("conv", "interpolations.png")])
-def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model, picture):
-    size = ["--planes", "2,3", "--batch-size", "16"] if model == "conv" else ["--hidden", "8"]
-    assert main(["train", model, "--images", "64", "--epochs", "2", *size]) == 0
+@pytest.mark.parametrize("model", models.BY_NAME)
+def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, model):
+    size = [word for name, value in sized(model, hidden="8", planes="2,3").items() for word in (f"--{name}", value)]
+    assert main(["train", model, "--images", "64", "--epochs", "2", "--batch-size", "16", "--data", "rectangles",
+                 *size]) == 0
+    picture = "interpolations.png" if pictures.has_plane(checkpoint.load_model(f"runs/{model}")) else "samples.png"
     run = folder / "runs" / model
     names = {"checkpoint.npz", "config.json", "protocol.csv", "reconstructions.png", picture}
     assert {path.name for path in run.iterdir()} == names | CURVES
@@ -285,8 +286,8 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["train"], ["train", "denoising"], ["train", "categorical"], ["train", "aevb"], ["evaluate"],
-                 ["sample"], ["explore"], ["step"], ["doctor"]):
+    names = [verb.__name__.rpartition(".")[2] for verb in VERBS]
+    for verb in ([], *([name] for name in names), *(["train", name] for name in models.BY_NAME)):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
         assert stop.value.code == 0

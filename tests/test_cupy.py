@@ -11,6 +11,7 @@ import strict_cupy
 from conftest import GPU, REASON
 from layers import ROWS, arrays, random_like
 from rounding import same, terms
+from small import built
 
 import minivae as mv
 from minivae import backend, checkpoint, models, nn
@@ -102,8 +103,7 @@ def training(name, kind, batch_size=64):
     backend.use(kind)
     backend.manual_seed(1)
     options = {"likelihood": name.split()[1]} if " " in name else {}
-    size = {"planes": (3,), "batch_normalization": True} if name == "conv" else {"hidden": 8}
-    model = models.build(name.split()[0], image=(1, 6, 6), code=4, **size, **options)
+    model = built(name.split()[0], options, image=(1, 6, 6), code=4, hidden=8, planes=(3,), batch_normalization=True)
     return Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), batch_size))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import strict_cupy
+from small import built
 
 from minivae import backend, checkpoint, distributed, models
 from minivae.cli import pictures, runs
@@ -91,8 +92,7 @@ def trained(case, batch_size, ranks=None, steps=STEPS):
     images = rectangles(35, 6, 6, sides=(3, 3))
     if "redrawn" in case:
         images = Redrawn((255 * np.random.default_rng(0).random(images.shape)).astype(np.uint8))
-    width = {} if name == "conv" else {"hidden": 8}
-    model = models.build(name, image=(1, 6, 6), code=4, **width, **options)
+    model = built(name, options, image=(1, 6, 6), code=4, hidden=8)
     run = Training(model, Batches(images, batch_size, by_epoch=True), learning_rate=2e-3, ranks=ranks)
     run.run(steps, progress=False)
     return run
@@ -192,7 +192,7 @@ def test_ranks_on_devices_draw_the_same_after_a_checkpoint(monkeypatch, tmp_path
     def start(name, ranks):
         config = {"model": "vae", "options": {"hidden": 8, "code": 4}, "seed": 1, "backend": "cupy",
                   "data": {"name": "mnist"}, "training": schedule}
-        runs.start(config, tmp_path / name, False, ranks)
+        runs.start(config, models.find(config["model"]), tmp_path / name, False, ranks)
         return backend.get_random_state()
 
     try:

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layers import ROWS, TABLE, arrays, copies, random_like
 from rounding import same, terms
+from small import built
 
 from minivae import backend, models, nn
 from minivae.data import Batches, rectangles
@@ -130,8 +131,7 @@ def test_layers_refuse_integers_and_say_how_to_convert_them(row, dtype):
 def training(name, options, images=None, **batches):
     backend.manual_seed(0)
     images = rectangles(19, 4, 4, sides=(2, 2)) if images is None else images
-    options = options if name == "conv" else {"hidden": 5} | options
-    model = models.build(name, image=(1, 4, 4), code=2, **options)
+    model = built(name, options, image=(1, 4, 4), code=2, hidden=5)
     return Training(model, Batches(images, **{"batch_size": 8, "by_epoch": True} | batches))
 
 

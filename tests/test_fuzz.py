@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import pytest
+from small import sized
 
 from minivae import backend
 from minivae.backend import compiled, workers
@@ -74,8 +75,9 @@ def command(dice, known):
     elif words[0] in ALWAYS:
         arguments += ALWAYS[words[0]]
         if words[0] == "train":
-            arguments += ["--planes", "2"] if words[1] == "conv" else ["--hidden", "2"]
-            arguments += ["--data", "rectangles"] * (words[1] == "aevb") + ["--out", "new"] * (dice.random() < 0.5)
+            for name, size in sized(words[1], planes="2", hidden="2").items():
+                arguments += [f"--{name}", size]
+            arguments += ["--data", "rectangles"] + ["--out", "new"] * (dice.random() < 0.5)
     for option in dice.sample(sorted(known[words]), min(len(known[words]), dice.randint(0, 3))):
         arguments.append(option)
         if known[words][option] and dice.random() < 0.95:

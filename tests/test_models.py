@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from rounding import same, terms
+from small import sized
 
 from minivae import backend, models, nn
 from minivae.errors import OptionError
 
 SMALL = {"image": (1, 4, 4), "hidden": 6}
-SMALL_OF = dict.fromkeys(models.BY_NAME, SMALL) | {"conv": {"image": (1, 4, 4), "planes": (3, 2)}}
+SMALL_OF = {name: sized(name, **SMALL, planes=(3, 2)) for name in models.BY_NAME}
 each_model = pytest.mark.parametrize("name", models.BY_NAME)
 
 

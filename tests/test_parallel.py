@@ -11,8 +11,9 @@ import threading
 import numpy as np
 import pytest
 from few import few
+from small import built
 
-from minivae import backend, models
+from minivae import backend
 from minivae.backend import blocks, compiled, products, workers
 from minivae.backend.compiled import loops
 from minivae.data import Batches, rectangles
@@ -31,8 +32,7 @@ warned = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWa
 def trained(name, options, seed=3, steps=6):
     """A digest of all that a training of large layers ends with."""
     backend.manual_seed(seed)
-    options = options if name == "conv" else {"hidden": HIDDEN} | options
-    model = models.build(name, image=(1, 24, 24), **options)
+    model = built(name, options, image=(1, 24, 24), hidden=HIDDEN)
     training = Training(model, Batches(rectangles(1000), BATCH))
     training.run(steps, progress=False)
     assert np.isfinite(training.parameters).all()

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from small import built
 
 from minivae import checkpoint, figures, models
 from minivae.cli import main
@@ -14,15 +15,13 @@ from minivae.protocol import Protocol
 from minivae.quantities import quantities
 
 BOUND = re.compile(r"ELBO|log p|log-likelihood", re.IGNORECASE)
-SMALL = {"vae": {"hidden": 4}, "denoising": {"hidden": 4}, "bernoulli": {"hidden": 4, "code": 3}, "aevb": {"hidden": 4},
-         "categorical": {"hidden": 4, "code": 2, "categories": 3}, "conv": {"planes": (2,)}}
 
 
 def made(name, **options):
-    return models.build(name, image=(1, 8, 8), **SMALL[name], **options)
+    return built(name, options, image=(1, 8, 8), hidden=4, code=2, categories=3, planes=(2,))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", models.BY_NAME)
 def test_grey_pixels_under_a_bernoulli_have_no_bound(name):
     names = quantities(made(name), grey=True)
     assert not any(BOUND.search(each) for each in (names.loss, names.test, names.elbo, names.weighted, names.exact))

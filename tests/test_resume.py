@@ -8,26 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from few import few
+from small import sized
 
-from minivae import checkpoint
+from minivae import checkpoint, models
 from minivae.cli import main, parser, pictures
 from minivae.errors import MinivaeError
 from minivae.training import Training
 
 EPOCHS = 3
 DRAW = pictures.draw
-RUNS = {  # every model, likelihood, data set and way of drawing
-    "vae": ["vae"],
-    "denoising": ["denoising", "--code", "3"],
-    "bernoulli": ["bernoulli", "--samples", "2"],
-    "aevb": ["aevb"],
+RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood, data set and way of drawing
+    "denoising code": ["denoising", "--code", "3"],
+    "bernoulli samples": ["bernoulli", "--samples", "2"],
     "aevb gaussian": ["aevb", "--likelihood", "gaussian"],
     "aevb identity_gaussian": ["aevb", "--likelihood", "identity_gaussian", "--data", "rectangles"],
     "vae each_epoch": ["vae", "--data", "mnist", "--binarize", "each_epoch", "--beta", "0.5"],
     "categorical straight": ["categorical", "--categories", "3", "--straight-through"],
     "categorical jang": ["categorical", "--preset", "jang", "--anneal-rate", "0.1", "--anneal-every", "3"],
     "bernoulli annealed": ["bernoulli", "--temperature", "2", "--anneal-rate", "0.1", "--anneal-every", "4"],
-    "conv": ["conv", "--planes", "2,3"],
     "conv normalized": ["conv", "--planes", "3", "--batch-normalization"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
@@ -41,8 +39,10 @@ def run(tmp_path, monkeypatch, small_mnist):
 
     def run(name, out, epochs, *more):
         options = ["--images", "70", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]
-        options += [] if name.startswith("conv") else ["--hidden", "8"]
-        mnist = {"mnist", "jang"} & set(RUNS[name]) or (RUNS[name][0] == "aevb" and "rectangles" not in RUNS[name])
+        model = models.find(RUNS[name][0])
+        for size, value in sized(model.name, hidden="8", planes="2,3").items():
+            options += [] if f"--{size}" in RUNS[name] else [f"--{size}", value]
+        mnist = {"mnist", "jang"} & set(RUNS[name]) or (model.data == "mnist" and "rectangles" not in RUNS[name])
         options += ["--root", str(small_mnist)] if mnist else []
         assert main(["train", *RUNS[name], *options, "--out", out, *more]) == 0
     return run

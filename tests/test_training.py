@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from small import built
 
 import minivae as mv
 from minivae import backend, models
@@ -21,8 +22,7 @@ everywhere = pytest.mark.usefixtures("library")
 
 def small(name="vae", **options):
     backend.manual_seed(0)
-    size = {"planes": (8,)} if name == "conv" else {"hidden": 16}
-    return models.build(name, image=(1, 6, 6), **size, **options)
+    return built(name, options, image=(1, 6, 6), planes=(8,), hidden=16)
 
 
 def squares(n=256):
