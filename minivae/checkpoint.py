@@ -86,7 +86,7 @@ def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
     _write(path, header, arrays)
 
 
-def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, Any]) -> None:
     try:
         content = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     except (TypeError, ValueError) as error:

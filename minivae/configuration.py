@@ -53,8 +53,10 @@ def _unusable(config: dict[str, Any], needed: tuple[str, ...]) -> list[str]:
 
 
 def _is(annotation: Any, value: Any) -> bool:
+    kind = kinds.of(annotation)
+    assert kind is not None, annotation
     try:
-        kinds.of(annotation).take(value)  # type: ignore[union-attr]
+        kind.take(value)
     except ValueError:
         return False
     return True

@@ -78,7 +78,7 @@ def of(annotation: Any) -> Kind | None:
 def of_value(value: Any) -> Kind | None:
     """The kind of a parameter that has this default and no annotation."""
     if isinstance(value, tuple) and value:
-        return of(tuple[type(value[0]), ...])  # type: ignore[misc]
+        return _several([of_value(value[0])], None)
     return of(type(value)) if value is not None else None
 
 
@@ -110,8 +110,9 @@ def _entry(table: dict, key: str) -> Any:
     return table[key]
 
 
-def _either(kinds: list[Kind | None]) -> Kind | None:
-    if None in kinds:
+def _either(parts: list[Kind | None]) -> Kind | None:
+    kinds = [kind for kind in parts if kind is not None]
+    if len(kinds) < len(parts):
         return None
 
     def first(name: str, value: Any) -> Any:
@@ -126,9 +127,10 @@ def _either(kinds: list[Kind | None]) -> Kind | None:
                 lambda text: first("read", text), lambda value: first("take", value))
 
 
-def _several(kinds: list[Kind | None], length: int | None) -> Kind | None:
+def _several(parts: list[Kind | None], length: int | None) -> Kind | None:
     """`length` values, each of its kind; or any number of the one kind."""
-    if None in kinds or not kinds:
+    kinds = [kind for kind in parts if kind is not None]
+    if len(kinds) < len(parts) or not kinds:
         return None
 
     def each(name: str, values: Any) -> tuple:

@@ -42,7 +42,9 @@ class Parser(argparse.ArgumentParser):
 
 def typed(annotation: Any) -> Callable[[str], Any]:
     """A type for argparse, of the kind that an annotation describes."""
-    return of_kind(kinds.of(annotation))
+    kind = kinds.of(annotation)
+    assert kind is not None, annotation
+    return of_kind(kind)
 
 
 def of_kind(kind: kinds.Kind) -> Callable[[str], Any]:

@@ -78,7 +78,7 @@ def _add_model(names: Any, name: str, record: models.Model) -> None:
     group = kind.add_argument_group("the model")
     for parameter in record.parameters.values():
         if parameter.kind is not None and parameter.name != "image":
-            _add_parameter(group, record, parameter)
+            _add_parameter(group, record, parameter, parameter.kind)
     _add_training(kind.add_argument_group("its training"), record)
     kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
 
@@ -98,7 +98,7 @@ def _expect_options(record: models.Model) -> None:
                               "give it a default")
 
 
-def _add_parameter(group: Any, record: models.Model, parameter: models.Parameter) -> None:
+def _add_parameter(group: Any, record: models.Model, parameter: models.Parameter, kind: kinds.Kind) -> None:
     """The option of a parameter of a model's function."""
     option, name = f"--{parameter.flag.replace('_', '-')}", parameter.name
     default = record.schedule.get(name, None if parameter.required else parameter.default)
@@ -106,12 +106,11 @@ def _add_parameter(group: Any, record: models.Model, parameter: models.Parameter
            "required": parameter.required and name not in record.schedule}
     if default is False:
         group.add_argument(option, **how, action="store_true")
-    elif parameter.kind.words == kinds.of(bool).words:
+    elif kind.metavar == "TRUTH":
         group.add_argument(option, **how, action=argparse.BooleanOptionalAction, default=default)
     else:
         default = ",".join(map(str, default)) if isinstance(default, tuple | list) else default  # as one types it
-        group.add_argument(option, **how, type=options.of_kind(parameter.kind), metavar=parameter.kind.metavar,
-                           default=default)
+        group.add_argument(option, **how, type=options.of_kind(kind), metavar=kind.metavar, default=default)
 
 
 def _add_training(kind: Any, record: models.Model) -> None:
@@ -151,8 +150,9 @@ def _add_training(kind: Any, record: models.Model) -> None:
 class SetPreset(argparse.Action):
     """Sets the options of a preset, as if each had been given in its place."""
 
-    def __init__(self, *arguments: Any, presets: dict[str, models.Preset], **options: Any) -> None:
-        super().__init__(*arguments, default=argparse.SUPPRESS, **options)  # type: ignore[misc]
+    def __init__(self, option_strings: list[str], dest: str, presets: dict[str, models.Preset], **options: Any) -> None:
+        super().__init__(option_strings, dest, **options)
+        self.default = argparse.SUPPRESS
         self.presets = presets
 
     def __call__(self, parser, namespace, name, option=None):

@@ -105,8 +105,10 @@ class Model:
         known = self.parameters
         for name, value in options.items():
             kind = known[name].kind if name in known else None
+            if kind is None:
+                continue
             try:
-                options[name] = value if kind is None else kind.take(value)
+                options[name] = kind.take(value)
             except ValueError:
                 if name != "image":  # which has an error of its own
                     raise OptionError(f"model {self.name!r}: {name}={reprlib.repr(value)} is not {kind.words}"
