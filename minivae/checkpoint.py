@@ -97,7 +97,7 @@ def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, Any]) -> 
         raise OptionError(f"a checkpoint of {size} bytes, {content.nbytes} of them configuration, would not be read "
                           f"again: at most {archive.LARGEST} and {LONGEST}; train a smaller model")
     with atomic(path) as file:
-        np.savez(file, header=content, **arrays)  # type: ignore[arg-type]
+        np.savez(file, header=content, **arrays)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
