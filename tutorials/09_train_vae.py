@@ -32,12 +32,11 @@ show(
 # ## The images
 # They are those of 05: a white square of 9×9 pixels somewhere in an image of 24×24. It
 # fits at 16·16 = 256 places, and each is equally likely. (The fast mode of this lesson
-# takes images of 16×16 with 64 places, a smaller network and fewer steps. Its numbers
-# stand in brackets.)
+# takes images of 16×16 with 64 places, and fewer steps. Its numbers stand in brackets.)
 
 # %%
 SIZE = 16 if FAST else 24
-HIDDEN = 64 if FAST else 128
+HIDDEN = 128
 STEPS = 1000 if FAST else 6000
 PIXELS = SIZE * SIZE
 
