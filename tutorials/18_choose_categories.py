@@ -10,7 +10,7 @@
 
 # %%
 import numpy as np
-from lesson import FAST, boxes, claim, plot, show
+from lesson import boxes, claim, plot, show
 
 import minivae as mv
 from minivae import evaluation, nn
@@ -301,7 +301,7 @@ claim(
 # %%
 images = rectangles(5000, height=8, width=8, sides=(5, 5))
 places = np.unique(images.reshape(len(images), 64), axis=0).reshape(16, 1, 8, 8)
-steps = 300 if FAST else 400
+steps = 400
 
 
 def trained(start, annealing=None):
