@@ -139,6 +139,22 @@ def test_a_run_that_stops_and_continues_is_the_run_that_never_stopped(folder, mo
     assert contents("parts") == contents("whole")
 
 
+def test_a_layer_that_the_page_cannot_run_is_named_in_a_line(folder, capsys):
+    text = TINY.replace("layer=nn.Tanh", "layer=None").replace("layer if", "Soft if")
+    text = text.replace("def tiny(", """class Soft(nn.Tanh):
+    update_output = lambda self, input: nn.Tanh.update_output(self, input)
+
+
+def tiny(""", 1)
+    Path("my_vae.py").write_text(text)
+    assert main(["train", "my_vae.py:tiny", *RUN]) == 0
+    capsys.readouterr()
+    assert main(["explore", "run", "--trust"]) == 1
+    error = capsys.readouterr().err
+    assert "decoder.1 Soft: the page knows no Soft" in error and error.count("\n") == 1
+    assert main(["step", "run", "--html", "step.html", "--trust"]) == 0
+
+
 def test_a_file_that_has_moved_is_named_anew(run, capsys):
     Path("elsewhere").mkdir()
     shutil.move("my_vae.py", "elsewhere/mine.py")

@@ -12,7 +12,7 @@ from minivae.errors import MinivaeError
 VERBS = (train, evaluate, sample, explore, encode, overview, compare, step, profile, doctor)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run `minivae ARGUMENTS`; returns the exit status: 0, or 1 for an error that has been explained.
 
     A training that Ctrl-C ends early keeps what it learned, and is no error.
@@ -50,7 +50,7 @@ def _of_the_machine(error, args):
     return where + (error.strerror or str(error))
 
 
-def parser():
+def parser() -> options.Parser:
     top = options.Parser(
         prog="minivae", description="Variational auto-encoders from scratch, on NumPy and CuPy.",
         epilog="`minivae VERB --help` explains a verb.  First steps: minivae train denoising --epochs 1")

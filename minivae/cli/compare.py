@@ -1,13 +1,15 @@
 """minivae compare: several runs in one figure and one table."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from minivae import figures
 from minivae.cli import options, overview
 from minivae.errors import OptionError
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "compare", help="show several runs in one figure", formatter_class=options.Help,
         description="Draw the losses of several runs in one figure, those of training batches as lines and those of "
@@ -18,7 +20,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="fewer runs take less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     folders = [folder for each in args.folders for folder in overview.found(each)]
     if len(folders) < 2:
         raise OptionError(f"{len(folders)} run{'s' * (len(folders) != 1)} to compare; give two or more")

@@ -1,9 +1,11 @@
 """minivae doctor: what is installed, what can run here, and whether it runs as it should."""
 
+import argparse
 import importlib.metadata
 import os
 import platform
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +18,14 @@ PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "
 SIZE = 1536  # of the matrices that are multiplied
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser("doctor", help="say what is installed and what can run here",
                             description="Versions, backends (and why one cannot run), threads, the C compiler, "
                             "BLAS, and a check of float32 against float64 matrix products.")
     verb.set_defaults(run=run, less="close other programs")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     print(f"{'minivae':<12} {minivae.__version__} on Python {platform.python_version()}, {platform.platform()}")
     for package in PACKAGES:
         print(f"{package:<12} {_version(package)}")

@@ -1,6 +1,8 @@
 """minivae encode: the codes of images, as arrays for other programs."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from minivae.data import Redrawn
 from minivae.files import atomic
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "encode", help="write the codes of images to a file", formatter_class=options.Help,
         description="Write what a trained encoder makes of the test images of its data to a .npz file: the parameters "
@@ -28,7 +30,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="a smaller --images takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     model, _, data = tested(args, args.root, images=MOST if args.train else 1)
     images, labels = (data.train, data.train_labels) if args.train else (data.test, data.labels)
     images = (images.draw(0) if isinstance(images, Redrawn) else images)[:args.images]

@@ -1,7 +1,9 @@
 """minivae evaluate: how good a trained model is, on images that it has not seen."""
 
+import argparse
 import json
 import time
+from typing import Any
 
 from minivae import evaluation
 from minivae.cli import data as data_options
@@ -14,7 +16,7 @@ from minivae.quantities import quantities
 CROSS_ENTROPIES = "cross_entropy", "weighted_cross_entropy", "exact_cross_entropy"  # of grey pixels: no likelihoods
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "evaluate", help="measure a trained model on the test images", formatter_class=options.Help,
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
@@ -38,7 +40,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     model, config, data = tested(args, args.root)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     make_folder(folder)  # before it takes its time

@@ -1,5 +1,7 @@
 """minivae explore: a page in which the reader moves the code and sees what is decoded."""
 
+import argparse
+from typing import Any
 
 from minivae.cli import data as data_options
 from minivae.cli import options, pages
@@ -7,7 +9,7 @@ from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "explore", help="write a page that decodes codes as you move them", formatter_class=options.Help,
         description="Write one HTML file that holds the decoder of a trained run and runs it in the browser, without a "
@@ -23,7 +25,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="a smaller model takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     model, _, data = tested(args, args.root)
     folder = args.folder if args.folder.is_dir() else args.folder.parent
     text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivae import checkpoint
@@ -14,7 +15,7 @@ FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", 
 
 
 @contextlib.contextmanager
-def claimed(out, name, force):
+def claimed(out: Path | None, name: str, force: bool) -> Iterator[Path]:
     """Make the folder of a run and hold it: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free.
 
     Nothing of an earlier run is left in it.  If the block ends without a checkpoint, nothing of this one is either.
@@ -61,7 +62,7 @@ def _expect_free(out, force):
         raise OptionError(f"--out {out} exists and is not a run; choose another name")
 
 
-def make_folder(folder):
+def make_folder(folder: Path) -> bool:
     """Make a folder and those above it; returns whether it is new."""
     try:
         folder.mkdir(parents=True)
@@ -75,14 +76,14 @@ def make_folder(folder):
                           "be written") from error
 
 
-def clear(folder):
+def clear(folder: Path) -> None:
     """Remove a run's files; whatever else is in the folder stays."""
     sweep(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
 
-def sweep(folder):
+def sweep(folder: Path) -> None:
     """Remove what a run that was killed while it wrote has left half-written."""
     for name in _strays(folder):
         (folder / name).unlink(missing_ok=True)

@@ -1,9 +1,11 @@
 """The folders of runs, read without making a model: minivae runs lists them."""
 
+import argparse
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ class Run:
     date: str
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "runs", help="list the runs there are", formatter_class=options.Help,
         description="A table of runs: model, data, epochs, the loss on test images, date.  Nothing is computed.")
@@ -43,7 +45,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="fewer folders take less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     folders = [folder for each in args.folders for folder in found(each)]
     rows, broken = [], []
     for folder in folders:

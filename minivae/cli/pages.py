@@ -1,9 +1,11 @@
 """Pages of HTML, as files."""
 
+from pathlib import Path
+
 from minivae.files import atomic
 
 
-def write(path, text):
+def write(path: Path, text: str) -> None:
     """Write a page, whole or not at all, and say so."""
     with atomic(path, "w") as file:
         file.write(text)

@@ -1,5 +1,8 @@
 """minivae profile: where the time of a training step goes."""
 
+import argparse
+from typing import Any
+
 from minivae.cli import options
 from minivae.cli.subjects import add_run, subject
 from minivae.data import Batches
@@ -7,7 +10,7 @@ from minivae.debug.profiling import profile
 from minivae.training import Training
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "profile", help="where the time of a training step goes", formatter_class=options.Help,
         description="Take training steps of a run, or of a new model, and print for each module the milliseconds of "
@@ -19,7 +22,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="a smaller --batch-size takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     model, data, schedule = subject(args)
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
     print(profile(Training(model, batches, schedule["learning_rate"]), args.steps))

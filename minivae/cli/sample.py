@@ -1,12 +1,15 @@
 """minivae sample: draw from a trained model."""
 
+import argparse
+from typing import Any
+
 from minivae.cli import options, pictures
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, opened
 from minivae.errors import OptionError
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "sample", help="draw from a trained model", formatter_class=options.Help,
         description="Draw a trained model's picture again: interpolations.png, the 20×20 plane of latent codes, where "
@@ -24,7 +27,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, less="a smaller model takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     model, config, _ = opened(args.folder, args)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
     if not pictures.has_plane(model) and (args.span is not None or args.article):

@@ -1,5 +1,8 @@
 """minivae step: walk through one forward and one backward pass, in the terminal or on a page."""
 
+import argparse
+from typing import Any
+
 from minivae import backend
 from minivae.cli import options, pages
 from minivae.cli.subjects import add_run, subject
@@ -11,7 +14,7 @@ from minivae.errors import OptionError
 from minivae.figures.step_page import step_page
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "step", help="walk through a forward and a backward pass", formatter_class=options.Help,
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
@@ -28,7 +31,7 @@ def add_to(verbs):
     verb.set_defaults(run=run, memory=2**27, less="a smaller --images takes less")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     if args.html is not None and args.images not in (None, 1):
         raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
     model, data, _ = subject(args, args.seed, images=1)

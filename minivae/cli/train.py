@@ -23,7 +23,7 @@ OWN = ("MODEL can also be a function of your own that makes a VAE: FILE.py:FUNCT
        "my_vae.py:tiny.  Its parameters are the options.")
 
 
-def add_to(verbs):
+def add_to(verbs: Any) -> None:
     verb = verbs.add_parser("train", help="train a model and draw what it learned",
                             description="Train a model, or continue a run.  `minivae train MODEL "
                             f"--help` lists the options of that model.  {OWN}  {WRITES}",
@@ -163,7 +163,7 @@ class SetPreset(argparse.Action):
         vars(namespace).update(settings)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     if args.model is None and args.resume is None:
         raise OptionError(f"nothing to train; give a model, one of {NAMES}, or --resume RUN")
     ranks = distributed.world()

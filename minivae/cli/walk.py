@@ -19,7 +19,7 @@ class Walk(cmd.Cmd):
         self.intro = (f"{len(recorded)} steps: forward, the criterion, backward.\nnext (n), into (i), back (b), print "
                       "(p), watch (w), list (l), goto, nonfinite, quit (q); help NAME\n\n" + self._here())
 
-    def do_next(self, line):
+    def do_next(self, line: str) -> bool | None:
         """next [N]: on to the next step of this module, over those inside it; N times"""
         for _ in range(self._count(line)):
             target = self.at + 1 + self.step.inside
@@ -28,19 +28,19 @@ class Walk(cmd.Cmd):
             self.at = target
         return self._show()
 
-    def do_into(self, line):
+    def do_into(self, line: str) -> bool | None:
         """into: on to the very next step, inside this one if there are any"""
         if self.at + 1 >= len(self.trace):
             return self._say("that was the last step; back, goto N, or quit")
         self.at += 1
         return self._show()
 
-    def do_back(self, line):
+    def do_back(self, line: str) -> None:
         """back [N]: to the step before; N times"""
         self.at = max(0, self.at - self._count(line))
         self._show()
 
-    def do_goto(self, line):
+    def do_goto(self, line: str) -> bool | None:
         """goto N: to step N;  goto PATH: to the next step of that module, such as encoder.2"""
         if line.strip().isdecimal() and int(line) < len(self.trace):
             self.at = int(line)
@@ -51,7 +51,7 @@ class Walk(cmd.Cmd):
         self.at = next((number for number in found if number > self.at), found[0])
         return self._show()
 
-    def do_print(self, line):
+    def do_print(self, line: str) -> bool | None:
         """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else its summary"""
         if not line:
             return self._show()
@@ -62,7 +62,7 @@ class Walk(cmd.Cmd):
             self._say(str(error))
         return None
 
-    def do_watch(self, line):
+    def do_watch(self, line: str) -> None:
         """watch PATH or NAME: show at every step what that module, or the array of that name, was last; again: stop"""
         if line in self.watched:
             self.watched.remove(line)
@@ -70,13 +70,13 @@ class Walk(cmd.Cmd):
             self.watched.append(line)
         self._say(f"watching {', '.join(self.watched) or 'nothing'}")
 
-    def do_list(self, line):
+    def do_list(self, line: str) -> None:
         """list: the steps around this one"""
         for step in self.trace[max(0, self.at - 5):self.at + 8]:
             self._say(f"{'->' if step.number == self.at else '  '} {step.number:>3}  {'  ' * step.depth}"
                       f"{step.title}.{step.verb}")
 
-    def do_nonfinite(self, line):
+    def do_nonfinite(self, line: str) -> bool | None:
         """nonfinite: to the first step that made a NaN or an infinity"""
         step = self.trace.first_nonfinite()
         if step is None:
@@ -84,24 +84,24 @@ class Walk(cmd.Cmd):
         self.at = step.number
         return self._show()
 
-    def do_quit(self, line):
+    def do_quit(self, line: str) -> bool | None:
         """quit: end"""
         return True
 
     do_n, do_i, do_b, do_p, do_w, do_l, do_q = do_next, do_into, do_back, do_print, do_watch, do_list, do_quit
 
-    def do_EOF(self, line):
+    def do_EOF(self, line: str) -> bool | None:
         """end of input: quit"""
         self._say("")
         return True
 
-    def emptyline(self):
+    def emptyline(self) -> bool | None:
         return self.do_next("")
 
-    def default(self, line):
+    def default(self, line: str) -> None:
         self._say(f"unknown command {line.split()[0]!r}; help lists them")
 
-    def get_names(self):
+    def get_names(self) -> list[str]:
         """What help lists: not the one-letter forms, nor the end of the input."""
         return [name for name in super().get_names() if name.startswith("do_") and len(name) > 4 and name != "do_EOF"]
 

@@ -4,6 +4,7 @@ A gradient check holds the noise, so it cannot see a wrong distribution: exp(log
 """
 
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ MIXED = ("the rows of different images are mixed: the draws of one row belong si
          "row n, as numpy.repeat groups them and numpy.tile does not")
 
 
-def check_sampler(sampler, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
+def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6
+                  ) -> DistributionReport:
     """Count what a sampler draws.  Returns a DistributionReport.
 
         kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
@@ -197,7 +199,8 @@ def _divergence(report, kl, parameters, z):
                ratio.std() / sqrt(len(ratio)))
 
 
-def check_noise(layer, kind=None, draws=DRAWS, seed=0, false_alarm=1e-6):
+def check_noise(layer: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6
+                ) -> DistributionReport:
     """Count what a noise layer adds.  Returns a DistributionReport.
 
         kind   "bernoulli": x -> 1 − x with probability layer.p      "gaussian": x + layer.std · ε

@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,14 @@ from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import second_look
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.debug.verbs import watched
-from minivae.nn import Divergence, side_loss
+from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held"}
 
 
-def gradcheck(module, input, *, tolerance=1e-6, step=1e-5, seed=0):
+def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0
+              ) -> GradientReport:
     """Check a module's backward passes at `input`, an array or a table.  Returns a GradientReport.
 
     With random weights G, the number that is differentiated is ⟨G, output⟩ plus the side losses of the module.
@@ -125,7 +127,8 @@ def _expect_divergence(twin):
                                 "number for the whole batch: sum over all axes")
 
 
-def gradcheck_criterion(criterion, prediction, target, *, tolerance=1e-6, step=1e-5, seed=0):
+def gradcheck_criterion(criterion: Criterion, prediction: Any, target: Any, *, tolerance: float = 1e-6,
+                        step: float = 1e-5, seed: int = 0) -> GradientReport:
     """Check a criterion's derivative by the prediction, an array or a table.  Returns a GradientReport.
 
     Where the criterion raises on one side of a prediction, as outside [0, 1], the difference is of the other side.

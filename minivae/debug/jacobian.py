@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from minivae.nn import Module
 
-def jacobian_backward(module, input):
+
+def jacobian_backward(module: Module, input: np.ndarray) -> np.ndarray:
     """∂output/∂input as `update_grad_input` has it: (input size, output size) (torch/nn Jacobian.backward)."""
     output = np.array(module.forward(input))
     jacobian = np.zeros((input.size, output.size))
@@ -14,7 +16,7 @@ def jacobian_backward(module, input):
     return jacobian
 
 
-def jacobian_forward(module, input, step=1e-5):
+def jacobian_forward(module: Module, input: np.ndarray, step: float = 1e-5) -> np.ndarray:
     """∂output/∂input by central differences: (input size, output size) (torch/nn Jacobian.forward).
 
     Use a module in double precision, and hold its noise; both Jacobians are of one input and output array.

@@ -1,5 +1,7 @@
 """The origin of a number that is not finite."""
 
+from typing import Any
+
 import numpy as np
 
 from minivae import backend
@@ -7,7 +9,7 @@ from minivae.debug.tables import named
 from minivae.debug.tracing import trace
 
 
-def origin(model, input):
+def origin(model: Any, input: Any) -> str:
     """A clause that names the first module and verb to make an infinity or a NaN, with the noise just drawn.
 
     Parameters that hold one already are named first: then an earlier gradient was the cause.

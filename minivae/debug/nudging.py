@@ -1,10 +1,12 @@
 """The change of the loss when one weight moves, beside the change that its gradient predicts."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minivae.debug.differences import one_sided
+from minivae.debug.steps import Trace
 from minivae.debug.tables import float64
 from minivae.errors import OptionError
 from minivae.nn import side_loss
@@ -32,7 +34,7 @@ class Nudge:
     losses: np.ndarray
 
 
-def nudges(model, input, recorded):
+def nudges(model: Any, input: Any, recorded: Trace) -> list[Nudge]:
     """[Nudge] of a few weights of every parameter, for the pass over `input` that the Trace `recorded` holds.
 
     All of it is computed in float64, in a copy of the model with the noise of that pass.  A weight moves by up to
@@ -52,11 +54,12 @@ def nudges(model, input, recorded):
     twin.backward(x, criterion.backward(twin.output, x))
     found = []
     for path, array, grad in twin.named_parameters():
+        module, parameter = _split(path)
         reach = 4 * max(float(array.std()), 0.01)
         moves = np.linspace(-reach, reach, POINTS)
         for index in _chosen(grad):
             numeric = np.mean(one_sided(array, index, loss, centre, STEP))
-            found.append(Nudge(*_split(path), index, float(array[index]), float(grad[index]), float(numeric), moves,
+            found.append(Nudge(module, parameter, index, float(array[index]), float(grad[index]), float(numeric), moves,
                                _losses(array, index, loss, moves)))
     return found
 

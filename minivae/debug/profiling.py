@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from minivae import backend
 from minivae.debug.tables import columns
 from minivae.debug.verbs import watched
+from minivae.training import Training
 
 WARM_UP = 5  # steps: buffers are made in the first ones
 VERBS = {"update_output": "forward", "update_grad_input": "backward", "acc_grad_parameters": "backward"}
@@ -42,7 +43,7 @@ class Profile:
         return "\n".join([*columns(rows), f"mean of {self.steps} steps; parameters are counted with their gradients"])
 
 
-def profile(training, steps=100):
+def profile(training: Training, steps: int = 100) -> Profile:
     """Take so many steps of a Training, and time its parts.  Returns a Profile.
 
     Times of modules are those of their own verbs; what a container does beside its modules is in no row.

@@ -22,7 +22,7 @@ class GradientReport:
     inside: list["GradientReport"] = field(default_factory=list)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return all(check.ok for check in self.checks) and not self.findings and not self.inside
 
     def diagnoses(self):
@@ -32,7 +32,7 @@ class GradientReport:
             found = [*self.findings, *(finding for check in self.checks if not check.ok for finding in check.findings)]
         return sorted(found, key=lambda finding: ("certain", "likely", "possible").index(finding.certainty))
 
-    def raise_if_failed(self):
+    def raise_if_failed(self) -> "GradientReport":
         """Raise with the whole report unless everything passed."""
         if not self.ok:
             raise GradientError(str(self))

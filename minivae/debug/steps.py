@@ -18,16 +18,16 @@ class Recorded:
     shared: str = ""  # whose memory it was in: "input", "grad_output", or its own
 
     @property
-    def nonfinite(self):
+    def nonfinite(self) -> int:
         """How many entries are infinite or not a number."""
         return int((~np.isfinite(self.array)).sum())
 
     @property
-    def zeros(self):
+    def zeros(self) -> float:
         """Share of entries that are 0."""
         return float((self.array == 0).mean()) if self.array.size else 0.0
 
-    def row(self):
+    def row(self) -> list[str]:
         """[name, shape, dtype, min, mean, max, std, zeros, note]: the columns of a trace's table, as text."""
         finite = self.array[np.isfinite(self.array)]
         with np.errstate(all="ignore"):
@@ -54,12 +54,12 @@ class Step:
     inside: int = 0  # how many of the following steps happened within this one
 
     @property
-    def recorded(self):
+    def recorded(self) -> list[Recorded]:
         """Every array, in the order: what it was given, its parameters, what it made."""
         return [*self.given, *self.parameters, *self.made]
 
     @property
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """{name: array}, copies: "input", "weight", "output", "noise", "grad_output", "grad_weight", ..."""
         return {each.name: each.array for each in self.recorded}
 
@@ -83,7 +83,7 @@ HEADER = ["step", "verb", "array", "shape", "dtype", "min", "mean", "max", "std"
 class Trace:
     """The steps of one pass, in the order in which they happened.  `trace[k]` is one; print it, or the whole."""
 
-    def __init__(self, steps):
+    def __init__(self, steps: list[Step]):
         self.steps = steps
 
     def __len__(self):
@@ -95,7 +95,7 @@ class Trace:
     def __iter__(self):
         return iter(self.steps)
 
-    def first_nonfinite(self):
+    def first_nonfinite(self) -> "Step | None":
         """The first step that made an infinite number or a NaN from arrays that held none, or None."""
         for step in self.steps:
             if step.inside == 0 and any(each.nonfinite for each in step.made) and not any(
@@ -103,7 +103,7 @@ class Trace:
                 return step
         return None
 
-    def rows(self):
+    def rows(self) -> list[list[str]]:
         """The table: a row for each array that a step made, as text in the columns of HEADER."""
         return [[str(step.number) if k == 0 else "", "  " * step.depth + f"{step.title}.{step.verb}" if k == 0 else "",
                  *each.row()] for step in self.steps for k, each in enumerate(step.made)]

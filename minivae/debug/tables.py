@@ -1,37 +1,40 @@
 """Tables of arrays, which may hold tables, as flat lists and back; and tables of text."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from minivae import backend
 
 
-def mapped(function, value):
+def mapped(function: Callable, value: Any) -> Any:
     """The table with function(array) in place of each array."""
     return tuple(mapped(function, each) for each in value) if isinstance(value, tuple) else function(value)
 
 
-def arrays(value):
+def arrays(value: Any) -> list:
     """The arrays of a table, in order; of an array, itself."""
     return [array for each in value for array in arrays(each)] if isinstance(value, tuple) else [value]
 
 
-def named(name, value):
+def named(name: str, value: Any) -> list[tuple[str, Any]]:
     """[(name, array)]: "input", or "input[0]", "input[1]", ... of a table."""
     if not isinstance(value, tuple):
         return [(name, value)]
     return [pair for i, each in enumerate(value) for pair in named(f"{name}[{i}]", each)]
 
 
-def float64(value):
+def float64(value: Any) -> Any:
     """A copy on the host in double precision."""
     return mapped(lambda array: np.array(backend.to_numpy(array), dtype=np.float64), value)
 
 
-def copied(value):
+def copied(value: Any) -> Any:
     return mapped(np.array, value)
 
 
-def same(a, b, tolerance=1e-7):
+def same(a: Any, b: Any, tolerance: float = 1e-7) -> bool:
     """Whether two arrays are equal but for rounding."""
     if np.shape(a) != np.shape(b):
         return False
@@ -39,7 +42,7 @@ def same(a, b, tolerance=1e-7):
         return bool(norm(np.subtract(a, b)) <= tolerance * max(norm(a), norm(b)))
 
 
-def norm(array):
+def norm(array: Any) -> float:
     """The root of the sum of squares, which neither overflow nor vanish."""
     largest = float(np.abs(array).max(initial=0.0))
     return largest * float(np.linalg.norm(np.divide(array, largest))) if 0 < largest < np.inf else largest

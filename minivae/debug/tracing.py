@@ -1,5 +1,7 @@
 """One forward and one backward pass, verb by verb, with every number that moves."""
 
+from typing import Any
+
 import numpy as np
 
 from minivae import backend
@@ -10,7 +12,7 @@ from minivae.debug.verbs import watched
 from minivae.nn import Criterion
 
 
-def trace(model, input, criterion=None, target=None, seed=0):
+def trace(model: Any, input: Any, criterion: Criterion | None = None, target: Any = None, seed: int = 0) -> Trace:
     """Run one forward and one backward pass and record every verb.  Returns a Trace.
 
         criterion   by default the model's own, if it has one; else ∂L/∂output is random, and nothing is added up

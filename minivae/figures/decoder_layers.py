@@ -1,5 +1,7 @@
 """A decoder as data: its layers by class name, which web/layers.js runs."""
 
+from typing import Any
+
 from minivae import backend
 from minivae.errors import OptionError
 from minivae.figures.page import packed
@@ -35,7 +37,7 @@ def windows_of(layer):
     return {"kernel": list(layer.kernel), "step": list(layer.step), "pad": list(layer.pad), "ceil": layer.ceil_mode}
 
 
-def described(module, precision):
+def described(module: Any, precision: str) -> dict[str, Any]:
     """The module as JSON holds it, its matrices and kernels in that precision and its vectors in float32.
 
     A class that the page cannot run raises, and is named.
@@ -44,7 +46,7 @@ def described(module, precision):
     if kind not in LAYERS:
         raise OptionError(f"{module.title}: the page knows no {kind}; add it to LAYERS in "
                           "minivae/figures/decoder_layers.py and in minivae/figures/web/layers.js")
-    found = {"type": kind}
+    found: dict[str, Any] = {"type": kind}
     for name, value in LAYERS[kind](module).items():
         if hasattr(value, "shape"):
             value = packed(backend.to_numpy(value), precision if value.ndim > 1 else "float32")

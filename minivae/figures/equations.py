@@ -11,7 +11,7 @@ FORMULA = re.compile(r"=|^\s*∂\S+:")
 SYMBOLS = re.compile(r"With (\S.*?)(?: of shape .*)?:$", re.MULTILINE)
 
 
-def equation(layer, verb):
+def equation(layer: type, verb: str) -> str:
     """The lines of a class's docstring that say what this verb computes; "" where it has none.
 
     House style makes them easy to find.  The first paragraph is the forward pass, up to "backwards"; a formula with
@@ -44,13 +44,17 @@ def _lines(text):
     return lines
 
 
-def source(layer, verb):
+def source(layer: type, verb: str) -> str:
     """The code of a verb without its docstring, or "" where it cannot be read."""
     try:
         code = textwrap.dedent(inspect.getsource(getattr(layer, verb)))
     except (OSError, TypeError):  # a class typed into a prompt has no file
         return ""
-    body = ast.parse(code).body[0].body
+    try:
+        node = ast.parse(code).body[0]
+    except SyntaxError:  # a lambda stands within an expression
+        return code
+    body = node.body if isinstance(node, ast.FunctionDef) else [node]
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and len(body) > 1:
         lines = code.splitlines()
         code = "\n".join(lines[:body[0].lineno - 1] + lines[body[0].end_lineno:])

@@ -1,5 +1,7 @@
 """The latent explorer: a page with the decoder in it, whose code the reader moves."""
 
+from typing import Any
+
 import numpy as np
 
 from minivae import backend
@@ -19,7 +21,7 @@ NINTHS = tuple(f"{row} {column}".strip() or "middle" for row in ("top", "", "bot
                for column in ("left", "", "right"))
 
 
-def explorer(model, data, title, precision="float16"):
+def explorer(model: Any, data: Any, title: str, precision: str = "float16") -> str:
     """The page on a model, as text: its decoder, and up to 500 test images of `data` with their codes.
 
         title       what it is headed with      precision   "float16" or "float32": how weights are kept in it

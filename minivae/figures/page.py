@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ style-src '{style_hash}'; base-uri 'none'; form-action 'none'">
 """
 
 
-def page(title, body, scripts, styles, data):
+def page(title: str, body: str, scripts: tuple[str, ...], styles: tuple[str, ...], data: dict[str, Any]) -> str:
     """The text of the page: its files are taken from web/, in that order, and `data` is what JSON can hold.
 
     Its content security policy allows that script and that style, by their hashes, and nothing else: no network, no
@@ -47,7 +48,7 @@ def page(title, body, scripts, styles, data):
                        data=_json(data), script_hash=_hash(script), style_hash=_hash(style))
 
 
-def packed(array, dtype):
+def packed(array: Any, dtype: str) -> dict[str, Any]:
     """An array as JSON holds it: its shape, its type and its bytes in base64, which `unpacked` of shared.js reads."""
     array = np.asarray(array)
     content = np.ascontiguousarray(array, dtype=TYPES[dtype]).tobytes()

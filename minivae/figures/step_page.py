@@ -1,5 +1,7 @@
 """A trace as a page: one pass, verb by verb, with every number that moves."""
 
+from typing import Any
+
 import numpy as np
 
 from minivae.figures.equations import equation, source
@@ -9,7 +11,7 @@ WHOLE = 2**15  # entries of an array that is in the page as it is; of a larger o
 BLOCKS = 96  # along each side of a larger one: of each, the entry of largest magnitude
 
 
-def step_page(recorded, title, nudges=()):
+def step_page(recorded: Any, title: str, nudges: Any = ()) -> str:
     """The page on a Trace, as text; with `nudges` of its weights, what the loss does when one moves.
 
     It walks through the innermost modules, whose calls are what is computed; containers are the tree around them.

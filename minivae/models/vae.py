@@ -1,12 +1,13 @@
 """The variational auto-encoder, and the article's vanilla one on rectangles."""
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any, Literal
 
 from minivae import nn
+from minivae.backend import Array
 from minivae.errors import OptionError, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
 from minivae.models.model import Model
@@ -49,24 +50,24 @@ class VAE(nn.Sequential):
         return self
 
     @property
-    def samples(self):
+    def samples(self) -> int:
         """L, the draws of z for each image."""
         return self.find_modules(nn.Sampler)[0].samples
 
-    def criterion(self):
+    def criterion(self) -> nn.Criterion:
         """The matching negative log-likelihood, −log p(x|z): the same object each time."""
         self._criterion.samples = self.samples
         if (self._criterion.backend, self._criterion.dtype) != (self.backend, self.dtype):
             self._criterion.convert(self.backend, self.dtype)
         return self._criterion
 
-    def encode(self, x):
+    def encode(self, x: Array) -> Any:
         """The parameters of q(z|x) as the kl layer takes them, in arrays of their own; noise layers are off."""
         with self.evaluating():
             parameters = self.encoder.forward(x)
         return tuple(each.copy() for each in parameters) if isinstance(parameters, tuple) else parameters.copy()
 
-    def decode(self, z):
+    def decode(self, z: Array) -> Array:
         """The mean of p(x|z) for codes z (n, code): of bits their probabilities; a new array."""
         with self.evaluating():
             output = self.decoder.forward(z)
@@ -74,7 +75,7 @@ class VAE(nn.Sequential):
             return MEANS[self.likelihood](self.xp, output)
         return (output[0] if isinstance(output, tuple) else output).copy()
 
-    def reconstruct(self, x, sample=False):
+    def reconstruct(self, x: Array, sample: bool = False) -> Array:
         """The mean of p(x|z) for z the most likely code of each image, or one drawn from q(z|x).
 
         Noise layers are off and binary codes are hard, as in evaluation.
@@ -84,12 +85,12 @@ class VAE(nn.Sequential):
             z = self.sampler.forward(parameters)[::self.samples] if sample else self.kl.latent.most_likely(parameters)
             return self.decode(z)
 
-    def sample(self, n):
+    def sample(self, n: int) -> Array:
         """The mean of p(x|z) for n codes from the prior; a new array (n, ...)."""
         return self.decode(self.kl.latent.sample_prior(whole_number("sample", "n", n, least=0), self.code))
 
     @contextmanager
-    def evaluating(self):
+    def evaluating(self) -> Iterator[None]:
         """Evaluation mode inside the block; afterwards each module has the mode it had."""
         modes = [(module, module.train) for module in self.list_modules()]
         self.evaluate()
@@ -116,21 +117,21 @@ def vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 2, sampl
                mlp_decoder(image, hidden, code), code).made_by(vae, options)
 
 
-def gaussian_encoder(image, hidden, code, *first):
+def gaussian_encoder(image: Shape, hidden: int, code: int, *first: nn.Module) -> nn.Module:
     """Images -> (mean, log_var); layers `first` come right after the View."""
     body = nn.Sequential(nn.View(prod(image)), *first)
     width = hidden_layers(body, prod(image), hidden)
     return body.add(nn.ConcatTable(nn.Linear(width, code), nn.Linear(width, code)))
 
 
-def mlp_decoder(image, hidden, code):
+def mlp_decoder(image: Shape, hidden: int, code: int) -> nn.Module:
     """Codes -> logits of the pixels."""
     body = nn.Sequential()
     width = hidden_layers(body, code, hidden)
     return body.add(nn.Linear(width, prod(image))).add(nn.View(*image))
 
 
-def hidden_layers(body, n_in, hidden):
+def hidden_layers(body: nn.Sequential, n_in: int, hidden: int) -> int:
     """Add the articles' two layers of `hidden` units, none for hidden=0; returns the width of what comes out."""
     for width in (n_in, hidden) if hidden else ():
         body.add(nn.Linear(width, hidden)).add(nn.ReLU())
