@@ -59,7 +59,7 @@ def _content(file):
     try:
         with open(file, "rb") as opened:
             packed = opened.read(2) == b"\x1f\x8b"
-        with gzip.open(file) if packed else open(file, "rb") as opened:
+        with gzip.open(file, "rb") if packed else open(file, "rb") as opened:
             head = opened.read(4)
             axes = head[3] if head[:3] == b"\0\0\x08" else 0
             sizes = opened.read(4 * axes)
