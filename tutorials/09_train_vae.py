@@ -289,8 +289,8 @@ claim("both are below the optimum", tighter.value < -optimum)
 claim("the ELBO misses the optimum by less than 4 nats", elbo.value > -optimum - 4)
 
 # %% [markdown]
-# The model comes within two nats of the best: ELBO −7.3 [−6.2], tighter bound −7.0
-# [−6.0], optimum −5.545 [−4.159].
+# The model comes within two nats of the best: ELBO −7.3 [−6.0], tighter bound −7.0
+# [−5.7], optimum −5.545 [−4.159].
 #
 # ## What is the KL spent on?
 # Of a code that says which of 256 squares it is, one would expect ln 256 = 5.545 nats.
@@ -442,10 +442,10 @@ show(figures.picture(figures.grid(rows, 20, gap=1, background=0.25), 2), "made u
 # %% [markdown]
 # From top to bottom: auto-encoder from N(0, I), auto-encoder fitted, VAE. The first
 # gives a few squares over and over, because all draws land in one spot of its map: 23 %
-# are full, but only 9 % count as fair [42 %, 4 %]. With other seeds the share of full
+# are full, but only 9 % count as fair [29 %, 9 %]. With other seeds the share of full
 # squares is anything between, as one spot is better than another. The second reaches
-# everywhere, but most squares are torn: 24 % are fair [29 %]. Of the VAE's draws 46 %
-# are [44 %], and nearly all of the squares occur. The promise is kept.
+# everywhere, but most squares are torn: 24 % are fair [28 %]. Of the VAE's draws 46 %
+# are [49 %], and nearly all of the squares occur. The promise is kept.
 #
 # Half is not all. A decoder of one smooth map must pass through the torn images between
 # two places. 11 gives the code bits instead, which have nothing in between.
@@ -635,7 +635,7 @@ claim("σ is small: the encoder is sure", spread_of_codes < 0.25)
 claim("the listing's number is another", listed_std > 1.3 * spread_of_codes)
 
 # %% [markdown]
-# No. σ is about 0.04 [0.1]: each image owns a small patch of the plane. The listing's
+# No. σ is about 0.04 [0.08]: each image owns a small patch of the plane. The listing's
 # number says how much the certainty varies from image to image.
 #
 # ## In three sentences
