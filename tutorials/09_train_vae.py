@@ -441,8 +441,8 @@ show(figures.picture(figures.grid(rows, 20, gap=1, background=0.25), 2), "made u
 
 # %% [markdown]
 # From top to bottom: auto-encoder from N(0, I), auto-encoder fitted, VAE. The first
-# gives a few squares over and over, because all draws land in one spot of its map: 23 %
-# are full, but only 9 % count as fair [29 %, 9 %]. With other seeds the share of full
+# gives a few squares over and over, because all draws land in one spot of its map: 22 %
+# are full, but only 8 % count as fair [29 %, 9 %]. With other seeds the share of full
 # squares is anything between, as one spot is better than another. The second reaches
 # everywhere, but most squares are torn: 24 % are fair [28 %]. Of the VAE's draws 46 %
 # are [49 %], and nearly all of the squares occur. The promise is kept.
