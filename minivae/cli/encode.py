@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     images, labels = (data.train, data.train_labels) if args.train else (data.test, data.labels)
     images = (images.draw(0) if isinstance(images, Redrawn) else images)[:args.images]
     parameters, codes = evaluation.encode(model, images, data.scale)
-    found = dict(zip(model.kl.latent.parameter_names, parameters)) | {"codes": codes}
+    found = dict(zip(model.kl.latent.names, parameters)) | {"codes": codes}
     if labels is not None:
         found |= {"labels": labels[:args.images], "names": np.array(data.names)}
     path = Path(args.out or (args.folder if args.folder.is_dir() else args.folder.parent) / "codes.npz")

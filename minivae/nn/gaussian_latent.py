@@ -17,7 +17,7 @@ class GaussianLatent(Latent):
     [-0.919]
     """
 
-    parameter_names = "mean", "log_var"
+    names = "mean", "log_var"
 
     def log_posterior(self, parameters, z):
         n, q = parameters[0].shape

@@ -15,7 +15,7 @@ class Latent:
     rows, those of one image together.  Every answer is a new array, in nats where it is a logarithm.
     """
 
-    parameter_names: tuple[str, ...] = ("logits",)
+    names: tuple[str, ...] = ("logits",)  # of the parameters, as files of codes have them
 
     def __init__(self, layer: Any):
         self.layer, self.xp, self.dtype = layer, layer.xp, layer.dtype
