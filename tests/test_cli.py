@@ -16,7 +16,7 @@ from small import sized
 
 from minivae import backend, checkpoint, evaluation, figures, models, nn
 from minivae.backend import blas
-from minivae.cli import VERBS, doctor, main, pictures
+from minivae.cli import doctor, main, parser, pictures
 from minivae.data import rectangles
 
 CURVES = {"curve.png"} if find_spec("matplotlib") else set()
@@ -286,7 +286,7 @@ def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
 
 
 def test_help_of_every_verb(capsys):
-    names = [verb.__name__.rpartition(".")[2] for verb in VERBS]
+    names = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
     for verb in ([], *([name] for name in names), *(["train", name] for name in models.BY_NAME)):
         with pytest.raises(SystemExit) as stop:
             main([*verb, "--help"])
