@@ -46,7 +46,8 @@ def calls_without_encoding(source):
         owner = getattr(getattr(node.func, "value", None), "id", "")
         binary = any(isinstance(each, ast.Constant) and isinstance(each.value, str) and "b" in each.value
                      for each in node.args[1:2])
-        text = (name in ("read_text", "write_text") or (name == "open" and owner not in ("os", "Image", "archive") and not binary)
+        opens = name == "open" and owner not in ("os", "Image", "archive") and not binary
+        text = (name in ("read_text", "write_text") or opens
                 or any(each.arg == "text" for each in node.keywords))
         if text and not {"encoding", "errors", None} & {each.arg for each in node.keywords}:
             yield node.lineno
