@@ -77,7 +77,7 @@ def test_codes_are_those_of_the_model(tmp_path, run, names):
         model = checkpoint.load_model(f"runs/{run}")
         parameters, codes = evaluation.encode(model, rectangles(2048, seed=1)[:5])
         assert np.array_equal(arrays["codes"], codes)
-        assert np.array_equal(arrays[min(names)], dict(zip(model.kl.latent.parameter_names, parameters))[min(names)])
+        assert np.array_equal(arrays[min(names)], dict(zip(model.kl.latent.names, parameters))[min(names)])
 
 
 def test_codes_of_the_images_that_it_learned_from(home):
