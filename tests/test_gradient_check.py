@@ -1,5 +1,7 @@
 """The gradient checker: it must find planted mistakes, excuse kinks only, and touch nothing."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 from layers import ROWS
@@ -169,9 +171,10 @@ KINKS = {
 }
 
 
+@pytest.mark.parametrize("part", [1 / 4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("make", "input", "seeds"), KINKS.values(), ids=KINKS.keys())
-def test_kinks_of_right_layers_are_no_mistakes(make, input, seeds):
-    for seed in range(seeds):
+def test_kinks_of_right_layers_are_no_mistakes(make, input, seeds, part):
+    for seed in range(ceil(part * seeds)):
         backend.manual_seed(seed)
         report = mv.gradcheck(make(), input(seed), seed=seed)
         assert report.ok and "certain" not in str(report), f"seed {seed}\n{report}"
@@ -197,7 +200,7 @@ def test_no_false_alarm_at_any_scale(row, seeds):
     """Inputs times 1e−6 to 1e6, and moved by up to 1e6; weights times as much."""
     largest = 10 if row.name in EXPONENTIAL else 1e6  # above, they are limited to what float32 holds
     for seed in range(seeds):
-        for factor in (1e-6, 1e-3, 10, 1e3, 1e6) if seeds == 1 else 10.0**np.arange(-6, 7):
+        for factor in (1e-6, 10, 1e6) if seeds == 1 else 10.0**np.arange(-6, 7):
             def heavy(factor=factor):
                 module = row.make()
                 for _, array, _ in module.named_parameters():

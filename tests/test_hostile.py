@@ -176,14 +176,14 @@ def put(header, random):
         place[key] = value
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(40000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [150, pytest.param(40000, marks=pytest.mark.slow)])
 def test_mutants_of_a_checkpoint(real, opens, count):
     random = np.random.default_rng(count)
     sound = sum(opens(mutant(real, random)) for _ in range(count))
     assert 0 < sound < count / 2, "every mutant, or none, is a checkpoint: these show nothing"
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(8000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [50, pytest.param(8000, marks=pytest.mark.slow)])
 def test_mutants_of_an_idx_file(count):
     random = np.random.default_rng(count)
     real = b"\0\0\x08\3" + struct.pack(">3I", 5, 4, 4) + bytes(80)
@@ -205,7 +205,7 @@ PLACES = [("config",), ("config", "model"), ("config", "options"), ("config", "d
           *(("optimiser", key) for key in ("t", "learning_rate", "strange"))]
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
 def test_anything_in_a_header(real, opens, count):
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PLACES), json_values)

@@ -13,6 +13,7 @@ import pytest
 from few import few
 
 from minivae import checkpoint
+from minivae.cli import main, pictures
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 PYTHON = [sys.executable, "-W", "error"]
@@ -41,11 +42,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """They take most of the time of a short run, and no test here that ends before them needs them."""
+    monkeypatch.setattr(pictures, "draw", lambda *arguments: [])
+
+
 def finish(*arguments):
-    """Run `minivae train ...` to its end."""
-    done = subprocess.run([*TRAIN, *arguments], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Do as `minivae train ...` does, to its end."""
+    assert main(["train", *arguments]) == 0
 
 
 def contents(run):
@@ -78,7 +83,7 @@ def killed(command, wait_for_it, seconds):
     return process.returncode != 0
 
 
-@pytest.mark.parametrize(("kills", "epochs"), [(5, 60), pytest.param(200, 400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "epochs"), [(3, 60), pytest.param(200, 400, marks=pytest.mark.slow)])
 def test_a_run_survives_being_killed_at_any_moment(folder, kills, epochs):
     """A run is killed and continued until it ends, then another one, until there were so many kills."""
     start, dice = ["bernoulli", *SMALL, "--epochs", str(epochs), "--out"], random.Random(kills)
@@ -106,7 +111,7 @@ def test_a_run_survives_being_killed_at_any_moment(folder, kills, epochs):
 
 @pytest.mark.parametrize(("moment", "code"), [HALF_A_CHECKPOINT, BEFORE_THE_RENAME])
 @pytest.mark.parametrize("epoch", few(1, [3, 1]))
-def test_a_kill_inside_of_a_write_leaves_the_checkpoint_before(folder, moment, code, epoch):
+def test_a_kill_inside_of_a_write_leaves_the_checkpoint_before(folder, no_pictures, moment, code, epoch):
     arguments = ["train", "vae", *SMALL, "--epochs", "4", "--out"]
     finish(*arguments[1:], "whole")
     code += f"""
@@ -130,7 +135,7 @@ main({[*arguments, "killed"]})
     assert contents("killed") == contents("whole")
 
 
-def test_a_file_that_may_not_grow_is_explained_and_the_checkpoint_before_kept(folder):
+def test_a_file_that_may_not_grow_is_explained_and_the_checkpoint_before_kept(folder, no_pictures):
     import resource
 
     finish("vae", *SMALL, "--epochs", "3", "--out", "whole")
@@ -154,7 +159,7 @@ dd if=/dev/zero of=rest bs=1k 2>/dev/null
 """
 
 
-def test_a_full_disk_is_explained_and_the_checkpoint_before_kept(folder):
+def test_a_full_disk_is_explained_and_the_checkpoint_before_kept(folder, no_pictures):
     """A file system of one and a half checkpoints, mounted where only this test's process sees it."""
     own = ["unshare", "--user", "--map-root-user", "--mount"]
     os.mkdir("disk")

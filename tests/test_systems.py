@@ -33,7 +33,7 @@ os.open = no_folder
 import warnings
 warnings.filterwarnings("error", category=EncodingWarning, module="minivae")
 from minivae.cli import main
-sys.exit(main(sys.argv[1:]))
+sys.exit(sum(main(line.split()) for line in sys.argv[1:]))
 """
 
 
@@ -66,12 +66,11 @@ def test_a_call_without_encoding_is_found():
 def test_what_windows_lacks_is_not_needed(tmp_path):
     """Nor any encoding but the one it has, and names of files that it allows."""
     environment = os.environ | {"PYTHONIOENCODING": "cp1252", "MINIVAE_CC": "none", "PYTHONUTF8": "0"}
-    for arguments in (["train", "vae", "--images", "64", "--hidden", "8", "--epochs", "1"],
-                      ["train", "--resume", "runs/vae", "--epochs", "2"], ["evaluate", "runs/vae", "--samples", "2"],
-                      ["sample", "runs/vae"], ["explore", "runs/vae"], ["doctor"]):
-        done = subprocess.run([sys.executable, "-X", "warn_default_encoding", "-c", ON_WINDOWS, *arguments],
-                              cwd=tmp_path, env=environment, capture_output=True)
-        assert done.returncode == 0, done.stderr.decode("cp1252", "replace")
+    lines = ("train vae --images 64 --hidden 8 --epochs 1", "train --resume runs/vae --epochs 2",
+             "evaluate runs/vae --samples 2", "sample runs/vae", "explore runs/vae", "doctor")
+    done = subprocess.run([sys.executable, "-X", "warn_default_encoding", "-c", ON_WINDOWS, *lines], cwd=tmp_path,
+                          env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode("cp1252", "replace")
     for path in tmp_path.rglob("*"):
         assert re.fullmatch(r"[A-Za-z0-9_-]+(\.[a-z0-9]+)?", path.name), f"Windows may refuse {path.name}"
 

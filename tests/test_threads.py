@@ -14,7 +14,7 @@ import pytest
 
 from minivae import backend, checkpoint
 from minivae.backend import blas, products, threads, workers
-from minivae.cli import main
+from minivae.cli import main, pictures
 from minivae.errors import OptionError
 
 
@@ -190,6 +190,7 @@ def run(tmp_path, monkeypatch, capsys):
     """Runs the command line; returns what it says of threads, and the number in the configuration of the run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINIVAE_THREADS", raising=False)
+    monkeypatch.setattr(pictures, "draw", lambda *arguments: [])  # most of the time
     kept = workers.count()
 
     def call(*arguments):
@@ -248,7 +249,7 @@ def test_an_option_that_is_no_number_of_threads(capsys, asked):
 def test_resuming_on_another_number_has_the_same_bits(run, monkeypatch):
     found = []
     for first, then in (("1", "1"), ("1", "4"), ("4", "1")):
-        run("train", "denoising", "--images", "600", "--batch-size", "300", "--hidden", "600", "--epochs", "1",
+        run("train", "denoising", "--images", "256", "--batch-size", "128", "--hidden", "600", "--epochs", "1",
             "--out", "run", "--force", "--threads", first)
         run("train", "--resume", "run", "--epochs", "2", "--threads", then)
         header, arrays = checkpoint.read("run")

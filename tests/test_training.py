@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from few import few
 from small import built
 
 import minivae as mv
@@ -29,10 +30,11 @@ def squares(n=256):
     return rectangles(n, 6, 6, sides=(3, 3))
 
 
-@everywhere
-@pytest.mark.parametrize(("name", "options", "learning_rate"), [
-    ("vae", {"code": 2}, 3e-3), ("denoising", {"code": 2, "p": 0.02}, 3e-3), ("bernoulli", {"code": 8}, 1e-2),
-    ("categorical", {"code": 8, "categories": 4}, 1e-2), ("conv", {"batch_normalization": True}, 3e-3)])
+LEARNERS = [("vae", {"code": 2}, 3e-3), ("denoising", {"code": 2, "p": 0.02}, 3e-3), ("bernoulli", {"code": 8}, 1e-2),
+            ("categorical", {"code": 8, "categories": 4}, 1e-2), ("conv", {"batch_normalization": True}, 3e-3)]
+
+
+@pytest.mark.parametrize(("name", "options", "learning_rate"), LEARNERS)
 def test_every_model_learns_squares(name, options, learning_rate):
     """16 squares of 3×3 in 6×6 pixels: 36 ln 2 = 25 nats at the start, 19 for the best without a code, ln 16 = 2.8.
 
@@ -43,6 +45,13 @@ def test_every_model_learns_squares(name, options, learning_rate):
     first, last = protocol["total"][:5].mean(), protocol["total"][-100:].mean()
     assert first > 21 and last < 18, (first, last)
     assert protocol["divergence"][-100:].mean() > 0.3, "the code holds nothing"
+
+
+@pytest.mark.parametrize(("name", "options", "learning_rate"), few(1, LEARNERS))
+def test_every_model_learns_squares_on_a_device(device, name, options, learning_rate):
+    """Fifty steps of each are compared with NumPy's in test_cupy."""
+    backend.use("cupy")
+    test_every_model_learns_squares(name, options, learning_rate)
 
 
 @everywhere

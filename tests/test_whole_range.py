@@ -194,7 +194,7 @@ LOGITS = {
     "nearly equal": lambda random: 1e-4 * random.standard_normal((1, 20, 13)),
     "hardly different": lambda random: 7 + 1e-6 * random.standard_normal((3, 20, 13)),
     "ordinary": lambda random: 3 * random.standard_normal((3, 20, 13)),
-    "many": lambda random: 3 * random.standard_normal((1, 1, 2000)),
+    "many": lambda random: 3 * random.standard_normal((1, 1, 500)),
     "certain": lambda random: 100 * random.standard_normal((3, 20, 13)),
     "large": lambda random: 1e9 + 1e4 * random.standard_normal((3, 20, 13)),
     "of any size": lambda random: random.choice(NUMBERS, (40, 5, 6)),
