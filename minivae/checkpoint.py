@@ -66,7 +66,7 @@ def load_model(path: str | Path, build: Callable[..., models.VAE] | None = None)
     if build is None and name not in models.BY_NAME:
         raise OptionError(f"{path} is of a model of your own{name and f', {name:.300}'}: load(path, build=FUNCTION) "
                           "takes the function that made it")
-    return rebuilt(header, arrays, models.find(name) if build is None else models.Model("build", build))
+    return rebuilt(header, arrays, models.find(name) if build is None else models.Record("build", build))
 
 
 def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: models.Model) -> models.VAE:
+def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: models.Record) -> models.VAE:
     """The model of a checkpoint that has been read, as it was saved, in evaluation mode; `record` makes it."""
     parameters = _part(arrays, "model")
     numbers = sum(array.size for array in parameters.values())

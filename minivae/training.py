@@ -9,12 +9,12 @@ from minivae.annealing import Annealing
 from minivae.data import Batches
 from minivae.distributed import Ranks
 from minivae.errors import OptionError, real_number
+from minivae.finite_watch import FiniteWatch
 from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
 from minivae.protocol import Protocol
-from minivae.stopping import stop_signals
-from minivae.watch import Watch
+from minivae.stop_signals import stop_signals
 
 LOG_EVERY = 50  # steps, as the articles' lossIterations
 
@@ -28,7 +28,8 @@ class Training:
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
-    `feval` and `step` are the loop of Torch7, and `run` repeats them.  A Watch ends it at a number that is not finite.
+    `feval` and `step` are the loop of Torch7, and `run` repeats them.  A FiniteWatch ends it at a number that is
+    not finite.
     """
 
     def __init__(self, model: Any, batches: Batches, learning_rate: float = 1e-3, learning_rate_decay: float = 0.0,
@@ -43,7 +44,7 @@ class Training:
         for name, value in self.state.items():
             self.state[name] = real_number("Training", name, value, "is a number from 0", least=0)
         self.protocol = Protocol(())
-        self.watch = Watch(self)
+        self.watch = FiniteWatch(self)
         self.steps = 0
         self.stopped = False
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)

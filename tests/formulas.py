@@ -8,7 +8,7 @@ from layers import ROWS, copies, random_like
 
 from minivae import backend, nn, optim
 from minivae.data import Batches, Redrawn
-from minivae.watch import _not_finite
+from minivae.finite_watch import _not_finite
 
 adam = importlib.import_module("minivae.optim.adam")  # the functions of these names hide the modules
 elementwise = importlib.import_module("minivae.backend.elementwise")

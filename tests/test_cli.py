@@ -192,8 +192,8 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
         overflow.training, overflow.steps = model.criterion(), 0
         return model
 
-    build = models.Model.build
-    monkeypatch.setattr(models.Model, "build", lambda record, **options: watched(build(record, **options)))
+    build = models.Record.build
+    monkeypatch.setattr(models.Record, "build", lambda record, **options: watched(build(record, **options)))
     monkeypatch.setattr(nn.BCEWithLogitsCriterion, "update_output", overflow)
     assert main(["train", "vae", *TINY, "--epochs", "3"]) == 1
     error = capsys.readouterr().err

@@ -8,7 +8,7 @@ from rounding import same, terms
 import minivae as mv
 from minivae import backend, nn
 from minivae.errors import DTypeError, MinivaeError, ShapeError
-from minivae.nn.overwriting import declares
+from minivae.nn.in_place_rule import declares
 
 pytestmark = pytest.mark.usefixtures("library")
 DTYPES = (np.float32, np.float64)

@@ -15,7 +15,7 @@ from minivae import checkpoint, kinds, models
 from minivae.cli import main, pictures
 from minivae.errors import OptionError
 from minivae.models import own
-from minivae.models.model import described, parameters
+from minivae.models.record import described, parameters
 
 TINY = '''"""A VAE of one's own."""
 
@@ -23,7 +23,7 @@ import pathlib
 from typing import Literal
 
 from minivae import nn
-from minivae.models import VAE, Model
+from minivae.models import VAE, Record
 
 
 def tiny(image, width: int, code: int = 2, squash: Literal["tanh", "relu"] = "tanh", planes: tuple[int, ...] = (1, 2),
@@ -44,7 +44,7 @@ def tiny(image, width: int, code: int = 2, squash: Literal["tanh", "relu"] = "ta
     return VAE(encoder, nn.GaussianKL(), nn.GaussianSampler(), decoder, code)
 
 
-RECORD = Model("tiny", tiny, "one of your own", schedule={"epochs": 2, "batch_size": 8, "width": 5})
+RECORD = Record("tiny", tiny, "one of your own", schedule={"epochs": 2, "batch_size": 8, "width": 5})
 '''
 RUN = ["--images", "40", "--out", "run"]
 
@@ -194,7 +194,7 @@ def test_a_file_that_has_changed_is_said_and_refused_where_it_no_longer_fits(run
     ("def tiny(seed: int): return 3\n", "x.py:tiny", "its parameter seed has the name of an option of `minivae train`"),
     ("def tiny(total: int): return 3\n", "x.py:tiny", "its parameter total has the name of an option"),
     ("def tiny(code: int): return 3\n", "x.py:tiny", "the following arguments are required: --code"),
-    ("from minivae.models import Model\ntiny = Model('t', lambda: 3, schedule={'epoch': 3})\n", "x.py:tiny",
+    ("from minivae.models import Record\ntiny = Record('t', lambda: 3, schedule={'epoch': 3})\n", "x.py:tiny",
      "model 't': epoch of its schedule is neither an option of training or data (epochs, batch_size"),
     ("import minivae.models as m\ndef tiny(): return m.vae(image=(5, 5))\n", "x.py:tiny", "View(25): input has shape")])
 def test_what_cannot_be_used_is_explained(folder, capsys, text, named, message):

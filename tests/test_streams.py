@@ -13,7 +13,7 @@ import pytest
 from minivae import checkpoint, models
 from minivae.cli import doctor, main, streams
 from minivae.data import Batches, rectangles
-from minivae.stopping import stop_signals
+from minivae.stop_signals import stop_signals
 from minivae.training import Training, train
 
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "cp850", "cp1251", "koi8-r", "gbk", "cp932", "big5", "euc-kr",

@@ -135,7 +135,7 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "gumbel_softmax_sampler._share", "gumbel_softmax_sampler._derivative",
     "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
     "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
-    "watch._not_finite", "relu._rectified",
+    "finite_watch._not_finite", "relu._rectified",
 }
 
 

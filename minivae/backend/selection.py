@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minivae.backend.cupy_trouble import NoDevice, explain
+from minivae.backend.cupy_errors import NoDevice, explain
 from minivae.errors import BackendError, DTypeError, OptionError
 
 Array: TypeAlias = np.ndarray  # or one of CuPy's, which has the same attributes and methods

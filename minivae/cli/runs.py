@@ -19,7 +19,7 @@ from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
 from minivae.quantities import quantities
-from minivae.stopping import stop_signals
+from minivae.stop_signals import stop_signals
 from minivae.training import Training
 
 

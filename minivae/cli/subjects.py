@@ -43,7 +43,7 @@ def allowance(args: argparse.Namespace) -> int | None:
     return getattr(args, "memory", MEMORY) + OF_THE_FILE * path.stat().st_size + OF_AN_IMAGE * images
 
 
-def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> models.Model:
+def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> models.Record:
     """The record of a run's model.  A file that only the run names is not executed unless the user trusts it."""
     name = config["model"]
     if not own.is_own(name):
@@ -59,7 +59,7 @@ def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> mode
     return found
 
 
-def opened(folder: Path, args: argparse.Namespace) -> tuple[models.VAE, dict[str, Any], models.Model]:
+def opened(folder: Path, args: argparse.Namespace) -> tuple[models.VAE, dict[str, Any], models.Record]:
     """(model, configuration, its model's record) of a trained run."""
     header, arrays = checkpoint.read(folder)
     found = record(header["config"], args, folder)
@@ -89,7 +89,7 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
     return model, data_set.build(**source), schedule
 
 
-def _new(found: models.Model, seed: int) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
+def _new(found: models.Record, seed: int) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
     """A model with its own options and first weights, and its data."""
     data = data_set.build(found.data)
     backend.manual_seed(seed)

@@ -70,7 +70,7 @@ def _first(verb: argparse.ArgumentParser, args: list[str]) -> str | None:
     return None
 
 
-def _add_model(names: Any, name: str, record: models.Model) -> None:
+def _add_model(names: Any, name: str, record: models.Record) -> None:
     """A parser of the options of a new run of this model, which is called so."""
     kind = names.add_parser(name, help=record.help, description=f"{name}: {record.help}.  {WRITES}",
                             formatter_class=options.Help)
@@ -83,7 +83,7 @@ def _add_model(names: Any, name: str, record: models.Model) -> None:
     kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
 
 
-def _expect_options(record: models.Model) -> None:
+def _expect_options(record: models.Record) -> None:
     """Raise unless each parameter of one's own function can be an option of its own."""
     scratch = options.Parser(add_help=False)
     _add_training(scratch, record)
@@ -98,7 +98,7 @@ def _expect_options(record: models.Model) -> None:
                               "give it a default")
 
 
-def _add_parameter(group: Any, record: models.Model, parameter: models.Parameter, kind: kinds.Kind) -> None:
+def _add_parameter(group: Any, record: models.Record, parameter: models.Parameter, kind: kinds.Kind) -> None:
     """The option of a parameter of a model's function."""
     option, name = f"--{parameter.flag.replace('_', '-')}", parameter.name
     default = record.schedule.get(name, None if parameter.required else parameter.default)
@@ -113,7 +113,7 @@ def _add_parameter(group: Any, record: models.Model, parameter: models.Parameter
         group.add_argument(option, **how, type=options.of_kind(kind), metavar=kind.metavar, default=default)
 
 
-def _add_training(kind: Any, record: models.Model) -> None:
+def _add_training(kind: Any, record: models.Record) -> None:
     """The options that every model has."""
     schedule = record.schedule
 

@@ -3,8 +3,9 @@
 import reprlib
 
 from minivae.errors import OptionError
-from minivae.models.model import Model, Parameter, Preset
-from minivae.models.vae import CRITERIONS, VAE, VANILLA, vae
+from minivae.models.record import Record, Parameter, Preset
+from minivae.models.likelihoods import CRITERIONS
+from minivae.models.vae import VAE, VANILLA, vae
 from minivae.models.denoising_vae import DENOISING, denoising_vae
 from minivae.models.bernoulli_vae import BERNOULLI, bernoulli_vae
 from minivae.models.categorical_vae import CATEGORICAL, categorical_vae
@@ -15,7 +16,7 @@ ALL = (VANILLA, DENOISING, BERNOULLI, CATEGORICAL, AEVB, CONV)
 BY_NAME = {model.name: model for model in ALL}
 
 
-def find(name: str) -> Model:
+def find(name: str) -> Record:
     """The record of the model of that name."""
     if not isinstance(name, str) or name not in BY_NAME:
         raise OptionError(f"unknown model {reprlib.repr(name)}; choose one of {', '.join(BY_NAME)}")

@@ -4,8 +4,9 @@ from math import prod
 
 from minivae import nn
 from minivae.kinds import Rate, Shape, Whole
-from minivae.models.model import Model
-from minivae.models.vae import VAE, Likelihood
+from minivae.models.likelihoods import Likelihood
+from minivae.models.record import Record
+from minivae.models.vae import VAE
 
 
 def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole = 400, code: Whole = 20,
@@ -43,5 +44,5 @@ def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole
     return made.made_by(aevb, options)
 
 
-AEVB = Model("aevb", aevb, "the VAE of PyTorch's example, with one of four likelihoods", data="mnist",
+AEVB = Record("aevb", aevb, "the VAE of PyTorch's example, with one of four likelihoods", data="mnist",
              schedule={"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "samples": 5})

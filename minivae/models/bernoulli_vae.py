@@ -4,7 +4,7 @@ from math import prod
 
 from minivae import nn
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
-from minivae.models.model import Model, Preset
+from minivae.models.record import Preset, Record
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
@@ -32,6 +32,6 @@ JANG = Preset("after table 1 of Jang et al. 2016, on MNIST, with a fixed prior, 
               {"hidden": 0, "temperature": 1, "batch_size": 100, "momentum": 0.9, "learning_rate": 1e-4,
                "anneal_rate": 1e-4, "anneal_floor": 0.5, "anneal_every": 1000, "learning_rate_decay": 0.0,
                "epochs": 300, "data": "mnist", "binarize": "fixed"})
-BERNOULLI = Model("bernoulli", bernoulli_vae, "the Bernoulli VAE, code of 50 bits",
+BERNOULLI = Record("bernoulli", bernoulli_vae, "the Bernoulli VAE, code of 50 bits",
                   schedule={"learning_rate_decay": 5e-7},
                   presets={"jang": JANG._replace(settings=JANG.settings | {"code": 200})})

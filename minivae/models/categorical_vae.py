@@ -6,7 +6,7 @@ from minivae import nn
 from minivae.errors import whole_number
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
 from minivae.models.bernoulli_vae import JANG
-from minivae.models.model import Model
+from minivae.models.record import Record
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
@@ -31,6 +31,6 @@ def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whol
     return VAE(encoder, nn.CategoricalKL(beta, categories), sampler, decoder, code).made_by(categorical_vae, options)
 
 
-CATEGORICAL = Model("categorical", categorical_vae, "the categorical VAE, code of 20 variables of 10 categories",
+CATEGORICAL = Record("categorical", categorical_vae, "the categorical VAE, code of 20 variables of 10 categories",
                     schedule={"learning_rate_decay": 5e-7},
                     presets={"jang": JANG._replace(settings=JANG.settings | {"code": 20, "categories": 10})})

@@ -5,7 +5,7 @@ import reprlib
 from minivae import nn
 from minivae.errors import OptionError
 from minivae.kinds import Rate, Shape, Whole
-from minivae.models.model import Model
+from minivae.models.record import Record
 from minivae.models.vae import VAE
 
 
@@ -58,5 +58,5 @@ def _sizes(image, planes):
     return depth, height, width
 
 
-CONV = Model("conv", conv_vae, "a VAE of convolutions, code of 2 numbers",
+CONV = Record("conv", conv_vae, "a VAE of convolutions, code of 2 numbers",
              schedule={"batch_size": 8, "learning_rate_decay": 1e-4})

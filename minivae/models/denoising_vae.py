@@ -2,7 +2,7 @@
 
 from minivae import nn
 from minivae.kinds import Count, Probability, Rate, Shape, Whole
-from minivae.models.model import Model
+from minivae.models.record import Record
 from minivae.models.vae import VAE, gaussian_encoder, mlp_decoder
 
 
@@ -20,5 +20,5 @@ def denoising_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole 
 
 
 # The public listings train VAE and DVAE at different decays, which confounds them: here both have the VAE's.
-DENOISING = Model("denoising", denoising_vae, "the denoising VAE: pixels of its input are flipped",
+DENOISING = Record("denoising", denoising_vae, "the denoising VAE: pixels of its input are flipped",
                   schedule={"learning_rate_decay": 1e-4}, flags={"p": "noise"})

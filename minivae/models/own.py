@@ -18,14 +18,14 @@ from typing import Any
 
 from minivae.errors import MinivaeError, OptionError
 from minivae.files import expanded
-from minivae.models.model import Model
+from minivae.models.record import Record
 from minivae.models.vae import VAE
 
 NAME = re.compile(r"(?P<where>.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class OwnModel(Model):
+class OwnModel(Record):
     """The record of a model of one's own, the file that it is in, and the SHA-256 of that."""
 
     file: str = ""
@@ -52,8 +52,8 @@ def is_own(text: str) -> bool:
 def find(text: str) -> OwnModel:
     """The record of the model that a text names.  Its file is executed.
 
-    The name behind the colon is a function that makes a VAE, or a minivae.models.Model of one.  A function whose record
-    is in the file too has its schedule, data, help and presets.
+    The name behind the colon is a function that makes a VAE, or a minivae.models.Record of one.  A function whose
+    record is in the file too has its schedule, data, help and presets.
     """
     match = NAME.fullmatch(text)
     if match is None:
@@ -61,15 +61,15 @@ def find(text: str) -> OwnModel:
                           "MODULE:FUNCTION, such as my_vae.py:tiny")
     module, file, content = (_run if match["where"].endswith(".py") else _imported)(match["where"])
     value = vars(module).get(match["name"])
-    records = [each for each in vars(module).values() if isinstance(each, Model)]
-    if isinstance(value, Model):
+    records = [each for each in vars(module).values() if isinstance(each, Record)]
+    if isinstance(value, Record):
         record = value
     elif callable(value):
         words = (value.__doc__ or "").strip().partition("\n")[0].rstrip(".") or "a model of your own"
-        record = next((each for each in records if each.function is value), Model(match["name"], value, words))
+        record = next((each for each in records if each.function is value), Record(match["name"], value, words))
     else:
         raise OptionError(f"{file} has no function {match['name']}; {_functions(content)}")
-    known = {field.name: getattr(record, field.name) for field in dataclasses.fields(Model)}
+    known = {field.name: getattr(record, field.name) for field in dataclasses.fields(Record)}
     where = file if match["where"].endswith(".py") else match["where"]
     return OwnModel(**known | {"name": f"{where}:{match['name']}"}, file=str(file),
                     digest=hashlib.sha256(content).hexdigest())

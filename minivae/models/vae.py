@@ -4,17 +4,15 @@ import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 from minivae import nn
 from minivae.backend import Array
 from minivae.errors import OptionError, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
-from minivae.models.model import Model
-from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
-from minivae.nn.sigmoid import sigmoid
+from minivae.models.likelihoods import CRITERIONS, MEANS
+from minivae.models.record import Record
 
-Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian", "identity_gaussian"]
 
 class VAE(nn.Sequential):
     """encoder -> kl -> sampler -> decoder, trained by its criterion plus the kl layer's loss.
@@ -101,15 +99,6 @@ class VAE(nn.Sequential):
                 module.train = train
 
 
-CRITERIONS: dict[Likelihood, type[nn.Criterion]] = {
-    "bernoulli": nn.BCEWithLogitsCriterion,
-    "continuous_bernoulli": nn.ContinuousBernoulliCriterion,
-    "gaussian": nn.GaussianNLLCriterion,
-    "identity_gaussian": nn.GaussianNLLCriterion,
-}
-MEANS = {"bernoulli": sigmoid, "continuous_bernoulli": continuous_bernoulli_mean}  # of logits; others give the mean
-
-
 def vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 2, samples: Whole = 1, beta: Rate = 1) -> VAE:
     """The article's VAE on rectangles: 576-1152-1152-(2, 2), 2-1152-1152-576, ReLU between, Bernoulli pixels."""
     options = dict(locals())
@@ -138,4 +127,4 @@ def hidden_layers(body: nn.Sequential, n_in: int, hidden: int) -> int:
     return hidden or n_in
 
 
-VANILLA = Model("vae", vae, "the vanilla VAE, code of 2 numbers", schedule={"learning_rate_decay": 1e-4})
+VANILLA = Record("vae", vae, "the vanilla VAE, code of 2 numbers", schedule={"learning_rate_decay": 1e-4})

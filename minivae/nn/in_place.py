@@ -5,7 +5,7 @@ from minivae.nn.module import Module
 
 
 class InPlace(Module):
-    """With `inplace=True` y overwrites x where no other layer needs x: a buffer less.  `overwriting` has the rule."""
+    """With `inplace=True` y overwrites x where no other layer needs x: a buffer less.  `in_place_rule` has the rule."""
 
     overwrites = None  # the layer whose output it may overwrite
 

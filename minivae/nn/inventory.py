@@ -4,7 +4,7 @@ from minivae import backend
 from minivae.errors import DTypeError, MinivaeError, ShapeError
 from minivae.nn import flat_parameters
 from minivae.nn.checks import describe, expect_initialized
-from minivae.nn.overwriting import connect
+from minivae.nn.in_place_rule import connect
 
 
 class Inventory:

@@ -6,7 +6,7 @@ from minivae import backend
 from minivae.errors import NonFiniteError
 
 
-class Watch:
+class FiniteWatch:
     """Raises a NonFiniteError that names the first module and verb to blame.
 
     A loss that is not finite raises before it changes a parameter, in the step that made it.  On a device, where every

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from minivae import backend
-from minivae.backend import cupy_trouble
+from minivae.backend import cupy_errors
 from minivae.cli import main
 from minivae.errors import BackendError
 
@@ -45,7 +45,7 @@ def broken(monkeypatch):
             return plain(name)
 
         monkeypatch.setattr(selection, "array_library", library)
-        monkeypatch.setattr(cupy_trouble, "installed_wheels", lambda: list(wheels))
+        monkeypatch.setattr(cupy_errors, "installed_wheels", lambda: list(wheels))
     return set_up
 
 
@@ -83,4 +83,4 @@ def test_the_wheels_here_are_found():
     import importlib.metadata
 
     here = {each.metadata["Name"] for each in importlib.metadata.distributions()}
-    assert set(cupy_trouble.installed_wheels()) == {name for name in here if name.startswith("cupy")}
+    assert set(cupy_errors.installed_wheels()) == {name for name in here if name.startswith("cupy")}

@@ -47,7 +47,7 @@ class Preset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Model:
+class Record:
     """Record of a model.
 
         name       how one calls it: minivae train NAME
