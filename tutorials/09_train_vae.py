@@ -172,8 +172,8 @@ def losses_and_gradient(model, x):
 
 # %% [markdown]
 # The second is the loop. The learning rate begins at 0.007 and sinks to 0, slowly at
-# first, so that the weights settle at the end. (Begin at 0.01, and in one of some
-# twenty runs a jump of the loss leaves one number of the code dead.) `watch` is a
+# first, so that the weights settle at the end. (Of twenty runs that began at 0.01, in
+# the fast mode, one ended with a number of the code that said nothing.) `watch` is a
 # function that may look at the model before each step.
 
 
