@@ -104,8 +104,9 @@ def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1
     """
     model, config, _ = opened(args.folder, args)
     source, given = _source(args.folder, config, root)
-    if type(given.get("images")) is int or images == 1:
-        given = given | {"images": min(given.get("images", images), images)}
+    kept = given.get("images")
+    if type(kept) is int or images == 1:
+        given = given | {"images": min(kept, images) if type(kept) is int else images}
     return model, config | {"data": source}, data_set.build(**given)
 
 
