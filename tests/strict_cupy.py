@@ -409,4 +409,4 @@ cuda = types.SimpleNamespace(
     Device=Device, Stream=Stream, MemoryPool=MemoryPool, using_allocator=_using_allocator,
     get_current_stream=lambda: _thread.streams[-1], get_device_id=lambda: 0, get_cublas_handle=lambda: 0,
     alloc_pinned_memory=lambda size: bytearray(size + 512))  # CuPy rounds up
-cublas = strict_cublas.Library(lambda work: _launch(work))
+cublas = strict_cublas.StrictCublas(lambda work: _launch(work))

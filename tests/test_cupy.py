@@ -186,7 +186,7 @@ def to_tensor_cores(x):
 def test_what_is_allowed_for_rounding_hides_no_mistake(mistake, device, expect_same, monkeypatch):
     if device == "cupy":
         pytest.skip("only the stand-in multiplies wrongly on demand")
-    monkeypatch.setattr(strict_cublas.Library, "matmul", staticmethod(planted(mistake)))
+    monkeypatch.setattr(strict_cublas.StrictCublas, "matmul", staticmethod(planted(mistake)))
     for check, case in ((test_every_layer_gives_the_same, ROWS["Linear"]),
                         (test_every_layer_gives_the_same, ROWS["SpatialConvolution"]),
                         (test_every_layer_gives_the_same, ROWS["SpatialFullConvolution"]),

@@ -15,6 +15,11 @@ Share = Annotated[float, Range("a share, above 0 and below 1", above=0, below=1)
 MOVED = "where the images are, if they have moved since the training began"
 
 
+def add_root(verb: argparse.ArgumentParser) -> None:
+    """The option of a verb on a run whose images have moved."""
+    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, help=MOVED)
+
+
 def add_to(group: Any, default: str) -> None:
     """The options of a new run's data, which is `default` unless another is named."""
     names = ", ".join(data_set.NAMED)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minivae import evaluation
-from minivae.cli import data as data_options
 from minivae.cli import options
+from minivae.cli.data import add_root
 from minivae.cli.subjects import MOST, add_run, tested
 from minivae.data import Redrawn
 from minivae.files import atomic
@@ -26,7 +26,7 @@ def add_to(verbs: Any) -> None:
     verb.add_argument("--train", action="store_true", help="of the images that it learned from, in place of the others")
     verb.add_argument("--images", type=options.whole, metavar="N", default=None, help="the first N only; by default "
                       "all")
-    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, help=data_options.MOVED)
+    add_root(verb)
     verb.set_defaults(run=run, less="a smaller --images takes less")
 
 

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from minivae import evaluation
-from minivae.cli import data as data_options
 from minivae.cli import options
+from minivae.cli.data import add_root
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, tested
 from minivae.files import atomic
@@ -31,8 +31,7 @@ def add_to(verbs: Any) -> None:
                       "that bound is left out")
     verb.add_argument("--images", type=options.whole, metavar="N", default=None,
                       help="the first N test images only; by default all")
-    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
-                      help=data_options.MOVED)
+    add_root(verb)
     verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws of the code")
     verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default the run")

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from minivae.cli import data as data_options
 from minivae.cli import options, pages
+from minivae.cli.data import add_root
 from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
 
@@ -20,8 +20,7 @@ def add_to(verbs: Any) -> None:
                       help="the file to write; by default latent.html in the run")
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
                       "float16, which halves the file, and the page says what that changes")
-    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None,
-                      help=data_options.MOVED)
+    add_root(verb)
     verb.set_defaults(run=run, less="a smaller model takes less")
 
 

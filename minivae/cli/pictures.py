@@ -1,6 +1,6 @@
 """The pictures of a run."""
 
-from minivae import backend, figures
+from minivae import evaluation, figures
 from minivae.data import is_full_square
 from minivae.nn import GaussianKL
 from minivae.quantities import quantities
@@ -22,8 +22,7 @@ def draw(model, folder, data, protocol):
     figures.save_png(folder / "curve.png", curve)
     lines.append(f"{folder / 'curve.png'}: the losses, step by step")
     if data.labels is not None:
-        x = backend.aligned(data.test[:CODES] * data.scale, model.dtype, model.backend)
-        codes = backend.to_numpy(model.kl.latent.expected(model.encode(x)))
+        _, codes = evaluation.encode(model, data.test[:CODES], data.scale)
         figures.save_png(folder / "codes.png", figures.scatter(codes, data.labels[:CODES], data.names))
         lines.append(f"{folder / 'codes.png'}: the codes of {len(codes)} test images, coloured by label")
     return lines

@@ -1,10 +1,6 @@
 """The layers, in the order to read them: the contract, containers, plain layers, random layers, losses.
 
-The examples in this package take for granted:
-
->>> import numpy as np
->>> import minivae as mv
->>> from minivae import nn
+The examples in this package take for granted `np`, `mv` and `nn`: NumPy, minivae and minivae.nn.
 """
 
 from minivae.nn.module import Module
