@@ -7,22 +7,25 @@ It is plain JSON, in the run's config.json and in its checkpoint:
     seed, backend       of the first weights, the batches and the noise; the array library
     threads             that compute, which changes no number
     data                its name and options
-    training            of TRAINING, what is not left out: without a momentum it is Adam, without a rate no annealing
+    training            of TRAINING, what is not left out: without a momentum it is Adam, without a rate no annealing,
+                        without a schedule of the learning rate it decays
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from minivae import kinds
 from minivae.backend import threads
 from minivae.errors import OptionError
-from minivae.kinds import BelowOne, Positive, Range, Rate, Whole
+from minivae.kinds import BelowOne, Count, Positive, Range, Rate, Whole
 
 Seed = Annotated[int, Range("a whole number from 0 to 2^128 − 1", least=0, most=2**128 - 1)]  # as secrets draws them
 Threads = Annotated[int, Range(f"a whole number from 1 to {threads.LARGEST}", least=1, most=threads.LARGEST)]
 PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
 TRAINING = {"epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate,
-            "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole}
+            "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole,
+            "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count}
 ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
+OPTIONAL = "momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up"
 
 
 def expect(config: Any, needed: tuple[str, ...], where: Any) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def _unusable(config: dict[str, Any], needed: tuple[str, ...]) -> list[str]:
         lacks.append("name of its data")
     if "training" in needed:
         given = config["training"]
-        absent = {"momentum"} - given.keys() | (set() if "anneal_rate" in given else set(ANNEALING))
+        absent = set(OPTIONAL) - given.keys() | (set() if "anneal_rate" in given else set(ANNEALING))
         lacks += [name for name in TRAINING if name not in absent and not _is(TRAINING[name], given.get(name))]
     if not _is(Threads, config.get("threads", 1)):
         lacks.append("threads")

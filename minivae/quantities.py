@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from minivae.annealing import relaxed_samplers
 from minivae.nn import BernoulliNoise, GaussianNoise, HardCode
+from minivae.schedules import relaxed_samplers
 
 GREY = ("not a likelihood: pixels are grey, and a Bernoulli of a grey value does not integrate to 1; --binarize fixed "
         "makes it one")

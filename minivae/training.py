@@ -5,7 +5,6 @@ from itertools import chain
 from typing import Any
 
 from minivae import backend
-from minivae.annealing import Annealing
 from minivae.data import Batches
 from minivae.distributed import Ranks
 from minivae.errors import OptionError, real_number
@@ -14,6 +13,7 @@ from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
 from minivae.protocol import Protocol
+from minivae.schedules import Schedule, apply
 from minivae.stop_signals import stop_signals
 
 LOG_EVERY = 50  # steps, as the articles' lossIterations
@@ -24,7 +24,8 @@ class Training:
 
         model      a VAE                        batches   a data.Batches, whose images are both input and target
         momentum   None: Adam; a number: gradient descent with that momentum
-        annealing  an Annealing of the temperature of relaxed codes, or None
+        learning_rate, beta, annealing     the learning rate, the weight of the KL divergence and the temperature of
+                   relaxed codes may be functions of the steps taken, as in `schedules`; the protocol then has them
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
@@ -32,13 +33,17 @@ class Training:
     not finite.
     """
 
-    def __init__(self, model: Any, batches: Batches, learning_rate: float = 1e-3, learning_rate_decay: float = 0.0,
-                 momentum: float | None = None, annealing: Annealing | None = None, ranks: Ranks | None = None):
-        self.model, self.batches, self.annealing, self.ranks = model, batches, annealing, ranks or Ranks()
+    def __init__(self, model: Any, batches: Batches, learning_rate: float | Schedule = 1e-3,
+                 learning_rate_decay: float = 0.0, momentum: float | None = None, annealing: Schedule | None = None,
+                 ranks: Ranks | None = None, beta: Schedule | None = None):
+        self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
+        schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
+        self.schedules = {name: each for name, each in schedules.items() if callable(each)}
         self.optimiser: Callable = adam if momentum is None else sgd
         self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
-        self.state: dict = {"learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay}
+        rate = learning_rate(0) if callable(learning_rate) else learning_rate
+        self.state: dict = {"learning_rate": rate, "learning_rate_decay": learning_rate_decay}
         if momentum is not None:
             self.state["momentum"] = momentum
         for name, value in self.state.items():
@@ -66,8 +71,7 @@ class Training:
 
     def step(self) -> Any:
         """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
-        if self.annealing is not None:
-            self.annealing.apply(self.model, self.steps)
+        apply({name: schedule(self.steps) for name, schedule in self.schedules.items()}, self.model, self.state)
         self.steps += 1
         self.watch.expect_finite_so_far()
         return self._step(self.model.backend, call=self.watch.closely)
@@ -110,9 +114,8 @@ class Training:
         """Write the row of this step; of no images there is none, for they have no mean."""
         if len(self.batch) == 0:
             return
-        if self.annealing is not None:
-            temperature = backend.varying(lambda: self.annealing.temperature(self.steps - 1), reconstruction)
-            statistics["temperature"] = temperature, 1
+        for name, schedule in self.schedules.items():
+            statistics[name] = backend.varying(lambda f=schedule: f(self.steps - 1), reconstruction), 1
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(lambda: self.steps, len(self.batch), reconstruction, divergence, statistics)
@@ -128,8 +131,8 @@ class Training:
         return [*self.model.list_modules(), self.criterion, self.batches]
 
     def _constants(self):
-        options = (value for key, value in self.state.items() if key != "t")
-        return self.parameters, self.protocol, *options
+        options = (value for key, value in self.state.items() if key not in ("t", "learning_rate"))
+        return self.parameters, self.protocol, self.state, *options
 
     def _obstacle(self):
         if self.ranks.size > 1:

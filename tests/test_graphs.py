@@ -11,9 +11,9 @@ import strict_cupy
 from test_cupy import each_model, host, training
 
 from minivae import backend, checkpoint, models, nn
-from minivae.annealing import Annealing
 from minivae.backend import notices
 from minivae.data import Batches, Redrawn, rectangles
+from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.training import Training
 
 graphs = importlib.import_module("minivae.backend.graphs")
@@ -36,14 +36,15 @@ def launched(run):
     return run
 
 
-def small(name="vae", batch_size=16, momentum=None, annealing=None, by_epoch=False, redrawn=False, **options):
+def small(name="vae", batch_size=16, momentum=None, by_epoch=False, redrawn=False, annealing=None, beta=None,
+          learning_rate=1e-3, **options):
     backend.use("cupy")
     backend.manual_seed(1)
     model = models.build(name, image=(1, 6, 6), code=4, hidden=8, **options)
     images = rectangles(40, 6, 6, sides=(3, 3))
     images = Redrawn(images * np.uint8(200)) if redrawn else images
-    return Training(model, Batches(images, batch_size, by_epoch=by_epoch), momentum=momentum, annealing=annealing,
-                    learning_rate_decay=0.01)
+    batches = Batches(images, batch_size, by_epoch=by_epoch)
+    return Training(model, batches, learning_rate, 0.01, momentum, annealing, beta=beta)
 
 
 def expect_equal(one, other):
@@ -74,11 +75,19 @@ def test_fifty_steps_replayed_are_fifty_launched(name):
     assert recorded(expect_replayed_as_launched(lambda: training(name, "cupy", batch_size=16)))
 
 
+def cyclic(t):
+    """A weight of the divergence that is 0 again and again."""
+    return float(t % 7 > 3)
+
+
 @pytest.mark.parametrize("options", [
     {"momentum": 0.9}, {"redrawn": True}, {"samples": 3}, {"by_epoch": True, "batch_size": 7},
     {"by_epoch": True, "batch_size": 20},
     {"name": "bernoulli", "annealing": Annealing(every=1, rate=0.01)}, {"name": "bernoulli", "straight_through": True},
-    {"name": "categorical", "categories": 2, "annealing": Annealing(every=3, rate=0.05)}], ids=str)
+    {"name": "categorical", "categories": 2, "annealing": Annealing(every=3, rate=0.05)},
+    *({"name": name, "beta": WarmUp(20), "learning_rate": LearningRate(0.01, steps=28, warm_up=9)} for name in (
+        "vae", "bernoulli", "categorical")),
+    {"beta": cyclic, "momentum": 0.0}], ids=lambda options: f"{options}".partition(" at ")[0])
 def test_whatever_changes_from_step_to_step(options):
     assert recorded(expect_replayed_as_launched(lambda: small(**options), steps=30))
 
@@ -159,11 +168,13 @@ def test_budget_of_a_replayed_step(device):
 
 
 def test_no_number_that_changes_is_baked_in(device):
-    """Two recordings at different steps hold the same numbers."""
+    """Two recordings at different steps hold the same numbers, also where each of them has others by its schedules."""
     if device == "cupy":
         pytest.skip("only the stand-in shows what it has recorded")
     for name in models.BY_NAME:
         run, found = training(name, "cupy", batch_size=16), []
+        run.schedules = {"learning_rate": LearningRate(1e-3, steps=500), "beta": WarmUp(500),
+                         "temperature": Annealing(every=1, rate=1e-3)}
         for _ in range(2):
             while not recorded(run):
                 run.step()

@@ -27,6 +27,8 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
     "categorical jang": ["categorical", "--preset", "jang", "--anneal-rate", "0.1", "--anneal-every", "3"],
     "bernoulli annealed": ["bernoulli", "--temperature", "2", "--anneal-rate", "0.1", "--anneal-every", "4"],
     "conv normalized": ["conv", "--planes", "3", "--batch-normalization"],
+    "vae cosine": ["vae", "--schedule", "cosine", "--schedule-steps", "12", "--warm-up", "3", "--kl-warm-up", "6"],
+    "bernoulli warm": ["bernoulli", "--warm-up", "5", "--kl-warm-up", "5", "--beta", "2", "--momentum", "0.9"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
 
@@ -61,6 +63,24 @@ def test_some_epochs_and_then_the_others_are_all_epochs(run, name):
     assert contents("parts") != contents("whole")
     assert main(["train", "--resume", "parts", "--epochs", str(EPOCHS)]) == 0
     assert contents("parts") == contents("whole")
+
+
+def test_a_cosine_ends_with_the_epochs_that_the_run_began_with(run, capsys):
+    cosine = "--schedule", "cosine"
+    run("vae", "mine", 2, *cosine)
+    rates = checkpoint.read("mine")[1]["protocol"][:, -1]
+    np.testing.assert_allclose(rates, [5e-4 * (1 + np.cos(np.pi * t / 8)) for t in range(8)], rtol=1e-12)
+    assert "continues" not in capsys.readouterr().out
+    assert main(["train", "--resume", "mine", "--epochs", "3"]) == 1
+    said = capsys.readouterr().err
+    assert "comes to 0 at step 8, and 3 epochs are 12 steps" in said and "--epochs 2 is as far" in said
+    assert "--schedule-steps 12" in said
+    assert main(["train", "--resume", "mine"]) == 0
+    for wrong, word in (([*cosine, "--learning-rate-decay", "0.5"], "--learning-rate-decay"),
+                        (["--schedule-steps", "9"], "--schedule cosine"),
+                        ([*cosine, "--schedule-steps", "40", "--warm-up", "40"], "more steps than those of")):
+        assert main(["train", "vae", "--images", "70", "--hidden", "8", *wrong]) == 1
+        assert word in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", few(5, list(RUNS)))

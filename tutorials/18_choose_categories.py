@@ -14,11 +14,11 @@ from lesson import boxes, claim, plot, show
 
 import minivae as mv
 from minivae import evaluation, nn
-from minivae.annealing import Annealing
 from minivae.data import Batches, rectangles
 from minivae.debug import check_sampler
 from minivae.figures import grid, picture
 from minivae.figures.style import framed
+from minivae.schedules import Annealing
 from minivae.training import Training
 
 show(

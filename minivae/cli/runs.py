@@ -10,7 +10,6 @@ from math import prod
 from tqdm import tqdm
 
 from minivae import backend, checkpoint, configuration, evaluation
-from minivae.annealing import Annealing
 from minivae.backend import threads, workers
 from minivae.cli import lock, pictures, subjects
 from minivae.cli.data import moved
@@ -18,7 +17,9 @@ from minivae.cli.folders import claimed, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
+from minivae.nn import Divergence
 from minivae.quantities import quantities
+from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.stop_signals import stop_signals
 from minivae.training import Training
 
@@ -94,12 +95,34 @@ def build(config, record, data, ranks):
     model, schedule = record.build(**config["options"]), config["training"]
     _expect_room(model, data, config)
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
-    annealing = None
+    annealing = beta = None
     if schedule.get("anneal_rate"):
         annealing = Annealing(config["options"].get("temperature", 1.0), schedule["anneal_rate"],
                               schedule["anneal_floor"], schedule["anneal_every"])
-    return Training(model, batches, schedule["learning_rate"], schedule["learning_rate_decay"],
-                    schedule.get("momentum"), annealing, ranks)
+    if schedule.get("kl_warm_up"):
+        betas = {layer.beta for layer in model.find_modules(Divergence)}
+        if len(betas) > 1:
+            raise OptionError(f"--kl-warm-up: the KL layers of {record.name} have several weights, "
+                              f"{', '.join(map(str, sorted(betas)))}; from Python, Training(beta=FUNCTION) takes one")
+        beta = WarmUp(schedule["kl_warm_up"], *betas)
+    return Training(model, batches, *_learning_rate(schedule, len(batches)), schedule.get("momentum"), annealing, ranks,
+                    beta)
+
+
+def _learning_rate(schedule, length):
+    """(learning rate, decay) of a Training; the end of a cosine is noted, so a run of more epochs keeps it."""
+    rate, decay, warm_up = schedule["learning_rate"], schedule["learning_rate_decay"], schedule.get("warm_up", 0)
+    steps = schedule["epochs"] * length
+    if schedule.get("schedule") == "cosine":
+        end = schedule.setdefault("schedule_steps", steps)
+        if steps > end:
+            raise OptionError(f"the learning rate comes to 0 at step {end}, and {schedule['epochs']} epochs are "
+                              f"{steps} steps: the last would learn nothing; --epochs {end // length} is as far as "
+                              f"it goes, and a new run may have --schedule-steps {steps}")
+        return LearningRate(rate, 0.0, end, warm_up), 0.0
+    if "schedule_steps" in schedule:
+        raise OptionError("--schedule-steps is the end of a cosine; give --schedule cosine too")
+    return (LearningRate(rate, decay, None, warm_up), 0.0) if warm_up else (rate, decay)
 
 
 def _expect_room(model, data, config):
@@ -157,6 +180,8 @@ def train(training, config, folder, data):
         training.protocol.write_csv(file)
     for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
         print(line)
+    if training.steps == config["training"].get("schedule_steps"):
+        return 0  # the learning rate has come to 0
     more = "" if training.stopped else f" --epochs {2 * epochs}"
     print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
     return 0

@@ -127,6 +127,12 @@ def _add_training(kind: Any, record: models.Record) -> None:
     add("--learning-rate", None, "RATE", None, "of the optimiser, at the first step")
     add("--learning-rate-decay", None, "RATE", None,
         "at step t the learning rate is divided by 1 + (t − 1) · RATE")
+    add("--schedule", None, "NAME", None, "of the learning rate: decay, the default, is as above; cosine falls to "
+        "0 along half a cosine instead")
+    add("--schedule-steps", None, "N", None, "the step at which the cosine comes to 0, by default the last one of "
+        "--epochs; a run that is to be continued by more epochs gives more")
+    add("--warm-up", None, "STEPS", None, "so many steps the learning rate rises from near 0, on a line")
+    add("--kl-warm-up", None, "STEPS", None, "so many steps the weight of the KL divergence rises from 0, on a line")
     add("--momentum", None, "M", None, "descend along the gradient with this momentum, 0 for none; by default Adam")
     if "temperature" in record.parameters:
         add("--anneal-rate", None, "R", 0.0,
@@ -186,6 +192,8 @@ def _resume_or_start(args, ranks):
         backend.use(args.backend)
     threads = runs.use_threads(args.threads)
     record = args.record
+    if args.schedule == "cosine" and args.learning_rate_decay not in (0, record.schedule["learning_rate_decay"]):
+        raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them")
     chosen = {name: getattr(args, name) for name in record.parameters if hasattr(args, name)}
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "threads": threads, "data": data.chosen(args),

@@ -28,6 +28,7 @@ class BernoulliKL(Divergence):
     """
 
     latent_class = BernoulliLatent
+    varying_names = ("beta",)
 
     def __init__(self, beta: float = 1, prior: float = 0.5):
         super().__init__(beta)
@@ -48,7 +49,7 @@ class BernoulliKL(Divergence):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        return backend.elementwise(_derivative, input, grad_output, self.log_prior_odds[0], float(self.beta),
+        return backend.elementwise(_derivative, input, grad_output, self.log_prior_odds[0], self.varying_beta(input),
                                    out=self.grad_input)
 
     def units(self, parameters):

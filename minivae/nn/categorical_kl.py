@@ -26,6 +26,7 @@ class CategoricalKL(Divergence):
     """
 
     latent_class = CategoricalLatent
+    varying_names = ("beta",)
     state_names = (*Divergence.state_names, "peak", "log_mean", "of_variables")
 
     def __init__(self, beta: float = 1, categories: int | None = None):
@@ -48,7 +49,7 @@ class CategoricalKL(Divergence):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.of_variables, grad_output,
-                                   float(self.beta) / input.shape[2], out=self.grad_input)
+                                   self.varying_beta(input, over=input.shape[2]), out=self.grad_input)
 
     def units(self, parameters):
         """KL(q ‖ p) of every variable for every image, in nats (N, K)."""

@@ -28,7 +28,15 @@ class Divergence(Module):
     @property
     def loss(self) -> Any:
         """beta · divergence, zero before the first forward."""
-        return 0.0 if self.divergence is None or self.beta == 0 else self.beta * self.divergence  # it may be infinite
+        if self.divergence is None:
+            return 0.0
+        beta = self.varying_beta(self.divergence)
+        return 0.0 if isinstance(beta, float) and beta == 0 else beta * self.divergence  # it may be infinite
+
+    def varying_beta(self, like: backend.Array, over: float = 1) -> Any:
+        """beta / over, as a number that may be another in the next step; a layer that reads it so has "beta" among its
+        `varying_names`."""
+        return backend.varying(lambda: float(self.beta) / over, like)
 
     @property
     def latent(self) -> Latent:

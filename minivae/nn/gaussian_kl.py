@@ -25,6 +25,7 @@ class GaussianKL(Divergence):
     """
 
     latent_class = GaussianLatent
+    varying_names = ("beta",)
 
     def update_output(self, input):
         self.expect_table("input", input, 2)
@@ -40,8 +41,8 @@ class GaussianKL(Divergence):
         self.expect_grad_output(grad_output[0], mean.shape)
         self.expect_grad_output(grad_output[1], mean.shape)
         self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
-        return backend.elementwise(_derivative, mean, log_var, *grad_output, float(self.beta), float(self.beta) / 2,
-                                   out=self.grad_input)
+        return backend.elementwise(_derivative, mean, log_var, *grad_output, self.varying_beta(mean),
+                                   self.varying_beta(mean, over=2), out=self.grad_input)
 
     def units(self, parameters):
         return _divergence(self.xp, *parameters)

@@ -13,7 +13,7 @@ class Sampler(Module):
     """Draws `samples` = L codes for each row; row n·L + l of the output is draw l for row n.
 
     Relaxed codes have a `temperature` T > 0: the lower, the nearer they are to discrete ones.  It may be changed
-    between two passes, as an `Annealing` does while a model learns.  Other codes have None.
+    between two passes, as `schedules.Annealing` does while a model learns.  Other codes have None.
     """
 
     varying_names = ("temperature",)

@@ -4,7 +4,7 @@ from math import sqrt
 from typing import Any
 
 from minivae import backend
-from minivae.optim.state import Feval, evaluated, memory_like, read_options
+from minivae.optim.state import Feval, evaluated, memory_like, next_rate, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
             "weight_decay": 0.0}
@@ -40,9 +40,7 @@ def adam(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend
         memory_like("adam", state, moment, x)
 
     def step():
-        steps = state.get("t", 0)
-        state["t"] = steps + 1
-        rate = option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
+        rate = next_rate(state, option)
         return rate * sqrt(1 - beta2 ** state["t"]) / (1 - beta1 ** state["t"])  # (3)
 
     if option["weight_decay"] != 0:

@@ -5,7 +5,7 @@ from typing import Any
 from minivae import backend
 from minivae.errors import OptionError
 from minivae.optim.adam import decay
-from minivae.optim.state import Feval, evaluated, memory_like, read_options
+from minivae.optim.state import Feval, evaluated, memory_like, next_rate, read_options
 
 DEFAULTS = {"learning_rate": 1e-3, "learning_rate_decay": 0.0, "weight_decay": 0.0, "momentum": 0.0,
             "dampening": 0.0, "nesterov": False}
@@ -32,11 +32,6 @@ def sgd(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend.
         raise OptionError("sgd: nesterov needs a momentum above 0 and dampening 0")
     loss, grad = evaluated("sgd", feval, x)
 
-    def rate():
-        steps = state.get("t", 0)
-        state["t"] = steps + 1
-        return option["learning_rate"] / (1 + steps * option["learning_rate_decay"])
-
     if option["weight_decay"] != 0:
         backend.elementwise(decay, grad, x, option["weight_decay"])
     direction = grad
@@ -49,7 +44,7 @@ def sgd(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend.
         if option["nesterov"]:
             backend.elementwise(decay, grad, direction, momentum)  # g + momentum · v
             direction = grad
-    backend.elementwise(_descend, x, direction, backend.varying(rate, x))
+    backend.elementwise(_descend, x, direction, backend.varying(lambda: next_rate(state, option), x))
     return x, loss
 
 

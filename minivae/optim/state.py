@@ -28,6 +28,16 @@ def read_options(optimiser, state, defaults, memory, below_one=()):
     return option
 
 
+def next_rate(state, option):
+    """The learning rate of this step, which it counts in state["t"].
+
+    A recorded step that is taken again has the options of the first time, but the state's own learning_rate.
+    """
+    steps = state.get("t", 0)
+    state["t"] = steps + 1
+    return as_float(state.get("learning_rate", option["learning_rate"])) / (1 + steps * option["learning_rate_decay"])
+
+
 def evaluated(optimiser, feval, x):
     """(loss, gradient) of feval(x), after x and the gradient have been checked."""
     backend.name_of(x)

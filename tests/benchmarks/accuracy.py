@@ -14,9 +14,9 @@ import numpy as np
 
 import minivae as mv
 from minivae import evaluation, models
-from minivae.annealing import Annealing
 from minivae.data import Batches, data_set
 from minivae.errors import NonFiniteError
+from minivae.schedules import Annealing
 from minivae.training import Training
 
 

@@ -1,0 +1,123 @@
+"""Schedules of a training: each is used, written down, and resumed exactly."""
+
+from math import cos, exp, inf, pi
+
+import numpy as np
+import pytest
+
+from minivae import backend, checkpoint, models
+from minivae.data import Batches, rectangles
+from minivae.errors import OptionError
+from minivae.schedules import Annealing, LearningRate, WarmUp
+from minivae.training import Training
+
+
+def training(name, **options):
+    backend.manual_seed(0)
+    model = models.build(name, image=(1, 6, 6), hidden=8, code=4)
+    return Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), 16), **options)
+
+
+def test_it_falls_in_stairs_to_its_floor():
+    schedule = Annealing(start=2.0, rate=0.01, floor=0.5, every=50)
+    assert [schedule(t) for t in (0, 49, 50, 99)] == [2, 2, 2 * exp(-0.5), 2 * exp(-0.5)]
+    assert schedule(139) == 2 * exp(-1) and schedule(150) == 0.5 == schedule(10**9)
+    assert Annealing(rate=0)(10**6) == 1
+    jang = Annealing()
+    assert (jang.start, jang.floor, jang.every) == (1, 0.5, 1000)
+
+
+def test_the_learning_rate_decays_or_follows_a_cosine_after_its_warm_up():
+    assert [LearningRate(2.0, 0.5)(t) for t in range(4)] == [2 / (1 + 0.5 * t) for t in range(4)]
+    cosine = LearningRate(2.0, steps=10)
+    assert [cosine(t) for t in (0, 5, 10, 11, 10**9)] == pytest.approx([2, 1, 0, 0, 0], abs=1e-15)
+    assert cosine(3) == 1 + cos(0.3 * pi)
+    warm = LearningRate(2.0, steps=14, warm_up=4)
+    assert [warm(t) for t in range(4)] == [0.5, 1, 1.5, 2] and warm(4) == 2
+    assert [warm(t + 4) for t in range(11)] == [cosine(t) for t in range(11)]
+    assert [LearningRate(2.0, 1.0, warm_up=2)(t) for t in range(4)] == [1, 1, 2 / 3, 2 / 4]
+
+
+def test_the_weight_of_the_divergence_rises_on_a_line():
+    assert [WarmUp(4)(t) for t in (0, 1, 2, 4, 5, 10**9)] == [0, 0.25, 0.5, 1, 1, 1]
+    assert WarmUp(4, 0.5)(2) == 0.25
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), [
+    *((Annealing, each, "0 < floor ≤ start, a rate from 0 and every from 1") for each in (
+        {"floor": 0}, {"start": 0.4}, {"rate": -1}, {"every": 0})),
+    *((LearningRate, each, "a peak, a decay and a warm-up from 0") for each in (
+        {"peak": -1}, {"peak": inf}, {"decay": -1}, {"warm_up": -1})),
+    (LearningRate, {"steps": 5, "warm_up": 5}, "more steps than those of the warm-up"),
+    *((WarmUp, each, "steps from 1, and a full weight from 0") for each in ({"steps": 0}, {"steps": 1, "full": -1}))])
+def test_schedules_that_cannot_be_are_refused(kind, options, said):
+    with pytest.raises(OptionError, match=said):
+        kind(**options)
+
+
+def test_a_value_that_no_step_can_take_is_refused():
+    for given in ({"beta": lambda t: -1.0}, {"learning_rate": lambda t: float("nan")}):
+        with pytest.raises(OptionError, match="is a number from 0"):
+            training("vae", **given).step()
+
+
+SCHEDULES = {"learning_rate": LearningRate(1e-2, steps=25, warm_up=4), "beta": WarmUp(12, 0.5)}
+
+
+@pytest.mark.parametrize("momentum", [None, 0.9, 0.0])
+@pytest.mark.parametrize("name", ["vae", "bernoulli", "categorical"])
+def test_a_step_is_one_with_the_numbers_of_its_schedules(name, momentum):
+    run, by_hand = training(name, momentum=momentum, **SCHEDULES), training(name, momentum=momentum)
+    for t in range(20):
+        backend.manual_seed(t)
+        run.step()
+        by_hand.state["learning_rate"], by_hand.model.kl.beta = SCHEDULES["learning_rate"](t), SCHEDULES["beta"](t)
+        backend.manual_seed(t)
+        by_hand.step()
+        assert np.array_equal(run.parameters, by_hand.parameters)
+    for column, schedule in SCHEDULES.items():
+        assert run.protocol[column].tolist() == [schedule(t) for t in range(20)]
+
+
+@pytest.mark.parametrize("name", ["vae", "categorical"])
+def test_a_run_that_continues_has_the_numbers_of_one_that_never_stopped(name, tmp_path):
+    config = {"model": name, "options": {}}
+    whole = training(name, **SCHEDULES)
+    whole.run(20, progress=False)
+    first = training(name, **SCHEDULES)
+    first.run(7, progress=False)
+    checkpoint.save(tmp_path / "one.npz", first, config)
+    second = training(name, **SCHEDULES)
+    checkpoint.restore(tmp_path / "one.npz", second)
+    second.run(13, progress=False)
+    assert np.array_equal(whole.parameters, second.parameters)
+    assert whole.protocol.array().tolist() == second.protocol.array().tolist()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical"])
+def test_training_uses_it_and_writes_it_down(name):
+    run = training(name, annealing=Annealing(1.0, 0.1, 0.5, 3))
+    seen = []
+    plain = run.model.sampler[0].update_output
+    run.model.sampler[0].update_output = lambda a: (seen.append(run.model.sampler[0].temperature), plain(a))[1]
+    protocol = run.run(10, progress=False)
+    wanted = [run.schedules["temperature"](t) for t in range(10)]
+    assert seen == wanted and protocol["temperature"].tolist() == wanted and len(set(wanted)) == 4
+    plain = training(name)
+    assert "temperature" not in plain.run(10, progress=False).columns
+    assert not np.array_equal(plain.parameters, run.parameters)
+
+
+def test_a_model_without_a_temperature_is_left_alone():
+    run = training("vae", annealing=Annealing())
+    run.run(2, progress=False)
+    assert run.model.sampler.temperature is None
+
+
+def test_momentum_takes_gradient_descent():
+    run = training("categorical", learning_rate=1e-3, momentum=0.9)
+    first = run.parameters.copy()
+    run.run(1, progress=False)
+    np.testing.assert_allclose(first - run.parameters, 1e-3 * run.state["velocity"], rtol=1e-3, atol=1e-7)
+    run.run(1, progress=False)
+    assert set(run.state) == {"learning_rate", "learning_rate_decay", "momentum", "t", "velocity"}
