@@ -11,7 +11,7 @@ import pytest
 import strict_cupy
 
 from minivae import backend
-from minivae.backend import cublas
+from minivae.backend import blas, cublas, threads
 
 selection = importlib.import_module("minivae.backend.selection")
 GPU, REASON = backend.available("cupy")
@@ -27,9 +27,18 @@ def same_start():
     backend.use("numpy")
     backend.set_default_dtype("float32")
     backend.manual_seed(SEED)
+    before = surroundings()
     yield
     backend.set_default_dtype("float32")
     backend.compile(None)
+    assert surroundings() == before, "the test leaves the process otherwise than it found it"
+
+
+def surroundings():
+    """What one test could change for those after it."""
+    environment = {name: value for name, value in os.environ.items()  # libraries add words of their own
+                   if name.startswith(("MINIVAE_", "OPENBLAS_", "OMP_", "PYTHON", "HOME", "XDG_"))}
+    return blas.one_thread(), threads.chosen(), np.geterr(), os.getcwd(), environment
 
 
 @pytest.fixture(params=["numpy", "strict", *CUPY])
