@@ -52,6 +52,11 @@ def save_model(model: models.VAE, path: str | Path, **options: Any) -> None:
     function, given = model.made or (None, {})
     name = next((each.name for each in models.ALL if each.function is function), "")
     config = {"model": name, "options": given | options}
+    save_alone(path, model, config)
+
+
+def save_alone(path: str | Path, model: models.VAE, config: dict[str, Any]) -> None:
+    """Write a model to `path`, whole or not at all, with a configuration as `save` takes it."""
     arrays = {f"model/{path}": array for path, array in model.state_dict().items()}
     _write(path, {"schema": SCHEMA, "config": config, "dtype": model.dtype.name}, arrays)
 

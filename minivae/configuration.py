@@ -23,9 +23,10 @@ Threads = Annotated[int, Range(f"a whole number from 1 to {threads.LARGEST}", le
 PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
 TRAINING = {"epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate,
             "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole,
-            "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count}
+            "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count,
+            "keep_best": bool, "patience": Whole}
 ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
-OPTIONAL = "momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up"
+OPTIONAL = "momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "keep_best", "patience"
 
 
 def expect(config: Any, needed: tuple[str, ...], where: Any) -> dict[str, Any]:

@@ -81,12 +81,20 @@ class Protocol:
         table = np.array(self.rows[-last:])
         return dict(zip(self.columns, table.mean(axis=0)))
 
+    def best(self):
+        """The index in `tests` of the least reconstruction + divergence, the first of equal ones; None of no tests."""
+        losses = [loss if math.isfinite(loss := reconstruction + divergence) else math.inf
+                  for _, reconstruction, divergence in self.tests]
+        return losses.index(min(losses)) if losses else None
+
     def write_csv(self, file):
-        """Write the table to an open text file."""
+        """Write the table to an open text file, and the total of test images at the steps that looked at them."""
         self.flush()
+        tests = {step: f"{reconstruction + divergence:.6g}" for step, reconstruction, divergence in self.tests}
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows((int(row[0]), *(f"{value:.6g}" for value in row[1:])) for row in self.rows)
+        writer.writerow((*self.columns, "test"))
+        writer.writerows((int(row[0]), *(f"{value:.6g}" for value in row[1:]), tests.get(row[0], ""))
+                         for row in self.rows)
 
 
 class _Ring:

@@ -1,8 +1,11 @@
 """The articles' training loop, with a progress bar, a protocol and a way to stop."""
 
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from minivae import backend
 from minivae.data import Batches
@@ -26,6 +29,7 @@ class Training:
         momentum   None: Adam; a number: gradient descent with that momentum
         learning_rate, beta, annealing     the learning rate, the weight of the KL divergence and the temperature of
                    relaxed codes may be functions of the steps taken, as in `schedules`; the protocol then has them
+        callbacks  functions of this training, called after each epoch of it, one of which may end it: see `callbacks`
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
@@ -35,7 +39,8 @@ class Training:
 
     def __init__(self, model: Any, batches: Batches, learning_rate: float | Schedule = 1e-3,
                  learning_rate_decay: float = 0.0, momentum: float | None = None, annealing: Schedule | None = None,
-                 ranks: Ranks | None = None, beta: Schedule | None = None):
+                 ranks: Ranks | None = None, beta: Schedule | None = None,
+                 callbacks: Sequence[Callable[["Training"], bool | None]] = ()):
         self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
@@ -51,7 +56,8 @@ class Training:
         self.protocol = Protocol(())
         self.watch = FiniteWatch(self)
         self.steps = 0
-        self.stopped = False
+        self.callbacks = list(callbacks)
+        self.stopped = self.ended = False  # by a signal; by a callback
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 
     def feval(self, parameters: backend.Array) -> tuple:
@@ -76,26 +82,26 @@ class Training:
         self.watch.expect_finite_so_far()
         return self._step(self.model.backend, call=self.watch.closely)
 
-    def run(self, steps: int, progress: bool = True, floor: float | None = None,
-            checkpoint: Callable[[], Any] | None = None, every: int | None = None) -> Protocol:
-        """Take so many steps; returns the protocol.  Ctrl-C ends it after the step it is in, `stopped` says so.
+    def run(self, steps: int, progress: bool = True, floor: float | None = None) -> Protocol:
+        """Take so many steps; returns the protocol.
 
-        floor        shown beside the loss: the least that the data allow, in nats per image
-        checkpoint   called without arguments after each step whose number `every` divides, but not after the last
+        Ctrl-C ends it after the step it is in, `stopped` says so; a callback after an epoch, then `ended` does.
+        `floor` is shown beside the loss: the least that the data allow, in nats per image.
         """
         if steps < 1:
             raise OptionError(f"{steps} steps of training; choose 1 or more")
         self.model.training()
+        self.ended = False
         beside = "" if floor is None else f" (optimum {floor:.3f})"
         with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
             logged = 0
             for done in range(1, steps + 1):
                 logs = done % LOG_EVERY == 0 or done == steps
-                keeps = checkpoint is not None and every and self.steps % every == every - 1 and done < steps
-                self.watch.closely = logs or keeps
+                looked_at = len(self.callbacks) > 0 and (self.steps + 1) % len(self.batches) == 0
+                self.watch.closely = logs or looked_at
                 self.step()
                 self.stopped = self.ranks.any(stop.is_set())
-                if logs or keeps or self.stopped:
+                if logs or looked_at or self.stopped:
                     self.watch.expect_finite_memory()
                 if logs or self.stopped:
                     mean = self.protocol.mean(LOG_EVERY)
@@ -103,12 +109,24 @@ class Training:
                                         f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
                     bar.update(done - logged)
                     logged = done
-                if self.stopped:
+                if looked_at:
+                    self.ended = self.ranks.any(self._call_back())
+                if self.stopped or self.ended:
                     break
-                if checkpoint is not None and keeps:
-                    checkpoint()
             self.watch.closely = False
         return self.protocol
+
+    def _call_back(self):
+        """Call the callbacks; returns whether one of them ends the training."""
+        ends = False
+        for callback in self.callbacks:
+            answer = callback(self)
+            if not isinstance(answer, bool | np.bool_ | None):
+                raise OptionError(f"the callback {reprlib.repr(callback)} returned {reprlib.repr(answer)}; return True "
+                                  "to end the training, or nothing")
+            ends |= bool(answer)
+        self.model.training()
+        return ends
 
     def _record(self, reconstruction, divergence, statistics):
         """Write the row of this step; of no images there is none, for they have no mean."""

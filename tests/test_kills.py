@@ -86,7 +86,7 @@ def killed(command, wait_for_it, seconds):
 @pytest.mark.parametrize(("kills", "epochs"), [(3, 60), pytest.param(200, 400, marks=pytest.mark.slow)])
 def test_a_run_survives_being_killed_at_any_moment(folder, kills, epochs):
     """A run is killed and continued until it ends, then another one, until there were so many kills."""
-    start, dice = ["bernoulli", *SMALL, "--epochs", str(epochs), "--out"], random.Random(kills)
+    start, dice = ["bernoulli", *SMALL, "--keep-best", "--epochs", str(epochs), "--out"], random.Random(kills)
     finish(*start, "whole")
     whole, done, finished, half_written, reached = contents("whole"), 0, 0, 0, 0
     while done < kills:

@@ -10,7 +10,7 @@ import pytest
 from few import few
 from small import sized
 
-from minivae import checkpoint, models
+from minivae import checkpoint, evaluation, models
 from minivae.cli import main, parser, pictures
 from minivae.errors import MinivaeError
 from minivae.training import Training
@@ -29,6 +29,7 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
     "conv normalized": ["conv", "--planes", "3", "--batch-normalization"],
     "vae cosine": ["vae", "--schedule", "cosine", "--schedule-steps", "12", "--warm-up", "3", "--kl-warm-up", "6"],
     "bernoulli warm": ["bernoulli", "--warm-up", "5", "--kl-warm-up", "5", "--beta", "2", "--momentum", "0.9"],
+    "vae best": ["vae", "--keep-best", "--patience", "2"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
 
@@ -81,6 +82,79 @@ def test_a_cosine_ends_with_the_epochs_that_the_run_began_with(run, capsys):
                         ([*cosine, "--schedule-steps", "40", "--warm-up", "40"], "more steps than those of")):
         assert main(["train", "vae", "--images", "70", "--hidden", "8", *wrong]) == 1
         assert word in capsys.readouterr().err
+
+
+class Losses:
+    """A look at test images that finds these totals, epoch by epoch."""
+
+    def __init__(self, *totals):
+        self.totals = totals
+
+    def __call__(self, model, images, scale):
+        at = sum(path.exists() for path in Path().glob("epoch*"))
+        Path(f"epoch{at}").touch()
+        return evaluation.Estimate(np.array([-self.totals[at]]), 1, self.totals[at], 0.0)
+
+
+@pytest.mark.parametrize(("totals", "patience", "epochs", "best"), [
+    ((5, 4, 4, 6, 3, 2), 2, 4, 2), ((5, 4, 6, 3, 4, 4), 2, 6, 4), ((np.inf, np.nan, 7, 8, 9), 1, 2, 1),
+    ((9, 8, 7, 6), 1, 4, 4)])
+def test_patience_ends_a_run_and_its_best_model_is_kept(run, monkeypatch, capsys, totals, patience, epochs, best):
+    options = "--keep-best", "--patience", str(patience)
+    found = {}
+    keep = checkpoint.save
+
+    def kept(path, training, config):
+        found.setdefault(training.steps, training.model.decoder[0].weight.copy())
+        keep(path, training, config)
+
+    monkeypatch.setattr(checkpoint, "save", kept)
+    monkeypatch.setattr(evaluation, "elbo", Losses(*totals))
+    run("vae", "mine", len(totals), *options)
+    assert max(found) == 4 * epochs and checkpoint.read("mine")[0]["steps"] == 4 * epochs
+    model = checkpoint.load_model("mine/best.npz")
+    assert np.array_equal(model.decoder[0].weight, found[4 * best])
+    said = capsys.readouterr().out
+    assert f"the model after epoch {best}," in said
+    if epochs == len(totals):
+        return
+    assert f"no better in {patience} epoch" in said and f"--patience {2 * patience} continues" in said
+    assert main(["train", "--resume", "mine"]) == 0
+    assert checkpoint.read("mine")[0]["steps"] == 4 * epochs and "nothing is left to learn" in capsys.readouterr().out
+    assert main(["train", "--resume", "mine", "--patience", "9"]) == 0
+    assert checkpoint.read("mine")[0]["steps"] == 4 * len(totals)
+
+
+def test_a_kill_between_the_best_model_and_the_checkpoint_loses_nothing(run, monkeypatch):
+    options = "--keep-best", "--patience", "9"
+    run("bernoulli", "whole", EPOCHS, *options)
+    save, saved = checkpoint.save, []
+
+    def killed(*arguments):
+        saved.append(1)
+        if len(saved) == 2:
+            raise SystemExit("killed")
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(SystemExit):
+        run("bernoulli", "parts", EPOCHS, *options)
+    assert checkpoint.read("parts")[0]["steps"] == 4
+    assert main(["train", "--resume", "parts"]) == 0
+    assert contents("parts") == contents("whole")
+
+
+def test_verbs_take_the_best_model(run, capsys):
+    run("vae", "mine", 2, "--keep-best")
+    for verb in (["evaluate", "mine/best.npz", "--images", "10"], ["sample", "mine/best.npz"],
+                 ["explore", "mine/best.npz"], ["encode", "mine/best.npz"], ["step", "mine/best.npz", "--table"],
+                 ["profile", "mine/best.npz", "--steps", "1"]):
+        assert main(verb) == 0, capsys.readouterr().err
+    assert main(["train", "--resume", "mine/best.npz"]) == 1
+    assert "holds a model alone" in capsys.readouterr().err
+    assert "best.npz" not in os.listdir("mine") or main(["train", "vae", "--images", "70", "--hidden", "8", "--epochs",
+                                                         "1", "--out", "mine", "--force"]) == 0
+    assert "best.npz" not in os.listdir("mine"), "of an earlier run"
 
 
 @pytest.mark.parametrize("name", few(5, list(RUNS)))

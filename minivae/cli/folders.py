@@ -10,8 +10,9 @@ from minivae.cli import lock
 from minivae.errors import OptionError
 from minivae.files import strays
 
-FILES = (checkpoint.NAME, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png", "samples.png",
-         "curve.png", "codes.png", "evaluation.json", "latent.html")
+BEST = "best.npz"  # the model of the epoch with the best bound on test images
+FILES = (checkpoint.NAME, BEST, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png",
+         "samples.png", "curve.png", "codes.png", "evaluation.json", "latent.html")
 
 
 @contextlib.contextmanager

@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from minivae import backend, checkpoint, configuration, evaluation
 from minivae.backend import threads, workers
+from minivae.callbacks import Patience
 from minivae.cli import lock, pictures, subjects
 from minivae.cli.data import moved
-from minivae.cli.folders import claimed, sweep
+from minivae.cli.folders import BEST, claimed, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
@@ -56,6 +57,8 @@ def use_threads(asked, began=None):
 def resume(args, ranks):
     """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
     folder = args.resume.parent if args.resume.name == checkpoint.NAME else args.resume
+    if folder.name == BEST and folder.is_file():
+        raise OptionError(f"{folder} holds a model alone; --resume {folder.parent} continues its run")
     if not folder.is_dir():
         raise OptionError(f"there is no run {folder}; give the folder of one, such as runs/denoising")
     with lock.held(folder) if ranks.first else contextlib.nullcontext():
@@ -67,8 +70,9 @@ def _resume(folder, ranks, args):
     record = subjects.record(config, args, folder)
     config["model"] = record.name
     config["threads"] = use_threads(args.threads, config.get("threads"))
-    if args.total is not None:
-        config["training"]["epochs"] = args.total
+    for option, value in (("epochs", args.total), ("patience", args.longer)):
+        if value is not None:
+            config["training"][option] = value
     config["data"] = moved(config["data"], args.moved)
     path = folder / checkpoint.NAME
     if path.exists():
@@ -141,25 +145,36 @@ def follow(training, config):
     Where that one asks for the random state, to save it, this one asks too: a device then starts a new stream, and all
     ranks are to draw the same.
     """
-    length = len(training.batches)
-    left = config["training"]["epochs"] * length - training.steps
+    left = _left(training, config)
     if left > 0:
-        training.run(left, progress=False, every=length, checkpoint=backend.get_random_state)
+        training.callbacks.append(lambda training: backend.get_random_state() and None)
+        training.run(left, progress=False)
     return 0
+
+
+def _left(training, config):
+    """The steps that are left of a config's epochs: none where its patience has run out."""
+    schedule = config["training"]
+    if "patience" in schedule and Patience(schedule["patience"])(training):
+        return 0
+    return schedule["epochs"] * len(training.batches) - training.steps
 
 
 @stop_signals()  # a closed terminal sends two: the second may come while the checkpoint is written
 def train(training, config, folder, data):
     """Run what is left of a config's epochs, with a checkpoint after each, and write the folder."""
-    epochs, length = config["training"]["epochs"], len(training.batches)
+    schedule, length = config["training"], len(training.batches)
+    epochs, left = schedule["epochs"], _left(training, config)
     config["quantity"] = quantities(training.model, data.grey).test
     with atomic(folder / "config.json", "w") as file:
         file.write(json.dumps(config, indent=2) + "\n")
     print(f"training {config['model'].rpartition(':')[2]} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
           f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
 
-    def keep():
+    def keep(training):
         line = _progress(training, data, length)
+        if training.steps % length == 0 and schedule.get("keep_best"):
+            _keep_best(folder / BEST, training, config)  # first: what is lost with the checkpoint is learned again
         checkpoint.save(folder / checkpoint.NAME, training, config)
         for name in ("evaluation.json", "latent.html"):  # of an earlier checkpoint
             (folder / name).unlink(missing_ok=True)
@@ -167,24 +182,43 @@ def train(training, config, folder, data):
 
     if note := quantities(training.model, data.grey).note:
         print(f"its loss is a cross-entropy bound, {note}", flush=True)
-    if training.steps < epochs * length:
+    if left > 0:
+        training.callbacks += [keep, *([Patience(schedule["patience"])] if "patience" in schedule else [])]
         started = time.perf_counter()
         with backend.at_most(memory(config["backend"])):
-            training.run(epochs * length - training.steps, floor=data.floor, every=length, checkpoint=keep)
+            training.run(left, floor=data.floor)
         seconds = time.perf_counter() - started
-        keep()
+        if training.steps % length:
+            keep(training)
         print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s")
     else:
         print(f"nothing is left to learn of {training.steps} steps; what it draws is written again")
+    patient = _left(training, config) > 0
+    if not patient and training.steps < epochs * length:
+        print(f"the bound on test images was no better in {schedule['patience']} epochs")
     with atomic(folder / "protocol.csv", "w") as file:
         training.protocol.write_csv(file)
     for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
         print(line)
-    if training.steps == config["training"].get("schedule_steps"):
+    if (folder / BEST).exists():
+        at, *test = training.protocol.tests[training.protocol.best()]
+        print(f"{folder / BEST}: the model after epoch {at / length:.4g}, whose test {config['quantity']} was the "
+              f"least, {sum(test):.2f}; verbs take it in the place of the run")
+    if training.steps == schedule.get("schedule_steps"):
         return 0  # the learning rate has come to 0
-    more = "" if training.stopped else f" --epochs {2 * epochs}"
+    more = f" --epochs {2 * epochs}" if training.steps == epochs * length else ""
+    if not patient and not more:
+        more = f" --patience {2 * schedule['patience']}"
     print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
     return 0
+
+
+def _keep_best(path, training, config):
+    """Write the model alone, if no epoch before had as good a bound on the test images."""
+    best = training.protocol.best()
+    if best == len(training.protocol.tests) - 1:
+        kept = {name: value for name, value in config.items() if name != "training"}
+        checkpoint.save_alone(path, training.model, kept | {"tests": training.protocol.tests[best]})
 
 
 def memory(name):

@@ -18,7 +18,7 @@ Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --res
 
 THREADS = ("that compute; the results are the same for any number.  By default MINIVAE_THREADS, what the run "
            "began with, or as many as this machine grants")
-TAKEN = "help", "resume", "model", "total", "moved", "own", "trust", "run", "less"  # by the verb itself
+TAKEN = "help", "resume", "model", "total", "longer", "moved", "own", "trust", "run", "less"  # by the verb itself
 OWN = ("MODEL can also be a function of your own that makes a VAE: FILE.py:FUNCTION or MODULE:FUNCTION, such as "
        "my_vae.py:tiny.  Its parameters are the options.")
 
@@ -29,12 +29,14 @@ def add_to(verbs: Any) -> None:
                             f"--help` lists the options of that model.  {OWN}  {WRITES}",
                             formatter_class=options.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
-                            "[--root FOLDER] [--threads N] [--model FILE.py:FUNCTION | --trust]")
+                            "[--patience N] [--root FOLDER] [--threads N] [--model FILE.py:FUNCTION | --trust]")
     verb.add_argument("--resume", type=options.path, metavar="RUN", default=None,
                       help="continue the run of this folder from its last checkpoint, with its model, data and options "
                       "as if it had never stopped")
     verb.add_argument("--epochs", type=options.whole, metavar="N", default=None, dest="total",
                       help="with --resume: so many epochs in all, in place of those the run was started for")
+    verb.add_argument("--patience", type=options.whole, metavar="N", default=None, dest="longer",
+                      help="with --resume: another patience, in place of the one the run was started with")
     verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, dest="moved",
                       help=f"with --resume: {data.MOVED}")
     verb.add_argument("--threads", type=options.threads, metavar="N", default=None, help=THREADS)
@@ -134,6 +136,9 @@ def _add_training(kind: Any, record: models.Record) -> None:
     add("--warm-up", None, "STEPS", None, "so many steps the learning rate rises from near 0, on a line")
     add("--kl-warm-up", None, "STEPS", None, "so many steps the weight of the KL divergence rises from 0, on a line")
     add("--momentum", None, "M", None, "descend along the gradient with this momentum, 0 for none; by default Adam")
+    add("--patience", None, "N", None, "end when the bound on test images was no better in N epochs")
+    kind.add_argument("--keep-best", action="store_true", default=None, help="keep the model of the epoch with the "
+                      "best bound on test images too, as best.npz; chosen by these images, it flatters on them")
     if "temperature" in record.parameters:
         add("--anneal-rate", None, "R", 0.0,
             "let the temperature fall with the steps t taken, max(FLOOR, T · e^(−R t)); 0 keeps it")
@@ -185,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
 def _resume_or_start(args, ranks):
     if args.model is None:
         return runs.resume(args, ranks)
-    if any((args.resume, args.total, args.moved, args.own, args.trust)):
+    if any((args.resume, args.total, args.longer, args.moved, args.own, args.trust)):
         raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
                           f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
     if args.backend is not None:

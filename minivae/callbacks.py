@@ -1,0 +1,39 @@
+"""Callbacks of a training: functions of it that are called after each epoch.
+
+    Training(model, batches, callbacks=[Bound(test, 1 / 255), Patience(5), lambda training: print(training.steps)])
+
+A callback is given the Training, may measure its model and write into its protocol, and returns True to end it, or
+None.  Those of a list are called in their order, all of them.  Evaluation draws from a stream of its own, so a training
+that is looked at takes the steps of one that is not.
+"""
+
+from typing import Any
+
+from minivae import evaluation
+from minivae.errors import whole_number
+
+
+class Bound:
+    """Measures the model on test images, and keeps that in `protocol.tests`."""
+
+    def __init__(self, images: Any, scale: float = 1):
+        self.images, self.scale = images, scale
+
+    def __call__(self, training: Any) -> None:
+        test = evaluation.elbo(training.model, self.images, self.scale)
+        training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
+
+
+class Patience:
+    """Ends a training when `epochs` looks at test images in a row were no better than the best before.
+
+    It asks `protocol.tests` alone, which a checkpoint has, so a training that continues ends where one would that never
+    stopped.
+    """
+
+    def __init__(self, epochs: int):
+        self.epochs = whole_number("Patience", "epochs", epochs)
+
+    def __call__(self, training: Any) -> bool:
+        best = training.protocol.best()
+        return best is not None and len(training.protocol.tests) - 1 - best >= self.epochs
