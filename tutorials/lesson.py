@@ -36,7 +36,7 @@ def show(picture, name):
     elif "ipykernel" in sys.modules:
         from IPython.display import display
 
-        display(picture)
+        display(picture, metadata={"name": name})
     else:
         lesson = Path(sys.argv[0]).stem or "lesson"
         folder = Path(os.environ.get("MINIVAE_PICTURES", "pictures")) / lesson

@@ -1,0 +1,153 @@
+"""The book of the lessons: one site that opens without a network, whose links lead somewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from minivae import nn
+
+ROOT = Path(__file__).parent.parent
+BOOK = ROOT / "tutorials" / "book"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The book in fast mode.  What the lessons showed is kept in .book, for the next time."""
+    missing = [name for name in ("sphinx", "myst_nb", "jupytext", "furo", "ipykernel") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed: pip install -e \".[book]\" brings what the book needs")
+    if not os.environ.get("MINIVAE_DATA"):
+        pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
+    folder = tmp_path_factory.mktemp("site") / "book"
+    done = subprocess.run([sys.executable, str(BOOK), "--fast", "--out", str(folder)], capture_output=True,
+                          encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return folder
+
+
+class References(HTMLParser):
+    """All that a page names by href and src, and the places in it that can be named."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.places, self.pictures = [], set(), []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.found += [(tag, attributes[name]) for name in ("href", "src") if attributes.get(name)]
+        self.places |= {attributes.get("id"), attributes.get("name")}
+        if tag == "img":
+            self.pictures.append(attributes.get("alt"))
+
+
+@pytest.mark.slow
+def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site):
+    pages = {page: References(page) for page in site.rglob("*.html")}
+    assert len(pages) > 60
+    for page, references in pages.items():
+        for tag, address in references.found:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                assert tag == "a" and parts.scheme in ("http", "https", "mailto"), (page.name, tag, address)
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            assert target.is_file(), (page.name, address)
+            if parts.fragment and target in pages and target.name not in ("genindex.html", "search.html"):
+                assert unquote(parts.fragment) in pages[target].places, (page.name, address)
+
+
+@pytest.mark.slow
+def test_every_lesson_shows_its_claims_and_its_pictures(site):
+    for path in sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py")):
+        page = site / f"{path.stem}.html"
+        text, source = page.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")
+        assert ("✓" in text) == ("claim(" in source) and "Traceback" not in text, path.name
+        pictures = References(page).pictures
+        assert all(pictures) and len(pictures) >= len(re.findall(r"^show\(", source, re.MULTILINE)), path.name
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_layer(site):
+    text = (site / "api" / "nn.html").read_text(encoding="utf-8")
+    for name in (name for name in dir(nn) if name[0].isupper() or name == "side_loss"):
+        assert f'id="minivae.nn.{name}"' in text, name
+
+
+@pytest.mark.slow
+def test_it_opens_in_a_browser_without_a_network(site):
+    """No page asks for anything but files, complains, or is wider than a telephone; the search finds a word."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install -e "
+                                   "\".[browser]\" opens the book in a browser")
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium): the book is not opened in a browser")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    wrong = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
+        for width, scheme in ((375, "light"), (1440, "dark")):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("console", lambda message: wrong.append(message.text))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("request", lambda request: None if request.url.startswith(("file:", "data:"))
+                    else wrong.append(request.url))
+            for file in sorted(site.rglob("*.html")):
+                page.goto(file.as_uri())
+                if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                    wrong.append(f"{file.name} is wider than {width}")
+            page.goto((site / "search.html").as_uri() + "?q=cross-entropy+unbounded")
+            page.wait_for_selector("#search-results a[href^='13_compare_decoders']")
+        browser.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def text(monkeypatch):
+    monkeypatch.syspath_prepend(BOOK)
+    import text
+
+    yield text
+    del sys.modules["text"]
+
+
+def test_docstrings_are_shown_as_they_stand(text):
+    lines = text.restructured("""Map |x| to *y*, see `forward`_.
+
+    y = x Wᵀ
+
+        deeper
+
+And on:
+- one
+  line
+- two
+    with columns    in a row
+
+>>> 1 + 1
+2
+
+The end.  "Here"
+left    right""")
+    assert lines == [r"Map \|x\| to \*y\*, see ``forward``\_.", "",
+                     ".. code-block:: none", "", "   y = x Wᵀ", "   ", "       deeper", "",
+                     "And on:", "", "- one", "  line", "- two", "    with columns    in a row", "",
+                     ".. code-block:: pycon", "", "   >>> 1 + 1", "   2", "",
+                     "| The end.  \"Here\"", "| left", "| right", ""]
+
+
+def test_the_reference_lists_whatever_the_layers_package_offers(text):
+    import reference
+
+    named = {name for name, value in vars(nn).items() if not name.startswith("_") and callable(value)}
+    assert named == set(reference.public(nn))
+    del sys.modules["reference"]

@@ -1,0 +1,94 @@
+"""Lessons as executed notebooks, kept until they, or what they import, change."""
+
+import hashlib
+import os
+import platform
+import time
+
+import jupytext
+import nbformat
+import numpy
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+import minivae
+
+
+class Failed(Exception):
+    """A lesson stopped."""
+
+
+def executed(paths, folder, fast):
+    """{path: notebook with all that its cells show}; a progress line for each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    imported = sources()
+    found = {}
+    for k, path in enumerate(paths):
+        mode = "fast" if fast else "full"
+        kept = folder / f"{path.stem}-{mode}-{key(path, imported)}.ipynb"
+        print(f"[{k + 1:2}/{len(paths)}] {path.stem} ", end="", flush=True)
+        start = time.perf_counter()
+        if kept.exists():
+            print("as it was", flush=True)
+        else:
+            notebook = run(path, fast)
+            for old in folder.glob(f"{path.stem}-{mode}-*.ipynb"):
+                old.unlink()
+            part = kept.with_suffix(f".{os.getpid()}")
+            nbformat.write(notebook, part)
+            part.replace(kept)
+            print(f"{time.perf_counter() - start:.0f} s", flush=True)
+        found[path] = nbformat.read(kept, as_version=4)
+    return found
+
+
+def sources():
+    """All of minivae, and what computes beneath it."""
+    digest = hashlib.sha256(f"{platform.python_version()} {numpy.__version__}".encode())
+    for file in sorted(os.path.join(folder, name) for folder, _, names in os.walk(minivae.__path__[0])
+                       for name in names if name.endswith((".py", ".h"))):
+        with open(file, "rb") as opened:
+            digest.update(opened.read())
+    return digest.digest()
+
+
+def key(path, imported):
+    """A name for a lesson, its tools and all that it imports."""
+    return hashlib.sha256(imported + path.read_bytes() + (path.parent / "lesson.py").read_bytes()).hexdigest()[:16]
+
+
+def run(path, fast):
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+                         "language_info": {"name": "python", "pygments_lexer": "python"}}
+    environment = {name: value for name, value in os.environ.items() if name != "MINIVAE_FAST"}
+    environment |= {"MINIVAE_FAST": "1"} if fast else {}
+    client = NotebookClient(notebook, timeout=None, kernel_name="python3", extra_arguments=["--log-level=40"],
+                            resources={"metadata": {"path": str(path.parent)}})
+    try:
+        client.execute(env=environment)
+    except CellExecutionError:
+        print(flush=True)
+        raise Failed(failure(path, notebook)) from None
+    for where, cell in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                raise Failed(f"{path.name}, {where}: a lesson has nothing to say on stderr, but\n{output.text}")
+    return notebook
+
+
+def failure(path, notebook):
+    where, cell = [each for each in code_cells(notebook) if each[1].execution_count is not None][-1]
+    error = next(output for output in cell.outputs if output.output_type == "error")
+    return f"{path.name}, {where}:\n\n{cell.source}\n\n{error.ename}: {error.evalue}"
+
+
+def code_cells(notebook):
+    """(where a code cell stands, the cell)."""
+    heading = ""
+    for k, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            heading = next((line.strip("# ") for line in reversed(cell.source.splitlines())
+                            if line.startswith("#")), heading)
+        else:
+            yield f"cell {k + 1}, under “{heading}”", cell
