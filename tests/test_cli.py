@@ -1,12 +1,14 @@
 """The command line, run as a user runs it."""
 
 import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 from rounding import same
 from small import sized
 
-from minivae import backend, checkpoint, evaluation, figures, models, nn
+from minivae import backend, checkpoint, evaluation, figures, models, nn, progress
 from minivae.backend import blas
 from minivae.cli import doctor, main, parser, pictures
 from minivae.data import rectangles
@@ -225,7 +227,6 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "categorical", "--preset", "maddison"], "invalid choice: 'maddison'"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
     (["explore", "runs/none"], "there is no checkpoint"),
-    ([], "VERB"),
 ])
 def test_bad_arguments_are_explained(folder, capsys, arguments, message):
     try:
@@ -265,6 +266,87 @@ def test_doctor_says_what_runs_here(capsys):
     out = capsys.readouterr().out
     for word in ("minivae", "numpy", "cupy", "BLAS", "GFLOP/s", "float32 differs from float64", "as it should"):
         assert word in out
+
+
+def test_the_doctor_says_it_in_json(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "SIZE", 64)
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["minivae", "python", "platform", "packages", "backends", "environment", "backend", "dtype",
+                           "threads", "compiler", "blas", "products", "agreement", "sound"]
+    assert found["sound"] is True and found["backends"]["numpy"] == {"works": True, "reason": ""}
+    assert found["environment"] is None and set(found["products"]) == {"float32", "float64"}
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    words = capsys.readouterr().out
+    assert all(key in words for key in found)
+    monkeypatch.setenv("MINIVAE_THREADS", "many")
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "MINIVAE_THREADS=many" in found["environment"] and found["threads"] is None
+    monkeypatch.setattr(doctor, "_product", lambda dtype: (np.full((2, 2), np.nan), 1.0, 1.0))
+    assert main(["doctor", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert found["agreement"] is None and found["sound"] is False
+
+
+def test_without_a_verb_they_are_listed(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    names = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    for name, line in ((name, next(line for line in out.splitlines() if line.split()[:1] == [name])) for name in names):
+        assert len(line.split()) > 3, f"{name} has no line"
+
+
+def test_quiet_says_where_the_run_is_and_no_more(folder, capsys):
+    tiny = ["train", "vae", *TINY, "--epochs", "1"]
+    for number, arguments in enumerate(([*tiny, "--quiet"], ["train", "--quiet", *tiny[1:]])):
+        assert main(arguments) == 0
+        said = capsys.readouterr()
+        assert said.out == f"runs{os.sep}vae{'-2' * number}\n" and not said.err
+    assert main(["train", "--resume", "runs/vae", "--quiet", "--epochs", "2"]) == 0
+    assert capsys.readouterr().out == f"runs{os.sep}vae\n"
+    assert main(["train", "vae", "--quiet", "--images", "2", "--batch-size", "3"]) == 1
+    said = capsys.readouterr()
+    assert not said.out and said.err.startswith("minivae: batch size 3")
+    with Terminal() as shown:
+        assert main(["evaluate", "runs/vae", "--images", "20", "--samples", "2"]) == 0 and "image/s" in shown.text
+    with Terminal() as shown:
+        assert main(["evaluate", "runs/vae", "--images", "20", "--samples", "2", "--quiet"]) == 0 and not shown.text
+
+
+class Terminal(io.StringIO):
+    """Standard error, which seems to be a terminal."""
+
+    def __enter__(self):
+        self.kept, sys.stderr = sys.stderr, self
+        return self
+
+    def __exit__(self, *error):
+        sys.stderr = self.kept
+
+    def isatty(self):
+        return True
+
+    @property
+    def text(self):
+        return self.getvalue()
+
+
+def test_a_log_file_gets_a_line_in_some_seconds_at_most(capsys, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    with progress.progress_bar(40, "step") as bar:
+        for _ in range(20):
+            bar.set_postfix_str("3 nats")
+            bar.update(2)
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) == 4 and lines[0].startswith("10 of 40 in 00:05") and lines[-1].endswith("3 nats")
+    assert "\r" not in said.err and not said.out
+    with progress.hidden(), progress.progress_bar(40, "step") as bar:
+        bar.update(40)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("found", [True, False])

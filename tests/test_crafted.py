@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from test_hostile import VALUES, members, mutant, npy, packed, with_header
 
-from minivae import backend, checkpoint
+from minivae import backend, checkpoint, figures
 from minivae.cli import main, pictures, runs, step
 
 VERBS = (["evaluate", "x", "--images", "4"], ["explore", "x"], ["step", "x", "--table"],
+         ["encode", "x", "--images", "4"], ["runs", "x"], ["runs", "x", "--json"], ["compare", "x", "x"],
          ["step", "x", "--html", "a.html"], ["profile", "x", "--steps", "1"], ["sample", "x"],
          ["train", "--resume", "x"], ["train", "--resume", "x", "--epochs", "3"])
 TRAIN = ["train", "--images", "20", "--epochs", "2", "--batch-size", "8", "--out", "x"]
@@ -39,6 +40,7 @@ def through(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
     monkeypatch.setattr(runs, "memory", lambda name: 2**26)  # so that no training of the largest batches is awaited
+    monkeypatch.setattr(figures, "comparison", lambda *_: None)  # matplotlib takes a second; its turn comes below
     monkeypatch.setattr(step, "nudges", lambda *_: [])
     os.mkdir("x")
 

@@ -91,7 +91,8 @@ def test_its_parameters_are_the_options(folder, capsys):
                                  ["--model", "my_vae:tiny"], ["--trust"]])
 def test_every_verb_works_on_its_runs(run, capsys, how):
     for verb in (["evaluate", "run", "--images", "8"], ["sample", "run"], ["explore", "run"],
-                 ["step", "run", "--table"], ["step", "run", "--html", "step.html"], ["profile", "run", "--steps", "1"],
+                 ["encode", "run", "--images", "8"], ["step", "run", "--table"],
+                 ["step", "run", "--html", "step.html"], ["profile", "run", "--steps", "1"],
                  ["train", "--resume", "run", "--epochs", "3"]):
         assert main([*verb, *how]) == 0, verb
     assert capsys.readouterr().err.count("minivae: ") == 0
@@ -100,11 +101,12 @@ def test_every_verb_works_on_its_runs(run, capsys, how):
 
 
 def test_no_file_is_executed_that_nobody_named(run, capsys):
-    for verb in (["evaluate", "run"], ["sample", "run"], ["explore", "run"], ["step", "run", "--table"],
-                 ["profile", "run"], ["train", "--resume", "run", "--epochs", "3"]):
+    for verb in (["evaluate", "run"], ["sample", "run"], ["explore", "run"], ["encode", "run"],
+                 ["step", "run", "--table"], ["profile", "run"], ["train", "--resume", "run", "--epochs", "3"]):
         assert main(verb) == 1
         error = capsys.readouterr().err
         assert "is not executed unasked" in error and "--model FILE.py:FUNCTION, or pass --trust" in error
+    assert main(["runs", "run"]) == 0 == main(["compare", "run", "run"]) and "tiny" in capsys.readouterr().out
     with pytest.raises(OptionError, match=r"load\(path, build=FUNCTION\)"):
         mv.load("run")
     assert not Path("executed").exists()

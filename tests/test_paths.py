@@ -19,7 +19,8 @@ TRAIN = ["train", "vae", "--images", "32", "--hidden", "4", "--epochs", "1"]
 OPTIONS = [
     [*TRAIN, "--out"], ["train", "--resume"], ["train", "--resume", "run", "--root"], ["train", "aevb", "--root"],
     ["evaluate"], ["evaluate", "run", "--root"], ["evaluate", "run", "--images", "2", "--out"], ["sample"],
-    ["sample", "run", "--out"], ["explore"], ["explore", "run", "-o"], ["explore", "run", "--root"], ["step"],
+    ["sample", "run", "--out"], ["explore"], ["explore", "run", "-o"], ["explore", "run", "--root"], ["encode"],
+    ["encode", "run", "--root"], ["encode", "run", "-o"], ["runs"], ["compare", "run"], ["step"],
     ["step", "run", "--html"], ["profile"]]
 
 
@@ -119,6 +120,7 @@ def test_a_tilde_is_the_home_folder_for_every_option(folder, capsys, monkeypatch
     for arguments in ([*TRAIN, "--out", "~/mine"], ["train", "--resume", "~/mine", "--epochs", "2"],
                       ["evaluate", "~/mine", *short], ["evaluate", "~/mine", *short, "--out", "~/found"],
                       ["sample", "~/mine", "--out", "~/drawn"], ["explore", "~/mine", "-o", "~/page.html"],
+                      ["encode", "~/mine", "-o", "~/codes.npz"], ["runs", "~/mine"], ["compare", "~/mine", "~/mine"],
                       ["step", "~/mine", "--html", "~/step.html"], ["profile", "~/mine", "--steps", "1"]):
         assert main(arguments) == 0, arguments
     for name in ("mine/checkpoint.npz", "found/evaluation.json", "drawn/interpolations.png", "page.html", "step.html"):

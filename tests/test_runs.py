@@ -1,10 +1,12 @@
 """Verbs on several runs and on their codes: runs, compare, encode."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_hostile import members, npy, packed, with_header
 
 from minivae import checkpoint, evaluation
 from minivae.cli import main
@@ -42,6 +44,30 @@ def test_runs_are_listed_as_a_table_and_as_json(capsys):
     assert (row["steps"], row["epochs"], row["model"], row["data"]) == (6, 3, "vae", "rectangles")
     assert [row["reconstruction"], row["divergence"]] == arrays["tests"][-1, 1:].tolist()
     assert row["test"] == pytest.approx(arrays["tests"][-1, 1:].sum()) and header["steps"] == 6
+
+
+def test_the_keys_of_its_json_stay(capsys):
+    assert main(["runs", "--json"]) == 0
+    for row in json.loads(capsys.readouterr().out):
+        assert list(row) == ["run", "model", "data", "steps", "epochs", "quantity", "reconstruction", "divergence",
+                             "test", "train", "date"]
+    with pytest.raises(SystemExit):
+        main(["runs", "--help"])
+    words = capsys.readouterr().out
+    assert all(key in words for key in row)
+
+
+def test_json_is_json_also_of_broken_runs_and_of_numbers_that_are_none(tmp_path, capsys):
+    content = with_header(Path("runs/vae/checkpoint.npz").read_bytes(), lambda header: None)
+    parts = members(content)
+    parts["tests.npy"] = npy(np.array([[2, np.inf, np.nan]]))
+    for name, data in (("endless", packed(parts)), ("broken", b"nothing")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.NAME).write_bytes(data)
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    said = capsys.readouterr()
+    row, = json.loads(said.out, parse_constant=lambda name: pytest.fail(name))
+    assert row["test"] is row["reconstruction"] is row["divergence"] is None and "broken" in said.err
 
 
 def test_what_is_no_run_is_said(tmp_path, capsys):

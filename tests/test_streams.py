@@ -21,7 +21,9 @@ ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "cp850", "cp1251", "koi8-r",
 RUN = [sys.executable, "-W", "error", "-m", "minivae"]
 TRAIN = ["train", "bernoulli", "--images", "32", "--hidden", "4", "--code", "3", "--epochs", "1"]
 VERBS = [TRAIN, ["evaluate", "runs/bernoulli", "--samples", "2", "--images", "4"], ["sample", "runs/bernoulli"],
-         ["explore", "runs/bernoulli"], ["step", "runs/bernoulli", "--table"], ["step", "runs/bernoulli"],
+         ["explore", "runs/bernoulli"], ["encode", "runs/bernoulli"], ["runs"], ["runs", "--json"],
+         ["compare", "runs/bernoulli", "runs/bernoulli"],
+         ["step", "runs/bernoulli", "--table"], ["step", "runs/bernoulli"],
          ["profile", "runs/bernoulli", "--steps", "1"], ["doctor"],
          *([verb, "--help"] for verb in ("train", "evaluate", "sample", "explore", "step", "profile", "doctor")),
          ["train", "aevb", "--help"], ["train", "λ"], ["evaluate", "λ\udcff"]]

@@ -3,7 +3,7 @@
 import sys
 
 import minivae
-from minivae import backend
+from minivae import backend, progress
 from minivae.cli import (
     compare, doctor, encode, evaluate, explore, options, overview, profile, sample, step, streams, subjects, train,
 )
@@ -25,9 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments):
-    args = parser().parse_args(arguments)
+    top = parser()
+    args = top.parse_args(arguments)
+    if args.run is None:
+        top.print_help()
+        return 0
     try:
-        with backend.at_most(subjects.allowance(args)):
+        with backend.at_most(subjects.allowance(args)), progress.hidden(getattr(args, "quiet", False)):
             return args.run(args) or 0
     except KeyboardInterrupt:
         print("minivae: interrupted", file=sys.stderr)
@@ -55,7 +59,8 @@ def parser() -> options.Parser:
         prog="minivae", description="Variational auto-encoders from scratch, on NumPy and CuPy.",
         epilog="`minivae VERB --help` explains a verb.  First steps: minivae train denoising --epochs 1")
     top.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    top.set_defaults(run=None)
+    verbs = top.add_subparsers(title="verbs", metavar="VERB")
     for verb in VERBS:
         verb.add_to(verbs)
     return top

@@ -12,9 +12,11 @@ import numpy as np
 import minivae
 from minivae import backend
 from minivae.backend import blas, compiled, threads
+from minivae.cli import options
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
+VARIABLES = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"
 SIZE = 1536  # of the matrices that are multiplied
 
 
@@ -22,46 +24,69 @@ def add_to(verbs: Any) -> None:
     verb = verbs.add_parser("doctor", help="say what is installed and what can run here",
                             description="Versions, backends (and why one cannot run), threads, the C compiler, "
                             "BLAS, and a check of float32 against float64 matrix products.")
+    verb.add_argument("--json", action="store_true", help="print one object instead: minivae, python, platform, "
+                      "packages, backends, environment, backend, dtype, threads, compiler, blas, products, agreement, "
+                      "sound")
     verb.set_defaults(run=run, less="close other programs")
 
 
 def run(args: argparse.Namespace) -> int:
-    print(f"{'minivae':<12} {minivae.__version__} on Python {platform.python_version()}, {platform.platform()}")
-    for package in PACKAGES:
-        print(f"{package:<12} {_version(package)}")
-    print()
-    for name in backend.NAMES:
-        works, reason = backend.available(name)
-        print(f"{name:<12} {'works' if works else 'cannot run here: ' + reason}")
+    found = findings()
+    print(options.as_json(found) if args.json else text(found))
+    return 0 if found["sound"] else 1
+
+
+def findings() -> dict[str, Any]:
+    """What there is, as JSON has it; `sound`: float32 products agree with those of float64."""
+    works = {name: backend.available(name) for name in backend.NAMES}
+    found: dict[str, Any] = {
+        "minivae": minivae.__version__, "python": platform.python_version(), "platform": platform.platform(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "backends": {name: {"works": each, "reason": reason} for name, (each, reason) in works.items()},
+        "environment": None, "backend": None, "dtype": None, "threads": None, "compiler": None}
     try:
-        print(f"default      {backend.current()}, {backend.default_dtype()}")
-        print(f"threads      {threads.sentence()}")
-        print(f"C compiler   {compiled.sentence()}")
+        found |= {"backend": backend.current(), "dtype": str(backend.default_dtype())}
+        number, reason = threads.chosen()
+        found["threads"] = {"number": number, "reason": reason, "words": threads.sentence()}
+        found["compiler"] = {"works": compiled.work(), "words": compiled.sentence()}
     except MinivaeError as error:
-        print(f"environment  {error}")
-    print()
-    return _blas()
-
-
-def _blas():
+        found["environment"] = str(error)
     library = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    print(f"BLAS         {library.get('name', 'unknown')} {library.get('version', '')}")
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE",
-                     "OPENBLAS_L2_SIZE"):
-        if variable in os.environ:
-            print(f"             {variable}={os.environ[variable]} is set, and changes its speed")
-    function = blas.adding_function()
-    print(f"add_product  {function} adds to a gradient while it multiplies" if function else
-          "add_product  this BLAS shows no function that adds to a gradient: it gets each product in a second pass")
-    single, seconds32, cores32 = _product(np.float32)
-    double, seconds64, cores64 = _product(np.float64)
-    for name, seconds, cores in (("float32", seconds32, cores32), ("float64", seconds64, cores64)):
-        print(f"{name:<12} {2e-9 * SIZE**3 / seconds:.0f} GFLOP/s on {cores:.1f} cores, a {SIZE}×{SIZE} product")
-    error = np.abs(single - double).max() / np.abs(double).max()
-    good = error < 1e-5
-    print(f"agreement    float32 differs from float64 by {error:.1e} of the largest entry: "
-          + ("as it should" if good else "too much, this BLAS cannot be trusted; reinstall numpy"))
-    return 0 if good else 1
+    found["blas"] = {"name": library.get("name", "unknown"), "version": library.get("version", ""),
+                     "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+                     "adding_function": blas.adding_function() or None}
+    (single, *speed32), (double, *speed64) = _product(np.float32), _product(np.float64)
+    found["products"] = {name: {"size": SIZE, "gflops": 2e-9 * SIZE**3 / seconds, "cores": cores}
+                         for name, (seconds, cores) in (("float32", speed32), ("float64", speed64))}
+    found["agreement"] = float(np.abs(single - double).max() / np.abs(double).max())
+    return found | {"sound": found["agreement"] < 1e-5}
+
+
+def text(found: dict[str, Any]) -> str:
+    """The findings in lines."""
+    lines = [f"{'minivae':<12} {found['minivae']} on Python {found['python']}, {found['platform']}"]
+    lines += [f"{package:<12} {version or 'not installed'}" for package, version in found["packages"].items()] + [""]
+    lines += [f"{name:<12} {'works' if each['works'] else 'cannot run here: ' + each['reason']}"
+              for name, each in found["backends"].items()]
+    if found["backend"]:
+        lines.append(f"default      {found['backend']}, {found['dtype']}")
+    lines += [f"{name:<12} {found[key]['words']}" for name, key in (("threads", "threads"), ("C compiler", "compiler"))
+              if found[key]]
+    if found["environment"]:
+        lines.append(f"environment  {found['environment']}")
+    library = found["blas"]
+    lines += ["", f"BLAS         {library['name']} {library['version']}"]
+    lines += [f"             {name}={value} is set, and changes its speed"
+              for name, value in library["environment"].items()]
+    function = library["adding_function"]
+    lines.append(f"add_product  {function} adds to a gradient while it multiplies" if function else
+                 "add_product  this BLAS shows no function that adds to a gradient: it gets each product in a second "
+                 "pass")
+    lines += [f"{name:<12} {each['gflops']:.0f} GFLOP/s on {each['cores']:.1f} cores, a {SIZE}×{SIZE} product"
+              for name, each in found["products"].items()]
+    return "\n".join([*lines, f"agreement    float32 differs from float64 by {found['agreement']:.1e} of the largest "
+                      "entry: " + ("as it should" if found["sound"] else
+                                   "too much, this BLAS cannot be trusted; reinstall numpy")])
 
 
 def _product(dtype):
@@ -82,4 +107,4 @@ def _version(package):
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None

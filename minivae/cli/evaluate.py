@@ -1,7 +1,6 @@
 """minivae evaluate: how good a trained model is, on images that it has not seen."""
 
 import argparse
-import json
 import time
 from typing import Any
 
@@ -69,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
              "seed": args.seed, "likelihood": not names.note, "note": names.note, "metrics": metrics}
     path = folder / "evaluation.json"
     with atomic(path, "w") as file:
-        file.write(json.dumps(found, indent=2) + "\n")
+        file.write(options.as_json(found) + "\n")
     if args.json:
-        print(json.dumps(found, indent=2))
+        print(options.as_json(found))
     say(f"written to {path}")
     return 0
 

@@ -11,8 +11,9 @@ from minivae.errors import OptionError
 from minivae.files import strays
 
 BEST = "best.npz"  # the model of the epoch with the best bound on test images
+DERIVED = "evaluation.json", "latent.html", "codes.npz"  # what other verbs made of its checkpoint
 FILES = (checkpoint.NAME, BEST, "config.json", "protocol.csv", "reconstructions.png", "interpolations.png",
-         "samples.png", "curve.png", "codes.png", "evaluation.json", "latent.html")
+         "samples.png", "curve.png", "codes.png", *DERIVED)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Types of options, with messages of their own."""
 
 import argparse
+import json
 import os
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +40,24 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}; {self.prog} --help lists what there is")
         return found, unknown
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON.  That has no infinite numbers and no NaN: null stands in their place."""
+    return json.dumps(_finite(value), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def add_quiet(verb: Any, help: str, **default: Any) -> None:
+    """The option that hides progress, which `minivae.cli` obeys."""
+    verb.add_argument("--quiet", action="store_true", help=help, **default)
 
 
 def typed(annotation: Any) -> Callable[[str], Any]:

@@ -1,7 +1,7 @@
 """The folders of runs, read without making a model: minivae runs lists them."""
 
 import argparse
-import json
+import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,7 +41,8 @@ def add_to(verbs: Any) -> None:
         description="A table of runs: model, data, epochs, the loss on test images, date.  Nothing is computed.")
     verb.add_argument("folders", type=options.path, metavar="FOLDER", nargs="*", default=[Path("runs")],
                       help="runs, or folders of runs")
-    verb.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    verb.add_argument("--json", action="store_true", help="print a list of objects "
+                      f"instead, each with {', '.join(Run.__annotations__)}; null: unknown")
     verb.set_defaults(run=run, less="fewer folders take less")
 
 
@@ -54,13 +55,13 @@ def run(args: argparse.Namespace) -> int:
         except OptionError as error:
             broken.append(str(error))
     if args.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        print(options.as_json([asdict(row) for row in rows]))
     elif rows:
         print(table(rows))
     else:
         print(f"there are no runs in {', '.join(map(str, args.folders))}; minivae train MODEL makes one")
     for line in broken:
-        print(f"left out: {line}")
+        print(f"left out: {line}", file=sys.stderr if args.json else sys.stdout)
     return 0
 
 

@@ -7,14 +7,12 @@ import shlex
 import time
 from math import prod
 
-from tqdm import tqdm
-
-from minivae import backend, checkpoint, configuration, evaluation
+from minivae import backend, checkpoint, configuration, evaluation, progress
 from minivae.backend import threads, workers
 from minivae.callbacks import Patience
 from minivae.cli import lock, pictures, subjects
 from minivae.cli.data import moved
-from minivae.cli.folders import BEST, claimed, sweep
+from minivae.cli.folders import BEST, DERIVED, claimed, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
@@ -26,7 +24,7 @@ from minivae.training import Training
 
 
 def start(config, record, out, force, ranks):
-    """Train a new run in the folder `out`, or in the next free one."""
+    """Train a new run in the folder `out`, or in the next free one; returns it."""
     configuration.expect(config, tuple(configuration.PARTS), record.name)
     data = ranks.in_turn(lambda: data_set.build(**config["data"]))
     for note in data.notes:
@@ -55,7 +53,7 @@ def use_threads(asked, began=None):
 
 
 def resume(args, ranks):
-    """Continue a run from its last checkpoint, or from its beginning if it had not come to the first."""
+    """Continue a run from its last checkpoint, or from its beginning if it had not come to the first; returns it."""
     folder = args.resume.parent if args.resume.name == checkpoint.NAME else args.resume
     if folder.name == BEST and folder.is_file():
         raise OptionError(f"{folder} holds a model alone; --resume {folder.parent} continues its run")
@@ -149,7 +147,7 @@ def follow(training, config):
     if left > 0:
         training.callbacks.append(lambda training: backend.get_random_state() and None)
         training.run(left, progress=False)
-    return 0
+    return None
 
 
 def _left(training, config):
@@ -162,7 +160,7 @@ def _left(training, config):
 
 @stop_signals()  # a closed terminal sends two: the second may come while the checkpoint is written
 def train(training, config, folder, data):
-    """Run what is left of a config's epochs, with a checkpoint after each, and write the folder."""
+    """Run what is left of a config's epochs, with a checkpoint after each, and write the folder, which is returned."""
     schedule, length = config["training"], len(training.batches)
     epochs, left = schedule["epochs"], _left(training, config)
     config["quantity"] = quantities(training.model, data.grey).test
@@ -176,9 +174,9 @@ def train(training, config, folder, data):
         if training.steps % length == 0 and schedule.get("keep_best"):
             _keep_best(folder / BEST, training, config)  # first: what is lost with the checkpoint is learned again
         checkpoint.save(folder / checkpoint.NAME, training, config)
-        for name in ("evaluation.json", "latent.html"):  # of an earlier checkpoint
+        for name in DERIVED:  # of an earlier checkpoint
             (folder / name).unlink(missing_ok=True)
-        tqdm.write(line)
+        progress.say(line)
 
     if note := quantities(training.model, data.grey).note:
         print(f"its loss is a cross-entropy bound, {note}", flush=True)
@@ -205,12 +203,12 @@ def train(training, config, folder, data):
         print(f"{folder / BEST}: the model after epoch {at / length:.4g}, whose test {config['quantity']} was the "
               f"least, {sum(test):.2f}; verbs take it in the place of the run")
     if training.steps == schedule.get("schedule_steps"):
-        return 0  # the learning rate has come to 0
+        return folder  # the learning rate has come to 0
     more = f" --epochs {2 * epochs}" if training.steps == epochs * length else ""
     if not patient and not more:
         more = f" --patience {2 * schedule['patience']}"
     print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
-    return 0
+    return folder
 
 
 def _keep_best(path, training, config):

@@ -23,6 +23,7 @@ def add_run(verb: argparse.ArgumentParser, new: bool = False) -> None:
     what = f"folder of a run, or one of {NAMES}" if new else "folder of a run, such as runs/denoising"
     verb.add_argument("folder", type=options.path, metavar="RUN|MODEL" if new else "RUN", help=what)
     add_trust(verb)
+    options.add_quiet(verb, "show no progress")
 
 
 def add_trust(verb: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --res
 
 THREADS = ("that compute; the results are the same for any number.  By default MINIVAE_THREADS, what the run "
            "began with, or as many as this machine grants")
+QUIET = "print nothing but the folder that the run is in, at the end"
 TAKEN = "help", "resume", "model", "total", "longer", "moved", "own", "trust", "run", "less"  # by the verb itself
 OWN = ("MODEL can also be a function of your own that makes a VAE: FILE.py:FUNCTION or MODULE:FUNCTION, such as "
        "my_vae.py:tiny.  Its parameters are the options.")
@@ -41,6 +42,7 @@ def add_to(verbs: Any) -> None:
                       help=f"with --resume: {data.MOVED}")
     verb.add_argument("--threads", type=options.threads, metavar="N", default=None, help=THREADS)
     add_trust(verb)
+    options.add_quiet(verb, QUIET)
     verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
     names = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for record in models.ALL:
@@ -155,6 +157,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
     kind.add_argument("--threads", type=options.threads, metavar="N", default=argparse.SUPPRESS, help=THREADS)
     kind.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
+    options.add_quiet(kind, QUIET, default=argparse.SUPPRESS)
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
 
 
@@ -179,8 +182,11 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"nothing to train; give a model, one of {NAMES}, or --resume RUN")
     ranks = distributed.world()
     try:
-        with contextlib.nullcontext() if ranks.first else contextlib.redirect_stdout(None):
-            return _resume_or_start(args, ranks)
+        with contextlib.redirect_stdout(None) if args.quiet or not ranks.first else contextlib.nullcontext():
+            folder = _resume_or_start(args, ranks)
+        if args.quiet and ranks.first:
+            print(folder)
+        return 0
     except MinivaeError as error:
         if ranks.size == 1:
             raise
