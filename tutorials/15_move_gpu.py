@@ -397,8 +397,10 @@ total = np.zeros(1)
 graph = Graph()
 t = 1
 graph.launch(add_to, total, 1 / t)
-for t in (2, 3):
-    graph.replay()
+t = 2
+graph.replay()
+t = 3
+graph.replay()
 wrong = total[0]
 print(f"{wrong:.4f} by replays, {1 + 1 / 2 + 1 / 3:.4f} wanted")
 
