@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from few import few
 from PIL import Image
 
 from minivae import models
@@ -271,7 +272,7 @@ def test_a_notebook_shows_a_trace_that_can_be_walked(visit):
     assert frame.locator(".half.made .head").text_content().startswith("output3×6")
 
 
-@pytest.mark.parametrize("kind", ["plane", "numbers", "bits", "step"])
+@pytest.mark.parametrize("kind", few(2, ["plane", "step", "numbers", "bits"]))
 def test_a_telephone_shows_all_of_it(visit, kind):
     model = {"numbers": models.aevb(hidden=8, code=12, image=(1, 24, 24)), "bits": models.bernoulli_vae(hidden=8)}.get(
         kind, models.vae(hidden=8))

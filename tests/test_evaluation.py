@@ -4,6 +4,7 @@ from math import log, pi
 
 import numpy as np
 import pytest
+from few import few
 from pytest import approx
 
 from minivae import backend, evaluation, models, nn
@@ -144,7 +145,7 @@ def test_a_model_that_draws_several_codes_has_the_same_exact_value(make):
     assert model.samples == model.criterion().samples == 3
 
 
-@pytest.mark.parametrize("make", [bits_model, categories_model])
+@pytest.mark.parametrize("make", few(1, [categories_model, bits_model]))
 def test_the_bounds_of_discrete_codes_grow_to_the_exact_value(make):
     model, images = make(), bit_images(3000)
     exact = exact_log_likelihood(model, images).per_image

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from few import few
 from test_own_images import idx_set, photograph
 
 from minivae import checkpoint
@@ -37,16 +38,16 @@ def fashion(folder):
     idx_set(folder / "fashion", pack=True, n=30, shape=(16, 16))
 
 
-@pytest.mark.parametrize(("make", "options", "image"), [
+@pytest.mark.parametrize(("make", "options", "image"), few(3, [
     (photographs, ["vae", "--hidden", "8", "--data", "photos", "--size", "16"], [3, 16, 16]),
+    (array, ["conv", "--planes", "4,4", "--data", "a.npy", "--test-share", "0.3"], [3, 16, 16]),
+    (fashion, ["denoising", "--hidden", "8", "--data", "fashion"], [1, 16, 16]),
     (photographs, ["conv", "--planes", "4,4", "--data", "photos", "--size", "16,20", "--grey"], [1, 16, 20]),
     (photographs, ["aevb", "--hidden", "8", "--data", "photos", "--size", "12", "--binarize", "fixed"], [3, 12, 12]),
     (array, ["aevb", "--hidden", "8", "--data", "a.npy", "--likelihood", "gaussian"], [3, 16, 16]),
-    (array, ["conv", "--planes", "4,4", "--data", "a.npy", "--test-share", "0.3"], [3, 16, 16]),
     (array, ["bernoulli", "--hidden", "8", "--code", "4", "--data", "a.npy", "--binarize", "each_epoch"], [3, 16, 16]),
-    (fashion, ["denoising", "--hidden", "8", "--data", "fashion"], [1, 16, 16]),
     (fashion, ["categorical", "--hidden", "8", "--code", "2", "--categories", "4", "--data",
-               "fashion/train-images-idx3-ubyte.gz"], [1, 16, 16])])
+               "fashion/train-images-idx3-ubyte.gz"], [1, 16, 16])]))
 def test_from_ones_own_images_to_every_verb(folder, make, options, image, capsys):
     make(folder)
     assert main(["train", *options, *TRAIN]) == 0
