@@ -41,7 +41,7 @@ def same(a: Any, b: Any, tolerance: float = 1e-7) -> bool:
     with np.errstate(all="ignore"):
         difference = np.subtract(a, b)
         most = tolerance * np.sqrt(difference.size) * max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
-        if np.abs(difference).max(initial=0) > most:  # |d| ≥ max |dᵢ| and |a| ≤ √n max |aᵢ|: the norms need not be known
+        if np.abs(difference).max(initial=0) > most:  # |d| ≥ max |dᵢ| and |a| ≤ √n max |aᵢ| save the norms
             return False
         return bool(norm(difference) <= tolerance * max(norm(a), norm(b)))
 
