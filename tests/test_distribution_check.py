@@ -202,6 +202,22 @@ def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     assert sentence in finding
 
 
+@pytest.mark.parametrize("every", [3, 7, 40])
+@pytest.mark.parametrize("cls", [nn.GaussianSampler, nn.BernoulliSampler, nn.GumbelSoftmaxSampler, nn.GaussianNoise])
+def test_noise_that_comes_again_is_no_new_noise(cls, every):
+    """Each so many-th row has the noise of a row far away, and every statistic of rows side by side is right."""
+    class Again(cls):
+        def draw(self, fill, shape):
+            noise = super().draw(fill, shape)
+            again = noise[::every]
+            again[len(again) // 2:] = again[:len(again) - len(again) // 2]
+            return noise
+
+    report = (check_noise if cls is nn.GaussianNoise else check_sampler)(Again())
+    assert not report.ok and "again in another row" in str(report)
+    assert "is that of another row" in report.findings[0]
+
+
 def test_a_right_distribution_gets_no_sentence():
     assert check_sampler(nn.GaussianSampler()).findings == []
 

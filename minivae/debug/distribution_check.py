@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minivae import backend, nn
-from minivae.debug.distribution_report import DistributionReport
-from minivae.debug.noise_shapes import shared
+from minivae.debug.distribution_report import REPEATED, DistributionReport
+from minivae.debug.noise_shapes import repeated, shared
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
@@ -163,6 +163,7 @@ def _check_categorical(sampler, draws, report):
         difference = (getattr(sampler, "temperature", 1) * np.log(y[..., :2] / y[..., 1:])
                       - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
     if np.isfinite(difference).all():
+        _repeats(report, difference)
         report.describe(difference, "logistic, as the difference of two Gumbel variables is,", pi / sqrt(3),
                         sampler.samples)
     report.describe()
@@ -179,6 +180,7 @@ def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
         for value, share in quantiles:
             report.add(f"share below {value:.2f} {name}", (noise[:, k] < value).mean(), share,
                        sqrt(share * (1 - share) / n))
+    _repeats(report, noise)
     with np.errstate(all="ignore"):  # so that a mistake of mean or scale shows above only
         spread = noise.std(axis=0)
         noise = (noise - noise.mean(axis=0)) / np.where(spread == 0, 1, spread)
@@ -191,6 +193,10 @@ def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
             report.add(f"correlation of {name}", (a * b).mean(), 0, 1 / sqrt(a.size))
             report.add(f"correlation of squares, of {name}", ((a**2 - 1) * (b**2 - 1)).mean(), 0,
                        (fourth - 1) / sqrt(a.size))
+
+
+def _repeats(report, noise):
+    report.add("share of noise that comes again in another row", repeated(noise), 0, REPEATED / 5)
 
 
 def _divergence(report, kl, parameters, z):
@@ -258,8 +264,9 @@ def _flips(report, layer, x, y):
             to.add(f"share flipped of pixels {value:g}", flipped[x == value].mean(), p, sqrt(4 * p * (1 - p) / x.size))
         both = (flipped[:, :-1] & flipped[:, 1:]).mean()
         to.add("share of neighbours both flipped", both, p * p, sqrt(4 * p**2 * (1 - p**2) / x.size))
-        to.add("share of pixels flipped in two neighbouring rows", (flipped[:-1] & flipped[1:]).mean(), p * p,
-               sqrt(4 * p**2 * (1 - p**2) / x.size))
+        for apart in (1, 2, 3, 4):
+            to.add(f"share of pixels flipped in two rows, {apart} apart", (flipped[:-apart] & flipped[apart:]).mean(),
+                   p * p, sqrt(4 * p**2 * (1 - p**2) / x.size))
 
     shares(report, p)
     share = flipped.mean()

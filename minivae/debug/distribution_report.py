@@ -5,9 +5,10 @@ from math import erfc, sqrt
 
 import numpy as np
 
-from minivae.debug.noise_shapes import described, shared
+from minivae.debug.noise_shapes import described, repeated, shared
 
 ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
+REPEATED = 0.01  # share of noise that comes again: more is no chance
 MOST = 6  # statistics that are off, the worst, in a printed report
 
 
@@ -64,6 +65,9 @@ class DistributionReport:
         sentence = None if noise is None else shared(noise, samples)
         if sentence:
             self.findings.append(sentence)
+        elif noise is not None and repeated(noise) > REPEATED:
+            self.findings.append(f"{repeated(noise):.0%} of the noise is that of another row: draw a number for each "
+                                 "entry at each forward")
         elif not self.findings:
             worst, *others = self.wrong()
             text = f"the {worst.name} is {worst.observed:.4g}, expected {worst.expected:.4g}"

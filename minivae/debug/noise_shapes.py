@@ -43,6 +43,14 @@ def _range(values, error):
     return f"{values.mean() + 0.0:.3g}" if high - low < error else f"from {low:.3g} to {high:.3g} by unit"
 
 
+def repeated(noise):
+    """The share of numbers of noise (rows, units) that come again, with either sign, in another row.
+
+    Of float64 noise none do, and of 100,000 float32 numbers one in a thousand.
+    """
+    return float((np.diff(np.sort(np.abs(noise), axis=0), axis=0) < 1e-9).mean())
+
+
 def shared(noise, samples=1):
     """The sentence on what several rows, units or draws have in common, or None."""
     if np.ptp(noise) < 1e-9:
