@@ -133,11 +133,12 @@ def walk(commands, trace=None):
 
 
 def test_walk_goes_over_into_back_and_to():
-    assert walk([])[1].at == 0
-    assert walk(["into", "into"])[1].at == 2
-    text, walker = walk(["next"])
+    assert walk([])[1].at == -1
+    for commands in (["into", "into"], ["next", "into"], ["n", "n", "back 99", "n", "i"]):
+        assert walk(commands)[1].at == 1
+    text, walker = walk(["next", "next"])
     assert walker.step.path == "criterion" and "BCEWithLogitsCriterion.update_output" in text
-    assert walk(["n 2", "b"])[1].at == walker.at
+    assert walk(["n 3", "b"])[1].at == walker.at
     assert walk(["goto decoder.0"])[1].step.path == "decoder.0"
     assert walk(["goto 4", "", "back 2"])[1].at < 5
     text, walker = walk(["next 99", "into", "next"])
@@ -146,11 +147,50 @@ def test_walk_goes_over_into_back_and_to():
 
 def test_walk_prints_watches_and_explains():
     text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "list", "nonfinite",
-                    "dance", "goto nowhere", "help", "help next", "q"])
+                    "dance", "goto nowhere", "help", "help sing", "q"])
     for words in ("output (3, 1, 4, 4) =", "step 0 has no 'weight'", "watching grad_weight", "watching nothing", "->  ",
-                  "every number is finite", "unknown command 'dance'", "no step 'nowhere'", "Documented commands",
+                  "every number is finite", "unknown command 'dance'", "no step 'nowhere'", "no command 'sing'",
                   "on to the next step of this module"):
         assert words in text, words
+
+
+def test_walk_begins_ahead_of_the_first_verb_with_the_image():
+    x = np.zeros((1, 1, 24, 24), np.float32)
+    x[0, 0, 3:12, 5:14] = 1
+    model = models.vae(hidden=4)
+    text, _ = walk([], mv.trace(model, x))
+    assert "output " not in text and "Nothing is called yet" in text
+    rows = [line for line in text.splitlines() if "█" in line]
+    assert rows == [2 * 5 * " " + 2 * 9 * "█"] * 9
+    text, _ = walk(["next"], mv.trace(model, x))
+    assert "[0] VAE.update_output" in text and "output  1×1×24×24" not in text, "before it has computed"
+    text, _ = walk(["goto encoder.0"], mv.trace(model, x))
+    assert "output  1×576" in text, "after it has"
+
+
+def test_walk_shows_equations_and_the_loss_per_image():
+    text, walker = walk(["goto decoder.0", "goto criterion"])
+    assert "    Affine map of every row: y = x Wᵀ + b\n" in text
+    loss = float(walker.step["output"])
+    assert f"output = {loss:.6g} for 3 images, {loss / 3:.6g} per image" in text
+    text, walker = walk(["goto kl", "goto 30", "goto decoder.0", "n"])
+    assert "∂L/∂W += scale Gᵀ x" in text and f"{float(walker.trace[10]['divergence']) / 3:.6g} per image" in text
+
+
+def test_walk_watches_under_headings():
+    text, _ = walk(["goto encoder.1", "w encoder.1", "w noise", "n"])
+    heading, *rows = text.split("(step) ")[-2].splitlines()[-2:]
+    assert heading.split()[:4] == ["watching", "verb", "array", "shape"] and rows[0].startswith("encoder.1")
+    assert heading.index("shape") == rows[0].index("3×5")
+
+
+def test_step_takes_another_size_of_a_new_model(capsys):
+    assert main(["step", "vae", "--hidden", "8", "--table"]) == 0
+    assert "encoder.3 Linear(8 -> 8).update_output" in capsys.readouterr().out
+    assert main(["step", "conv", "--hidden", "8"]) == 1
+    assert "model 'conv' has no such parameter" in capsys.readouterr().err
+    assert main(["step", "runs/none", "--hidden", "8"]) == 1
+    assert "--hidden is for a new model" in capsys.readouterr().err
 
 
 def test_walk_finds_what_is_not_finite():

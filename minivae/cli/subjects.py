@@ -20,6 +20,9 @@ MOST = 60000  # images to learn from, for a verb that does not train
 
 def add_run(verb: argparse.ArgumentParser, new: bool = False) -> None:
     """Take the folder of a run, or with `new` also the name of a model."""
+    if new:
+        verb.add_argument("--hidden", type=options.whole, metavar="N", default=None,
+                          help="units of each hidden layer, of a new model")
     what = f"folder of a run, or one of {NAMES}" if new else "folder of a run, such as runs/denoising"
     verb.add_argument("folder", type=options.path, metavar="RUN|MODEL" if new else "RUN", help=what)
     add_trust(verb)
@@ -75,7 +78,9 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
     """
     name = str(args.folder)
     if (name in models.BY_NAME or own.is_own(name)) and not args.folder.exists():
-        return _new(own.find(name) if own.is_own(name) else models.find(name), seed)
+        return _new(own.find(name) if own.is_own(name) else models.find(name), seed, args.hidden)
+    if args.hidden is not None:
+        raise OptionError(f"--hidden is for a new model; {name!r} is none of {NAMES}")
     try:
         model, config, found = opened(args.folder, args)
     except OptionError as error:
@@ -90,11 +95,14 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
     return model, data_set.build(**source), schedule
 
 
-def _new(found: models.Record, seed: int) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
-    """A model with its own options and first weights, and its data."""
+def _new(found: models.Record, seed: int, hidden: int | None) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
+    """A model with its own options, but for its hidden layers, and first weights, and its data."""
+    changed = {} if hidden is None else {"hidden": hidden}
+    if changed and "hidden" not in found.parameters:
+        raise OptionError(f"--hidden: model {found.name!r} has no such parameter")
     data = data_set.build(found.data)
     backend.manual_seed(seed)
-    return found.build(**found.defaults(data.image)), data, found.schedule
+    return found.build(**found.defaults(data.image) | changed), data, found.schedule
 
 
 def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1

@@ -1,28 +1,38 @@
 """The prompt of minivae step."""
 
 import cmd
+import shutil
 
 import numpy as np
 
+from minivae.debug.steps import HEADER
+from minivae.debug.tables import columns
 from minivae.errors import MinivaeError
+from minivae.figures.equations import equation
+
+SHADES, GAP = " ░▒▓█", "  "
+WIDEST, LEAST = 32, 8  # pixels along a side of an image that is drawn
 
 
 class Walk(cmd.Cmd):
-    """The prompt.  Each command is a method; its docstring is its help."""
+    """The prompt.  Each command is a method; its docstring is its help.
+
+    It begins ahead of the first verb, at -1.  A step is shown with its equation.  A module that calls others is shown
+    before it has: what it is given, and not yet what comes out.
+    """
 
     prompt = "(step) "
 
     def __init__(self, recorded, **streams):
         super().__init__(**streams)
         self.use_rawinput = not streams
-        self.trace, self.at, self.watched = recorded, 0, []
-        self.intro = (f"{len(recorded)} steps: forward, the criterion, backward.\nnext (n), into (i), back (b), print "
-                      "(p), watch (w), list (l), goto, nonfinite, quit (q); help NAME\n\n" + self._here())
+        self.trace, self.at, self.watched = recorded, -1, []
+        self.intro = self._start()
 
     def do_next(self, line: str) -> bool | None:
         """next [N]: on to the next step of this module, over those inside it; N times"""
         for _ in range(self._count(line)):
-            target = self.at + 1 + self.step.inside
+            target = 0 if self.at < 0 else self.at + 1 + self.step.inside
             if target >= len(self.trace):
                 return self._say("that was the last step; back, goto N, or quit")
             self.at = target
@@ -35,10 +45,12 @@ class Walk(cmd.Cmd):
         self.at += 1
         return self._show()
 
-    def do_back(self, line: str) -> None:
+    def do_back(self, line: str) -> bool | None:
         """back [N]: to the step before; N times"""
-        self.at = max(0, self.at - self._count(line))
-        self._show()
+        self.at = max(-1, self.at - self._count(line))
+        if self.at < 0:
+            return self._say(self._start())
+        return self._show()
 
     def do_goto(self, line: str) -> bool | None:
         """goto N: to step N;  goto PATH: to the next step of that module, such as encoder.2"""
@@ -52,9 +64,9 @@ class Walk(cmd.Cmd):
         return self._show()
 
     def do_print(self, line: str) -> bool | None:
-        """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else its summary"""
+        """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else the step again"""
         if not line:
-            return self._show()
+            return self._say(self._start()) if self.at < 0 else self._show()
         try:
             with np.printoptions(precision=5, suppress=True, threshold=4000, linewidth=118):
                 self._say(f"{line} {self.step[line].shape} =\n{self.step[line]}")
@@ -63,7 +75,7 @@ class Walk(cmd.Cmd):
         return None
 
     def do_watch(self, line: str) -> None:
-        """watch PATH or NAME: show at every step what that module, or the array of that name, was last; again: stop"""
+        """watch PATH, NAME: show at every step what that module, or array of that name, was last; again: stop"""
         if line in self.watched:
             self.watched.remove(line)
         elif line:
@@ -72,7 +84,7 @@ class Walk(cmd.Cmd):
 
     def do_list(self, line: str) -> None:
         """list: the steps around this one"""
-        for step in self.trace[max(0, self.at - 5):self.at + 8]:
+        for step in self.trace[max(0, self.at - 5):max(self.at, 0) + 8]:
             self._say(f"{'->' if step.number == self.at else '  '} {step.number:>3}  {'  ' * step.depth}"
                       f"{step.title}.{step.verb}")
 
@@ -101,29 +113,64 @@ class Walk(cmd.Cmd):
     def default(self, line: str) -> None:
         self._say(f"unknown command {line.split()[0]!r}; help lists them")
 
+    def do_help(self, line: str) -> None:
+        """help [COMMAND]: what the commands do, or one of them"""
+        line = line.strip()
+        found = [getattr(self, f"do_{line}", None)] if line else [getattr(self, name) for name in self.get_names()]
+        if found == [None]:
+            return self._say(f"no command {line!r}; help lists them")
+        for command in found:
+            usage, _, words = command.__doc__.partition(": ")
+            self._say(f"{usage:18}{words}")
+        if not line:
+            self._say("One letter will do: n, i, b, p, w, l, q.  An empty line is next.")
+        return None
+
     def get_names(self) -> list[str]:
         """What help lists: not the one-letter forms, nor the end of the input."""
         return [name for name in super().get_names() if name.startswith("do_") and len(name) > 4 and name != "do_EOF"]
 
     @property
     def step(self):
-        return self.trace[self.at]
+        return self.trace[max(self.at, 0)]
+
+    def _start(self):
+        first = self.trace[0]
+        lines = [f"{len(self.trace)} steps: forward, the criterion, backward.  Nothing is called yet.  The input:",
+                 *(_drawn(each) for each in first.given),
+                 f"next (n) calls {first.title}.{first.verb}, into (i) follows it inside; help lists the commands."]
+        return "\n".join(lines)
 
     def _here(self):
-        lines = [str(self.step)]
-        if self.step.inside:
-            lines.append(f"({self.step.inside} steps inside: into walks through them, next passes over them)")
-        for watched in self.watched:
-            if watched == self.step.path:
-                continue
-            for step in self.trace[:self.at + 1][::-1]:
-                record = next((each for each in (*step.made, *step.given, *step.parameters)
-                               if watched in (step.path, each.name)), None)
-                if record is not None:
-                    lines.append(f"watch {watched}: [{step.number}] {step.title}.{step.verb}  "
-                                 + "  ".join(record.row()))
-                    break
-        return "\n".join(lines)
+        step = self.step
+        shown = [*step.given, *step.parameters] if step.inside else step.recorded
+        head, *table = step.table(shown)
+        lines = [head, *("    " + line for line in equation(step.layer, step.verb).splitlines()), *table]
+        if step.inside:
+            lines.append(f"It calls {step.inside} verbs: into follows them, next passes over them.")
+        else:
+            lines += [self._number(each) or _drawn(each) for each in step.made]
+        return "\n".join([*lines, *self._watches()])
+
+    def _number(self, record):
+        """A sum over the batch, such as the loss, and what that is for an image."""
+        images = len(self.trace[0].given[0].array) if np.ndim(self.trace[0].given[0].array) else 1
+        if np.size(record.array) == 1 and np.ndim(record.array) == 0:
+            value = float(record.array)
+            return f"{record.name} = {value:.6g} for {images} images, {value / images:.6g} per image"
+        return ""
+
+    def _watches(self):
+        """The table of what is watched, as it was last."""
+        rows = [["watching", *HEADER[1:]]]
+        for name in self.watched:
+            found = next(((step, each) for step in self.trace[:self.at + 1][::-1] if name != self.step.path
+                          for each in (*step.made, *step.given, *step.parameters)
+                          if name in (step.path, each.name) and not step.inside), None)
+            if found is not None:
+                step, record = found
+                rows.append([name, f"[{step.number}] {step.title}.{step.verb}", *record.row()])
+        return columns(rows, left=(0, 1, 2, 3, 4, 10)) if len(rows) > 1 else []
 
     def _show(self):
         self._say(self._here())
@@ -133,3 +180,18 @@ class Walk(cmd.Cmd):
 
     def _count(self, line):
         return int(line) if line.strip().isdecimal() and int(line) > 0 else 1
+
+
+def _drawn(record):
+    """A batch of images as pictures, other arrays as numbers."""
+    shape = record.array.shape
+    if len(shape) != 4 or shape[1] not in (1, 3) or min(shape[2:]) < LEAST or record.nonfinite:
+        return record.numbers()
+    planes = record.array[:, :, ::-(-shape[2] // WIDEST), ::-(-shape[3] // WIDEST)].mean(axis=1)
+    beside = shutil.get_terminal_size().columns // (2 * planes.shape[2] + len(GAP))
+    planes = planes[:max(1, beside)]
+    low, high = float(planes.min()), float(planes.max())
+    levels = ((planes - low) / ((high - low) or 1) * (len(SHADES) - 1)).round().astype(int)
+    rows = [GAP.join("".join(2 * SHADES[level] for level in row) for row in side) for side in zip(*levels)]
+    part = f", {len(planes)} of {shape[0]}" if len(planes) < shape[0] else ""
+    return "\n".join([f"{record.name}{part}, from {low:.4g} (blank) to {high:.4g} (full):", *map(str.rstrip, rows)])

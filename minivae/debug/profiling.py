@@ -9,6 +9,14 @@ from minivae.debug.verbs import watched
 from minivae.training import Training
 
 WARM_UP = 5  # steps: buffers are made in the first ones
+NOTES = """Mean of {} steps; parameters are counted with their gradients.
+Why one layer is slower than another of its size:
+- it multiplies more (products, in millions a step): the first layer with weights computes no gradient of its input;
+- it multiplies more slowly (G/s, thousand millions a second): products with a short side, such as a code or a small
+  batch, use each weight that they fetch from memory only a few times; a larger --batch-size raises G/s;
+- it has no products: its time is that of reading its input and writing its output, which are larger.
+Small differences are chance; more --steps make them smaller."""
+PRODUCTS = "matmul", "affine", "add_product"
 VERBS = {"update_output": "forward", "update_grad_input": "backward", "acc_grad_parameters": "backward"}
 
 
@@ -19,6 +27,7 @@ class Part:
     title: str
     forward: float = 0.0
     backward: float = 0.0
+    products: int = 0  # multiplications in matrix products
     parameters: int = 0  # bytes, gradients included
     buffers: int = 0
 
@@ -32,15 +41,15 @@ class Profile:
     parts: list[Part] = field(default_factory=list)
 
     def __str__(self):
-        rows = [["", "forward ms", "backward ms", "share", "parameters MB", "buffers MB"]]
-        for part in self.parts:
-            rows.append([part.title, _ms(part.forward), _ms(part.backward),
-                         f"{(part.forward + part.backward) / self.total:.0%}", _mb(part.parameters), _mb(part.buffers)])
-        forward, backward, parameters, buffers = (sum(getattr(part, name) for part in self.parts) for name in
-                                                  ("forward", "backward", "parameters", "buffers"))
-        rows.append(["a step", _ms(forward), _ms(backward), f"{(forward + backward) / self.total:.0%}", _mb(parameters),
-                     _mb(buffers)])
-        return "\n".join([*columns(rows), f"mean of {self.steps} steps; parameters are counted with their gradients"])
+        rows = [["", "forward ms", "backward ms", "share", "products M", "G/s", "parameters MB", "buffers MB"]]
+        whole = Part("a step", *(sum(getattr(part, name) for part in self.parts) for name in
+                                 ("forward", "backward", "products", "parameters", "buffers")))
+        for part in (*self.parts, whole):
+            time = part.forward + part.backward
+            rows.append([part.title, f"{part.forward:.3f}", f"{part.backward:.3f}", f"{time / self.total:.0%}",
+                         _millions(part.products), f"{part.products / time / 1e6:.1f}" if part.products else "",
+                         _millions(part.parameters), _millions(part.buffers)])
+        return "\n".join([*columns(rows), "", NOTES.format(self.steps)])
 
 
 def profile(training: Training, steps: int = 100) -> Profile:
@@ -67,6 +76,7 @@ def profile(training: Training, steps: int = 100) -> Profile:
         _, part, column = timed[id(owner), verb]
         setattr(part, column, getattr(part, column) + (_now(model.backend) - started.pop()) * 1e3)
 
+    _count_products(training, timed)
     with watched([(owner, verb) for (_, verb), (owner, _, _) in timed.items()], before, after):
         began = _now(model.backend)
         for _ in range(steps):
@@ -84,6 +94,26 @@ def profile(training: Training, steps: int = 100) -> Profile:
     return Profile(steps, total / steps, [*rows, optimiser])
 
 
+def _count_products(training, timed):
+    """Take a step, and count for each part what its verbs multiply."""
+    inside = []
+
+    def before(owner, verb, arguments):
+        if owner is not backend:
+            inside.append(timed[id(owner), verb][1])
+
+    def after(owner, verb, arguments, result):
+        if owner is not backend:
+            inside.pop()
+        elif inside:
+            made, left = arguments[:2] if verb == "add_product" else (result, arguments[0])
+            inside[-1].products += made.size * left.shape[-1]
+
+    with watched([(owner, verb) for (_, verb), (owner, _, _) in timed.items()]
+                 + [(backend, verb) for verb in PRODUCTS], before, after):
+        training.step()
+
+
 def _now(name):
     """Seconds, once the device has done what it was given."""
     if name != "numpy":
@@ -91,9 +121,5 @@ def _now(name):
     return time.perf_counter()
 
 
-def _ms(value):
-    return f"{value:.3f}"
-
-
-def _mb(value):
+def _millions(value):
     return f"{value / 1e6:.2f}" if value else ""

@@ -37,6 +37,11 @@ class Recorded:
         shape = "×".join(map(str, self.array.shape)) or "number"
         return [self.name, shape, str(self.array.dtype), *numbers, f"{self.zeros:.0%}", ", ".join(notes)]
 
+    def numbers(self) -> str:
+        """The entries, those in the middle of a large array left out."""
+        with np.printoptions(precision=4, suppress=True, threshold=60, edgeitems=3, linewidth=110):
+            return f"{self.name} =\n{self.array}"
+
 
 @dataclass
 class Step:
@@ -69,12 +74,13 @@ class Step:
             raise OptionError(f"step {self.number} has no {name!r}; it has {', '.join(self.arrays)}")
         return self.arrays[name]
 
+    def table(self, records: "list[Recorded] | None" = None) -> list[str]:
+        """The verb, and lines on these of its arrays; by default on all."""
+        rows = [each.row() for each in (self.recorded if records is None else records)]
+        return [f"[{self.number}] {self.title}.{self.verb}", *columns([HEADER[2:], *rows], left=(0, 1, 2, 8))]
+
     def __str__(self):
-        rows = [each.row() for each in self.recorded]
-        lines = [f"[{self.number}] {self.title}.{self.verb}", *columns([HEADER[2:], *rows], left=(0, 1, 2, 8))]
-        with np.printoptions(precision=4, suppress=True, threshold=60, edgeitems=3, linewidth=110):
-            lines += [f"{each.name} =\n{each.array}" for each in self.made]
-        return "\n".join(lines)
+        return "\n".join([*self.table(), *(each.numbers() for each in self.made)])
 
 
 HEADER = ["step", "verb", "array", "shape", "dtype", "min", "mean", "max", "std", "zeros", ""]
