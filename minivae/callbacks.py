@@ -9,7 +9,6 @@ that is looked at takes the steps of one that is not.
 
 from typing import Any
 
-from minivae import evaluation
 from minivae.errors import whole_number
 
 
@@ -20,7 +19,7 @@ class Bound:
         self.images, self.scale = images, scale
 
     def __call__(self, training: Any) -> None:
-        test = evaluation.elbo(training.model, self.images, self.scale)
+        test = training.objective.measure(training.model, self.images, self.scale)
         training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
 
 

@@ -13,7 +13,7 @@ It is plain JSON, in the run's config.json and in its checkpoint:
 
 from typing import Annotated, Any, Literal
 
-from minivae import kinds
+from minivae import kinds, objectives
 from minivae.backend import threads
 from minivae.errors import OptionError
 from minivae.kinds import BelowOne, Count, Positive, Range, Rate, Whole
@@ -24,9 +24,10 @@ PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dic
 TRAINING = {"epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate,
             "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole,
             "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count,
-            "keep_best": bool, "patience": Whole}
+            "keep_best": bool, "patience": Whole, "objective": objectives.Name, "estimator": objectives.Estimator}
 ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
-OPTIONAL = "momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "keep_best", "patience"
+OPTIONAL = ("momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "keep_best", "patience", "objective",
+            "estimator")
 
 
 def expect(config: Any, needed: tuple[str, ...], where: Any) -> dict[str, Any]:

@@ -18,13 +18,12 @@ import numpy as np
 from minivae import backend
 from minivae.data import Redrawn
 from minivae.errors import OptionError, whole_number
-from minivae.nn import Sampler
+from minivae.nn import MOST_CODES, Sampler
 from minivae.progress import progress_bar
 
 PIXELS = 2**20  # that are predicted at once: a few megabytes an array
 IMAGES = 8  # of one batch at least, so that worker threads can share it
 ACTIVE = 0.01  # variance of E_q[z] above which a unit is active
-MOST_CODES = 4096  # to enumerate: 12 bits
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Estimate:
         value            the mean, nats per image        standard_error   of it, from the spread over the images
         per_image        (n,) float64                    samples          draws of z for each image; 0: none, exact
         reconstruction   −E_q log p(x|z), and
-        divergence       KL(q(z|x) ‖ p(z)): their sum is −value.  None where value has no such parts
+        divergence       KL(q(z|x) ‖ p(z)): their sum is −value.  None where value has no such parts; of the exact
+                         log p(x) the posterior p(z|x) stands in the place of q
     """
 
     per_image: np.ndarray
@@ -109,14 +109,18 @@ def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bo
                           f"them, such as 12 bits, not {type(model.kl).__name__} and a code of {model.code}; "
                           "log_likelihood estimates it")
     z = model.kl.latent.support(model.code)
-    exact = []
+    exact, reconstructions = [], []
     with _evaluating(model, 1, 0):
         prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.latent.log_prior(z)), model.criterion()
         for x in _batches(model, images, scale, len(z), progress):
-            for image in x:
-                weight = prior - _host(criterion.rows(prediction, model.xp.broadcast_to(image, (len(z), *image.shape))))
-                exact.append(np.logaddexp.reduce(weight))
-    return Estimate(np.array(exact), 0)
+            losses = _host(criterion.pairs(prediction, x))
+            joint = prior - losses
+            exact.append(np.logaddexp.reduce(joint, axis=1))
+            with np.errstate(invalid="ignore"):
+                posterior = np.exp(joint - exact[-1][:, None])
+            reconstructions.append((posterior * np.where(posterior > 0, losses, 0)).sum(axis=1))
+    found, reconstruction = np.concatenate(exact), float(np.concatenate(reconstructions).mean())
+    return Estimate(found, 0, reconstruction, -float(found.mean()) - reconstruction)
 
 
 def encode(model: Any, images: Any, scale: float = 1) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

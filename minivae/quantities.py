@@ -27,14 +27,20 @@ class Quantities:
     note: str = ""
 
 
-def quantities(model, grey):
-    """The names for a model on images that are `grey`, between 0 and 1, or bits."""
+def quantities(model, grey, objective=None):
+    """The names for a model on images that are `grey`, between 0 and 1, or bits; of losses, those of its objective."""
     names = {} if model.likelihood != "bernoulli" or not grey else {
         "test": "cross-entropy + KL", "elbo": "cross-entropy bound", "weighted": "weighted cross-entropy bound",
         "exact": "cross-entropy over all codes", "note": GREY}
     loss = names.get("test", "−ELBO")
-    if relaxed_samplers(model) and not any(each.straight_through for each in model.find_modules(HardCode)):
-        loss = "surrogate, of relaxed codes"  # Maddison et al. 2016, appendix C.2
-    elif model.find_modules(BernoulliNoise) or model.find_modules(GaussianNoise):
+    if objective is not None and objective.name == "exact_likelihood":
+        names["test"] = names.get("exact", "−log p(x)")
+        return Quantities(names["test"], **names)
+    if objective is not None and objective.whole:
+        loss = f"{names.get('weighted', '−IWAE bound')} of {model.samples} draws"  # Burda et al. 2015
+    elif (relaxed_samplers(model) and not any(each.straight_through for each in model.find_modules(HardCode))
+          and (objective is None or objective.estimator != "exact")):
+        return Quantities("surrogate, of relaxed codes", **names)  # Maddison et al. 2016, appendix C.2
+    if model.find_modules(BernoulliNoise) or model.find_modules(GaussianNoise):
         loss += " of noisy images"
     return Quantities(loss, **names)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minivae import backend
+from minivae import backend, objectives
 from minivae.data import Batches
 from minivae.distributed import Ranks
 from minivae.errors import OptionError, real_number
 from minivae.finite_watch import FiniteWatch
-from minivae.nn import side_loss
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
 from minivae.protocol import Protocol
@@ -30,6 +29,7 @@ class Training:
         learning_rate, beta, annealing     the learning rate, the weight of the KL divergence and the temperature of
                    relaxed codes may be functions of the steps taken, as in `schedules`; the protocol then has them
         callbacks  functions of this training, called after each epoch of it, one of which may end it: see `callbacks`
+        objective, estimator     names, of what a step minimises and how its gradient is estimated: see `objectives`
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
@@ -40,13 +40,17 @@ class Training:
     def __init__(self, model: Any, batches: Batches, learning_rate: float | Schedule = 1e-3,
                  learning_rate_decay: float = 0.0, momentum: float | None = None, annealing: Schedule | None = None,
                  ranks: Ranks | None = None, beta: Schedule | None = None,
-                 callbacks: Sequence[Callable[["Training"], bool | None]] = ()):
+                 callbacks: Sequence[Callable[["Training"], bool | None]] = (), objective: objectives.Name = "elbo",
+                 estimator: objectives.Estimator | None = None):
         self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
         self.optimiser: Callable = adam if momentum is None else sgd
-        self.criterion = model.criterion()
         self.parameters, self.grads = model.get_parameters()
+        self.objective = objectives.build(model, objective, estimator)
+        if self.objective.whole and beta is not None:
+            raise OptionError(f"objective {objective} has no KL divergence whose weight could change; leave beta out")
+        self.criterion = self.objective.criterion
         rate = learning_rate(0) if callable(learning_rate) else learning_rate
         self.state: dict = {"learning_rate": rate, "learning_rate_decay": learning_rate_decay}
         if momentum is not None:
@@ -62,15 +66,15 @@ class Training:
 
     def feval(self, parameters: backend.Array) -> tuple:
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""
-        model, criterion, kl = self.model, self.criterion, self.model.kl
-        model.zero_grad_parameters()
+        network, criterion = self.objective.network, self.criterion
+        self.model.zero_grad_parameters()
         with self.ranks.share(self.batch) as x:
-            prediction = model.forward(x)
-            reconstruction = criterion.forward(prediction, x)
-            model.backward(x, criterion.backward(prediction, x), need_grad_input=False)
-        statistics = {} if kl.latent_class is None else kl.latent.statistics(kl.output)
+            prediction = network.forward(x)
+            value = criterion.forward(prediction, x)
+            network.backward(x, criterion.backward(prediction, x), need_grad_input=False)
+        statistics = self.objective.statistics()
         loss, reconstruction, divergence, *sums = self.ranks.add(self.grads, [
-            reconstruction + side_loss(model), reconstruction, kl.divergence, *chain(*statistics.values())])
+            *self.objective.terms(value), *chain(*statistics.values())])
         self._record(reconstruction, divergence, dict(zip(statistics, zip(sums[::2], sums[1::2]))))
         self.watch.expect_finite(loss)
         return loss, self.grads
@@ -105,7 +109,8 @@ class Training:
                     self.watch.expect_finite_memory()
                 if logs or self.stopped:
                     mean = self.protocol.mean(LOG_EVERY)
-                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} KL "
+                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} "
+                                        f"{self.objective.divergence} "
                                         f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
                     bar.update(done - logged)
                     logged = done
@@ -146,7 +151,7 @@ class Training:
         return loss
 
     def _owners(self):
-        return [*self.model.list_modules(), self.criterion, self.batches]
+        return [*self.objective.owners(), self.batches]
 
     def _constants(self):
         options = (value for key, value in self.state.items() if key not in ("t", "learning_rate"))
@@ -155,7 +160,7 @@ class Training:
     def _obstacle(self):
         if self.ranks.size > 1:
             return "several ranks share each batch"
-        if any(module.holding_noise for module in self.model.list_modules()):
+        if any(module.holding_noise for module in self.objective.network.list_modules()):
             return "noise is held"
         return None
 

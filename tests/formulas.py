@@ -50,6 +50,12 @@ def _use_everything():
                                   (nn.GaussianNLLCriterion(), x), (nn.GaussianNLLCriterion(), (x, x))):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)
+    many, weights, logs = np.full((2, 3), 0.5, np.float32), np.full((4, 2), 0.5, np.float32), x[:, 0].copy()
+    for criterion, prediction in ((nn.ExpectedCriterion(nn.BCEWithLogitsCriterion()), (many, weights)),
+                                  (nn.LikelihoodCriterion(nn.BCEWithLogitsCriterion()), (many, logs[:2])),
+                                  (nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion()), (x, logs, logs))):
+        criterion.forward(prediction, x)
+        criterion.backward(prediction, x)
     vector, state = np.ones(5, np.float32), {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
     optim.adam(lambda x: (0.0, x.copy()), vector, {"weight_decay": 0.1, "t": adam.FLUSH_EVERY - 1})
     optim.rmsprop(lambda x: (0.0, x.copy()), vector, {})

@@ -23,13 +23,16 @@ class Row:
         """A new input in the current library, an array or a table, uniform in low … high."""
         random = np.random.default_rng(seed)
         def one(shape):
+            if isinstance(shape[0], tuple):
+                return tuple(map(one, shape))
             return backend.from_numpy(random.uniform(self.low, self.high, (rows, *shape)).astype(dtype))
-        return tuple(one(s) for s in self.shape) if isinstance(self.shape[0], tuple) else one(self.shape)
+        return one(self.shape)
 
 
 TABLE = ((4,), (4,))
 ESTIMATOR = {"gradient": "a straight-through estimator, not the derivative of a step"}
 
+ALL_CODES = {"batch": "its codes are the same for every row"}
 ONE_ROW = {"one row": "one number has no variance, which is refused"}
 
 
@@ -40,6 +43,10 @@ def _mlp():
 def _tied(bias=True):
     first = nn.Linear(4, 3)
     return nn.Sequential(first, nn.Tanh(), nn.Linear.tied(first, bias))
+
+
+def _densities(cls, kl):
+    return nn.Sequential(nn.ParallelTable(kl, nn.Identity()), cls(kl))
 
 
 def _evaluated(module):
@@ -107,6 +114,14 @@ ROWS = {
     "HardBits in evaluation": Row(lambda: _evaluated(nn.HardBits()), (4,), (), low=0.1, high=0.9, excused=ESTIMATOR),
     "HardBits straight through": Row(lambda: nn.HardBits(straight_through=True), (4,), (), low=0.1, high=0.9,
                                      excused=ESTIMATOR),
+    "EnumeratedSampler": Row(nn.EnumeratedSampler, (3,), (3,), excused=ALL_CODES),
+    "EnumeratedSampler of categories": Row(nn.EnumeratedSampler, (2, 3), (3, 2, 3, 1), excused=ALL_CODES),
+    "EnumeratedPrior": Row(lambda: nn.EnumeratedPrior(nn.BernoulliKL(prior=0.2), 3), (4,), (), excused={
+        "wrong shape": "takes anything", **ALL_CODES}),
+    "LogDensities": Row(lambda: _densities(nn.LogDensities, nn.GaussianKL()), (TABLE, (4,)), (3, 4)),
+    "LogDensities of bits": Row(lambda: _densities(nn.LogDensities, nn.BernoulliKL(prior=0.2)), ((4,), (4,)), (3, 4)),
+    "DoublyReparameterized": Row(lambda: _densities(nn.DoublyReparameterized, nn.BernoulliKL()), ((4,), (4,)), (3, 4),
+                                 excused={"gradient": "an estimator, which leaves a part out whose mean is nothing"}),
 }
 for _name, _row in ROWS.items():
     _row.name = _name

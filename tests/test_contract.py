@@ -98,7 +98,7 @@ def test_what_comes_out_is_no_one_elses_array(row):
     module, input = made(row), row.input()
     first = copies(module.forward(input))
     module.forward(row.input(seed=9))
-    assert same(input, row.input()) and arrays(first)[0].shape[0] % 3 == 0
+    assert same(input, row.input()) and ("batch" in row.excused or arrays(first)[0].shape[0] % 3 == 0)
     module.evaluate().forward(input)
     module.training().forward(row.input(seed=9))
     module.backward(row.input(seed=9), random_like(copies(module.output)))
@@ -194,13 +194,17 @@ def test_column_major_and_strided_inputs_give_the_same(row):
     module, input = made(row).hold_noise(), row.input(rows=4)
     output, grad_input = run(module, input)
     def column_major(array):
+        if isinstance(array, tuple):
+            return tuple(map(column_major, array))
         return on_device(np.ascontiguousarray(copies(array).T)).T
     def strided(array):
+        if isinstance(array, tuple):
+            return tuple(map(strided, array))
         wide = on_device(np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype))
         wide[..., ::2] = array
         return wide[..., ::2]
     for change in (column_major, strided):
-        changed = tuple(map(change, input)) if isinstance(input, tuple) else change(input)
+        changed = change(input)
         again, grad_again = run(module, changed)
         for a, b in zip(arrays(output) + arrays(grad_input), arrays(again) + arrays(grad_again), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -253,4 +257,4 @@ def test_backward_with_another_input_than_forwards_is_refused(row):
 def test_empty_batch_gives_an_empty_output(row):
     module, input = made(row), row.input(rows=0)
     output, grad_input = run(module, input)
-    assert all(len(a) == 0 for a in arrays(output) + arrays(grad_input))
+    assert "batch" in row.excused or all(len(a) == 0 for a in arrays(output) + arrays(grad_input))

@@ -12,7 +12,7 @@ from layers import ABSTRACT
 import minivae as mv
 from minivae import nn
 
-NONE = {*ABSTRACT, "Criterion", "Latent", "Identity"}  # bases, and one that does nothing
+NONE = {*ABSTRACT, "Criterion", "WrappingCriterion", "Latent", "Identity"}  # bases, and one that does nothing
 NAMES = {"np": np, "mv": mv, "nn": nn}  # which every example takes for granted
 
 

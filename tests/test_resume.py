@@ -30,6 +30,9 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
     "vae cosine": ["vae", "--schedule", "cosine", "--schedule-steps", "12", "--warm-up", "3", "--kl-warm-up", "6"],
     "bernoulli warm": ["bernoulli", "--warm-up", "5", "--kl-warm-up", "5", "--beta", "2", "--momentum", "0.9"],
     "vae best": ["vae", "--keep-best", "--patience", "2"],
+    "bernoulli exact": ["bernoulli", "--code", "3", "--estimator", "exact"],
+    "categorical likelihood": ["categorical", "--code", "2", "--categories", "3", "--objective", "exact_likelihood"],
+    "vae dreg": ["vae", "--samples", "3", "--objective", "dreg"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }
 
@@ -38,7 +41,7 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
 def run(tmp_path, monkeypatch, small_mnist):
     """A function that runs `minivae train` on 70 images in batches of 16, and checks that it says it went well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "draw", lambda model, folder, data, protocol: [])  # most of the time, and none of it
+    monkeypatch.setattr(pictures, "draw", lambda *what: [])  # most of the time, and none of it
 
     def run(name, out, epochs, *more):
         options = ["--images", "70", "--batch-size", "16", "--seed", "5", "--epochs", str(epochs)]

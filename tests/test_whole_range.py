@@ -121,6 +121,16 @@ ROWS = {
                         lambda a, u, _: (2 * a, 2 * inside(u).ln(), -2 * (1 - inside(u)).ln())),
     "Gumbel noise": Row(nn.gumbel_softmax_sampler._perturb, (NUMBERS, UNIFORM),
                         lambda a, u: (a, -(-(inside(u).ln())).ln()), off=1e-6),
+    "log-probabilities": Row(nn.enumerated_sampler._log_probabilities, (NUMBERS,),
+                             lambda a: [log_sigma(a), log_sigma(-a)]),
+    "those of categories": Row(nn.enumerated_sampler._log_softmax,
+                               ([-each for each in SIZES[:-2]], 0.0, (1.0, 1.5, 9.0)),
+                               lambda a, _, total: (a, -total.ln())),
+    "probabilities": Row(nn.enumerated_sampler._exp, ([-each for each in SIZES],), exp),
+    "costs of a pixel": Row(nn.bce_with_logits_criterion._costs, (NUMBERS,), lambda a: [-log_sigma(a), -log_sigma(-a)],
+                            off=2e-28),
+    "slope of many costs": Row(nn.bce_with_logits_criterion._mixed_derivative, (NUMBERS, PROBABILITIES, 1.0),
+                               lambda a, x, _: sigma(a) - x, off=1e-7),
     "relative exponentials": Row(nn.exponentials._relative, ([-each for each in SIZES], 0.0, 0.5),
                                  lambda a, *_: exp(2 * a)),
     "statistics of a batch": Row(nn.batch_normalization._inverse_std, (SIZES, 1e-5),
@@ -135,7 +145,11 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "gumbel_softmax_sampler._share", "gumbel_softmax_sampler._derivative",
     "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
     "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
-    "finite_watch._not_finite", "relu._rectified",
+    "finite_watch._not_finite", "relu._rectified", "enumerated_sampler._centred", "expected_criterion._product",
+    "likelihood_criterion._log_joint", "likelihood_criterion._share", "likelihood_criterion._loss",
+    "likelihood_criterion._product", "importance_weighted_criterion._log_weight",
+    "importance_weighted_criterion._share", "importance_weighted_criterion._loss",
+    "importance_weighted_criterion._product", "importance_weighted_criterion._weigh",
 }
 
 
@@ -241,6 +255,17 @@ def test_relaxed_categories_add_up_to_one(logits, temperature, way):
     y = layer.forward(a).reshape(a.shape)
     np.testing.assert_allclose(y.sum(axis=2), 1, rtol=1e-5)
     assert np.isfinite(layer.backward(a, np.ones((len(a), a[0].size), np.float32))).all()
+
+
+@each_logits
+@np.errstate(all="ignore")
+def test_probabilities_of_all_codes_add_up_to_one(logits, way):
+    a = logits(np.random.default_rng(0)).astype(np.float32)[:, :2]
+    for given in (a[:, :, :5].copy(), a[:, 0, :5].copy()):  # of categories, of bits
+        z, q = nn.EnumeratedSampler().forward(given)
+        np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(q @ z, nn.CategoricalKL(5).latent.expected(given) if given.ndim == 3 else
+                                   nn.sigmoid.sigmoid(np, given), rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("prior", [0.5, 0.1, 1e-6, 1 - 1e-6, 1e-30])

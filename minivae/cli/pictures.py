@@ -3,19 +3,17 @@
 from minivae import evaluation, figures
 from minivae.data import is_full_square
 from minivae.nn import GaussianKL
-from minivae.quantities import quantities
 
 CODES = 5000  # test images in the scatter of codes
 
 
-def draw(model, folder, data, protocol):
-    """Write a run's pictures; returns lines that say what is in them."""
-    names = quantities(model, data.grey)
+def draw(model, folder, data, protocol, names, divergence="KL"):
+    """Write a run's pictures, with these names of its numbers; returns lines that say what is in them."""
     shown = figures.reconstructions_picture(model, data.test[:20] * data.scale)
     figures.save_png(folder / "reconstructions.png", shown)
     lines = [f"{folder / 'reconstructions.png'}: test images above what the model makes of them"]
     lines.append(latent_picture(model, folder, squares=data.floor is not None))
-    curve = figures.curve(protocol, data.floor, names.loss, names.test)
+    curve = figures.curve(protocol, data.floor, names.loss, names.test, divergence)
     if curve is None:
         return [*lines, "no curve.png: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" "
                 "draws it)"]

@@ -25,5 +25,7 @@ def add_to(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     model, data, schedule = subject(args)
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
-    print(profile(Training(model, batches, schedule["learning_rate"]), args.steps))
+    training = Training(model, batches, schedule["learning_rate"], objective=schedule.get("objective", "elbo"),
+                        estimator=schedule.get("estimator"))
+    print(profile(training, args.steps))
     return 0

@@ -7,7 +7,7 @@ import shlex
 import time
 from math import prod
 
-from minivae import backend, checkpoint, configuration, evaluation, progress
+from minivae import backend, checkpoint, configuration, progress
 from minivae.backend import threads, workers
 from minivae.callbacks import Patience
 from minivae.cli import lock, pictures, subjects
@@ -108,7 +108,7 @@ def build(config, record, data, ranks):
                               f"{', '.join(map(str, sorted(betas)))}; from Python, Training(beta=FUNCTION) takes one")
         beta = WarmUp(schedule["kl_warm_up"], *betas)
     return Training(model, batches, *_learning_rate(schedule, len(batches)), schedule.get("momentum"), annealing, ranks,
-                    beta)
+                    beta, objective=schedule.get("objective", "elbo"), estimator=schedule.get("estimator"))
 
 
 def _learning_rate(schedule, length):
@@ -163,7 +163,8 @@ def train(training, config, folder, data):
     """Run what is left of a config's epochs, with a checkpoint after each, and write the folder, which is returned."""
     schedule, length = config["training"], len(training.batches)
     epochs, left = schedule["epochs"], _left(training, config)
-    config["quantity"] = quantities(training.model, data.grey).test
+    names = quantities(training.model, data.grey, training.objective)
+    config["quantity"] = names.test
     with atomic(folder / "config.json", "w") as file:
         file.write(json.dumps(config, indent=2) + "\n")
     print(f"training {config['model'].rpartition(':')[2]} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
@@ -178,8 +179,10 @@ def train(training, config, folder, data):
             (folder / name).unlink(missing_ok=True)
         progress.say(line)
 
-    if note := quantities(training.model, data.grey).note:
-        print(f"its loss is a cross-entropy bound, {note}", flush=True)
+    if names.note:
+        print(f"its loss is a cross-entropy bound, {names.note}", flush=True)
+    if training.objective.kl is None:
+        print("its objective has no encoder: that one learns nothing, and its codes mean nothing", flush=True)
     if left > 0:
         training.callbacks += [keep, *([Patience(schedule["patience"])] if "patience" in schedule else [])]
         started = time.perf_counter()
@@ -196,7 +199,8 @@ def train(training, config, folder, data):
         print(f"the bound on test images was no better in {schedule['patience']} epochs")
     with atomic(folder / "protocol.csv", "w") as file:
         training.protocol.write_csv(file)
-    for line in pictures.draw(training.model.evaluate(), folder, data, training.protocol):
+    training.model.evaluate()
+    for line in pictures.draw(training.model, folder, data, training.protocol, names, training.objective.divergence):
         print(line)
     if (folder / BEST).exists():
         at, *test = training.protocol.tests[training.protocol.best()]
@@ -229,12 +233,13 @@ def memory(name):
 
 def _progress(training, data, length):
     """A line on the last epoch: the loss while it learned, and on the test images, which the protocol keeps."""
-    last, names = training.protocol.mean(length), quantities(training.model, data.grey)
-    test = evaluation.elbo(training.model, data.test, data.scale)
+    last, names = training.protocol.mean(length), quantities(training.model, data.grey, training.objective)
+    test = training.objective.measure(training.model, data.test, data.scale)
     if training.steps % length == 0:  # not where a run stops within an epoch: continued, it shall be as if it had not
         training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
     return (f"epoch {training.steps / length:.4g}: training, {names.loss}: {last['total']:.2f} = "
-            f"{last['reconstruction']:.2f} reconstruction + {last['divergence']:.2f} KL;  test, {names.test}: "
+            f"{last['reconstruction']:.2f} reconstruction + {last['divergence']:.2f} "
+            f"{training.objective.divergence};  test, {names.test}: "
             f"{-test.value:.2f} = {test.reconstruction:.2f} + {test.divergence:.2f} nats per image"
             + ("" if data.floor is None else f" (optimum {data.floor:.3f})"))
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from minivae import backend
+from minivae import backend, objectives
 from minivae.cli import options, pages
 from minivae.cli.subjects import add_run, subject
 from minivae.cli.walk import Walk
@@ -34,14 +34,16 @@ def add_to(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.html is not None and args.images not in (None, 1):
         raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
-    model, data, _ = subject(args, args.seed, images=1)
+    model, data, schedule = subject(args, args.seed, images=1)
+    objective = objectives.build(model, schedule.get("objective", "elbo"), schedule.get("estimator"))
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
     x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)
-    recorded = trace(model.training(), x, seed=args.seed)
+    network = objective.network.training()
+    recorded = trace(network, x, objective.criterion, seed=args.seed)
     if args.html is not None:
         name = (args.folder.parent if args.folder.is_file() else args.folder).resolve().name
-        pages.write(args.html, step_page(recorded, name, nudges(model, x, recorded)))
+        pages.write(args.html, step_page(recorded, name, nudges(network, x, recorded, objective.criterion)))
     elif args.table:
         print(recorded)
     else:

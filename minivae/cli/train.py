@@ -141,6 +141,12 @@ def _add_training(kind: Any, record: models.Record) -> None:
     add("--patience", None, "N", None, "end when the bound on test images was no better in N epochs")
     kind.add_argument("--keep-best", action="store_true", default=None, help="keep the model of the epoch with the "
                       "best bound on test images too, as best.npz; chosen by these images, it flatters on them")
+    add("--objective", None, "NAME", None, "what a step minimises: elbo, the default; iwae, the importance-weighted "
+        "bound of the draws of a Gaussian code, or dreg, the same with a gradient of less noise; exact_likelihood, "
+        "−log p(x) by the sum over all codes, at most 4,096, without an encoder")
+    add("--estimator", None, "NAME", None, "of the ELBO's gradient where the code is of bits or categories: relaxed "
+        "codes, the default; straight_through, hard ones with that gradient; exact, the sum over all codes, at most "
+        "4,096")
     if "temperature" in record.parameters:
         add("--anneal-rate", None, "R", 0.0,
             "let the temperature fall with the steps t taken, max(FLOOR, T · e^(−R t)); 0 keeps it")

@@ -120,7 +120,7 @@ def _expect_arrays(verb, value, title):
 
 def _expect_divergence(twin):
     for layer in twin.find_modules(Divergence):
-        if layer.divergence is None:
+        if layer.divergence is None and layer.input is not None:
             raise GradientError(f"{layer.title}: update_output has not set self.divergence")
         if np.ndim(layer.divergence) != 0:
             raise GradientError(f"{layer.title}: self.divergence has shape {np.shape(layer.divergence)}, expected one "

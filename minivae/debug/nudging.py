@@ -9,7 +9,7 @@ from minivae.debug.differences import one_sided
 from minivae.debug.steps import Trace
 from minivae.debug.tables import float64
 from minivae.errors import OptionError
-from minivae.nn import side_loss
+from minivae.nn import Criterion, side_loss
 
 STEP = 1e-5  # of the finite difference
 POINTS = 17  # of a curve, the weight as it is in their middle
@@ -34,17 +34,17 @@ class Nudge:
     losses: np.ndarray
 
 
-def nudges(model: Any, input: Any, recorded: Trace) -> list[Nudge]:
+def nudges(model: Any, input: Any, recorded: Trace, criterion: Criterion | None = None) -> list[Nudge]:
     """[Nudge] of a few weights of every parameter, for the pass over `input` that the Trace `recorded` holds.
 
     All of it is computed in float64, in a copy of the model with the noise of that pass.  A weight moves by up to
-    four times the spread of its parameter either way.
+    four times the spread of its parameter either way.  `criterion` is the model's own unless told otherwise.
     """
     twin, x = _with_noise(model, recorded), float64(input)
-    if not hasattr(twin, "criterion"):
+    if criterion is None and not hasattr(twin, "criterion"):
         raise OptionError(f"nudges differentiates the loss of a model with a criterion, such as a VAE; {twin.title} "
                           "has none")
-    criterion = twin.criterion()
+    criterion = twin.criterion() if criterion is None else criterion.clone().cpu().double()
 
     def loss():
         return float(criterion.forward(twin.forward(x), x) + side_loss(twin))

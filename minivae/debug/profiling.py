@@ -57,10 +57,10 @@ def profile(training: Training, steps: int = 100) -> Profile:
 
     Times of modules are those of their own verbs; what a container does beside its modules is in no row.
     """
-    model = training.model.training()
+    model, network = training.model.training(), training.objective.network.training()
     for _ in range(WARM_UP):
         training.step()
-    parts = [(module, Part(module.title)) for module in model.list_modules() if not module.children()]
+    parts = [(module, Part(module.title)) for module in network.list_modules() if not module.children()]
     criterion, clearing, gathering = training.criterion, Part("zero gradients"), Part("gather a batch")
     loss, optimiser = Part(type(criterion).__name__), Part("Adam, and the protocol")
     timed = {(id(owner), verb): (owner, part, column) for owner, part, columns in [

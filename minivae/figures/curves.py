@@ -7,10 +7,11 @@ from minivae.figures.style import COLOURS, MARKERS, apart, axes_of, new_figure, 
 TOTAL, RECONSTRUCTION, KL, TEST = "#1b4965", "#c8553d", "#2a7f9e", "#111111"
 
 
-def curve(protocol, floor=None, loss="reconstruction + KL", test="test images"):
+def curve(protocol, floor=None, loss="reconstruction + KL", test="test images", divergence="KL"):
     """The losses of a protocol, step by step, as a Pillow image; None where matplotlib is not installed.
 
-        floor        the least that the data allow, in nats per image      loss, test   what the totals are, in words
+        floor        the least that the data allow, in nats per image      loss, test, divergence   what the
+                     totals are, and what is added to the reconstruction, in words
     """
     figure = new_figure(9, 4.8)
     if figure is None:
@@ -21,7 +22,7 @@ def curve(protocol, floor=None, loss="reconstruction + KL", test="test images"):
     axes = axes_of(figure, title, "step", "nats per image")
     lines, lowest = [], [] if floor is None else [floor]
     for column, name, colour in (("total", loss, TOTAL), ("reconstruction", "reconstruction", RECONSTRUCTION),
-                                 ("divergence", "KL", KL)):
+                                 ("divergence", divergence, KL)):
         values = _means(protocol[column], width)
         lowest.append(values[len(values) // 4:].min())  # a KL that starts at 0 does not set the scale
         axes.plot(_means(step, width), values, color=colour, linewidth=2 if column == "total" else 1.3)

@@ -3,7 +3,7 @@
 from math import log
 
 from minivae import backend
-from minivae.nn.latent import Latent, digits
+from minivae.nn.latent import Latent, digits, draws
 from minivae.nn.sigmoid import sigmoid
 
 
@@ -18,11 +18,22 @@ class BernoulliLatent(Latent):
 
     def log_posterior(self, parameters, z):
         n, q = parameters.shape
-        return _log_probability(self.xp, parameters.reshape(n, 1, q), z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
+        z = z.reshape(n, draws(z, n), q)
+        return _log_probability(self.xp, parameters.reshape(n, 1, q), z).sum(axis=2).reshape(-1)
+
+    def log_posterior_backward(self, parameters, z, grad):
+        n, q = parameters.shape
+        grad, bit = grad.reshape(n, draws(z, n), 1), z.reshape(n, draws(z, n), q)
+        by_logits = (grad * (bit - sigmoid(self.xp, parameters)[:, None])).sum(axis=1)  # Σₗ G (z − θ)
+        return by_logits, (grad * parameters[:, None]).reshape(z.shape)
 
     def log_prior(self, z):
         _, log_one, log_zero = self.layer.log_prior_odds
         return (z * log_one + (1 - z) * log_zero).sum(axis=1)
+
+    def log_prior_backward(self, z, grad):
+        logit, _, _ = self.layer.log_prior_odds
+        return self.xp.broadcast_to(grad[:, None], z.shape) * logit
 
     def sample_prior(self, n, code):
         return (backend.uniform(self.new(n, code)) < self.layer.prior).astype(self.dtype)
@@ -43,7 +54,12 @@ class BernoulliLatent(Latent):
         return 2**code
 
     def support(self, code):
-        return digits(self.xp, 2, code).astype(self.dtype)
+        return bits(self.xp, code).astype(self.dtype)
+
+
+def bits(xp, length):
+    """Every code of so many bits (2^length, length)."""
+    return digits(xp, 2, length)
 
 
 def _log_probability(xp, a, z):

@@ -6,7 +6,7 @@ from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.exponentials import relative_exponentials
 from minivae.nn.hard_one_hot import one_hot
-from minivae.nn.latent import Latent, digits
+from minivae.nn.latent import Latent, digits, draws
 
 
 class CategoricalLatent(Latent):
@@ -24,10 +24,20 @@ class CategoricalLatent(Latent):
     def log_posterior(self, parameters, z):
         n, k, c = parameters.shape
         log_p = self._log_probabilities(parameters).reshape(n, 1, k * c)
-        return (z.reshape(n, -1, k * c) * log_p).sum(axis=2).reshape(-1)
+        return (z.reshape(n, draws(z, n), k * c) * log_p).sum(axis=2).reshape(-1)
+
+    def log_posterior_backward(self, parameters, z, grad):
+        n, k, c = parameters.shape
+        log_p, vectors = self._log_probabilities(parameters)[:, None], z.reshape(n, draws(z, n), k, c)
+        grad = grad.reshape(n, draws(z, n), 1, 1)
+        by_logits = grad * (vectors - vectors.sum(axis=3, keepdims=True) * self.xp.exp(log_p))  # G (z − p Σ_c z)
+        return by_logits.sum(axis=1), (grad * log_p).reshape(z.shape)
 
     def log_prior(self, z):
         return z.sum(axis=1) * -log(self._categories())
+
+    def log_prior_backward(self, z, grad):
+        return self.xp.broadcast_to(grad[:, None], z.shape) * -log(self._categories())
 
     def sample_prior(self, n, code):
         c = self._categories()
@@ -52,8 +62,7 @@ class CategoricalLatent(Latent):
 
     def support(self, code):
         c = self._categories()
-        category = digits(self.xp, c, code // c)[:, :, None]
-        return (category == self.xp.arange(c)).astype(self.dtype).reshape(-1, code)
+        return one_hots(self.xp, code // c, c).astype(self.dtype)
 
     def _log_probabilities(self, a):
         """ln p (N, K, C), finite also where logits stand at both ends of what a float holds."""
@@ -65,6 +74,12 @@ class CategoricalLatent(Latent):
             raise OptionError(f"{self.layer.title}: its prior alone does not know how many categories a variable has; "
                               "make it with CategoricalKL(categories=C)")
         return self.layer.categories
+
+
+def one_hots(xp, variables, c):
+    """Every code of so many variables of c categories (c^variables, variables · c)."""
+    category = digits(xp, c, variables)[:, :, None]
+    return (category == xp.arange(c)).reshape(-1, variables * c)
 
 
 def _rows(vectors):

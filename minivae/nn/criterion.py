@@ -52,6 +52,25 @@ class Criterion(ArrayOwner):
         """The loss of every row of the prediction, −log p in nats, not averaged over draws: a new array (N·L,)."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
 
+    def pairs(self, input: Value, target: backend.Array) -> backend.Array:
+        """The loss of every row of the prediction (S, ...) for every row of the target (N, ...): (N, S)."""
+        return self.xp.stack([self.rows(input, each) for each in self._spread(input, target)])
+
+    def pairs_backward(self, input: Value, target: backend.Array, weights: backend.Array) -> Value:
+        """∂/∂input of Σₙ Σ_s weights_ns pairs_ns."""
+        sums: Any = None
+        for each, row in zip(self._spread(input, target), weights):
+            grads = self.backward(input, each)
+            grads = [(grad.reshape(len(grad), -1) * row[:, None]).reshape(grad.shape)
+                     for grad in (grads if isinstance(grads, tuple) else (grads,))]
+            sums = grads if sums is None else [a + b for a, b in zip(sums, grads)]
+        return tuple(sums) if isinstance(input, tuple) else sums[0]
+
+    def _spread(self, input, target):
+        """Each row of the target, as often as the prediction has rows."""
+        length = len(input[0] if isinstance(input, tuple) else input)
+        return (self.xp.broadcast_to(row, (length, *row.shape)) for row in target)
+
     # -- what criterions use ----------------------------------------------------------------------
 
     def weight(self, target: backend.Array) -> float:

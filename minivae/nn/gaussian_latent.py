@@ -3,8 +3,9 @@
 from math import log, pi
 
 from minivae import backend
+from minivae.nn.exponentials import root_std
 from minivae.nn.gaussian_nll_criterion import weighted_squares
-from minivae.nn.latent import Latent
+from minivae.nn.latent import Latent, draws
 
 
 class GaussianLatent(Latent):
@@ -22,10 +23,22 @@ class GaussianLatent(Latent):
     def log_posterior(self, parameters, z):
         n, q = parameters[0].shape
         mean, log_var = (each.reshape(n, 1, q) for each in parameters)
-        return _log_density(self.xp, mean, log_var, z.reshape(n, -1, q)).sum(axis=2).reshape(-1)
+        return _log_density(self.xp, mean, log_var, z.reshape(n, draws(z, n), q)).sum(axis=2).reshape(-1)
+
+    def log_posterior_backward(self, parameters, z, grad):
+        n, q = parameters[0].shape
+        mean, log_var = (each.reshape(n, 1, q) for each in parameters)
+        root, grad = root_std(self.xp, -log_var), grad.reshape(n, draws(z, n), 1)
+        error = (z.reshape(n, draws(z, n), q) - mean) * root * root  # (z − mean) / σ
+        by_mean = grad * error * root * root
+        by_log_var = 0.5 * grad * (error * error - 1)
+        return (by_mean.sum(axis=1), by_log_var.sum(axis=1)), -by_mean.reshape(z.shape)
 
     def log_prior(self, z):
         return -0.5 * (log(2 * pi) + z * z).sum(axis=1)
+
+    def log_prior_backward(self, z, grad):
+        return -grad[:, None] * z
 
     def sample_prior(self, n, code):
         return backend.standard_normal(self.new(n, code))

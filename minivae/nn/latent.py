@@ -28,6 +28,14 @@ class Latent:
         """ln p(z) of every row of z (N·L,)."""
         raise self._missing("log_prior")
 
+    def log_posterior_backward(self, parameters: Value, z: backend.Array, grad: backend.Array) -> tuple:
+        """(∂L/∂parameters, ∂L/∂z) of what `log_posterior` gives, with grad = ∂L/∂ln q (N·L,)."""
+        raise self._missing("log_posterior_backward")
+
+    def log_prior_backward(self, z: backend.Array, grad: backend.Array) -> backend.Array:
+        """∂L/∂z of what `log_prior` gives, with grad = ∂L/∂ln p (N·L,)."""
+        raise self._missing("log_prior_backward")
+
     def sample_prior(self, n: int, code: int) -> backend.Array:
         """n draws from p(z), rows of `code` numbers (n, code)."""
         raise self._missing("sample_prior")
@@ -63,3 +71,8 @@ class Latent:
 def digits(xp, base, length):
     """The numbers from 0 to baseˡᵉⁿᵍᵗʰ − 1 written in that base, the last digit first: (base^length, length)."""
     return xp.arange(base**length)[:, None] // base ** xp.arange(length) % base
+
+
+def draws(z, n):
+    """L of the rows z (n·L, ...) of n images; 1 of none."""
+    return len(z) // n if n else 1

@@ -1,0 +1,51 @@
+"""Every code with its prior probability."""
+
+from minivae.errors import OptionError
+from minivae.nn.divergence import Divergence
+from minivae.nn.enumerated_sampler import MOST_CODES
+from minivae.nn.module import Module
+
+
+class EnumeratedPrior(Module):
+    """Anything -> (z, ln p(z)): every code that a divergence layer knows, and the logarithm of its prior.
+
+        input  (N, ...), of which nothing is read       z  codes  (S, code)        ln p(z)  (S,)
+
+    Backwards ∂L/∂input = 0.  With a LikelihoodCriterion behind the decoder it gives the exact log-likelihood of a model
+    without an encoder.
+
+    >>> z, log_p = nn.EnumeratedPrior(nn.BernoulliKL(prior=0.25), code=1)(np.zeros((1, 1), np.float32))
+    >>> z.tolist(), np.exp(log_p).round(3).tolist()
+    ([[0.0], [1.0]], [0.75, 0.25])
+    """
+
+    def __init__(self, kl: Divergence, code: int):
+        super().__init__()
+        self.kl, self.code = kl, code
+
+    def children(self):
+        return [("kl", self.kl)]
+
+    def update_output(self, input):
+        self.expect("input", input)
+        if self.kl.latent.support_size(self.code) > MOST_CODES:
+            raise OptionError(f"{self.title}: such a code has more than {MOST_CODES} values, too many to enumerate; 12 "
+                              "bits have as many")
+        if "z" not in self.buffers:
+            self.buffers["z"] = self.kl.latent.support(self.code)
+        z = self.buffers["z"]
+        log_p = self.buffer("log_p", (len(z),))
+        log_p[...] = self.kl.latent.log_prior(z)
+        self.output = z, log_p
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.expect_table("grad_output", grad_output, 2)
+        self.expect_grad_output(grad_output[0], self.output[0].shape)
+        self.expect_grad_output(grad_output[1], self.output[1].shape)
+        self.grad_input = self.buffer("grad_input", input.shape)
+        self.grad_input.fill(0)
+        return self.grad_input
+
+    def extra_repr(self):
+        return str(self.code)

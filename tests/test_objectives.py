@@ -1,0 +1,377 @@
+"""Objectives: what they compute against sums by hand and PyTorch's autograd, and runs that have them."""
+
+import json
+from itertools import product
+from math import log
+
+import numpy as np
+import pytest
+from small import built
+
+import minivae as mv
+from minivae import backend, evaluation, models, nn, objectives
+from minivae.cli import main
+from minivae.data import Batches, rectangles
+from minivae.errors import OptionError, ShapeError
+from minivae.quantities import quantities
+from minivae.training import Training
+
+TOLERANCE = 1e-10
+X = (np.random.default_rng(0).uniform(size=(4, 1, 3, 3)) > 0.5).astype(np.float64)
+CASES = {"bits": ("bernoulli", {"code": 3}), "categories": ("categorical", {"code": 2, "categories": 3}),
+         "gaussian": ("vae", {"samples": 3}), "mean and log_var": ("aevb", {"samples": 3, "likelihood": "gaussian"})}
+DISCRETE = [(case, name, estimator) for case in ("bits", "categories")
+            for name, estimator in (("elbo", "exact"), ("exact_likelihood", None))]
+WEIGHTED = [(case, name, None) for case in ("gaussian", "mean and log_var") for name in ("iwae", "dreg")]
+each_case = pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *WEIGHTED])
+
+
+def made(case, **options):
+    name, given = CASES[case]
+    model = built(name, given | options, image=(1, 3, 3), hidden=7).double()
+    model.get_parameters()
+    return model
+
+
+def passed(model, name, estimator, x=X):
+    """The objective, and its terms, after one pass forward and backward with noise that is held."""
+    objective = objectives.build(model, name, estimator)
+    objective.network.hold_noise()
+    model.zero_grad_parameters()
+    prediction = objective.network.forward(x)
+    value = objective.criterion.forward(prediction, x)
+    objective.network.backward(x, objective.criterion.backward(prediction, x), need_grad_input=False)
+    return objective, objective.terms(value)
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+def by_hand(model, x):
+    """ln q(z|x), ln p(z) and −ln p(x|z) of all codes (N, S), by a loop over them."""
+    a = model.encode(x)
+    bits = isinstance(model.kl, nn.BernoulliKL)
+    rows = []
+    for code in product(range(2 if bits else a.shape[2]), repeat=a.shape[1]):
+        z = np.array([code], float) if bits else np.eye(a.shape[2])[list(code)].reshape(1, -1)
+        p = np.clip(model.decode(z).reshape(1, -1), 1e-300, 1)
+        image = x.reshape(len(x), -1)
+        loss = -(image * np.log(p) + (1 - image) * np.log(1 - p)).sum(axis=1)
+        log_q = (a * z - np.log1p(np.exp(a))).sum(axis=1) if bits else sum(
+            a[:, k, c] - np.log(np.exp(a[:, k]).sum(axis=1)) for k, c in enumerate(code))
+        rows.append((log_q, np.full(len(x), -log(2 if bits else a.shape[2]) * a.shape[1]), loss))
+    return np.array(rows).transpose(1, 2, 0)
+
+
+@pytest.mark.parametrize("case", ["bits", "categories"])
+def test_sums_over_all_codes_are_those_by_hand(case):
+    model = made(case)
+    log_q, log_p, losses = by_hand(model, X)
+    _, (loss, reconstruction, divergence) = passed(model, "elbo", "exact")
+    q = np.exp(log_q)
+    assert reconstruction == pytest.approx((q * losses).sum(), rel=1e-12)
+    assert divergence == pytest.approx((q * (log_q - log_p)).sum(), rel=1e-9)
+    assert loss == pytest.approx(reconstruction + divergence)
+    _, (loss, reconstruction, divergence) = passed(model, "exact_likelihood", None)
+    total = np.logaddexp.reduce(log_p - losses, axis=1)
+    posterior = np.exp(log_p - losses - total[:, None])
+    assert loss == pytest.approx(-total.sum(), rel=1e-12)
+    assert reconstruction == pytest.approx((posterior * losses).sum(), rel=1e-12)
+    assert divergence == pytest.approx((posterior * (np.log(posterior) - log_p)).sum(), rel=1e-9)
+    measured = evaluation.exact_log_likelihood(model, X)
+    assert (measured.value, measured.reconstruction, measured.divergence) == pytest.approx(
+        (-loss / 4, reconstruction / 4, divergence / 4))
+
+
+def test_beta_weighs_the_divergence_of_the_exact_elbo():
+    model = made("bits", beta=0.3)
+    _, (loss, reconstruction, divergence) = passed(model, "elbo", "exact")
+    assert loss == pytest.approx(reconstruction + 0.3 * divergence)
+
+
+def test_one_draw_is_an_elbo_and_more_draws_bound_more_tightly():
+    """With one draw, reconstruction + ln q − ln p; the bounds of many draws come near log p(x)."""
+    model = made("gaussian", samples=1)
+    objective, terms = passed(model, "iwae", None)
+    _, log_p, log_q = objective.network.output
+    assert terms[0] == pytest.approx(terms[1] + (log_q - log_p).sum())
+    with backend.seeded(0):
+        means = []
+        for samples in (1, 10, 1000):
+            model = made("gaussian", samples=samples)
+            for layer in model.find_modules(nn.Linear):
+                layer.weight[:] = np.random.default_rng(layer.weight.size).normal(size=layer.weight.shape) / 3
+                layer.bias[:] = 0
+            objective = objectives.build(model, "iwae")
+            means.append(np.mean([objective.criterion.forward(objective.network.forward(X), X) for _ in range(100)]))
+    assert means[0] > means[1] + 0.05 > means[1] > means[2]
+
+
+def test_weights_that_exp_cannot_hold():
+    """Log-weights of −2000 and −1000: each image's own largest is taken out."""
+    criterion = nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion(samples=2).double())
+    a, zero, x = np.array([[2000.0], [1000]]), np.zeros(2), np.zeros((1, 1))
+    assert criterion.forward((a, zero, zero), x) == pytest.approx(1000 + log(2))
+    assert criterion.backward((a, zero, zero), x)[0].tolist() == [[0], [1]]
+    likelihood = nn.LikelihoodCriterion(nn.BCEWithLogitsCriterion().double())
+    assert likelihood.forward((a, np.log([0.5, 0.5])), x) == pytest.approx(1000 + log(2))
+
+
+# -- gradients ------------------------------------------------------------------------------------
+
+
+@each_case
+def test_gradients_are_those_of_differences(case, name, estimator):
+    if name == "dreg":
+        pytest.skip("an estimator is not the derivative; PyTorch computes the same one below")
+    objective, _ = passed(made(case), name, estimator)
+    rng = np.random.default_rng(1)
+    for path, array, grad in objective.network.named_parameters():
+        for index in rng.integers(0, array.shape, (3, array.ndim)):
+            index, losses = tuple(index), []
+            kept, analytic = array[index], grad[index]
+            for step in (1e-5, -1e-5):
+                array[index] = kept + step
+                losses.append(objective.terms(objective.criterion.forward(objective.network.forward(X), X))[0])
+            array[index] = kept
+            assert analytic == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-6, abs=1e-6), path
+
+
+def criterions():
+    rng = np.random.default_rng(2)
+    a, q, log_p = rng.normal(size=(5, 9)), rng.dirichlet(np.ones(5), 4), np.log(rng.dirichlet(np.ones(5)))
+    draws, table = rng.normal(size=(12, 9)), (rng.normal(size=(5, 9)), rng.normal(size=(5, 9)))
+    many = tuple(rng.normal(size=(12, 9)) for _ in range(2))
+    numbers = rng.normal(size=12), rng.normal(size=12)
+    for inner in (nn.BCEWithLogitsCriterion, nn.ContinuousBernoulliCriterion, nn.GaussianNLLCriterion, nn.MSECriterion):
+        yield nn.ExpectedCriterion(inner()), (a, q)
+        yield nn.LikelihoodCriterion(inner()), (a, log_p)
+        yield nn.ImportanceWeightedCriterion(inner(samples=3)), (draws, *numbers)
+    yield nn.ExpectedCriterion(nn.GaussianNLLCriterion()), (table, q)
+    yield nn.ImportanceWeightedCriterion(nn.GaussianNLLCriterion(samples=3)), (many, *numbers)
+
+
+@pytest.mark.parametrize(("criterion", "prediction"), list(criterions()), ids=str)
+def test_criterions_have_the_gradient_of_their_value(criterion, prediction):
+    mv.gradcheck_criterion(criterion, prediction, X).raise_if_failed()
+    assert repr(criterion.criterion) in repr(criterion)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (100, 9)], ids=["by columns", "by rows"])
+def test_pairs_of_pixels_are_those_of_the_slow_way(shape):
+    rng, criterion = np.random.default_rng(3), nn.BCEWithLogitsCriterion().double()
+    a, weights = 20 * rng.normal(size=shape), rng.normal(size=(4, shape[0]))
+    slow = nn.Criterion.pairs(criterion, a, X), nn.Criterion.pairs_backward(criterion, a, X, weights)
+    assert criterion.pairs(a, X) == pytest.approx(slow[0], rel=1e-12)
+    assert criterion.pairs_backward(a, X, weights) == pytest.approx(slow[1], abs=1e-12)
+
+
+def test_sure_logits_lose_no_digit_in_float32():
+    a = np.float32([[3000, -3000] * 50, [3000.5, -3000] * 50])
+    x = np.float32([[1, 0] * 50, [0, 0] * 50])
+    losses = nn.BCEWithLogitsCriterion().pairs(a, x)
+    assert losses == pytest.approx(np.array([[0, 0], [150000, 150025]]))
+
+
+def gradients(case, name, repeats, samples):
+    """Flat gradients of fresh draws (repeats, P), of one model."""
+    model = made(case, samples=samples)
+    for k, array in enumerate(model.parameters()[0]):
+        array[...] = np.random.default_rng(k).normal(size=array.shape)
+    objective, found = objectives.build(model, name), []
+    with backend.seeded(3):
+        for _ in range(repeats):
+            model.zero_grad_parameters()
+            prediction = objective.network.forward(X)
+            objective.criterion.forward(prediction, X)
+            objective.network.backward(X, objective.criterion.backward(prediction, X))
+            found.append(model.get_parameters()[1].copy())
+    return np.array(found)
+
+
+def test_the_doubly_reparameterized_gradient_has_the_same_mean():
+    """The mean of 800 gradients, of each parameter: 5 standard errors apart in one of 1.7 million, of 200."""
+    plain, double = (gradients("gaussian", name, 800, 4) for name in ("iwae", "dreg"))
+    difference = plain.mean(axis=0) - double.mean(axis=0)
+    error = np.sqrt((plain.var(axis=0) + double.var(axis=0)) / 800)
+    assert (np.abs(difference) < 5 * error + 1e-12).all()
+    encoder = slice(0, 7 * 9 + 7)
+    assert double.var(axis=0)[encoder].sum() < plain.var(axis=0)[encoder].sum()
+
+
+# -- PyTorch --------------------------------------------------------------------------------------
+
+
+def torch_loss(torch, case, name, weights, noise, decoder):
+    """The objective written with PyTorch's operations."""
+    x = torch.tensor(X.reshape(4, -1))
+
+    def mlp(h, weights):
+        for k in range(0, len(weights), 2):
+            h = torch.nn.functional.linear(torch.relu(h) if k else h, weights[k], weights[k + 1])
+        return h
+
+    def losses(out, x):
+        if case == "mean and log_var":
+            h = torch.relu(torch.nn.functional.linear(out, *decoder[:2]))
+            mean = torch.nn.functional.linear(h, *decoder[2:4])
+            log_var = torch.clamp(torch.nn.functional.linear(h, *decoder[4:]), min=-6)
+            return -torch.distributions.Normal(mean, torch.exp(log_var / 2)).log_prob(x).sum(-1)
+        return torch.nn.functional.binary_cross_entropy_with_logits(mlp(out, decoder), x, reduction="none").sum(-1)
+
+    encoder = weights[:len(weights) - len(decoder)]
+    if case in ("bits", "categories"):
+        sizes = [2] * 3 if case == "bits" else [3] * 2
+        codes = list(product(*map(range, sizes)))
+        z = torch.tensor(np.array([np.ravel(code if case == "bits" else np.eye(3)[list(code)]) for code in codes],
+                                  float))
+        logits = mlp(x, encoder)
+        if case == "bits":
+            log_q = torch.distributions.Bernoulli(logits=logits[:, None]).log_prob(z[None]).sum(-1)
+        else:
+            log_q = (torch.log_softmax(logits.reshape(4, 2, 3), -1).reshape(4, 1, 6) * z).sum(-1)
+        nll = torch.stack([losses(z, each.expand(len(z), -1)) for each in x])
+        log_p = -sum(map(log, sizes))
+        if name == "exact_likelihood":
+            return -torch.logsumexp(log_p - nll, 1).sum() + 0 * logits.sum()
+        return (torch.exp(log_q) * (log_q - log_p + nll)).sum()
+    h = torch.relu(mlp(x, encoder[:-4])) if case == "gaussian" else torch.relu(mlp(x, encoder[:2]))
+    mean, log_var = (torch.nn.functional.linear(h, *each) for each in (encoder[-4:-2], encoder[-2:]))
+    mean, std = mean.repeat_interleave(3, 0), torch.exp(log_var / 2).repeat_interleave(3, 0)
+    z = mean + std * torch.tensor(noise)
+    q = torch.distributions.Normal(mean.detach(), std.detach()) if name == "dreg" else torch.distributions.Normal(
+        mean, std)
+    prior = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0)
+
+    def log_w(z):
+        return (prior.log_prob(z).sum(-1) - q.log_prob(z).sum(-1) - losses(z, x.repeat_interleave(3, 0))).reshape(4, 3)
+
+    if name == "iwae":
+        return -(torch.logsumexp(log_w(z), 1) - log(3)).sum()
+    weight = torch.softmax(log_w(z), 1).detach()
+    # Tucker et al.: the decoder's gradient has weights w̃, that through the codes w̃²; each without the other's
+    by_codes = (weight**2 * log_w(z)).sum()
+    encoder_grads = torch.autograd.grad(-by_codes, encoder, retain_graph=True)
+    decoder_grads = torch.autograd.grad(-(weight * log_w(z.detach())).sum(), decoder)
+    return [*encoder_grads, *decoder_grads]
+
+
+@each_case
+def test_every_gradient_is_that_of_pytorch(case, name, estimator):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this "
+                                "comparison")
+    model = made(case)
+    _, terms = passed(model, name, estimator)
+    weights = [torch.tensor(array.copy(), requires_grad=True) for array in model.parameters()[0]]
+    decoder = weights[len(weights) - len(model.decoder.parameters()[0]):]
+    noise = model.find_modules(nn.Sampler)[0].noise
+    found = torch_loss(torch, case, name, weights, noise, decoder)
+    if name != "dreg":
+        assert terms[0] == pytest.approx(found.item(), rel=TOLERANCE)
+        found = torch.autograd.grad(found, weights)
+    for mine, theirs in zip(model.parameters()[1], found, strict=True):
+        theirs = theirs.numpy()
+        assert np.linalg.norm(mine - theirs) <= TOLERANCE * np.linalg.norm(theirs)
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *WEIGHTED[:2], ("bits", "elbo", "straight_through"),
+                                                        ("categories", "elbo", "relaxed")])
+def test_a_training_learns_and_allocates_nothing_that_grows(case, name, estimator):
+    model = built(CASES[case][0], CASES[case][1], image=(1, 6, 6), hidden=16)
+    training = Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), 16), objective=name, estimator=estimator)
+    training.run(150, progress=False)
+    total = training.protocol["total"]
+    assert total[-20:].mean() < total[:20].mean() - 1
+    assert training.protocol["total"] == pytest.approx(
+        training.protocol["reconstruction"] + training.protocol["divergence"])
+
+
+def test_an_encoder_without_a_part_keeps_its_weights():
+    model = built("bernoulli", {"code": 3}, image=(1, 6, 6), hidden=16)
+    before = {path: array.copy() for path, array in model.state_dict().items()}
+    batches = Batches(rectangles(80, 6, 6, sides=(3, 3)), 16)
+    Training(model, batches, objective="exact_likelihood").run(5, progress=False)
+    changed = {path for path, array in model.state_dict().items() if not np.array_equal(array, before[path])}
+    assert changed and all(path.startswith("decoder") for path in changed)
+
+
+@pytest.mark.parametrize(("name", "options", "given", "message"), [
+    ("bernoulli", {}, {"estimator": "exact"}, "at most 4096 of them, such as 12 bits.* 50 wide"),
+    ("categorical", {}, {"objective": "exact_likelihood"}, "at most 4096 of them"),
+    ("vae", {}, {"estimator": "exact"}, "of bits and categories.*GaussianKL"),
+    ("vae", {}, {"estimator": "straight_through"}, "of bits and categories"),
+    ("vae", {}, {"objective": "exact_likelihood"}, "of bits and categories"),
+    ("bernoulli", {}, {"objective": "iwae"}, "takes a Gaussian code.*BernoulliKL"),
+    ("vae", {}, {"objective": "iwae", "estimator": "relaxed"}, "estimator relaxed is of bits"),
+    ("bernoulli", {"code": 3}, {"objective": "exact_likelihood", "estimator": "relaxed"}, "has no estimator relaxed"),
+    ("vae", {"beta": 2}, {"objective": "dreg"}, "beta=2 shall be 1"),
+    ("vae", {}, {"objective": "bound"}, "unknown objective 'bound'; choose one of elbo, iwae"),
+    ("bernoulli", {}, {"estimator": "true"}, "unknown estimator 'true'; choose one of relaxed"),
+    ("vae", {}, {"objective": "iwae", "beta": lambda t: 1.0}, "leave beta out")])
+def test_what_does_not_fit_is_refused(name, options, given, message):
+    with pytest.raises(OptionError, match=message):
+        Training(built(name, options, hidden=4), Batches(rectangles(20), 4), **given)
+
+
+def test_a_prediction_that_is_no_table_is_refused():
+    with pytest.raises(ShapeError, match="prediction is a table of 3"):
+        nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion()).forward(X, X)
+
+
+def test_numbers_have_their_right_names():
+    names = {}
+    for case, name, estimator in [*DISCRETE, *WEIGHTED, ("bits", "elbo", None)]:
+        model = made(case)
+        objective = objectives.build(model, name, estimator)
+        names[case, name] = [quantities(model, grey, objective) for grey in (False, True)]
+    assert [each.loss for each in names["gaussian", "iwae"]] == [
+        "−IWAE bound of 3 draws", "weighted cross-entropy bound of 3 draws"]
+    assert [each.test for each in names["gaussian", "dreg"]] == ["−ELBO", "cross-entropy + KL"]
+    assert [each.loss for each in names["categories", "exact_likelihood"]] == [
+        "−log p(x)", "cross-entropy over all codes"]
+    assert names["bits", "exact_likelihood"][0].test == "−log p(x)"
+    assert names["categories", "elbo"][0].loss == "−ELBO"
+    assert names["bits", "elbo"][0].loss == "surrogate, of relaxed codes"
+
+
+# -- the command line -----------------------------------------------------------------------------
+
+RUNS = {"exact": ("bernoulli", "--code", "3", "--estimator", "exact"),
+        "likelihood": ("categorical", "--code", "2", "--categories", "3", "--objective", "exact_likelihood"),
+        "iwae": ("vae", "--samples", "3", "--objective", "iwae")}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_verb_works_on_such_a_run(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *RUNS[name], "--hidden", "8", "--images", "64", "--epochs", "2", "--out", "run"]) == 0
+    said = capsys.readouterr().out
+    assert {"exact": "training, −ELBO", "likelihood": "training, −log p(x)", "iwae": "training, −IWAE bound of 3 draws"
+            }[name] in said and "nats per image" in said
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert config["quantity"] == ("−log p(x)" if name == "likelihood" else "−ELBO")
+    for verb in (["evaluate"], ["sample"], ["explore"], ["encode"], ["step", "--table"], ["step", "--html", "s.html"],
+                 ["profile", "--steps", "2"]):
+        assert main([verb[0], "run", *verb[1:]]) == 0, verb
+    said = capsys.readouterr().out
+    assert {"exact": "EnumeratedSampler", "likelihood": "EnumeratedPrior", "iwae": "LogDensities"}[name] in said
+    assert name == "iwae" or "log p(x), exact" in said
+
+
+def test_a_model_of_ones_own_has_objectives(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from minivae import nn\nfrom minivae.models import VAE\n\n\ndef tiny(code: int = 2):\n"
+        "    return VAE(nn.Sequential(nn.View(576), nn.Linear(576, code)), nn.BernoulliKL(), nn.Sequential("
+        "nn.BernoulliSampler(), nn.Sigmoid(), nn.HardBits()), nn.Sequential(nn.Linear(code, 576), nn.View(1, 24, 24)), "
+        "code)\n", encoding="utf-8")
+    words = ["train", "mine.py:tiny", "--images", "32", "--epochs", "1", "--out"]
+    assert main([*words, "run", "--estimator", "exact"]) == 0
+    assert main(["evaluate", "run", "--model", "mine.py:tiny"]) == 0
+    capsys.readouterr()
+    assert main([*words, "other", "--estimator", "exact", "--code", "13"]) == 1
+    assert "at most 4096" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert models.bernoulli_vae(code=3).kl.latent.support_size(3) == 8
