@@ -17,11 +17,12 @@ def fits(candidate, wanted, seen):
 
 def fit(basis, wanted, seen):
     """The c for which c · basis is nearest to `wanted`, or None if that does not reproduce it."""
-    b = basis[seen]
-    size = float((b * b).sum())
-    if size == 0:
+    b, w = basis[seen], wanted[seen]
+    size, product = float(np.vdot(b, b)), float(np.vdot(b, w))
+    # |c b − w|² = |w|² − (b·w)²/|b|², which is far above what TOLERANCE allows for most candidates
+    if size == 0 or product * product < (1 - 1e-8) * size * float(np.vdot(w, w)):
         return None
-    c = float((b * wanted[seen]).sum()) / size
+    c = product / size
     return c if c != 0 and fits(c * basis, wanted, seen) else None
 
 
