@@ -47,34 +47,57 @@ class Checks:
             self._say(f"passed    {what}")
 
     def layer(self, make, own, *inputs, modes=("training", "evaluate")):
-        """The checks of a layer without noise: make() is the student's, own() minivae's, inputs are a few batches.
+        """The checks of a layer without noise: make() is the student's, own() minivae's.
 
-        Its numbers must be those of minivae's layer call after call, for batches of other sizes, in both dtypes and in
-        each of the `modes`; its gradients must be derivatives; and no array of anybody else's may change.
+        `inputs` are a few batches.  The layer's numbers must be those of minivae's call after call,
+        for batches of other sizes, in both dtypes and in each of the `modes`; its gradients must
+        be derivatives; and no array of anybody else's may change.
         """
-        self.that("the output is right", lambda: [_same_calls(make, own, inputs, mode, False) for mode in modes])
-        self.that("the backward passes agree with finite differences", lambda: [gradients(make(), x) for x in inputs])
-        self.that("both passes are right, call after call, in float32 and float64",
-                  lambda: [_same_calls(make, own, inputs, mode, True) for mode in modes])
-        self.that("nobody else's array is written to or kept", lambda: [keeps_to_itself(make, x) for x in inputs])
+        self.that(
+            "the output is right",
+            lambda: [_same_calls(make, own, inputs, mode, False) for mode in modes],
+        )
+        self.that(
+            "the backward passes agree with finite differences",
+            lambda: [gradients(make(), x) for x in inputs],
+        )
+        self.that(
+            "both passes are right, call after call, in float32 and float64",
+            lambda: [_same_calls(make, own, inputs, mode, True) for mode in modes],
+        )
+        self.that(
+            "nobody else's array is written to or kept",
+            lambda: [keeps_to_itself(make, x) for x in inputs],
+        )
         self._note_buffers(make, inputs[0])
 
     def noise(self, make, *inputs):
-        """The checks of a layer with noise that hold for any distribution; `make` is the student's."""
-        self.that("the backward passes agree with finite differences", lambda: [gradients(make(), x) for x in inputs])
-        self.that("new noise each time, unless it is held", lambda: [_draws_anew(make(), x) for x in inputs])
-        self.that("nobody else's array is written to or kept", lambda: [keeps_to_itself(make, x) for x in inputs])
+        """The checks of a layer with noise, for any distribution; make() is the student's."""
+        self.that(
+            "the backward passes agree with finite differences",
+            lambda: [gradients(make(), x) for x in inputs],
+        )
+        self.that(
+            "new noise each time, unless it is held",
+            lambda: [_draws_anew(make(), x) for x in inputs],
+        )
+        self.that(
+            "nobody else's array is written to or kept",
+            lambda: [keeps_to_itself(make, x) for x in inputs],
+        )
         self._note_buffers(make, inputs[0])
 
     def _note_buffers(self, make, input):
-        """A word to a layer that makes new arrays at each call: it is right, and could be faster."""
+        """A word to a layer that makes new arrays at each call: right, and could be faster."""
         if self.passed == self.count and not _reuses_buffers(make(), _copy(input)):
-            self.notes.append("note      each call makes new arrays, which is right, and slow in a large model: "
-                              "self.buffer(name, shape)\n            gives an array that the layer keeps; fill it with "
-                              "out= or [...] =")
+            self.notes.append(
+                "note      each call makes new arrays, which is right, and slow in a large model: "
+                "self.buffer(name, shape)\n            gives an array that the layer keeps; "
+                "fill it with out= or [...] ="
+            )
 
     def _say(self, line, more="", aloud=False):
-        """Keep a line, once, with `more` lines indented under it; a quiet one says what is `aloud` only."""
+        """Keep a line, once, with `more` lines under it; a quiet one says what is `aloud` only."""
         line = "\n            ".join([line, *more.splitlines()])
         if line not in self.lines and (aloud or not self.quiet):
             self.lines.append(line)
@@ -88,17 +111,28 @@ def run(conditions):
     for line in [*test.lines, *test.notes]:
         print("  " + line)
     missing = test.count - test.passed
-    print(f"  {missing} of {test.count} mistakes are still there" if test.quiet else
-          f"  {test.passed} of {test.count} checks passed")
+    print(
+        f"  {missing} of {test.count} mistakes are still there"
+        if test.quiet
+        else f"  {test.passed} of {test.count} checks passed"
+    )
     return test
 
 
 def check(conditions):
-    """Run an exercise from the command line: exit status 0 if every check passed, else 1.  `--hint N` prints a hint."""
+    """Run an exercise from the command line: exit status 0 if every check passed, else 1.
+
+    `--hint N` prints a hint.
+    """
     path = Path(conditions.__code__.co_filename)
     parser = argparse.ArgumentParser(description=f"Check what you have written in {path.name}.")
-    parser.add_argument("--hint", type=int, choices=(1, 2, 3), metavar="1|2|3",
-                        help="print a hint instead: 1 says where to begin, 2 how to go on, 3 nearly everything")
+    parser.add_argument(
+        "--hint",
+        type=int,
+        choices=(1, 2, 3),
+        metavar="1|2|3",
+        help="print a hint instead: 1 says where to begin, 2 how to go on, 3 nearly everything",
+    )
     number = parser.parse_args().hint
     if number is not None:
         print(hint(path.stem, number))
@@ -122,8 +156,10 @@ def expect(truth, message):
 def same(what, mine, wanted, tolerance=1e-5):
     """Raise unless the two arrays, tables or numbers are equal but for rounding."""
     if isinstance(wanted, tuple):
-        expect(isinstance(mine, tuple) and len(mine) == len(wanted),
-               f"{what}: expected a tuple of {len(wanted)}, got {type(mine).__name__}")
+        expect(
+            isinstance(mine, tuple) and len(mine) == len(wanted),
+            f"{what}: expected a tuple of {len(wanted)}, got {type(mine).__name__}",
+        )
         for k, (a, b) in enumerate(zip(mine, wanted)):
             same(f"{what}[{k}]", a, b, tolerance)
         return
@@ -133,19 +169,23 @@ def same(what, mine, wanted, tolerance=1e-5):
     off = ~np.isclose(mine, wanted, rtol=tolerance, atol=tolerance)
     if off.any():
         index = tuple(int(i) for i in np.argwhere(off)[0])
-        where = f": {off.sum()} of {off.size} entries differ; entry [{', '.join(map(str, index))}]" if index else ""
+        where = (
+            f": {off.sum()} of {off.size} entries differ; entry [{', '.join(map(str, index))}]"
+            if index
+            else ""
+        )
         raise Wrong(f"{what}{where} is {mine[index]:.6g}, expected {wanted[index]:.6g}")
 
 
 def gradients(module, input):
-    """Raise with the gradient checker's report and diagnosis unless the backward passes are right."""
+    """Raise with the gradient checker's report unless the backward passes are right."""
     both_passes(module, _copy(input))
     report = mv.gradcheck(module, input)
     expect(report.ok, str(report))
 
 
 def draws_right(report):
-    """Raise with the report of check_sampler or check_noise unless the layer draws from what it names."""
+    """Raise with the report of check_sampler or check_noise unless a layer draws what it names."""
     expect(report.ok, str(report))
 
 
@@ -154,7 +194,10 @@ def both_passes(module, input):
     output = module.forward(input)
     expect(output is not None, "update_output returns None: is a return missing?")
     for array in _arrays(output):
-        expect(type(array) is np.ndarray, f"update_output returns a {type(array).__name__}, expected a NumPy array")
+        expect(
+            type(array) is np.ndarray,
+            f"update_output returns a {type(array).__name__}, expected a NumPy array",
+        )
     grad_output = like(output)
     grad_input = module.backward(input, grad_output)
     expect(grad_input is not None, "update_grad_input returns None: is a return missing?")
@@ -162,12 +205,18 @@ def both_passes(module, input):
 
 
 def mean_is(what, draws, wanted):
-    """Raise if the mean of independent draws is off by 5 standard errors: a false alarm once in two million seeds."""
+    """Raise if the mean of independent draws is off by 5 standard errors.
+
+    That is a false alarm once in two million seeds.
+    """
     draws = np.asarray(draws, dtype=np.float64)
     expect(np.isfinite(draws).all(), f"{what}: some draws are infinite or not a number")
     error = draws.std() / np.sqrt(draws.size)
-    expect(abs(draws.mean() - wanted) <= 5 * error + 1e-9,
-           f"{what} is {draws.mean():.4f} over {draws.size} draws (± {error:.4f}), expected {wanted:.4f}")
+    expect(
+        abs(draws.mean() - wanted) <= 5 * error + 1e-9,
+        f"{what} is {draws.mean():.4f} over {draws.size} draws (± {error:.4f}), "
+        f"expected {wanted:.4f}",
+    )
 
 
 def normal(*shape, seed=1):
@@ -188,7 +237,7 @@ def like(value, seed=2):
 
 
 def _same_calls(make, own, inputs, mode, backwards):
-    """Raise unless one layer gives minivae's numbers for one input after the other, and so does its float64 twin."""
+    """Raise unless a layer, and its float64 twin, give minivae's numbers input after input."""
     mine, other = make(), own()
     for module in (mine, other):
         getattr(module, mode)()
@@ -196,7 +245,10 @@ def _same_calls(make, own, inputs, mode, backwards):
         where = f" in {mode} mode" if mode == "evaluate" else ""
         output, wanted = mine.forward(_copy(given)), _copy(other.forward(_copy(given)))
         same("the output" + where, output, wanted)
-        expect(_dtypes(output) == {"float32"}, f"the output has dtype {', '.join(_dtypes(output))}, expected float32")
+        expect(
+            _dtypes(output) == {"float32"},
+            f"the output has dtype {', '.join(_dtypes(output))}, expected float32",
+        )
         if backwards:
             grad_output = like(wanted)
             got = mine.backward(_copy(given), _copy(grad_output))
@@ -206,33 +258,55 @@ def _same_calls(make, own, inputs, mode, backwards):
         given = _as(inputs[0], np.float64)
         output, wanted = mine.forward(_copy(given)), other.forward(_copy(given))
         same("the output in float64", output, wanted, 1e-9)
-        expect(_dtypes(output) == {"float64"}, f"after double() the output has dtype {', '.join(_dtypes(output))}, "
-               "expected float64: work in self.buffer(...), or keep the input's dtype")
+        expect(
+            _dtypes(output) == {"float64"},
+            f"after double() the output has dtype {', '.join(_dtypes(output))}, "
+            "expected float64: work in self.buffer(...), or keep the input's dtype",
+        )
 
 
 def keeps_to_itself(make, input):
-    """Raise if a layer changes what it was given, or shares memory with another layer or with its caller."""
+    """Raise if a layer changes what it was given, or shares memory with others."""
     module, given = make(), _copy(input)
     output, grad_input, grad_output = both_passes(module, given)
     same("the input after both passes", given, input, 0)
     same("∂L/∂output after backward", grad_output, like(output), 0)
     if not isinstance(module, nn.Divergence):  # which hands on its input
-        expect(not _shared(output, given), "the output is the input's memory: forward writes over what it was given")
-        expect(not _shared(grad_input, grad_output), "∂L/∂input is the memory of ∂L/∂output: the layer behind owns it")
+        expect(
+            not _shared(output, given),
+            "the output is the input's memory: forward writes over what it was given",
+        )
+        expect(
+            not _shared(grad_input, grad_output),
+            "∂L/∂input is the memory of ∂L/∂output: the layer behind owns it",
+        )
     twin = make()
     others = both_passes(twin, _copy(input))
-    expect(not _shared((output, grad_input), others[:2]), "two layers share an array: keep arrays on self, not on the "
-           "class or the file")
+    expect(
+        not _shared((output, grad_input), others[:2]),
+        "two layers share an array: keep arrays on self, not on the class or the file",
+    )
 
 
 def _draws_anew(layer, x):
     first = _copy(layer.forward(_copy(x)))
-    expect(_differ(first, layer.forward(_copy(x))), "two calls gave the same output: noise is drawn anew each time")
+    expect(
+        _differ(first, layer.forward(_copy(x))),
+        "two calls gave the same output: noise is drawn anew each time",
+    )
     layer.hold_noise()
-    expect(layer.noise is not None, "there is no self.noise: draw with self.draw(...), which keeps it")
+    expect(
+        layer.noise is not None, "there is no self.noise: draw with self.draw(...), which keeps it"
+    )
     first = _copy(layer.forward(_copy(x)))
-    expect(not _differ(first, layer.forward(_copy(x))), "hold_noise() did not hold: draw with self.draw(...)")
-    expect(_dtypes(first) == {"float32"}, f"the output has dtype {', '.join(_dtypes(first))}, expected float32")
+    expect(
+        not _differ(first, layer.forward(_copy(x))),
+        "hold_noise() did not hold: draw with self.draw(...)",
+    )
+    expect(
+        _dtypes(first) == {"float32"},
+        f"the output has dtype {', '.join(_dtypes(first))}, expected float32",
+    )
 
 
 def _reuses_buffers(module, input):
@@ -241,12 +315,17 @@ def _reuses_buffers(module, input):
         return [*_arrays(output), *_arrays(grad_input)]
 
     module.hold_noise()
-    first, second = results(), results()  # both are kept until they are compared: memory that is free is used again
+    first, second = (
+        results(),
+        results(),
+    )  # both are kept until they are compared: memory that is free is used again
     return all(np.shares_memory(a, b) for a, b in zip(first, second))
 
 
 def _shared(one, other):
-    return any(np.shares_memory(a, b) for a in _arrays(one) for b in _arrays(other) if a.size and b.size)
+    return any(
+        np.shares_memory(a, b) for a in _arrays(one) for b in _arrays(other) if a.size and b.size
+    )
 
 
 def _differ(one, other):
@@ -258,7 +337,11 @@ def _dtypes(value):
 
 
 def _as(value, dtype):
-    return tuple(_as(each, dtype) for each in value) if isinstance(value, tuple) else value.astype(dtype)
+    return (
+        tuple(_as(each, dtype) for each in value)
+        if isinstance(value, tuple)
+        else value.astype(dtype)
+    )
 
 
 def _first_rows(value, n):
@@ -270,15 +353,25 @@ def _copy(value):
 
 
 def _arrays(value):
-    return [array for each in value for array in _arrays(each)] if isinstance(value, tuple) else [value]
+    return (
+        [array for each in value for array in _arrays(each)]
+        if isinstance(value, tuple)
+        else [value]
+    )
 
 
 def _place(error):
     """Where it happened, in the student's words: "ReLU.update_output (01_relu.py, line 30)"."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    written = [each for each in frames if Path(each[0].f_code.co_filename).name[:2].isdigit()
-               and each[0].f_code.co_name not in ("conditions", "<lambda>")]
-    frame, line = frames[-1] if isinstance(error, NotImplementedError) or not written else written[-1]
+    written = [
+        each
+        for each in frames
+        if Path(each[0].f_code.co_filename).name[:2].isdigit()
+        and each[0].f_code.co_name not in ("conditions", "<lambda>")
+    ]
+    frame, line = (
+        frames[-1] if isinstance(error, NotImplementedError) or not written else written[-1]
+    )
     owner = frame.f_locals.get("self")
     name = (f"{type(owner).__name__}." if owner is not None else "") + frame.f_code.co_name
     return f"{name} ({Path(frame.f_code.co_filename).name}, line {line})"

@@ -1,21 +1,25 @@
 """Grade the exercises of many students.
 
-    python tutorials/exercises/grade.py FOLDER [--csv FILE] [--timeout SECONDS] [--memory MB] [--jobs N]
+    python tutorials/exercises/grade.py FOLDER [--csv FILE] [--timeout SECONDS]
+                                               [--memory MB] [--jobs N]
 
-FOLDER holds a folder for each student, with files named as the exercises: FOLDER/ada/07_bernoulli_sampler.py.
-Each file is judged by the conditions of the original exercise, in a process of its own with limits of time and
-memory, and gets credit for each condition that it meets.  A table with a line a student is printed.  --csv writes
-the columns student, exercise, passed, conditions, with a row for each exercise of each student.
+FOLDER holds a folder for each student, with files named as the exercises:
+FOLDER/ada/07_bernoulli_sampler.py. Each file is judged by the conditions of the original
+exercise, in a process of its own with limits of time and memory, and gets credit for each
+condition that it meets.  A table with a line a student is printed.  --csv writes the columns
+student, exercise, passed, conditions, with a row for each exercise of each student.
 
-What counts is what a student's file defines: the classes and functions of the exercise, with the verbs to be
-written in them.  Of the rest of the file only imports, constants, and other functions and classes are used;
-nothing else in it is run.  A file gets 0, and a note says why, when what it defines is minivae's own under
-another name, has minivae's own do the work, changes minivae, NumPy or the checks, reads minivae's sources or its
-tests, writes files, starts programs, or ends the process.
+What counts is what a student's file defines: the classes and functions of the exercise, with
+the verbs to be written in them.  Of the rest of the file only imports, constants, and other
+functions and classes are used; nothing else in it is run.  A file gets 0, and a note says why,
+when what it defines is minivae's own under another name, has minivae's own do the work,
+changes minivae, NumPy or the checks, reads minivae's sources or its tests, writes files,
+starts programs, or ends the process.
 
-What this does not protect against: it runs the students' code, as you, on your machine.  The rules are kept by
-Python inside that process, so somebody who sets out to break them can.  Grade strangers' files in a container or
-on a machine that holds nothing of value, and read what scores oddly.
+What this does not protect against: it runs the students' code, as you, on your machine.  The
+rules are kept by Python inside that process, so somebody who sets out to break them can.
+Grade strangers' files in a container or on a machine that holds nothing of value, and read
+what scores oddly.
 """
 
 import argparse
@@ -34,20 +38,45 @@ EXERCISES = [path.stem for path in sorted(HERE.glob("[0-9][0-9]_*.py"))]
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds a folder for each student")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write student, exercise, passed, conditions")
-    parser.add_argument("--timeout", type=positive, default=60, metavar="SECONDS", help="for each file; by default 60")
-    parser.add_argument("--memory", type=positive, default=2048, metavar="MB", help="for each file; by default 2048")
-    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
-                        help="files judged at the same time; by default one for each core")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="holds a folder for each student"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write student, exercise, passed, conditions"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=60,
+        metavar="SECONDS",
+        help="for each file; by default 60",
+    )
+    parser.add_argument(
+        "--memory", type=positive, default=2048, metavar="MB", help="for each file; by default 2048"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="files judged at the same time; by default one for each core",
+    )
     args = parser.parse_args(arguments)
     if not args.folder.is_dir():
-        parser.error(f"there is no folder {args.folder}; give the one that holds a folder for each student")
-    students = sorted(path for path in args.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        parser.error(
+            f"there is no folder {args.folder}; give the one that holds a folder for each student"
+        )
+    students = sorted(
+        path for path in args.folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     if not students:
-        parser.error(f"{args.folder} holds no folders; it needs one for each student, with files such as "
-                     f"{EXERCISES[0]}.py")
+        parser.error(
+            f"{args.folder} holds no folders; it needs one for each student, with files such as "
+            f"{EXERCISES[0]}.py"
+        )
     if args.csv is not None and not args.csv.parent.is_dir():
         parser.error(f"cannot write {args.csv}: there is no folder {args.csv.parent}")
     totals = {exercise: judge(exercise, None, args)["conditions"] for exercise in EXERCISES}
@@ -71,7 +100,11 @@ def grade(student, exercise, args):
     """{"passed": conditions met, "note": why not all, in a line} of one file."""
     path = student / f"{exercise}.py"
     if not path.is_file():
-        return {"passed": 0, "note": "" if not path.exists() else "is no file", "missing": not path.exists()}
+        return {
+            "passed": 0,
+            "note": "" if not path.exists() else "is no file",
+            "missing": not path.exists(),
+        }
     return judge(exercise, path, args)
 
 
@@ -79,10 +112,26 @@ def judge(exercise, path, args):
     """What judge.py says of a file; of None, how many conditions the exercise has."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
-        command = [sys.executable, "-W", "ignore", str(HERE / "judge.py"), exercise, str(path and path.resolve()),
-                   str(result), str(args.timeout), str(args.memory)]
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True, env=environment())
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(HERE / "judge.py"),
+            exercise,
+            str(path and path.resolve()),
+            str(result),
+            str(args.timeout),
+            str(args.memory),
+        ]
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment(),
+        )
         note = "ended the process before it was judged"
         try:
             process.wait(args.timeout)
@@ -97,10 +146,16 @@ def judge(exercise, path, args):
 
 
 def environment():
-    """One thread and no compiled loops, so that as many files as there are cores can be judged side by side."""
-    return os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MINIVAE_THREADS": "1",
-                         "MINIVAE_CC": "none", "MINIVAE_BACKEND": "numpy", "PYTHONUTF8": "1",
-                         "PYTHONDONTWRITEBYTECODE": "1"}
+    """One thread and no compiled loops: as many files as there are cores are judged at once."""
+    return os.environ | {
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MINIVAE_THREADS": "1",
+        "MINIVAE_CC": "none",
+        "MINIVAE_BACKEND": "numpy",
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def end(process):
@@ -117,18 +172,28 @@ def end(process):
 
 def table(students, found, totals):
     """A line a student: the exercises, conditions met of each, and all of them; then the notes."""
-    widths = [max(len(exercise[:2]) + 1, len(f"{total}/{total}")) for exercise, total in totals.items()]
+    widths = [
+        max(len(exercise[:2]) + 1, len(f"{total}/{total}")) for exercise, total in totals.items()
+    ]
     name = max(len("student"), *(len(student.name) for student in students))
     head = [exercise[:2].rjust(width) for exercise, width in zip(totals, widths)]
     lines = ["  ".join(["student".ljust(name), *head, "all"])]
     for student in students:
         results = [found[student, exercise] for exercise in totals]
-        cells = [("–" if each.get("missing") else f"{each['passed']}/{total}").rjust(width)
-                 for each, total, width in zip(results, totals.values(), widths)]
-        share = sum(each["passed"] / total for each, total in zip(results, totals.values())) / len(totals)
+        cells = [
+            ("–" if each.get("missing") else f"{each['passed']}/{total}").rjust(width)
+            for each, total, width in zip(results, totals.values(), widths)
+        ]
+        share = sum(each["passed"] / total for each, total in zip(results, totals.values())) / len(
+            totals
+        )
         lines.append("  ".join([student.name.ljust(name), *cells, f"{share:.0%}"]))
-    notes = [f"{student.name}/{exercise}.py: {found[student, exercise]['note']}" for student in students
-             for exercise in totals if found[student, exercise]["note"]]
+    notes = [
+        f"{student.name}/{exercise}.py: {found[student, exercise]['note']}"
+        for student in students
+        for exercise in totals
+        if found[student, exercise]["note"]
+    ]
     legend = "–: not handed in.  all: mean share of the conditions met, each exercise alike."
     return "\n".join([*lines, "", legend, *notes])
 
@@ -137,8 +202,11 @@ def write(path, students, found, totals):
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["student", "exercise", "passed", "conditions"])
-        rows.writerows([student.name, exercise, found[student, exercise]["passed"], total] for student in students
-                       for exercise, total in totals.items())
+        rows.writerows(
+            [student.name, exercise, found[student, exercise]["passed"], total]
+            for student in students
+            for exercise, total in totals.items()
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Judge one student's file by the conditions of the original exercise.  grade.py runs it, in a process of its own.
+"""Judge one student's file by the conditions of the original exercise.
+
+grade.py runs it, in a process of its own:
 
     python judge.py EXERCISE FILE RESULT SECONDS MEGABYTES
 
-The result, {"passed", "conditions", "note"} in JSON, is written once everything has run.  Without it, whatever else has
-happened, the file has not passed.
+The result, {"passed", "conditions", "note"} in JSON, is written once everything has run.
+Without it, whatever else has happened, the file has not passed.
 """
 
 import ast
@@ -20,7 +22,7 @@ import minivae
 from minivae import evaluation, nn, optim
 
 HERE = Path(__file__).resolve().parent
-PRIVATE = "exercise checks"  # the name under which the checks that judge are kept, where no import finds them
+PRIVATE = "exercise checks"  # the checks that judge have this name, which no import finds
 
 
 class Refused(BaseException):
@@ -31,7 +33,9 @@ def main(exercise, path, result, seconds, megabytes):
     del sys.argv[1:]
     limit(int(seconds), int(megabytes))
     for module in ("evaluation", "checkpoint", "training", "models", "data", "debug", "figures"):
-        importlib.import_module(f"minivae.{module}")  # so that nothing is read from minivae's folder later
+        importlib.import_module(
+            f"minivae.{module}"
+        )  # so that nothing is read from minivae's folder later
     for layer in (nn.Linear(2, 2), nn.Linear(2, 2).double()):  # nor is a library loaded
         x = np.ones((2, 2), layer.dtype)
         layer.forward(x)
@@ -103,7 +107,9 @@ def examine(original, checks, exercise, path):
     if missing := [name for name in verbs if name not in defined]:
         raise Refused(f"it does not define {', '.join(missing)}")
     tree.body = [node for node in tree.body if is_definition(node)]
-    sys.modules["checks"] = load("checks", HERE / "checks.py")  # for the student's imports: another copy
+    sys.modules["checks"] = load(
+        "checks", HERE / "checks.py"
+    )  # for the student's imports: another copy
     before = fingerprint(checks, original)
     watcher = Watcher(path, verbs)
     with watcher:
@@ -125,7 +131,7 @@ def examine(original, checks, exercise, path):
 
 
 class Watcher:
-    """Looks on while a student's code runs: which of minivae's functions it calls, and what it does to the machine."""
+    """Looks on while a student's code runs: what it calls of minivae, and does to the machine."""
 
     def __init__(self, path, verbs):
         self.path, self.refusal, self.on = path, "", False
@@ -152,7 +158,9 @@ class Watcher:
         while caller is not None:
             code = caller.f_code
             if code.co_filename == str(self.path) and code.co_name in self.student:
-                self.refusal = f"{code.co_qualname} has minivae's own {frame.f_code.co_qualname} do the work"
+                self.refusal = (
+                    f"{code.co_qualname} has minivae's own {frame.f_code.co_qualname} do the work"
+                )
             caller = caller.f_back
 
     def audit(self, event, arguments):
@@ -162,7 +170,9 @@ class Watcher:
         if event == "open":
             path, mode, flags = arguments
             path = Path(os.path.abspath(os.fsdecode(path))) if not isinstance(path, int) else Path()
-            if set(str(mode)) & set("wax+") or (mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+            if set(str(mode)) & set("wax+") or (
+                mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            ):
                 self.refuse(f"it writes {path.name}")
             if path != self.path and path.suffix == ".py" and FORBIDDEN & set(path.parents):
                 self.refuse(f"it reads {path.name}")
@@ -174,19 +184,42 @@ class Watcher:
         raise Refused(why)
 
 
-PROGRAMS = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "os.remove",
-            "os.rename", "os.chmod", "os.link", "os.symlink", "os.truncate", "os.startfile", "ctypes.dlopen", "shutil.",
-            "socket.", "pty.")
+PROGRAMS = (
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.kill",
+    "os.remove",
+    "os.rename",
+    "os.chmod",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.startfile",
+    "ctypes.dlopen",
+    "shutil.",
+    "socket.",
+    "pty.",
+)
 FORBIDDEN = {Path(minivae.__file__).resolve().parent, HERE.parent, HERE.parent.parent / "tests"}
 
 
 def reference(name):
     """The code of minivae's own class or function of that name, and of what else is in its file."""
-    own = getattr(nn, name, None) or {"adam": optim.adam, "importance_bound": evaluation.log_likelihood}.get(name)
+    own = getattr(nn, name, None) or {
+        "adam": optim.adam,
+        "importance_bound": evaluation.log_likelihood,
+    }.get(name)
     if not isinstance(own, type | types.FunctionType):
         return []
-    functions = [each for each in vars(sys.modules[own.__module__]).values() if hasattr(each, "__module__")
-                 and each.__module__ == own.__module__]
+    functions = [
+        each
+        for each in vars(sys.modules[own.__module__]).values()
+        if hasattr(each, "__module__") and each.__module__ == own.__module__
+    ]
     functions += [each for cls in functions if isinstance(cls, type) for each in vars(cls).values()]
     return [each.__code__ for each in functions if isinstance(each, types.FunctionType)]
 
@@ -194,37 +227,56 @@ def reference(name):
 def is_definition(node):
     """Whether a statement of a student's file is used: imports, definitions, and constants."""
     if isinstance(node, ast.Assign):
-        return all(isinstance(target, ast.Name | ast.Tuple) for target in node.targets) and is_constant(node.value)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef) \
+        return all(
+            isinstance(target, ast.Name | ast.Tuple) for target in node.targets
+        ) and is_constant(node.value)
+    return (
+        isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef)
         and getattr(node, "name", "") != "conditions"
+    )
 
 
 def is_constant(node):
     """Whether an expression is arithmetic on numbers and names, with no call in it."""
-    return not any(isinstance(each, ast.Call | ast.Lambda | ast.Await | ast.NamedExpr) for each in ast.walk(node))
+    return not any(
+        isinstance(each, ast.Call | ast.Lambda | ast.Await | ast.NamedExpr)
+        for each in ast.walk(node)
+    )
 
 
 def stubs(original):
-    """{class or function of an exercise: the verbs to be written in it}; in a bug hunt, all that it has."""
+    """{class or function of an exercise: the verbs to be written in it}; in a bug hunt, all."""
     tree = ast.parse(Path(original.__file__).read_bytes())
     found = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            found[node.name] = [each.name for each in node.body if isinstance(each, ast.FunctionDef)
-                                and (unwritten(each) or not any(unwritten(other) for other in node.body))]
-        elif isinstance(node, ast.FunctionDef) and node.name != "conditions" and (
-                unwritten(node) or not any(unwritten(other) for other in tree.body)):
+            found[node.name] = [
+                each.name
+                for each in node.body
+                if isinstance(each, ast.FunctionDef)
+                and (unwritten(each) or not any(unwritten(other) for other in node.body))
+            ]
+        elif (
+            isinstance(node, ast.FunctionDef)
+            and node.name != "conditions"
+            and (unwritten(node) or not any(unwritten(other) for other in tree.body))
+        ):
             found[node.name] = []
     return found
 
 
 def unwritten(node):
-    return any(isinstance(each, ast.Raise) and getattr(each.exc, "id", "") == "NotImplementedError"
-               for each in ast.walk(node))
+    return any(
+        isinstance(each, ast.Raise) and getattr(each.exc, "id", "") == "NotImplementedError"
+        for each in ast.walk(node)
+    )
 
 
 def expect_own(name, mine, original, verbs, path):
-    """Raise unless a class or function, and its verbs, were written in the student's file, on the original's bases."""
+    """Raise unless a class or function, and its verbs, were written in the student's file.
+
+    Its bases must be those of the original.
+    """
     if isinstance(original, types.FunctionType):
         verbs, owner = [name], {name: mine}
     else:
@@ -232,37 +284,63 @@ def expect_own(name, mine, original, verbs, path):
             raise Refused(f"{name} is no class")
         owner = vars(mine)
         allowed = set(original.__mro__)
-        foreign = [base.__name__ for base in mine.__mro__
-                   if base.__module__.startswith("minivae") and base not in allowed]
+        foreign = [
+            base.__name__
+            for base in mine.__mro__
+            if base.__module__.startswith("minivae") and base not in allowed
+        ]
         if foreign:
             raise Refused(f"{name} is made of minivae's own {foreign[0]}")
         if not issubclass(mine, original.__mro__[1]):
             raise Refused(f"{name} is no {original.__mro__[1].__name__}")
     for verb in verbs:
         if getattr(getattr(owner.get(verb), "__code__", None), "co_filename", None) != str(path):
-            raise Refused(f"{name} does not define {verb}" if verb != name else f"{name} is not a function of the file")
+            raise Refused(
+                f"{name} does not define {verb}"
+                if verb != name
+                else f"{name} is not a function of the file"
+            )
 
 
 METHODS = (types.FunctionType, property, staticmethod, classmethod)
 
 
 def fingerprint(checks, original):
-    """{(module, name): identity} of what judges: the checks, the exercise, minivae, and NumPy's functions."""
+    """{(module, name): identity} of what judges: checks, exercise, minivae, NumPy's functions."""
     found = {}
-    modules = [("checks", checks), ("original", original), ("numpy", np), ("numpy.random", np.random)]
-    modules += [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "minivae"]
+    modules = [
+        ("checks", checks),
+        ("original", original),
+        ("numpy", np),
+        ("numpy.random", np.random),
+    ]
+    modules += [
+        (name, module) for name, module in sys.modules.items() if name.split(".")[0] == "minivae"
+    ]
     for name, module in modules:
         for key, value in list(vars(module).items()):
-            if isinstance(value, types.FunctionType | type) or (name.startswith("numpy") and callable(value)):
+            if isinstance(value, types.FunctionType | type) or (
+                name.startswith("numpy") and callable(value)
+            ):
                 found[name, key] = identity(value)
-                if isinstance(value, type) and value.__module__.split(".")[0] in ("minivae", PRIVATE):
-                    found |= {(name, f"{key}.{each}"): identity(inner) for each, inner in vars(value).items()
-                              if isinstance(inner, METHODS)}
+                if isinstance(value, type) and value.__module__.split(".")[0] in (
+                    "minivae",
+                    PRIVATE,
+                ):
+                    found |= {
+                        (name, f"{key}.{each}"): identity(inner)
+                        for each, inner in vars(value).items()
+                        if isinstance(inner, METHODS)
+                    }
     return found
 
 
 def identity(value):
-    return id(value), id(getattr(value, "__code__", None)), repr(getattr(value, "__defaults__", None))
+    return (
+        id(value),
+        id(getattr(value, "__code__", None)),
+        repr(getattr(value, "__defaults__", None)),
+    )
 
 
 if __name__ == "__main__":
