@@ -11,6 +11,8 @@ and of bits and categories the gradient of the ELBO is that of an estimator
 
     relaxed            codes between the discrete ones, at a temperature
     straight_through   discrete codes, with the gradient of the relaxed ones
+    score_function     discrete codes, whose gradient comes through their probabilities, with the mean of an image's
+                       other draws as its baseline
     exact              every code with its probability: no draws, and no estimate
 """
 
@@ -22,7 +24,7 @@ from minivae import evaluation, nn
 from minivae.errors import OptionError
 
 Name = Literal["elbo", "iwae", "dreg", "exact_likelihood"]
-Estimator = Literal["relaxed", "straight_through", "exact"]
+Estimator = Literal["relaxed", "straight_through", "score_function", "exact"]
 
 
 @dataclass
@@ -81,7 +83,21 @@ def build(model: Any, name: str = "elbo", estimator: str | None = None) -> Objec
         return _exact_likelihood(model)
     if name in ("iwae", "dreg"):
         return _importance_weighted(model, name)
+    if estimator == "score_function":
+        return score_function(model)
     return _exact(model) if estimator == "exact" else Objective(name, model, model.criterion(), model.kl, estimator)
+
+
+def score_function(model: Any, baseline: bool = True) -> Objective:
+    """The ELBO with the gradient of the score function, of `build`; or with the one that has no baseline."""
+    if baseline and model.samples < 2:
+        raise OptionError("estimator score_function takes 2 samples or more: the baseline of a draw is the mean of an "
+                          "image's others")
+    _harden(model, True)
+    network = _network(model, encoder=model.encoder, kl=model.kl, sampler=nn.ConcatTable(nn.Identity(), model.sampler),
+                       densities=nn.ScoreFunction(model.kl), heads=_heads(model, 2))
+    criterion = nn.ScoreFunctionCriterion(model.criterion().clone(), baseline)
+    return Objective("elbo", network, criterion, model.kl, "score_function")
 
 
 def _exact(model):
@@ -143,8 +159,8 @@ def _one_draw(model):
 def _harden(model, straight_through):
     layers = model.find_modules(nn.HardCode)
     if not layers:
-        raise OptionError("the estimators relaxed and straight_through differ in a layer such as HardBits or "
-                          "HardOneHot behind the sampler; this model has none")
+        raise OptionError("the estimators harden codes, or do not, by a layer such as HardBits or HardOneHot "
+                          "behind the sampler; this model has none")
     for layer in layers:
         layer.straight_through = straight_through
 

@@ -53,6 +53,8 @@ def _use_everything():
     many, weights, logs = np.full((2, 3), 0.5, np.float32), np.full((4, 2), 0.5, np.float32), x[:, 0].copy()
     for criterion, prediction in ((nn.ExpectedCriterion(nn.BCEWithLogitsCriterion()), (many, weights)),
                                   (nn.LikelihoodCriterion(nn.BCEWithLogitsCriterion()), (many, logs[:2])),
+                                  (nn.ScoreFunctionCriterion(nn.BCEWithLogitsCriterion(samples=2)),
+                                   (np.repeat(x, 2, axis=0), *[np.repeat(logs, 2)] * 2)),
                                   (nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion()), (x, logs, logs))):
         criterion.forward(prediction, x)
         criterion.backward(prediction, x)

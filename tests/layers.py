@@ -120,6 +120,12 @@ ROWS = {
         "wrong shape": "takes anything", **ALL_CODES}),
     "LogDensities": Row(lambda: _densities(nn.LogDensities, nn.GaussianKL()), (TABLE, (4,)), (3, 4)),
     "LogDensities of bits": Row(lambda: _densities(nn.LogDensities, nn.BernoulliKL(prior=0.2)), ((4,), (4,)), (3, 4)),
+    "ScoreFunction": Row(lambda: _densities(nn.ScoreFunction, nn.BernoulliKL()), ((4,), (4,)), (3, 4),
+                         excused={"gradient": "z is drawn, and not a function of what comes in"}),
+    "ScoreFunction of categories": Row(lambda: _densities(nn.ScoreFunction, nn.CategoricalKL(categories=3)),
+                                       ((2, 3), (6,)), (3, 4), excused={"gradient": "as above"}),
+    "LogDensities of categories": Row(lambda: _densities(nn.LogDensities, nn.CategoricalKL(categories=3)),
+                                      ((2, 3), (6,)), (3, 4)),
     "DoublyReparameterized": Row(lambda: _densities(nn.DoublyReparameterized, nn.BernoulliKL()), ((4,), (4,)), (3, 4),
                                  excused={"gradient": "an estimator, which leaves a part out whose mean is nothing"}),
 }

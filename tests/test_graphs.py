@@ -37,14 +37,15 @@ def launched(run):
 
 
 def small(name="vae", batch_size=16, momentum=None, by_epoch=False, redrawn=False, annealing=None, beta=None,
-          learning_rate=1e-3, **options):
+          learning_rate=1e-3, objective="elbo", estimator=None, code=4, **options):
     backend.use("cupy")
     backend.manual_seed(1)
-    model = models.build(name, image=(1, 6, 6), code=4, hidden=8, **options)
+    model = models.build(name, image=(1, 6, 6), code=code, hidden=8, **options)
     images = rectangles(40, 6, 6, sides=(3, 3))
     images = Redrawn(images * np.uint8(200)) if redrawn else images
     batches = Batches(images, batch_size, by_epoch=by_epoch)
-    return Training(model, batches, learning_rate, 0.01, momentum, annealing, beta=beta)
+    return Training(model, batches, learning_rate, 0.01, momentum, annealing, beta=beta, objective=objective,
+                    estimator=estimator)
 
 
 def expect_equal(one, other):
@@ -87,6 +88,9 @@ def cyclic(t):
     {"name": "categorical", "categories": 2, "annealing": Annealing(every=3, rate=0.05)},
     *({"name": name, "beta": WarmUp(20), "learning_rate": LearningRate(0.01, steps=28, warm_up=9)} for name in (
         "vae", "bernoulli", "categorical")),
+    {"name": "bernoulli", "estimator": "exact", "beta": WarmUp(20)}, {"samples": 3, "objective": "iwae"},
+    {"name": "categorical", "categories": 3, "code": 2, "objective": "exact_likelihood"},
+    {"name": "bernoulli", "estimator": "score_function", "samples": 2}, {"samples": 3, "objective": "dreg"},
     {"beta": cyclic, "momentum": 0.0}], ids=lambda options: f"{options}".partition(" at ")[0])
 def test_whatever_changes_from_step_to_step(options):
     assert recorded(expect_replayed_as_launched(lambda: small(**options), steps=30))

@@ -19,6 +19,7 @@ from minivae.training import Training
 TOLERANCE = 1e-10
 X = (np.random.default_rng(0).uniform(size=(4, 1, 3, 3)) > 0.5).astype(np.float64)
 CASES = {"bits": ("bernoulli", {"code": 3}), "categories": ("categorical", {"code": 2, "categories": 3}),
+         "draws": ("categorical", {"code": 2, "categories": 3, "samples": 4}),
          "gaussian": ("vae", {"samples": 3}), "mean and log_var": ("aevb", {"samples": 3, "likelihood": "gaussian"})}
 DISCRETE = [(case, name, estimator) for case in ("bits", "categories")
             for name, estimator in (("elbo", "exact"), ("exact_likelihood", None))]
@@ -274,11 +275,39 @@ def test_every_gradient_is_that_of_pytorch(case, name, estimator):
         assert np.linalg.norm(mine - theirs) <= TOLERANCE * np.linalg.norm(theirs)
 
 
+def test_the_score_functions_gradient_is_that_of_pytorchs_surrogate():
+    """Mean over draws of f, and (f − the mean of the others) ln q, with f and the draws held: by autograd."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0 runs this "
+                                "comparison")
+    model = made("draws")
+    objective, (loss, reconstruction, _) = passed(model, "elbo", "score_function")
+    weights = [torch.tensor(array.copy(), requires_grad=True) for array in model.parameters()[0]]
+    x, z = torch.tensor(X.reshape(4, -1)), torch.tensor(objective.network.get("densities").output[0])
+
+    def mlp(h, weights):
+        for k in range(0, len(weights), 2):
+            h = torch.nn.functional.linear(torch.relu(h) if k else h, weights[k], weights[k + 1])
+        return h
+
+    log_p = torch.log_softmax(mlp(x, weights[:6]).reshape(4, 2, 3), -1)
+    f = torch.nn.functional.binary_cross_entropy_with_logits(mlp(z, weights[6:]), x.repeat_interleave(4, 0),
+                                                             reduction="none").sum(-1).reshape(4, 4)
+    log_q = (log_p.reshape(4, 1, 6) * z.reshape(4, 4, 6)).sum(-1)
+    kl = (log_p.exp() * (log_p + log(3))).sum()
+    others = (f.sum(1, keepdim=True) - f) / 3
+    assert loss == pytest.approx((f.mean(1).sum() + kl).item(), rel=TOLERANCE)
+    assert reconstruction == pytest.approx(f.mean(1).sum().item(), rel=TOLERANCE)
+    surrogate = f.mean(1).sum() + ((f - others).detach() * log_q).mean(1).sum() + kl
+    for mine, theirs in zip(model.parameters()[1], torch.autograd.grad(surrogate, weights), strict=True):
+        assert np.linalg.norm(mine - theirs.numpy()) <= TOLERANCE * np.linalg.norm(theirs.numpy())
+
+
 # -- training -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *WEIGHTED[:2], ("bits", "elbo", "straight_through"),
-                                                        ("categories", "elbo", "relaxed")])
+@pytest.mark.parametrize(("case", "name", "estimator"), [
+    *DISCRETE, *WEIGHTED[:2], ("bits", "elbo", "straight_through"), ("categories", "elbo", "relaxed"),
+    ("draws", "elbo", "score_function")])
 def test_a_training_learns_and_allocates_nothing_that_grows(case, name, estimator):
     model = built(CASES[case][0], CASES[case][1], image=(1, 6, 6), hidden=16)
     training = Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), 16), objective=name, estimator=estimator)
@@ -287,6 +316,19 @@ def test_a_training_learns_and_allocates_nothing_that_grows(case, name, estimato
     assert total[-20:].mean() < total[:20].mean() - 1
     assert training.protocol["total"] == pytest.approx(
         training.protocol["reconstruction"] + training.protocol["divergence"])
+
+
+@pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *WEIGHTED, ("draws", "elbo", "score_function")])
+def test_a_device_has_the_same_gradient(case, name, estimator, device):
+    model = made(case).cpu()
+    _, (loss, reconstruction, _) = passed(model, name, estimator)
+    twin = model.clone().to("cupy")
+    for mine, other in zip(model.find_modules(nn.Sampler), twin.find_modules(nn.Sampler)):
+        other.noise = None if mine.noise is None else backend.from_numpy(mine.noise.copy(), like="cupy")
+    _, found = passed(twin, name, estimator, backend.from_numpy(X, like="cupy"))
+    assert [float(each) for each in found[:2]] == pytest.approx([float(loss), float(reconstruction)])
+    for a, b in zip(model.parameters()[1], twin.parameters()[1], strict=True):
+        assert backend.to_numpy(b) == pytest.approx(a, rel=1e-6, abs=1e-9)
 
 
 def test_an_encoder_without_a_part_keeps_its_weights():
@@ -308,6 +350,7 @@ def test_an_encoder_without_a_part_keeps_its_weights():
     ("vae", {}, {"objective": "iwae", "estimator": "relaxed"}, "estimator relaxed is of bits"),
     ("bernoulli", {"code": 3}, {"objective": "exact_likelihood", "estimator": "relaxed"}, "has no estimator relaxed"),
     ("vae", {"beta": 2}, {"objective": "dreg"}, "beta=2 shall be 1"),
+    ("bernoulli", {}, {"estimator": "score_function"}, "takes 2 samples or more"),
     ("vae", {}, {"objective": "bound"}, "unknown objective 'bound'; choose one of elbo, iwae"),
     ("bernoulli", {}, {"estimator": "true"}, "unknown estimator 'true'; choose one of relaxed"),
     ("vae", {}, {"objective": "iwae", "beta": lambda t: 1.0}, "leave beta out")])

@@ -32,6 +32,7 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
     "vae best": ["vae", "--keep-best", "--patience", "2"],
     "bernoulli exact": ["bernoulli", "--code", "3", "--estimator", "exact"],
     "categorical likelihood": ["categorical", "--code", "2", "--categories", "3", "--objective", "exact_likelihood"],
+    "bernoulli score": ["bernoulli", "--samples", "2", "--estimator", "score_function"],
     "vae dreg": ["vae", "--samples", "3", "--objective", "dreg"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }

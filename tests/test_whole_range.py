@@ -146,6 +146,7 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
     "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
     "finite_watch._not_finite", "relu._rectified", "enumerated_sampler._centred", "expected_criterion._product",
+    "score_function_criterion._share", "score_function_criterion._advantage",
     "likelihood_criterion._log_joint", "likelihood_criterion._share", "likelihood_criterion._loss",
     "likelihood_criterion._product", "importance_weighted_criterion._log_weight",
     "importance_weighted_criterion._share", "importance_weighted_criterion._loss",

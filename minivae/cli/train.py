@@ -145,8 +145,8 @@ def _add_training(kind: Any, record: models.Record) -> None:
         "bound of the draws of a Gaussian code, or dreg, the same with a gradient of less noise; exact_likelihood, "
         "−log p(x) by the sum over all codes, at most 4,096, without an encoder")
     add("--estimator", None, "NAME", None, "of the ELBO's gradient where the code is of bits or categories: relaxed "
-        "codes, the default; straight_through, hard ones with that gradient; exact, the sum over all codes, at most "
-        "4,096")
+        "codes, the default; straight_through, hard ones with that gradient; score_function, hard ones "
+        "with that of their probabilities, and --samples 2 or more; exact, the sum over all codes, at most 4,096")
     if "temperature" in record.parameters:
         add("--anneal-rate", None, "R", 0.0,
             "let the temperature fall with the steps t taken, max(FLOOR, T · e^(−R t)); 0 keeps it")

@@ -3,4 +3,6 @@
 from minivae.debug.gradient_check import gradcheck, gradcheck_criterion
 from minivae.debug.distribution_check import check_noise, check_sampler
 from minivae.debug.tracing import trace
+from minivae.debug.estimator_report import estimator_report
+from minivae.debug.signal_to_noise import signal_to_noise
 from minivae.debug.jacobian import jacobian_backward, jacobian_forward

@@ -49,6 +49,7 @@ from minivae.nn.enumerated_sampler import MOST_CODES, EnumeratedSampler
 from minivae.nn.enumerated_prior import EnumeratedPrior
 from minivae.nn.log_densities import LogDensities
 from minivae.nn.doubly_reparameterized import DoublyReparameterized
+from minivae.nn.score_function import ScoreFunction
 
 from minivae.nn.criterion import Criterion
 from minivae.nn.bce_criterion import BCECriterion
@@ -58,6 +59,7 @@ from minivae.nn.gaussian_nll_criterion import GaussianNLLCriterion
 from minivae.nn.mse_criterion import MSECriterion
 from minivae.nn.abs_criterion import AbsCriterion
 from minivae.nn.wrapping_criterion import WrappingCriterion
+from minivae.nn.score_function_criterion import ScoreFunctionCriterion
 from minivae.nn.expected_criterion import ExpectedCriterion
 from minivae.nn.likelihood_criterion import LikelihoodCriterion
 from minivae.nn.importance_weighted_criterion import ImportanceWeightedCriterion

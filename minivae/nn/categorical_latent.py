@@ -30,7 +30,8 @@ class CategoricalLatent(Latent):
         n, k, c = parameters.shape
         log_p, vectors = self._log_probabilities(parameters)[:, None], z.reshape(n, draws(z, n), k, c)
         grad = grad.reshape(n, draws(z, n), 1, 1)
-        by_logits = grad * (vectors - vectors.sum(axis=3, keepdims=True) * self.xp.exp(log_p))  # G (z − p Σ_c z)
+        ones = self.xp.sum(vectors, axis=3, keepdims=True)
+        by_logits = grad * (vectors - ones * self.xp.exp(log_p))  # G (z − p Σ_c z)
         return by_logits.sum(axis=1), (grad * log_p).reshape(z.shape)
 
     def log_prior(self, z):

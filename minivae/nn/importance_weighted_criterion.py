@@ -47,7 +47,7 @@ class ImportanceWeightedCriterion(WrappingCriterion):
             rows = grad.reshape(len(grad), prod(grad.shape[1:]))
             backend.elementwise(_weigh, rows, self.weights[:, None], float(self.samples))
         by_log_p = self.buffer("by_log_p", self.weights.shape)
-        self.grad_input = grads, self.xp.negative(self.weights, out=by_log_p), self.weights
+        self.grad_input = grads, self.xp.multiply(self.weights, -1, out=by_log_p), self.weights
         return self.grad_input
 
     def _by_rows(self, name, shape):

@@ -41,7 +41,7 @@ class LikelihoodCriterion(WrappingCriterion):
         by_prior = self.buffer("by_prior", log_prior.shape)
         self.xp.sum(self.posterior, axis=0, out=by_prior)  # Σₙ r
         self.grad_input = (self.criterion.pairs_backward(prediction, target, self.posterior),
-                           self.xp.negative(by_prior, out=by_prior))
+                           self.xp.multiply(by_prior, -1, out=by_prior))
         return self.grad_input
 
 
