@@ -113,7 +113,7 @@ def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bo
     with _evaluating(model, 1, 0):
         prediction, prior, criterion = model.decoder.forward(z), _host(model.kl.latent.log_prior(z)), model.criterion()
         for x in _batches(model, images, scale, len(z), progress):
-            losses = _host(criterion.pairs(prediction, x))
+            losses = _host(criterion.pairs(prediction, model.target(x)))
             joint = prior - losses
             exact.append(np.logaddexp.reduce(joint, axis=1))
             with np.errstate(invalid="ignore"):
@@ -205,7 +205,7 @@ def _sampler(model):
 
 def _log_likelihood(model, x, z):
     """log p(x|z) on the host, float64 (n, k)."""
-    return -_host(model.criterion().rows(model.decoder.forward(z), x)).reshape(len(x), -1)
+    return -_host(model.criterion().rows(model.decoder.forward(z), model.target(x))).reshape(len(x), -1)
 
 
 def _host(array):

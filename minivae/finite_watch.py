@@ -48,7 +48,7 @@ class FiniteWatch:
         protocol.flush()
         step, reconstruction, divergence, *_ = protocol.nonfinite or protocol.rows[-1]
         with self.training.ranks.share(self.training.batch) as x:
-            cause = origin(self.training.objective.network, x, self.training.criterion)
+            cause = origin(self.training.objective.network, x, self.training.criterion, self.training.model.target(x))
         return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
                               f"{divergence:g} nats per image; {cause}; lower the learning "
                               "rate, or check the data for values that are not finite")

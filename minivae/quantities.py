@@ -32,6 +32,8 @@ def quantities(model, grey, objective=None):
     names = {} if model.likelihood != "bernoulli" or not grey else {
         "test": "cross-entropy + KL", "elbo": "cross-entropy bound", "weighted": "weighted cross-entropy bound",
         "exact": "cross-entropy over all codes", "note": GREY}
+    if model.labels:  # all is under the label of each image
+        names = {"elbo": "ELBO, given the label", "weighted": "log p(x|label) ≥"} | names
     loss = names.get("test", "−ELBO")
     if objective is not None and objective.name == "exact_likelihood":
         names["test"] = names.get("exact", "−log p(x)")

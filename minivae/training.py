@@ -70,8 +70,9 @@ class Training:
         self.model.zero_grad_parameters()
         with self.ranks.share(self.batch) as x:
             prediction = network.forward(x)
-            value = criterion.forward(prediction, x)
-            network.backward(x, criterion.backward(prediction, x), need_grad_input=False)
+            target = self.model.target(x)
+            value = criterion.forward(prediction, target)
+            network.backward(x, criterion.backward(prediction, target), need_grad_input=False)
         statistics = self.objective.statistics()
         loss, reconstruction, divergence, *sums = self.ranks.add(self.grads, [
             *self.objective.terms(value), *chain(*statistics.values())])

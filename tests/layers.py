@@ -49,6 +49,11 @@ def _densities(cls, kl):
     return nn.Sequential(nn.ParallelTable(kl, nn.Identity()), cls(kl))
 
 
+def _appending():
+    label = nn.Label(2)
+    return nn.Sequential(nn.KeepLabel(label), nn.Linear(5, 3), nn.AppendLabel(label))
+
+
 def _evaluated(module):
     return module.evaluate()
 
@@ -60,6 +65,8 @@ ROWS = {
     "ParallelTable": Row(lambda: nn.ParallelTable(nn.Linear(4, 3), nn.Sigmoid()), TABLE, (3, 4)),
     "Identity": Row(nn.Identity, (4,), (), excused={"wrong shape": "hands on anything"}),
     "View": Row(lambda: nn.View(2, 3), (6,), (3, 7)),
+    "KeepLabel": Row(lambda: nn.KeepLabel(nn.Label(2)), (5,), (3, 2)),
+    "AppendLabel": Row(_appending, (5,), (3, 2)),
     "Linear": Row(lambda: nn.Linear(4, 3), (4,), (3, 5)),
     "Linear without bias": Row(lambda: nn.Linear(4, 3, bias=False), (4,), (4,)),
     "TiedLinear": Row(_tied, (4,), (3, 5)),

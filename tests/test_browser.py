@@ -89,11 +89,13 @@ def state_of(page):
     return np.array(page.evaluate("Array.from(minivae.state.z)"), dtype=np.float32)
 
 
-def expect_painted(page, model, canvas="decoded"):
+def expect_painted(page, model, canvas="decoded", label=None):
     """Assert that the canvas shows what Python decodes from the embedded weights; returns the code."""
     page.evaluate(FRAMES)
-    z = state_of(page)
-    decoded = np.clip(halved(model).decode(z[None]), 0, 1).ravel()
+    z, twin = state_of(page), halved(model)
+    if label is not None:
+        twin.condition(label)
+    decoded = np.clip(twin.decode(z[None]), 0, 1).ravel()
     painted = pixels(page, canvas)
     assert painted.shape == decoded.shape and np.abs(painted - decoded).max() <= 1 / 255
     return z
@@ -160,6 +162,29 @@ def test_keys_move_the_code_choose_images_and_the_address_comes_back(visit):
     assert again.evaluate("getComputedStyle(document.body).backgroundColor") != page.evaluate(
         "getComputedStyle(document.body).backgroundColor")
     assert again.locator("#thumbnails [aria-pressed=true]").count() == 1
+
+
+def test_the_label_that_is_chosen_is_decoded_under(visit):
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 6, 6), np.uint8)
+    labels = np.arange(30) % 3
+    data = data_set.DataSet(images, images, labels, 1 / 255, None, True, True, "three", ("a", "b", "c"),
+                            train_labels=labels).labelled()
+    model = spread(models.conditional_vae(image=(1, 6, 6), labels=3, hidden=8, code=3), 3)
+    text = explorer(model, data, "three")
+    page, seen = visit(text), []
+    for label in (2, 0, 1):
+        page.locator("#label").select_option(str(label))
+        expect_painted(page, model, label=label)
+        seen.append(pixels(page, "decoded"))
+        expect_address(page, f"label={label}")
+        assert f"Label {'abc'[label]}." in page.locator("#mirror").text_content()
+    assert not np.allclose(seen[0], seen[1], atol=0.05) and not np.allclose(seen[1], seen[2], atol=0.05)
+    page.locator("#thumbnails button").nth(5).click()
+    assert page.locator("#label").input_value() == "2"
+    expect_painted(page, model, label=2)
+    again = visit(text, "#label=1")
+    assert again.locator("#label").input_value() == "1"
+    assert visit(explorer(models.vae(hidden=4), rectangle_data(), "vae")).locator("#label").is_hidden()
 
 
 def test_sliders_interpolate_and_show_mean_and_deviation(visit):

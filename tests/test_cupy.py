@@ -136,7 +136,8 @@ def test_fifty_steps_of_every_model(name, device):
 # Launches of a step that is not replayed: batch, forward, loss, backward, Adam and the row of the protocol.  Five of
 # them are those of each Linear.  One more needs a reason.
 LAUNCHES = {"vae": 65, "denoising": 67, "bernoulli": 58, "categorical": 68, "aevb": 51, "aevb gaussian": 62,
-            "aevb identity_gaussian": 53, "conv": 106}  # a softmax, with its maxima and sums, takes more than a sigmoid
+            "aevb identity_gaussian": 53, "conv": 106,
+            "conditional": 65}  # a softmax, with its maxima and sums, takes more than a sigmoid
 
 
 @each_model

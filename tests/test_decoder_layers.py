@@ -13,6 +13,7 @@ from minivae.figures.decoder_layers import LAYERS, described
 from minivae.figures.page import WEB, packed
 
 DRIVER = """
+const state = { label: 1 };
 const read = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const plain = (value) => Array.isArray(value) ? value.map(plain) : { shape: value.shape, data: Array.from(value.data) };
 const x = (value) => Array.isArray(value) ? value.map(x) : unpacked(value);
@@ -32,6 +33,7 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "Sigmoid": (nn.Sigmoid, (2, 3)),
     "Tanh": (nn.Tanh, (2, 3)),
     "SoftPlus": (nn.SoftPlus, (2, 3)),
+    "AppendLabel": (lambda: appending(), (4,)),
     "View": (lambda: nn.View(3, 2), (6,)),
     "Clamp": (lambda: nn.Clamp(-0.5, 0.7), (6,)),
     "Clamp above": (lambda: nn.Clamp(None, 0.7), (6,)),
@@ -55,6 +57,12 @@ ROWS = {  # class name: (module, shape of one row, or of a table)
     "VAE decoder": (lambda: models.vae(hidden=64).decoder, (2,)),
     "Gaussian decoder": (lambda: models.aevb("gaussian", hidden=32, code=5).decoder, (5,)),
 }
+
+
+def appending():
+    label = nn.Label(3)
+    label.rows = np.float32([[0, 1, 0]])  # as the driver's state has it
+    return nn.AppendLabel(label)
 
 
 def trained_normalization(shape, affine=True):

@@ -96,6 +96,18 @@ def test_whatever_changes_from_step_to_step(options):
     assert recorded(expect_replayed_as_launched(lambda: small(**options), steps=30))
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+def test_labels_come_with_each_batch(samples):
+    def labelled():
+        backend.use("cupy")
+        backend.manual_seed(1)
+        model = models.build("conditional", image=(1, 6, 6), code=4, hidden=8, labels=3, samples=samples)
+        images = rectangles(40, 6, 6, sides=(3, 3)).reshape(40, -1)
+        return Training(model, Batches(np.concatenate([images, np.eye(3, dtype=np.uint8)[np.arange(40) % 3]], 1), 16))
+
+    assert recorded(expect_replayed_as_launched(labelled, steps=30))
+
+
 CHANGES = {
     "learning rate": lambda run: run.state.update(learning_rate=0.1),
     "an option that was not there": lambda run: run.state.update(weight_decay=0.1),

@@ -36,6 +36,12 @@ def test_bits_have_a_bound_and_relaxed_codes_a_surrogate(name, loss):
     assert (names.loss, names.test, names.elbo, names.note) == (loss, "−ELBO", "ELBO", "")
 
 
+def test_what_is_given_the_label_says_so():
+    names = quantities(models.conditional_vae(image=(2, 2), hidden=3, labels=2), grey=False)
+    assert (names.elbo, names.weighted, names.test) == ("ELBO, given the label", "log p(x|label) ≥", "−ELBO")
+    assert quantities(models.conditional_vae(image=(2, 2), hidden=3), grey=False).elbo == "ELBO"
+
+
 def test_hard_codes_are_no_surrogate_and_densities_are_likelihoods_of_grey():
     assert quantities(made("bernoulli", straight_through=True), grey=False).loss == "−ELBO"
     for likelihood in ("gaussian", "identity_gaussian", "continuous_bernoulli"):

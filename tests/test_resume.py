@@ -246,7 +246,7 @@ def test_data_that_have_moved_are_found(run, tmp_path, small_mnist):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["train"], "nothing to train; give a model, one of vae, denoising, bernoulli, categorical, aevb, conv, or "),
+    (["train"], f"nothing to train; give a model, one of {', '.join(models.BY_NAME)}, or "),
     (["train", "vae", "--resume", "mine"], "so `vae` does not go with it"),
     (["train", "--epochs", "2", "vae"], "options of a new run stand after the model"),
     (["train", "--resume", "absent"], "there is no run absent"),

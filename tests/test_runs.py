@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from test_hostile import members, npy, packed, with_header
 
-from minivae import checkpoint, evaluation
+from minivae import checkpoint, evaluation, models
 from minivae.cli import main
-from minivae.data import rectangles
+from minivae.data import Batches, rectangles
+from minivae.training import Training
 
 TINY = ["--images", "64", "--hidden", "8", "--batch-size", "32"]
 
@@ -89,6 +90,10 @@ def test_runs_are_compared_in_one_picture(tmp_path, capsys):
         assert picture.size[0] > 800
     assert main(["compare", "runs", "-o", str(out)]) == 0 and "different kinds" in capsys.readouterr().out
     assert main(["compare", "runs/vae"]) == 1 and "give two or more" in capsys.readouterr().err
+    unlearned = Training(models.vae(hidden=4), Batches(rectangles(20), 8))
+    checkpoint.save(tmp_path / checkpoint.NAME, unlearned, {"model": "vae", "options": {"hidden": 4}})
+    assert main(["runs", str(tmp_path)]) == 0 and "vae" in capsys.readouterr().out
+    assert main(["compare", "runs/vae", str(tmp_path)]) == 1 and "1 run to compare" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("run", "names"), [("vae", {"mean", "log_var"}), ("bits", {"logits"}),

@@ -22,9 +22,9 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folders = [folder for each in args.folders for folder in overview.found(each)]
-    if len(folders) < 2:
-        raise OptionError(f"{len(folders)} run{'s' * (len(folders) != 1)} to compare; give two or more")
-    looked = [overview.look(folder) for folder in folders]
+    looked = [each for each in map(overview.look, folders) if len(each[1])]
+    if len(looked) < 2:
+        raise OptionError(f"{len(looked)} run{'s' * (len(looked) != 1)} to compare that took a step; give two or more")
     rows = [row for row, _, _ in looked]
     print(overview.table(rows))
     kinds = {(row.quantity, row.data) for row in rows}

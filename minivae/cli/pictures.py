@@ -5,6 +5,7 @@ from minivae.data import is_full_square
 from minivae.nn import GaussianKL
 
 CODES = 5000  # test images in the scatter of codes
+ROWS = 50  # labels that draws are shown of
 
 
 def draw(model, folder, data, protocol, names, divergence="KL"):
@@ -12,7 +13,7 @@ def draw(model, folder, data, protocol, names, divergence="KL"):
     shown = figures.reconstructions_picture(model, data.test[:20] * data.scale)
     figures.save_png(folder / "reconstructions.png", shown)
     lines = [f"{folder / 'reconstructions.png'}: test images above what the model makes of them"]
-    lines.append(latent_picture(model, folder, squares=data.floor is not None))
+    lines.append(latent_picture(model, folder, squares=data.floor is not None, names=data.names))
     curve = figures.curve(protocol, data.floor, names.loss, names.test, divergence)
     if curve is None:
         return [*lines, "no curve.png: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" "
@@ -31,13 +32,24 @@ def has_plane(model):
     return model.code == 2 and isinstance(model.kl, GaussianKL)
 
 
-def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=True, article=False):
+def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=True, article=False, label=None,
+                   names=()):
     """Write the plane of a code of 2, or draws from the prior of a larger one; returns a line about it.
+
+    Of a model that is given labels: of one `label`, a number into `names`, or draws of each in a row of their own, and
+    the plane of the first.
 
     `squares` counts the images that are one full square, as the articles' rectangles are; without a `span` the plane is
     then the article's, and elsewhere holds most of the prior.
     """
-    samples, drawn = figures.prior_samples(model, 400, seed), "400 prior samples"
+    rows, of = (), ""
+    if model.labels and (label is not None or has_plane(model)):
+        of = f" of label {names[label or 0]}"
+        samples = figures.prior_samples(model, 400, seed, label=label or 0)
+    else:
+        rows = names[:min(model.labels, ROWS)]
+        samples = figures.prior_samples(model, 20 * len(rows) or 400, seed)
+    drawn = f"{len(samples)} prior samples"
     if has_plane(model):
         span = span or (figures.SPAN if squares else figures.PRIOR)
         path, images = folder / "interpolations.png", figures.plane(model, span=span, article=article)
@@ -46,11 +58,11 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
         line = f"{path}: codes from −{span:g} to {span:g}, {ways}"
         drawn = f"{_full(images)} of its tiles and {_full(samples)} of {drawn}" if squares else ""
     else:
-        path, sheet = folder / "samples.png", figures.samples_picture(samples, threshold=threshold)
-        line = f"{path}: what {drawn} decode to"
+        path, sheet = folder / "samples.png", figures.samples_picture(samples, threshold=threshold, names=rows)
+        line = f"{path}: what {drawn} decode to" + ", a label a row" * bool(rows)
         drawn = f"{_full(samples)} of them" if squares else ""
     figures.save_png(path, sheet)
-    return line + (f"; {drawn} are exactly one full 9×9 square when thresholded at ½" if squares else "")
+    return line + of + (f"; {drawn} are exactly one full 9×9 square when thresholded at ½" if squares else "")
 
 
 def _full(images):

@@ -26,12 +26,14 @@ from minivae.training import Training
 def start(config, record, out, force, ranks):
     """Train a new run in the folder `out`, or in the next free one; returns it."""
     configuration.expect(config, tuple(configuration.PARTS), record.name)
-    data = ranks.in_turn(lambda: data_set.build(**config["data"]))
+    data = ranks.in_turn(lambda: record.fitted(data_set.build(**config["data"])))
     for note in data.notes:
         print(note)
     if data.digest is not None:
         config["data"]["digest"] = data.digest
-    config["options"] = record.defaults(data.image) | config["options"]
+    config["options"] = record.defaults(data) | config["options"]
+    if "labels" in record.parameters:
+        config["labels"] = list(data.names)
     training = build(config, record, data, ranks)
     if not ranks.first:
         return follow(training, config)
@@ -75,7 +77,7 @@ def _resume(folder, ranks, args):
     path = folder / checkpoint.NAME
     if path.exists():
         checkpoint.rebuilt(*checkpoint.read(path), record)  # refuses a model larger than the file before it is made
-    data = ranks.in_turn(lambda: data_set.build(**subjects.undownloaded(config["data"], args.moved)))
+    data = ranks.in_turn(lambda: record.fitted(data_set.build(**subjects.undownloaded(config["data"], args.moved))))
     training = build(config, record, data, ranks)
     if path.exists():
         if differences := checkpoint.restore(path, training):

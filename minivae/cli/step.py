@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
     x = backend.from_numpy(images * model.dtype.type(data.scale), like=model.backend)
-    network = objective.network.training()
-    recorded = trace(network, x, objective.criterion, seed=args.seed)
+    network, target = objective.network.training(), model.target(x)
+    recorded = trace(network, x, objective.criterion, target, seed=args.seed)
     if args.html is not None:
         name = (args.folder.parent if args.folder.is_file() else args.folder).resolve().name
-        pages.write(args.html, step_page(recorded, name, nudges(network, x, recorded, objective.criterion)))
+        pages.write(args.html, step_page(recorded, name, nudges(network, x, recorded, objective.criterion, target)))
     elif args.table:
         print(recorded)
     else:

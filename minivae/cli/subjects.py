@@ -92,7 +92,7 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
         source["images"] = min(source["images"], images)
     schedule = found.schedule | config.get("training", {})
     configuration.expect(config | {"training": schedule}, ("training",), args.folder)
-    return model, data_set.build(**source), schedule
+    return model, found.fitted(data_set.build(**source)), schedule
 
 
 def _new(found: models.Record, seed: int, hidden: int | None) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
@@ -100,9 +100,9 @@ def _new(found: models.Record, seed: int, hidden: int | None) -> tuple[models.VA
     changed = {} if hidden is None else {"hidden": hidden}
     if changed and "hidden" not in found.parameters:
         raise OptionError(f"--hidden: model {found.name!r} has no such parameter")
-    data = data_set.build(found.data)
+    data = found.fitted(data_set.build(found.data))
     backend.manual_seed(seed)
-    return found.build(**found.defaults(data.image) | changed), data, found.schedule
+    return found.build(**found.defaults(data) | changed), data, found.schedule
 
 
 def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1
@@ -111,12 +111,12 @@ def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1
 
     `root` says where the images are, if they have moved.
     """
-    model, config, _ = opened(args.folder, args)
+    model, config, found = opened(args.folder, args)
     source, given = _source(args.folder, config, root)
     kept = given.get("images")
     if type(kept) is int or images == 1:
         given = given | {"images": min(kept, images) if type(kept) is int else images}
-    return model, config | {"data": source}, data_set.build(**given)
+    return model, config | {"data": source}, found.fitted(data_set.build(**given))
 
 
 def _source(folder: Path, config: dict[str, Any], root: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ from minivae.cli.subjects import NAMES, add_trust
 from minivae.configuration import TRAINING
 from minivae.errors import MinivaeError, OptionError
 from minivae.models import own
+from minivae.models.record import OF_DATA
 
 WRITES = """Writes to runs/MODEL (the next free name): checkpoint.npz, config.json, protocol.csv (a row a step),
 reconstructions.png, interpolations.png (the plane of latent codes) or samples.png (draws from the prior), and, where
@@ -81,7 +82,7 @@ def _add_model(names: Any, name: str, record: models.Record) -> None:
     kind.set_defaults(record=record)
     group = kind.add_argument_group("the model")
     for parameter in record.parameters.values():
-        if parameter.kind is not None and parameter.name != "image":
+        if parameter.kind is not None and parameter.name not in OF_DATA:
             _add_parameter(group, record, parameter, parameter.kind)
     _add_training(kind.add_argument_group("its training"), record)
     kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
@@ -96,7 +97,7 @@ def _expect_options(record: models.Record) -> None:
         if {parameter.name, parameter.flag} & taken:
             raise OptionError(f"{record.name}: its parameter {parameter.name} has the name of an option of `minivae "
                               "train`; call it otherwise")
-        if parameter.kind is None and parameter.required and parameter.name != "image":
+        if parameter.kind is None and parameter.required and parameter.name not in OF_DATA:
             raise OptionError(f"{record.name}: its parameter {parameter.name} has no annotation that says how it is "
                               "typed; annotate it as int, float, bool, str, Literal, a tuple of these or X | None, or "
                               "give it a default")

@@ -23,6 +23,7 @@ class DataSet(NamedTuple):
         grey          whether pixels lie between 0 and 1, or are bits
         title         what a reader calls it               notes   what he should know of it, a line each
         digest        a fingerprint of images that may change, or None
+        pixels        shape of an image, where they are rows with a label at the end
     """
     train: np.ndarray | Redrawn
     test: np.ndarray
@@ -36,11 +37,31 @@ class DataSet(NamedTuple):
     notes: tuple[str, ...] = ()
     digest: str | None = None
     train_labels: np.ndarray | None = None
+    pixels: tuple[int, ...] | None = None
 
     @property
     def image(self):
         """Shape of one image."""
-        return tuple(self.train.shape[1:])
+        return self.pixels or tuple(self.train.shape[1:])
+
+    def labelled(self):
+        """The same with rows in the place of images: of an image's numbers, and of its label, one-hot."""
+        if self.labels is None or self.train_labels is None:
+            raise OptionError(f"{self.title}: its images have no labels, and this model wants them; take --data mnist, "
+                              "a folder whose folders inside are labels, or an .npz with `images` and `labels`")
+
+        def rows(images, labels):
+            if isinstance(images, Redrawn):
+                return Redrawn(_joined(images.grey, labels, len(self.names), 255))
+            return _joined(images, labels, len(self.names), round(1 / self.scale))
+
+        return self._replace(train=rows(self.train, self.train_labels), test=rows(self.test, self.labels),
+                             pixels=self.image)
+
+
+def _joined(images, labels, classes, one):
+    hot = (labels[:, None] == np.arange(classes)).astype(images.dtype) * images.dtype.type(one)
+    return np.concatenate([images.reshape(len(images), -1), hot], axis=1)
 
 
 MOST = 10**6  # rectangles: some thousand times as many as there are different ones, and they must fit into memory

@@ -10,7 +10,7 @@ from minivae.debug.tracing import trace
 from minivae.nn import Criterion
 
 
-def origin(model: Any, input: Any, criterion: Criterion | None = None) -> str:
+def origin(model: Any, input: Any, criterion: Criterion | None = None, target: Any = None) -> str:
     """A clause that names the first module and verb to make an infinity or a NaN, with the noise just drawn.
 
     Parameters that hold one already are named first: then an earlier gradient was the cause.
@@ -22,7 +22,7 @@ def origin(model: Any, input: Any, criterion: Criterion | None = None) -> str:
         if not _finite(array):
             return f"{path} holds values that are not finite, from the gradient of an earlier step"
     with np.errstate(all="ignore"):
-        step = trace(model.clone().hold_noise(), input, criterion).first_nonfinite()
+        step = trace(model.clone().hold_noise(), input, criterion, target).first_nonfinite()
     return "a second pass over the batch is finite" if step is None else f"it arose in {step.title}.{step.verb}"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from minivae.debug.differences import one_sided
 from minivae.debug.steps import Trace
 from minivae.debug.tables import float64
+from minivae.debug.tracing import target_of
 from minivae.errors import OptionError
 from minivae.nn import Criterion, side_loss
 
@@ -34,24 +35,27 @@ class Nudge:
     losses: np.ndarray
 
 
-def nudges(model: Any, input: Any, recorded: Trace, criterion: Criterion | None = None) -> list[Nudge]:
+def nudges(model: Any, input: Any, recorded: Trace, criterion: Criterion | None = None,
+           target: Any = None) -> list[Nudge]:
     """[Nudge] of a few weights of every parameter, for the pass over `input` that the Trace `recorded` holds.
 
     All of it is computed in float64, in a copy of the model with the noise of that pass.  A weight moves by up to
-    four times the spread of its parameter either way.  `criterion` is the model's own unless told otherwise.
+    four times the spread of its parameter either way.  `criterion` and `target` are the model's own unless told
+    otherwise.
     """
     twin, x = _with_noise(model, recorded), float64(input)
     if criterion is None and not hasattr(twin, "criterion"):
         raise OptionError(f"nudges differentiates the loss of a model with a criterion, such as a VAE; {twin.title} "
                           "has none")
     criterion = twin.criterion() if criterion is None else criterion.clone().cpu().double()
+    target = target_of(twin, x) if target is None else float64(target)
 
     def loss():
-        return float(criterion.forward(twin.forward(x), x) + side_loss(twin))
+        return float(criterion.forward(twin.forward(x), target) + side_loss(twin))
 
     centre = loss()
     twin.zero_grad_parameters()
-    twin.backward(x, criterion.backward(twin.output, x))
+    twin.backward(x, criterion.backward(twin.output, target))
     found = []
     for path, array, grad in twin.named_parameters():
         module, parameter = _split(path)

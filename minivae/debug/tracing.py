@@ -16,7 +16,7 @@ def trace(model: Any, input: Any, criterion: Criterion | None = None, target: An
     """Run one forward and one backward pass and record every verb.  Returns a Trace.
 
         criterion   by default the model's own, if it has one; else ∂L/∂output is random, and nothing is added up
-        target      by default the input, as an auto-encoder's
+        target      by default the input, or the image in it, as an auto-encoder's
 
     It runs on a copy, with zeroed gradients and noise from a `seed` of its own: the model stays as it is.
     """
@@ -29,12 +29,17 @@ def trace(model: Any, input: Any, criterion: Criterion | None = None, target: An
             grad_output = mapped(lambda g: backend.from_numpy(g.astype(twin.dtype), like=twin.backend),
                                  random_like(output))
         else:
-            target = input if target is None else target
+            target = target_of(twin, input) if target is None else target
             criterion.forward(output, target)
             grad_output = criterion.backward(output, target)
         twin.zero_grad_parameters()
         twin.backward(input, grad_output)
     return Trace(recorder.steps)
+
+
+def target_of(model: Any, input: Any) -> Any:
+    """What the criterion of a model compares its output with: the part of the input that is the image."""
+    return model.target(input) if hasattr(model, "target") else input
 
 
 class _Recorder:

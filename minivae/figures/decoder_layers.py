@@ -18,6 +18,7 @@ LAYERS = {
     "Sigmoid": lambda layer: {},
     "Tanh": lambda layer: {},
     "SoftPlus": lambda layer: {},
+    "AppendLabel": lambda layer: {"classes": layer.label.classes},
     "View": lambda layer: {"sizes": list(layer.sizes)},
     "Clamp": lambda layer: {"low": layer.low, "high": layer.high},
     "Linear": lambda layer: {"weight": layer.weight.T, "bias": layer.bias},  # (I, O): the page skips inputs of zero

@@ -42,13 +42,14 @@ def explorer(model: Any, data: Any, title: str, precision: str = "float16") -> s
     difference, decoder = _difference(model, parameters, precision), described(model.decoder, precision)
     kl = model.kl.units(parameters)
     varies = model.kl.latent.expected(parameters).reshape(*kl.shape, -1).var(axis=0).max(axis=1)
-    labels, names = _labels(x, data)
+    images = np.ascontiguousarray(model.target(x))
+    labels, names = _labels(images, data)
     return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
         "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood, "grey": data.grey,
-        "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
+        "given": model.labels, "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
         "precision": precision, "difference": difference,
         "kl": kl.mean(axis=0).tolist(), "active": (varies > ACTIVE).tolist(), "colours": COLOURS,
-        "images": packed(np.rint(255 * x.reshape(len(x), -1)), "uint8"), "labels": labels, "names": names,
+        "images": packed(np.rint(255 * images.reshape(len(x), -1)), "uint8"), "labels": labels, "names": names,
         "parameters": [packed(each, "float32") for each in
                        (parameters if isinstance(parameters, tuple) else (parameters,))]})
 
@@ -76,6 +77,8 @@ def _difference(model, parameters, precision):
     if lost:
         raise OptionError(f"{lost[0]} has entries that {precision} cannot hold; --float32 keeps what is finite")
     rounded.load_state_dict(state)
+    for each in (rounded, model) if model.labels else ():
+        each.condition(np.arange(len(codes)) % model.labels)
     return float(np.abs(rounded.decode(codes) - model.decode(codes)).max())
 
 

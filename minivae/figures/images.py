@@ -77,10 +77,13 @@ def plane_picture(images, span, article=False, threshold=False, scale=None):
                   (names[1], ticks if article else upwards))
 
 
-def samples_picture(images, columns=20, threshold=False, scale=None):
-    """Draws from the prior, with a title, as a Pillow image."""
-    sheet = _sheet(images, columns, threshold, scale or _scale(images))
-    return framed(sheet, f"{len(images)} draws from the prior, decoded")
+def samples_picture(images, columns=20, threshold=False, scale=None, names=()):
+    """Draws from the prior, with a title and the names of its rows, if any, as a Pillow image."""
+    scale = scale or _scale(images)
+    sheet = _sheet(images, columns, threshold, scale)
+    height = scale * (np.shape(images)[-2] + GAP)
+    rows = [((row + 0.5) * height, name[:20].encode("ascii", "replace").decode()) for row, name in enumerate(names)]
+    return framed(sheet, f"{len(images)} draws from the prior, decoded", rows=rows)
 
 
 def _scale(images):
@@ -94,29 +97,38 @@ def _sheet(images, columns, threshold, scale):
     return picture(grid((images > 0.5) if threshold else images, columns, GAP, LINE), scale)
 
 
-def prior_samples(model, n=400, seed=0):
+def prior_samples(model, n=400, seed=0, **options):
     """What a model decodes from n codes drawn from its prior; draws from `seed`, not from the training stream."""
     with backend.seeded(seed):
-        return backend.to_numpy(model.sample(n))
+        return backend.to_numpy(model.sample(n, **options))
 
 
 def reconstructions(model, images, columns=10):
     """A sheet of pairs of rows: images (n, ..., height, width) in [0, 1] above what the model makes of each."""
-    x = backend.aligned(np.asarray(images), model.dtype, model.backend)
-    again = backend.to_numpy(model.reconstruct(x))
-    rows = []
-    for k in range(0, len(images), columns):
-        rows += [grid(each[k:k + columns], columns, gap=2, background=0.5) for each in (np.asarray(images), again)]
-        rows.append(np.full((4, *rows[0].shape[1:]), 0.5, dtype=np.float32))
-    return np.concatenate(rows[:-1])
+    return _stacked(*_pairs(model, images), columns)
 
 
 def reconstructions_picture(model, images, columns=10, scale=None):
     """The same with a name beside each row, as a Pillow image."""
-    sheet = reconstructions(model, images, columns)
+    images, again = _pairs(model, images)
+    sheet = _stacked(images, again, columns)
     scale = scale or _scale(images)
     height = scale * (np.shape(images)[-2] + 4)
     pairs = -(-len(images) // columns)
     rows = [(2 * k * height + 4 * scale * k + place * height, name) for k in range(pairs)
             for place, name in ((0.5, "image"), (1.5, "model"))]
     return framed(picture(sheet, scale), "Test images, and what the model makes of them", rows=rows)
+
+
+def _pairs(model, x):
+    """(images, what the model makes of them), where x may hold labels too."""
+    again = backend.to_numpy(model.reconstruct(backend.aligned(np.asarray(x), model.dtype, model.backend)))
+    return model.target(np.asarray(x)).reshape(again.shape) if model.labels else np.asarray(x), again
+
+
+def _stacked(images, again, columns):
+    rows = []
+    for k in range(0, len(images), columns):
+        rows += [grid(each[k:k + columns], columns, gap=2, background=0.5) for each in (images, again)]
+        rows.append(np.full((4, *rows[0].shape[1:]), 0.5, dtype=np.float32))
+    return np.concatenate(rows[:-1])

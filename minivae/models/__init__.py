@@ -1,4 +1,4 @@
-"""The models of the articles with their sizes, and two of categories and convolutions: a file and a record each."""
+"""The models of the articles with their sizes, and three more: a file and a record each."""
 
 import reprlib
 
@@ -11,8 +11,9 @@ from minivae.models.bernoulli_vae import BERNOULLI, bernoulli_vae
 from minivae.models.categorical_vae import CATEGORICAL, categorical_vae
 from minivae.models.aevb import AEVB, aevb
 from minivae.models.conv_vae import CONV, conv_vae
+from minivae.models.conditional_vae import CONDITIONAL, ConditionalVAE, conditional_vae
 
-ALL = (VANILLA, DENOISING, BERNOULLI, CATEGORICAL, AEVB, CONV)
+ALL = (VANILLA, DENOISING, BERNOULLI, CATEGORICAL, AEVB, CONV, CONDITIONAL)
 BY_NAME = {model.name: model for model in ALL}
 
 

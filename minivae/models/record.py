@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 0.0}
 DATA = "data", "images", "binarize"
+OF_DATA = "image", "labels"  # parameters that nobody types
 SHARED = {  # words for what most models have, where a docstring has none
     "code": "size of the latent code: numbers, bits or categorical variables",
     "hidden": "units of each hidden layer; 0 makes linear coders",
@@ -52,7 +53,8 @@ class Record:
 
         name       how one calls it: minivae train NAME
         function   makes a VAE; its parameters are the options, with types from their annotations or defaults, and help
-                   from its docstring.  One called `image` is given the shape of the data's images
+                   from its docstring.  One called `image` is given the shape of the data's images, one called `labels`
+                   how many labels these have, and then each image comes with its label: `DataSet.labelled`
         help       a line on it
         schedule   what training takes unless told otherwise, beside SCHEDULE; parameters of the function are among it
         data       the images that it learns
@@ -92,11 +94,15 @@ class Record:
         """What a run's configuration keeps of it beside its name."""
         return {}
 
-    def defaults(self, image: tuple[int, ...]) -> dict[str, Any]:
-        """The options without which the function cannot be called, and the one that fits it to images of this shape."""
-        known = {"image": list(image)} | self.schedule
+    def defaults(self, data: Any) -> dict[str, Any]:
+        """The options without which the function cannot be called, and those that fit it to a data set."""
+        known = {"image": list(data.image), "labels": len(data.names)} | self.schedule
         return {name: known[name] for name, each in self.parameters.items()
-                if name == "image" or (each.required and name in known)}
+                if name in OF_DATA or (each.required and name in known)}
+
+    def fitted(self, data: Any) -> Any:
+        """The data set as this model takes it: with labels, if it has a parameter for them."""
+        return data.labelled() if "labels" in self.parameters else data
 
     def build(self, /, **options: Any) -> "VAE":
         """The model with these options, which are checked one by one."""

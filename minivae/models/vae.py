@@ -37,6 +37,8 @@ class VAE(nn.Sequential):
         self.made: tuple[Callable, dict] | None = None  # see made_by
         self._criterion = CRITERIONS[likelihood](samples=self.samples)
 
+    labels: int = 0  # how many numbers at the end of a row are no part of the image
+
     encoder = property(lambda self: self.get("encoder"))
     kl = property(lambda self: self.get("kl"))
     sampler = property(lambda self: self.get("sampler"))
@@ -58,6 +60,10 @@ class VAE(nn.Sequential):
         if (self._criterion.backend, self._criterion.dtype) != (self.backend, self.dtype):
             self._criterion.convert(self.backend, self.dtype)
         return self._criterion
+
+    def target(self, x: Array) -> Array:
+        """What the criterion compares the output with: the part of the input that is the image."""
+        return x
 
     def encode(self, x: Array) -> Any:
         """The parameters of q(z|x) as the kl layer takes them, in arrays of their own; noise layers are off."""

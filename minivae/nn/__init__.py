@@ -29,6 +29,10 @@ from minivae.nn.batch_normalization import BatchNormalization
 from minivae.nn.bernoulli_noise import BernoulliNoise
 from minivae.nn.gaussian_noise import GaussianNoise
 
+from minivae.nn.label import Label
+from minivae.nn.keep_label import KeepLabel
+from minivae.nn.append_label import AppendLabel
+
 from minivae.nn.latent import Latent
 from minivae.nn.gaussian_latent import GaussianLatent
 from minivae.nn.bernoulli_latent import BernoulliLatent

@@ -6,7 +6,7 @@ const decoder = prepared(data.decoder), images = unpacked(data.images);
 const parameters = data.parameters.map(unpacked); // of q(z|x), of each test image
 const [planes, height, width] = data.image, pixels = planes * height * width;
 const order = data.kl.map((_, unit) => unit).sort((a, b) => data.active[b] - data.active[a] || data.kl[b] - data.kl[a]);
-const state = { z: new Float32Array(0), image: -1 }; // the panels add their own
+const state = { z: new Float32Array(0), image: -1, label: 0 }; // the panels add their own
 
 // What a code decodes to: the mean of each pixel, and of a Gaussian with free variance the standard deviation.
 function decode(z) {
@@ -47,8 +47,8 @@ function drawStd(std) {
 
 // Where the state is kept, and the picture in words, once things have come to rest.
 const say = settled(() => {
-  $("mirror").textContent = `${panel.words()} ${inWords(decoded.mean)}`;
-  writeAddress({ ...panel.address(), image: state.image < 0 ? "" : state.image, theme: theme() });
+  $("mirror").textContent = `${data.given ? `Label ${data.names[state.label]}. ` : ""}${panel.words()} ${inWords(decoded.mean)}`;
+  writeAddress({ ...panel.address(), image: state.image < 0 ? "" : state.image, label: data.given ? state.label : "", theme: theme() });
 }, 200);
 
 function inWords(values) {

@@ -13,11 +13,27 @@ function startGallery() {
   }
 }
 
+// A chooser of the label that codes are decoded under, for a model that is given labels.
+function startLabels(address) {
+  $("label-part").hidden = !data.given;
+  if (!data.given) return;
+  $("label").append(...data.names.map((name, label) => element("option", { value: label }, name)));
+  const chosen = parseInt(address.label, 10);
+  setLabel(chosen >= 0 && chosen < data.given ? chosen : state.label);
+  $("label").addEventListener("change", () => { setLabel(+$("label").value); redraw(); });
+}
+
+function setLabel(label) {
+  state.label = label;
+  $("label").value = label;
+}
+
 // Show which image is chosen, beside what is decoded.
 function showChosen() {
   $("chosen-figure").hidden = state.image < 0;
   [...$("thumbnails").children].forEach((each, image) => each.setAttribute("aria-pressed", image === state.image));
   if (state.image < 0) return;
+  if (data.given) setLabel(data.labels[state.image]);
   paintImage($("chosen"), pixelsOf(state.image), data.image);
   $("chosen-caption").textContent = nameOf(state.image);
 }

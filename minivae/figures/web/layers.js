@@ -23,6 +23,12 @@ const LAYERS = {
   Sigmoid: elementwise(sigmoid),
   Tanh: elementwise(Math.tanh),
   SoftPlus: elementwise((a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)))),
+  AppendLabel: (layer, x) => { // state.label is chosen on the page
+    const data = new Float32Array(x.data.length + layer.classes);
+    data.set(x.data);
+    data[x.data.length + state.label] = 1;
+    return { shape: [data.length], data };
+  },
   View: (layer, x) => ({ shape: layer.sizes, data: x.data }),
   Clamp: (layer, x) => elementwise((a) => Math.min(Math.max(a, layer.low ?? -Infinity), layer.high ?? Infinity))(layer, x),
   Linear: linear,

@@ -17,6 +17,7 @@ const panel = PANELS[data.kind]($("control"));
   startGallery();
   if (chosen >= 0 && chosen < images.shape[0]) panel.pick(chosen); else showChosen();
   panel.restore(address);
+  startLabels(address);
   redraw();
   window.minivae = { decode, state, data };
 })();
