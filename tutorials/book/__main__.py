@@ -43,7 +43,7 @@ def main():
     print("writing the pages", flush=True)
     with tempfile.TemporaryDirectory(dir=KEPT) as folder:
         pages, site = Path(folder, "pages"), Path(folder, "site")
-        write_pages(pages, lessons)
+        write_pages(pages, lessons, args.fast)
         if build_main(["-q", "-W", "--keep-going", "-d", f"{folder}/doctrees", "-c", str(HERE), str(pages), str(site)]):
             sys.exit(1)
         shutil.rmtree(args.out, ignore_errors=True)

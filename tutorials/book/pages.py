@@ -4,12 +4,17 @@ import ast
 import os
 import re
 import shutil
+import struct
+from base64 import b64decode
 from pathlib import Path
 
 import nbformat
+import numpy
 from myst_parser.slugs import github_slugify
 from reference import reference
 from text import restructured
+
+import minivae
 
 TUTORIALS = Path(__file__).resolve().parent.parent
 ROOT = TUTORIALS.parent
@@ -25,10 +30,12 @@ CONTENTS = """
 {entries}
 ```
 """
+RAN = {True: "\n## This book\n\nIts lessons ran in fast mode, which takes few steps, with minivae {} and NumPy {}.\n",
+       False: "\n## This book\n\nIts lessons ran in full, with minivae {} and NumPy {}.\n"}
 SHUT = ".. raw:: html\n\n   <details><summary>{}</summary>\n", ".. raw:: html\n\n   </details>\n"
 
 
-def write_pages(folder, lessons):
+def write_pages(folder, lessons, fast):
     """Write the pages of {path of a lesson: its executed notebook}, and all others, to a folder."""
     exercises = sorted((TUTORIALS / "exercises").glob("[0-9][0-9]_*.py"))
     api, shown = reference()
@@ -40,7 +47,7 @@ def write_pages(folder, lessons):
     for source, name in TEXTS.items():
         text = links.follow((ROOT / source).read_text(encoding="utf-8"), source, name)
         if name == "index":
-            text += contents(lessons, exercises, api)
+            text += RAN[fast].format(minivae.__version__, numpy.__version__) + contents(lessons, exercises, api)
         write(folder / f"{name}.md", text)
     hints = (TUTORIALS / "exercises" / "hints.md").read_text(encoding="utf-8")
     for path in exercises:
@@ -60,7 +67,8 @@ def contents(lessons, exercises, api):
              "tests/benchmarks/RESULTS.md", "tests/README.md", ".github/CONTRIBUTING.md", ".github/CHANGELOG.md"]
     parts = {"Lessons": [path.stem for path in lessons],
              "Exercises": [f"{path.stem[:2]} {path.stem[3:]} <exercises/{path.stem}>" for path in exercises],
-             "Beside them": [("Install and use <start>" if name == "README.md" else TEXTS[name]) for name in texts],
+             "Beside them": [{"README.md": "Install and use <start>", "tutorials/ERRATA.md": "Errata <errata>"}.get(
+                 name, TEXTS[name]) for name in texts],
              "Reference": [f"minivae.{name} <api/{name}>" if name not in ("minivae", "modules") else
                            {"minivae": "minivae <api/minivae>", "modules": "minivae.* <api/modules>"}[name]
                            for name in api]}
@@ -78,9 +86,14 @@ def finish(cell, links, first):
     if said and all(line.startswith("✓") for output in said for line in output.text.splitlines()):
         cell.metadata["tags"] = ["claims"]
     for output in cell.outputs:
-        name = output.get("metadata", {}).get("name")
-        if name:
-            cell.metadata["mystnb"] = {"image": {"alt": name}}
+        if "name" in output.get("metadata", {}):
+            cell.metadata["mystnb"] = {"image": {"alt": output.metadata["name"]} | shape(output.data["image/png"])}
+
+
+def shape(png):
+    """How a picture is shown: a long one, such as a row of boxes, is not made smaller than its letters allow."""
+    width, height = struct.unpack(">II", b64decode(png[:64])[16:24])
+    return {"classes": "long", "width": f"{0.7 * width:.0f}px"} if width > 3 * height else {}
 
 
 def exercise(path, hints):
