@@ -106,7 +106,8 @@ def test_it_opens_in_a_browser_without_a_network(site):
                 if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                     wrong.append(f"{file.name} is wider than {width}")
             page.goto((site / "search.html").as_uri() + "?q=cross-entropy+unbounded")
-            page.wait_for_selector("#search-results a[href^='13_compare_decoders']")
+            found = page.wait_for_selector("#search-results li:has(a[href^='13_compare_decoders']) .excerpt")
+            assert "unbound" in found.inner_text().lower() or "entrop" in found.inner_text().lower()
         browser.close()
     assert wrong == []
 
