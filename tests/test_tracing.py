@@ -168,6 +168,12 @@ def test_walk_begins_ahead_of_the_first_verb_with_the_image():
     assert "output  1×576" in text, "after it has"
 
 
+def test_walk_draws_the_planes_of_a_convolution_as_wide_as_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    text, walker = walk(["goto encoder.1"], mv.trace(models.conv_vae(), np.ones((2, 1, 24, 24), np.float32)))
+    assert "output, 2 of 8 planes of the first, from" in text and walker.step["output"].shape == (2, 8, 24, 24)
+
+
 def test_walk_shows_equations_and_the_loss_per_image():
     text, walker = walk(["goto decoder.0", "goto criterion"])
     assert "    Affine map of every row: y = x Wᵀ + b\n" in text

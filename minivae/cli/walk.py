@@ -183,15 +183,19 @@ class Walk(cmd.Cmd):
 
 
 def _drawn(record):
-    """A batch of images as pictures, other arrays as numbers."""
+    """A batch of images as pictures, of an image with other planes than colours these; other arrays as numbers."""
     shape = record.array.shape
-    if len(shape) != 4 or shape[1] not in (1, 3) or min(shape[2:]) < LEAST or record.nonfinite:
+    if len(shape) != 4 or min(shape[2:]) < LEAST or record.nonfinite:
         return record.numbers()
-    planes = record.array[:, :, ::-(-shape[2] // WIDEST), ::-(-shape[3] // WIDEST)].mean(axis=1)
-    beside = shutil.get_terminal_size().columns // (2 * planes.shape[2] + len(GAP))
-    planes = planes[:max(1, beside)]
-    low, high = float(planes.min()), float(planes.max())
-    levels = ((planes - low) / ((high - low) or 1) * (len(SHADES) - 1)).round().astype(int)
+    images = shape[1] in (1, 3)
+    pictures = record.array.mean(axis=1) if images else record.array[0]
+    total, (height, width) = len(pictures), shape[2:]
+    pictures = pictures[:, ::-(-height // WIDEST), ::-(-width // WIDEST)]
+    beside = shutil.get_terminal_size().columns // (2 * pictures.shape[2] + len(GAP))
+    pictures = pictures[:max(1, beside)]
+    low, high = float(pictures.min()), float(pictures.max())
+    levels = ((pictures - low) / ((high - low) or 1) * (len(SHADES) - 1)).round().astype(int)
     rows = [GAP.join("".join(2 * SHADES[level] for level in row) for row in side) for side in zip(*levels)]
-    part = f", {len(planes)} of {shape[0]}" if len(planes) < shape[0] else ""
-    return "\n".join([f"{record.name}{part}, from {low:.4g} (blank) to {high:.4g} (full):", *map(str.rstrip, rows)])
+    part = f", {len(pictures)} of {total} {'images' if images else 'planes of the first'}"
+    title = f"{record.name}{part}, from {low:.4g} (blank) to {high:.4g} (full):"
+    return "\n".join([title, *map(str.rstrip, rows)])
