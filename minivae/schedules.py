@@ -45,20 +45,23 @@ class LearningRate:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """The KL divergence's weight: beta = full · t / steps, and full from t = steps on.
+    """The KL divergence's weight: beta = start + (full − start) · t / steps, and full from t = steps on.
 
-    The encoder can say something before it is charged for it.  Bowman et al. 2015, section 3.1; Sønderby et al. 2016.
+    From 0, the encoder can say something before it is charged for it (Bowman et al. 2015, section 3.1; Sønderby et al.
+    2016).  From above `full`, the code says at first what matters most, and details as they become cheap:
+    deterministic annealing (Rose 1998).
     """
 
     steps: int
     full: float = 1.0
+    start: float = 0.0
 
     def __post_init__(self):
-        if not (self.steps >= 1 and 0 <= self.full < inf):
-            raise OptionError(f"{self}: wanted steps from 1, and a full weight from 0")
+        if not (self.steps >= 1 and 0 <= self.full < inf and 0 <= self.start < inf):
+            raise OptionError(f"{self}: wanted steps from 1, and weights from 0")
 
     def __call__(self, t):
-        return self.full * min(1.0, t / self.steps)
+        return self.start + (self.full - self.start) * min(1.0, t / self.steps)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def test_the_learning_rate_decays_or_follows_a_cosine_after_its_warm_up():
 def test_the_weight_of_the_divergence_rises_on_a_line():
     assert [WarmUp(4)(t) for t in (0, 1, 2, 4, 5, 10**9)] == [0, 0.25, 0.5, 1, 1, 1]
     assert WarmUp(4, 0.5)(2) == 0.25
+    assert [WarmUp(4, 1.0, 9.0)(t) for t in (0, 1, 2, 4, 5)] == [9, 7, 5, 1, 1]  # or falls
 
 
 @pytest.mark.parametrize(("kind", "options", "said"), [
@@ -49,7 +50,8 @@ def test_the_weight_of_the_divergence_rises_on_a_line():
     *((LearningRate, each, "a peak, a decay and a warm-up from 0") for each in (
         {"peak": -1}, {"peak": inf}, {"decay": -1}, {"warm_up": -1})),
     (LearningRate, {"steps": 5, "warm_up": 5}, "more steps than those of the warm-up"),
-    *((WarmUp, each, "steps from 1, and a full weight from 0") for each in ({"steps": 0}, {"steps": 1, "full": -1}))])
+    *((WarmUp, each, "steps from 1, and weights from 0") for each in (
+        {"steps": 0}, {"steps": 1, "full": -1}, {"steps": 1, "start": -1}))])
 def test_schedules_that_cannot_be_are_refused(kind, options, said):
     with pytest.raises(OptionError, match=said):
         kind(**options)

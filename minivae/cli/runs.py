@@ -98,7 +98,7 @@ def build(config, record, data, ranks):
     backend.manual_seed(config["seed"])
     model, schedule = record.build(**config["options"]), config["training"]
     _expect_room(model, data, config)
-    batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch)
+    batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch, rounds=data.rounds)
     annealing = beta = None
     if schedule.get("anneal_rate"):
         annealing = Annealing(config["options"].get("temperature", 1.0), schedule["anneal_rate"],
@@ -108,7 +108,9 @@ def build(config, record, data, ranks):
         if len(betas) > 1:
             raise OptionError(f"--kl-warm-up: the KL layers of {record.name} have several weights, "
                               f"{', '.join(map(str, sorted(betas)))}; from Python, Training(beta=FUNCTION) takes one")
-        beta = WarmUp(schedule["kl_warm_up"], *betas)
+        beta = WarmUp(schedule["kl_warm_up"], *betas, schedule.get("kl_start", 0.0))
+    elif "kl_start" in schedule:
+        raise OptionError("--kl-start is where the weight of the KL divergence begins; give --kl-warm-up STEPS too")
     return Training(model, batches, *_learning_rate(schedule, len(batches)), schedule.get("momentum"), annealing, ranks,
                     beta, objective=schedule.get("objective", "elbo"), estimator=schedule.get("estimator"))
 

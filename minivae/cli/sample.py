@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     label = None if args.label is None else _numbered(args.label, names, args.folder)
     make_folder(folder)
     print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed,
-                                  squares=config.get("data", {}).get("name") == "rectangles", article=args.article,
-                                  label=label, names=names))
+                                  squares=config.get("data", {}).get("name") in ("rectangles", "squares"),
+                                  article=args.article, label=label, names=names))
     return 0
 
 

@@ -137,7 +137,10 @@ def _add_training(kind: Any, record: models.Record) -> None:
     add("--schedule-steps", None, "N", None, "the step at which the cosine comes to 0, by default the last one of "
         "--epochs; a run that is to be continued by more epochs gives more")
     add("--warm-up", None, "STEPS", None, "so many steps the learning rate rises from near 0, on a line")
-    add("--kl-warm-up", None, "STEPS", None, "so many steps the weight of the KL divergence rises from 0, on a line")
+    add("--kl-warm-up", None, "STEPS", None, "so many steps the weight of the KL divergence goes from --kl-start to "
+        "--beta, on a line")
+    add("--kl-start", None, "WEIGHT", None, "where it begins, by default at 0; above --beta, the code learns what "
+        "matters most first")
     add("--momentum", None, "M", None, "descend along the gradient with this momentum, 0 for none; by default Adam")
     add("--patience", None, "N", None, "end when the bound on test images was no better in N epochs")
     kind.add_argument("--keep-best", action="store_true", default=None, help="keep the model of the epoch with the "
@@ -156,7 +159,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
     if record.presets:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
         kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), presets=record.presets,
-                          help=f"settings after a paper, which options after it may change: {words}")
+                          help=f"settings together, which options after it may change: {words}")
     data.add_to(kind, record.data)
     add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,

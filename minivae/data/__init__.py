@@ -3,7 +3,7 @@
 from minivae.data.batches import Batches
 from minivae.data.idx import read_idx
 from minivae.data.mnist import mnist
-from minivae.data.rectangles import entropy, is_full_square, rectangles
+from minivae.data.rectangles import entropy, is_full_square, rectangles, squares
 from minivae.data.redrawn import Redrawn
 from minivae.data.images import Images
 from minivae.data.image_folder import image_folder

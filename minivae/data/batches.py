@@ -18,13 +18,14 @@ class Batches:
                     True: each image once an epoch, in random order, the last batch short if need be
         drop_last   True: no short last batch, whose images wait for another epoch: a batch of one has no variance for
                     batch normalization
+        rounds      so often by_epoch shows each image in what `len` counts as an epoch
 
     `len(batches)` is the number of batches an epoch; `next()` gives one, without end.
     """
 
     state_names, varying_names = (), ("order", "position")  # as modules have them: see `backend.Replayed`
 
-    def __init__(self, pixels, batch_size, scale=1, by_epoch=False, drop_last=False):
+    def __init__(self, pixels, batch_size, scale=1, by_epoch=False, drop_last=False, rounds=1):
         batch_size = whole_number("Batches", "batch_size", batch_size)
         if batch_size > len(pixels):
             raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
@@ -37,13 +38,15 @@ class Batches:
         self.pixels = backend.from_numpy(pixels)
         self.scale = real_number("Batches", "scale", scale, "is what pixels are multiplied by, such as 1/255")
         self.batch_size, self.by_epoch, self.drop_last = batch_size, by_epoch, drop_last
+        self.rounds = whole_number("Batches", "rounds", rounds)
         self.order = None  # the permutation of this epoch
         self.position = 0  # how many images of it have been used
         self._buffers = {}
 
     def __len__(self):
         n = len(self.pixels)
-        return -(-n // self.batch_size) if self.by_epoch and not self.drop_last else n // self.batch_size
+        whole = n // self.batch_size
+        return self.rounds * (-(-n // self.batch_size) if self.by_epoch and not self.drop_last else whole)
 
     def next(self):
         """The next batch, (N, ...) in the default dtype."""

@@ -7,7 +7,7 @@ import numpy as np
 from minivae import by_name
 from minivae.data import own
 from minivae.data.mnist import mnist
-from minivae.data.rectangles import entropy, rectangles
+from minivae.data.rectangles import entropy, rectangles, squares
 from minivae.data.redrawn import Redrawn, binarized
 from minivae.errors import OptionError, whole_number
 
@@ -24,6 +24,7 @@ class DataSet(NamedTuple):
         title         what a reader calls it               notes   what he should know of it, a line each
         digest        a fingerprint of images that may change, or None
         pixels        shape of an image, where they are rows with a label at the end
+        rounds        how often an epoch shows each image, by_epoch
     """
     train: np.ndarray | Redrawn
     test: np.ndarray
@@ -38,6 +39,7 @@ class DataSet(NamedTuple):
     digest: str | None = None
     train_labels: np.ndarray | None = None
     pixels: tuple[int, ...] | None = None
+    rounds: int = 1
 
     @property
     def image(self):
@@ -73,6 +75,15 @@ def rectangles_set(images=50000):
         raise OptionError(f"rectangles(images={images}): at most {MOST}, which are {MOST * 576 / 1e9:.1f} GB")
     return DataSet(rectangles(images), rectangles(2048, seed=1), None, 1, entropy(), by_epoch=False, grey=False,
                    title="rectangles")
+
+
+def squares_set(images=None):
+    """Each of the articles' 256 different rectangles, to learn from and to test on.
+
+    A batch of 256 is their distribution itself, and a mean over them is exact.
+    """
+    train = _first(squares(), images, "squares")
+    return DataSet(train, squares(), None, 1, entropy(), by_epoch=True, grey=False, title="squares", rounds=100)
 
 
 def mnist_set(images=None, binarize=None, root=None, download=True):
@@ -128,8 +139,8 @@ def _bytes(pixels):
     return pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels).astype(np.uint8)
 
 
-NAMED = "rectangles", "mnist"  # which have a name of their own; others are found by their path
-BY_NAME = {"rectangles": rectangles_set, "mnist": mnist_set, "own": own_set}
+NAMED = "rectangles", "squares", "mnist"  # which have a name of their own; others are found by their path
+BY_NAME = {"rectangles": rectangles_set, "squares": squares_set, "mnist": mnist_set, "own": own_set}
 
 
 def build(name, **options):

@@ -28,6 +28,15 @@ def rectangles(n=50000, height=24, width=24, sides=SIDES, seed=0):
     return (inside[0][:, None, :, None] & inside[1][:, None, None, :]).view(np.uint8)
 
 
+def squares(height=24, width=24, side=SIDES[0]):
+    """Each different square of this side once, (n, 1, height, width), from the upper left: of the articles', 256."""
+    _expect_sides(height, width, (side, side))
+    down, across = (np.array([np.isin(np.arange(length), np.arange(start, start + side))
+                              for start in range(length - side + 1)]) for length in (height, width))
+    images = down[:, None, :, None] & across[None, :, None, :]
+    return images.reshape(-1, 1, height, width).view(np.uint8)
+
+
 def entropy(height=24, width=24, sides=SIDES):
     """Entropy of the images in nats: no model's −log p(x), and no −ELBO, is below it on average.
 

@@ -41,7 +41,7 @@ class Parameter(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """Settings after a paper: of training, data and the model, by the names of their options."""
+    """Settings of training, data and the model, by the names of their options, that a paper or an experiment found."""
 
     help: str
     settings: dict[str, Any]
