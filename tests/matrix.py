@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / ".matrix"
 README = ROOT / "tests" / "README.md"
+BEGIN, END = "<!-- matrix -->\n", "<!-- end of matrix -->"  # of the table in the README
 HEAD = "| configuration | what differs | passed | skipped | failed | minutes | on |\n|---|---|---|---|---|---|---|\n"
 NEWEST = ("pytest>=8", "hypothesis>=6", "matplotlib", "numpy", "pillow", "tqdm", "pytest-xdist", "pytest-randomly")
 ANYBODY = "any user's"
@@ -240,11 +241,12 @@ def here(configuration, python):
 def write(rows):
     """Put these rows into the table of tests/README.md, in the order of CONFIGURATIONS; others stay."""
     text = README.read_text(encoding="utf-8")
-    before, table, after = re.split(r"(?<=<!-- matrix -->\n)|(?=<!-- end of matrix -->)", text)
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
     kept = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
     kept |= rows
     lines = [kept[name] for name in CONFIGURATIONS if name in kept]
-    README.write_text(before + HEAD + "\n".join(lines) + "\n" + after, encoding="utf-8")
+    README.write_text(before + BEGIN + HEAD + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
 
 
 def main():
