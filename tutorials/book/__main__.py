@@ -1,7 +1,7 @@
 """Build the book: every lesson as it runs, the exercises, the errata and the reference, as one site without a network.
 
-    python tutorials/book                  full lessons, about 20 minutes at first; needs pip install -e ".[book]"
-    python tutorials/book --fast           with MINIVAE_FAST=1, about 3 minutes at first
+    python tutorials/book                  full lessons, about 8 minutes at first; needs pip install -e ".[book]"
+    python tutorials/book --fast           with MINIVAE_FAST=1, about 2 minutes at first
     python tutorials/book --out FOLDER     by default book; open FOLDER/index.html
 
 What a lesson showed is kept in .book and taken from there until the lesson or minivae changes.  A lesson that fails
@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KEPT = ROOT / ".book"
+BOOK = "searchindex.js"  # by which one knows a book
 
 
 def main():
@@ -26,8 +27,8 @@ def main():
     parser.add_argument("--fast", action="store_true", help="take few steps, as MINIVAE_FAST=1 does")
     parser.add_argument("--out", type=Path, default=Path("book"), metavar="FOLDER", help="where to write")
     args = parser.parse_args()
-    if args.out.exists() and any(args.out.iterdir()) and not (args.out / "searchindex.js").exists():
-        sys.exit(f"{args.out} has files and is no book; name another folder by --out")
+    if args.out.is_file() or (args.out.is_dir() and any(args.out.iterdir()) and not (args.out / BOOK).is_file()):
+        sys.exit(f"{args.out} is there and is no book; name another folder by --out")
     try:
         import myst_nb  # noqa: F401
         from lessons import Failed, executed
