@@ -11,6 +11,7 @@ project = "minivae"
 version = release = minivae.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 nb_execution_mode = "off"  # lessons.py has run them
+nb_merge_streams = True
 nb_ipywidgets_js = {}
 myst_heading_anchors = 4
 highlight_language = "none"  # an indented formula is no Python
