@@ -24,11 +24,11 @@ PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dic
 TRAINING = {"epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate,
             "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole,
             "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count,
-            "kl_start": Rate,
-            "keep_best": bool, "patience": Whole, "objective": objectives.Name, "estimator": objectives.Estimator}
+            "kl_start": Rate, "free_bits": Rate, "keep_best": bool, "patience": Whole, "objective": objectives.Name,
+            "estimator": objectives.Estimator}
 ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
-OPTIONAL = ("momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "kl_start", "keep_best", "patience",
-            "objective", "estimator")
+OPTIONAL = ("momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "kl_start", "free_bits", "keep_best",
+            "patience", "objective", "estimator")
 
 
 def expect(config: Any, needed: tuple[str, ...], where: Any) -> dict[str, Any]:

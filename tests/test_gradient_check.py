@@ -191,7 +191,8 @@ def expect_no_false_alarm(make, input, seed):
 
 
 SMOOTH = [row for row in ROWS.values() if "gradient" not in row.excused]
-EXPONENTIAL = {"GaussianKL", "GaussianKL beta", "GaussianSampler", "GaussianSampler L", "ConcatTable of tables"}
+EXPONENTIAL = {"GaussianKL", "GaussianKL beta", "GaussianKL free bits", "GaussianSampler", "GaussianSampler L",
+               "ConcatTable of tables"}
 
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])

@@ -37,12 +37,14 @@ def launched(run):
 
 
 def small(name="vae", batch_size=16, momentum=None, by_epoch=False, redrawn=False, annealing=None, beta=None,
-          learning_rate=1e-3, objective="elbo", estimator=None, code=4, **options):
+          learning_rate=1e-3, objective="elbo", estimator=None, code=4, free_bits=0,
+          **options):
     backend.use("cupy")
     backend.manual_seed(1)
     model = models.build(name, image=(1, 6, 6), code=code, hidden=8, **options)
     images = rectangles(40, 6, 6, sides=(3, 3))
     images = Redrawn(images * np.uint8(200)) if redrawn else images
+    model.kl.free_bits = free_bits
     batches = Batches(images, batch_size, by_epoch=by_epoch)
     return Training(model, batches, learning_rate, 0.01, momentum, annealing, beta=beta, objective=objective,
                     estimator=estimator)
@@ -86,6 +88,7 @@ def cyclic(t):
     {"by_epoch": True, "batch_size": 20},
     {"name": "bernoulli", "annealing": Annealing(every=1, rate=0.01)}, {"name": "bernoulli", "straight_through": True},
     {"name": "categorical", "categories": 2, "annealing": Annealing(every=3, rate=0.05)},
+    *({"name": name, "beta": WarmUp(9), "free_bits": 0.02} for name in ("vae", "bernoulli", "categorical")),
     *({"name": name, "beta": WarmUp(20), "learning_rate": LearningRate(0.01, steps=28, warm_up=9)} for name in (
         "vae", "bernoulli", "categorical")),
     {"name": "bernoulli", "estimator": "exact", "beta": WarmUp(20)}, {"samples": 3, "objective": "iwae"},

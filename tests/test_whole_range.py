@@ -145,6 +145,7 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "gumbel_softmax_sampler._share", "gumbel_softmax_sampler._derivative",
     "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
     "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
+    "divergence._at_least",
     "finite_watch._not_finite", "relu._rectified", "enumerated_sampler._centred", "expected_criterion._product",
     "score_function_criterion._share", "score_function_criterion._advantage",
     "likelihood_criterion._log_joint", "likelihood_criterion._share", "likelihood_criterion._loss",

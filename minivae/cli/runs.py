@@ -99,6 +99,7 @@ def build(config, record, data, ranks):
     model, schedule = record.build(**config["options"]), config["training"]
     _expect_room(model, data, config)
     batches = Batches(data.train, schedule["batch_size"], data.scale, data.by_epoch, rounds=data.rounds)
+    subjects.set_free_bits(model, schedule)
     annealing = beta = None
     if schedule.get("anneal_rate"):
         annealing = Annealing(config["options"].get("temperature", 1.0), schedule["anneal_rate"],

@@ -11,6 +11,7 @@ from minivae.cli.data import moved
 from minivae.data import data_set
 from minivae.errors import OptionError
 from minivae.models import own
+from minivae.nn import Divergence
 
 NAMES = f"{', '.join(models.BY_NAME)}, or FILE.py:FUNCTION of your own"
 MEMORY = 2**30  # bytes for the arrays of a verb that reads a run, and so much more
@@ -92,7 +93,14 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
         source["images"] = min(source["images"], images)
     schedule = found.schedule | config.get("training", {})
     configuration.expect(config | {"training": schedule}, ("training",), args.folder)
+    set_free_bits(model, schedule)
     return model, found.fitted(data_set.build(**source)), schedule
+
+
+def set_free_bits(model: models.VAE, schedule: dict[str, Any]) -> None:
+    """Give the KL layers of a model the free bits of a training."""
+    for layer in model.find_modules(Divergence) if schedule.get("free_bits") else ():
+        layer.free_bits = schedule["free_bits"]
 
 
 def _new(found: models.Record, seed: int, hidden: int | None) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:

@@ -30,8 +30,8 @@ class BernoulliKL(Divergence):
     latent_class = BernoulliLatent
     varying_names = ("beta",)
 
-    def __init__(self, beta: float = 1, prior: float = 0.5):
-        super().__init__(beta)
+    def __init__(self, beta: float = 1, prior: float = 0.5, free_bits: float = 0):
+        super().__init__(beta, free_bits)
         self.prior = real_number("BernoulliKL", "prior", prior, "is a probability between 0 and 1", above=0, below=1)
 
     @property
@@ -42,14 +42,14 @@ class BernoulliKL(Divergence):
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
-        self.divergence = backend.total(_divergence, input, *self.log_prior_odds)
+        self.keep(backend.total(_divergence, input, *self.log_prior_odds), input)
         self.output = input
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        return backend.elementwise(_derivative, input, grad_output, self.log_prior_odds[0], self.varying_beta(input),
+        return backend.elementwise(_derivative, input, grad_output, self.log_prior_odds[0], self.charge(input),
                                    out=self.grad_input)
 
     def units(self, parameters):

@@ -29,8 +29,8 @@ class CategoricalKL(Divergence):
     varying_names = ("beta",)
     state_names = (*Divergence.state_names, "peak", "log_mean", "of_variables")
 
-    def __init__(self, beta: float = 1, categories: int | None = None):
-        super().__init__(beta)
+    def __init__(self, beta: float = 1, categories: int | None = None, free_bits: float = 0):
+        super().__init__(beta, free_bits)
         self.categories = None if categories is None else whole_number("CategoricalKL", "categories", categories)
         self.peak = self.log_mean = self.of_variables = None
 
@@ -41,7 +41,7 @@ class CategoricalKL(Divergence):
         backend.elementwise(_divergence, input, self.peak, self.log_mean, share, out=spare)
         self.of_variables = self.buffer("of_variables", self.peak.shape)
         self.xp.sum(spare, axis=-1, keepdims=True, out=self.of_variables)  # Σ_c
-        self.divergence = backend.total(_same, self.of_variables)
+        self.keep(backend.total(_same, self.of_variables), input)
         self.output = input
         return self.output
 
@@ -49,7 +49,7 @@ class CategoricalKL(Divergence):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.of_variables, grad_output,
-                                   self.varying_beta(input, over=input.shape[2]), out=self.grad_input)
+                                   self._charge(input), out=self.grad_input)
 
     def units(self, parameters):
         """KL(q ‖ p) of every variable for every image, in nats (N, K)."""
@@ -59,6 +59,11 @@ class CategoricalKL(Divergence):
     def extra_repr(self):
         categories = "" if self.categories is None else f"categories={self.categories}"
         return ", ".join(filter(None, (super().extra_repr(), categories)))
+
+    def _charge(self, input):
+        """`charge` over C, which is that of each of a variable's C categories."""
+        charge = self.charge(input, over=input.shape[2])
+        return charge if self.free_bits == 0 else charge[:, None]
 
     def _normalizer(self, a, buffer):
         """(the largest a, ln of the mean of e^(a − largest), an array like a to work in): see `_log_ratio`."""

@@ -14,29 +14,49 @@ class Divergence(Module):
 
         divergence   KL in nats, summed over the batch: what is reported
         loss         beta · divergence: what is minimised, next to the criterion's loss
+        free_bits    λ, in nats: a unit of the code is not charged for less than λ on the mean over the batch, and the
+                     loss is beta · Σ_q max(N λ, Σₙ KL_nq)  (Kingma et al. 2016, equation 15 and appendix C.8)
         latent       the latent variable, for evaluation: an object of the `latent_class`
     """
 
-    state_names: tuple = (*Module.state_names, "divergence")
+    state_names: tuple = (*Module.state_names, "divergence", "paid", "charged")
     latent_class: type[Latent] | None = None  # the kind of latent variable
 
-    def __init__(self, beta: float = 1):
+    def __init__(self, beta: float = 1, free_bits: float = 0):
         super().__init__()
+        self.free_bits = real_number(type(self).__name__, "free_bits", free_bits, "is a number of nats from 0", least=0)
         self.beta = real_number(type(self).__name__, "beta", beta, "weighs the divergence, a number from 0", least=0)
-        self.divergence = None
+        self.divergence = self.paid = self.charged = None
 
     @property
     def loss(self) -> Any:
-        """beta · divergence, zero before the first forward."""
+        """beta · divergence, or of what is beyond the free bits of it; zero before the first forward."""
         if self.divergence is None:
             return 0.0
-        beta = self.varying_beta(self.divergence)
-        return 0.0 if isinstance(beta, float) and beta == 0 else beta * self.divergence  # it may be infinite
+        charged = self.divergence if self.free_bits == 0 else self.paid
+        if charged is None:
+            raise MinivaeError(f"{self.title}: it has free_bits={self.free_bits:g}, and its update_output does not "
+                               "call keep(divergence, parameters), which sees to them")
+        beta = self.varying_beta(charged)
+        return 0.0 if isinstance(beta, float) and beta == 0 else beta * charged  # it may be infinite
 
     def varying_beta(self, like: backend.Array, over: float = 1) -> Any:
         """beta / over, as a number that may be another in the next step; a layer that reads it so has "beta" among its
         `varying_names`."""
         return backend.varying(lambda: float(self.beta) / over, like)
+
+    def keep(self, divergence: Any, parameters: Value) -> None:
+        """Keep the divergence of a batch, and with free bits which units are charged for theirs."""
+        self.divergence = divergence
+        if self.free_bits > 0:
+            units = self.units(parameters)
+            free, units = self.free_bits * len(units), units.sum(axis=0)
+            self.paid, self.charged = backend.total(_at_least, units, free), (units > free).astype(self.dtype)
+
+    def charge(self, like: backend.Array, over: float = 1) -> Any:
+        """What the derivative of the divergence is multiplied by: beta / over, and 0 for a unit that is not charged."""
+        beta = self.varying_beta(like, over)
+        return beta if self.free_bits == 0 else beta * self.charged
 
     @property
     def latent(self) -> Latent:
@@ -56,7 +76,12 @@ class Divergence(Module):
         return self.units(parameters).sum(axis=1)
 
     def extra_repr(self):
-        return "" if self.beta == 1 else f"beta={self.beta:g}"
+        options = {"beta": (self.beta, 1), "free_bits": (self.free_bits, 0)}
+        return ", ".join(f"{name}={value:g}" for name, (value, usual) in options.items() if value != usual)
+
+
+def _at_least(xp, units, free):
+    return xp.maximum(units, free)
 
 
 def side_loss(module: Module) -> Any:

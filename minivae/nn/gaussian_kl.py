@@ -31,7 +31,7 @@ class GaussianKL(Divergence):
         self.expect_table("input", input, 2)
         self.expect("mean", input[0], ("N", "Q"))
         self.expect("log_var", input[1], input[0].shape)
-        self.divergence = backend.total(_divergence, *input)
+        self.keep(backend.total(_divergence, *input), input)
         self.output = input
         return self.output
 
@@ -41,8 +41,8 @@ class GaussianKL(Divergence):
         self.expect_grad_output(grad_output[0], mean.shape)
         self.expect_grad_output(grad_output[1], mean.shape)
         self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
-        return backend.elementwise(_derivative, mean, log_var, *grad_output, self.varying_beta(mean),
-                                   self.varying_beta(mean, over=2), out=self.grad_input)
+        return backend.elementwise(_derivative, mean, log_var, *grad_output, self.charge(mean),
+                                   self.charge(mean, over=2), out=self.grad_input)
 
     def units(self, parameters):
         return _divergence(self.xp, *parameters)
