@@ -76,7 +76,7 @@ def test_a_layer_of_ones_own_that_does_not_see_to_them_is_told():
 def test_an_objective_without_a_divergence_has_none():
     model = models.vae(image=(1, 6, 6), hidden=4, code=2)
     model.kl.free_bits = 0.1
-    with pytest.raises(OptionError, match="leave beta and free_bits out"):
+    with pytest.raises(OptionError, match="leave beta out, and free_bits"):
         Training(model, Batches(rectangles(20, 6, 6, sides=(3, 3)), 4), objective="iwae")
 
 
