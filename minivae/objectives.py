@@ -175,6 +175,8 @@ def _expect_enumerable(model, what):
     _expect_discrete(model, what)
     if not isinstance(model.kl.latent, nn.BernoulliLatent | nn.CategoricalLatent):
         raise OptionError(f"{what} takes the logits of bits or categories, not the code of {type(model.kl).__name__}")
+    if model.labels:
+        raise OptionError(f"{what} decodes each code once, for all images; the decoder of this model sees their labels")
     if model.kl.latent.support_size(model.code) > nn.MOST_CODES:
         raise OptionError(f"{what} sums over every code: at most {nn.MOST_CODES} of them, such as 12 bits or 3 "
                           f"variables of 16 categories; the code of this model is {model.code} wide and has more: "

@@ -54,6 +54,12 @@ def _appending():
     return nn.Sequential(nn.KeepLabel(label), nn.Linear(5, 3), nn.AppendLabel(label))
 
 
+def _told(kl):
+    """A prior that has learned something."""
+    kl.prior_logits[...] = backend.from_numpy(np.random.default_rng(4).normal(size=kl.prior_logits.shape))
+    return kl
+
+
 def _evaluated(module):
     return module.evaluate()
 
@@ -110,6 +116,12 @@ ROWS = {
     "BernoulliKL prior": Row(lambda: nn.BernoulliKL(beta=2, prior=0.2), (4,), ()),
     "CategoricalKL": Row(lambda: nn.CategoricalKL(), (2, 3), (3, 6)),
     "CategoricalKL beta": Row(lambda: nn.CategoricalKL(beta=0.25, categories=3), (2, 3), (3, 2, 4)),
+    "LearnedBernoulliKL": Row(lambda: _told(nn.LearnedBernoulliKL(4, beta=0.5)), (4,), (3, 5)),
+    "LearnedCategoricalKL": Row(lambda: _told(nn.LearnedCategoricalKL(2, 3, beta=0.5)), (2, 3), (3, 2, 4)),
+    "EnumeratedPrior that is learned": Row(lambda: nn.EnumeratedPrior(_told(nn.LearnedCategoricalKL(2, 3)), 6), (4,),
+                                           (), excused={"wrong shape": "takes anything", **ALL_CODES}),
+    "LogDensities that are learned": Row(lambda: _densities(nn.LogDensities, _told(nn.LearnedBernoulliKL(4))),
+                                         ((4,), (4,)), (3, 4)),
     "GaussianSampler": Row(lambda: nn.GaussianSampler(), TABLE, (3, 4)),
     "GaussianSampler L": Row(lambda: nn.GaussianSampler(samples=3), TABLE, (3, 4)),
     "BernoulliSampler": Row(lambda: nn.BernoulliSampler(0.7), (4,), (3, 4, 1)),

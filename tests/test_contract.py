@@ -161,7 +161,7 @@ def test_state_dict_round_trip(row):
     other.load_state_dict(module.state_dict())
     for name, array in module.state_dict().items():
         assert np.array_equal(array, other.state_dict()[name])
-        assert name.rsplit(".", 1)[-1] in ("weight", "bias", "running_mean", "running_var")
+        assert name.rsplit(".", 1)[-1] in ("weight", "bias", "running_mean", "running_var", "prior_logits")
 
 
 @each_row

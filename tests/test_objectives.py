@@ -21,7 +21,9 @@ X = (np.random.default_rng(0).uniform(size=(4, 1, 3, 3)) > 0.5).astype(np.float6
 CASES = {"bits": ("bernoulli", {"code": 3}), "categories": ("categorical", {"code": 2, "categories": 3}),
          "draws": ("categorical", {"code": 2, "categories": 3, "samples": 4}),
          "gaussian": ("vae", {"samples": 3}), "mean and log_var": ("aevb", {"samples": 3, "likelihood": "gaussian"})}
-DISCRETE = [(case, name, estimator) for case in ("bits", "categories")
+CASES |= {f"learned {case}": (name, options | {"learn_prior": True}) for case, (name, options) in
+          list(CASES.items())[:2]}
+DISCRETE = [(case, name, estimator) for case in ("bits", "categories", "learned bits", "learned categories")
             for name, estimator in (("elbo", "exact"), ("exact_likelihood", None))]
 WEIGHTED = [(case, name, None) for case in ("gaussian", "mean and log_var") for name in ("iwae", "dreg")]
 each_case = pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *WEIGHTED])
@@ -30,6 +32,9 @@ each_case = pytest.mark.parametrize(("case", "name", "estimator"), [*DISCRETE, *
 def made(case, **options):
     name, given = CASES[case]
     model = built(name, given | options, image=(1, 3, 3), hidden=7).double()
+    for array in model.kl.parameters()[0]:
+        learned = np.random.default_rng(7).normal(size=array.shape)
+        array[...] = backend.from_numpy(learned, like=array)
     model.get_parameters()
     return model
 
@@ -221,7 +226,9 @@ def torch_loss(torch, case, name, weights, noise, decoder):
         return torch.nn.functional.binary_cross_entropy_with_logits(mlp(out, decoder), x, reduction="none").sum(-1)
 
     encoder = weights[:len(weights) - len(decoder)]
-    if case in ("bits", "categories"):
+    if name == "exact_likelihood" or name == "elbo":
+        prior = encoder.pop() if case.startswith("learned") else torch.zeros(3 if "bits" in case else (2, 3))
+        case = case.removeprefix("learned ")
         sizes = [2] * 3 if case == "bits" else [3] * 2
         codes = list(product(*map(range, sizes)))
         z = torch.tensor(np.array([np.ravel(code if case == "bits" else np.eye(3)[list(code)]) for code in codes],
@@ -229,10 +236,11 @@ def torch_loss(torch, case, name, weights, noise, decoder):
         logits = mlp(x, encoder)
         if case == "bits":
             log_q = torch.distributions.Bernoulli(logits=logits[:, None]).log_prob(z[None]).sum(-1)
+            log_p = torch.distributions.Bernoulli(logits=prior.double()).log_prob(z).sum(-1)
         else:
+            log_p = (torch.log_softmax(prior.double(), -1).reshape(6) * z).sum(-1)
             log_q = (torch.log_softmax(logits.reshape(4, 2, 3), -1).reshape(4, 1, 6) * z).sum(-1)
         nll = torch.stack([losses(z, each.expand(len(z), -1)) for each in x])
-        log_p = -sum(map(log, sizes))
         if name == "exact_likelihood":
             return -torch.logsumexp(log_p - nll, 1).sum() + 0 * logits.sum()
         return (torch.exp(log_q) * (log_q - log_p + nll)).sum()
@@ -382,8 +390,49 @@ def test_numbers_have_their_right_names():
 
 # -- the command line -----------------------------------------------------------------------------
 
+def test_a_learned_prior_is_what_is_drawn_and_weighed():
+    """Its probabilities of all codes add up to 1, and 4,000 draws have them to 5 standard errors."""
+    for case in ("learned bits", "learned categories"):
+        model = made(case)
+        z = model.kl.latent.support(model.code)
+        p = np.exp(model.kl.latent.log_prior(z))
+        assert p.sum() == pytest.approx(1, rel=1e-12) and p.std() > 0.02
+        with backend.seeded(0):
+            drawn = model.kl.latent.sample_prior(4000, model.code)
+        share = (drawn[:, None] == z).all(axis=2).mean(axis=0)
+        assert (np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / 4000)).all()
+        log_q, _, losses = by_hand(model, X)
+        sizes = (2,) * 3 if case == "learned bits" else (3,) * 2
+        p = p.reshape(sizes).transpose().ravel()  # by hand, the last digit runs fastest; in `support`, the first
+        total = np.logaddexp.reduce(np.log(p) - losses, axis=1)
+        assert evaluation.exact_log_likelihood(model, X).per_image == pytest.approx(total)
+        assert model.kl.rows(model.encode(X)) == pytest.approx((np.exp(log_q) * (log_q - np.log(p))).sum(axis=1))
+
+
+@pytest.mark.parametrize("estimator", [None, "exact"])
+def test_a_prior_learns_the_mean_of_the_codes(estimator):
+    """Where nothing else moves, the best prior is E_x[q(z|x)], bit by bit."""
+    model = made("learned bits").float()
+    training = Training(model, Batches(np.uint8(X), 4, by_epoch=True), 0.05, estimator=estimator)
+    others = [array for path, array, _ in model.named_parameters() if not path.startswith("kl")]
+    kept = [array.copy() for array in others]
+    for _ in range(400):
+        training.step()
+        for array, value in zip(others, kept):
+            array[...] = value
+    wanted = model.kl.latent.expected(model.encode(np.float32(X))).mean(axis=0)
+    assert model.kl.prior_probability == pytest.approx(wanted, abs=0.01)
+
+
+def test_without_a_learned_prior_there_is_nothing_new_in_a_model():
+    for case in ("bits", "categories"):
+        assert not [path for path in made(case).state_dict() if path.startswith("kl")]
+        assert "kl.prior_logits" in made(f"learned {case}").state_dict()
+
+
 RUNS = {"exact": ("bernoulli", "--code", "3", "--estimator", "exact"),
-        "likelihood": ("categorical", "--code", "2", "--categories", "3", "--objective", "exact_likelihood"),
+        "likelihood": ("categorical", "--learn-prior", "--code", "2", "--categories", "3", "--objective",
+                       "exact_likelihood"),
         "iwae": ("vae", "--samples", "3", "--objective", "iwae")}
 
 

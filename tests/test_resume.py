@@ -34,6 +34,7 @@ RUNS = {name: [name] for name in models.BY_NAME} | {  # every model, likelihood,
     "bernoulli exact": ["bernoulli", "--code", "3", "--estimator", "exact"],
     "categorical likelihood": ["categorical", "--code", "2", "--categories", "3", "--objective", "exact_likelihood"],
     "bernoulli score": ["bernoulli", "--samples", "2", "--estimator", "score_function"],
+    "categorical learned": ["categorical", "--categories", "3", "--learn-prior"],
     "vae dreg": ["vae", "--samples", "3", "--objective", "dreg"],
     "bernoulli fixed": ["bernoulli", "--data", "mnist", "--binarize", "fixed"],
 }

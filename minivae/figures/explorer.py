@@ -11,10 +11,11 @@ from minivae.evaluation import ACTIVE
 from minivae.figures.decoder_layers import described
 from minivae.figures.page import packed, page
 from minivae.figures.style import COLOURS
+from minivae.nn import BernoulliKL, CategoricalKL, GaussianKL
 
 IMAGES = 500  # test images that are in the page, with their codes
 CHECKED = 256  # codes that the largest difference is taken over: half of them test images', half from the prior
-KINDS = ("GaussianKL", "BernoulliKL", "CategoricalKL")  # whose codes explorer.js has controls for
+KINDS = (GaussianKL, BernoulliKL, CategoricalKL)  # whose codes explorer.js has controls for
 SCRIPTS = ("layers.js", "explorer.js", "gallery.js", "plane_marks.js", "plane.js", "sliders.js", "bits.js",
            "choosers.js", "start.js")
 NINTHS = tuple(f"{row} {column}".strip() or "middle" for row in ("top", "", "bottom")
@@ -28,9 +29,10 @@ def explorer(model: Any, data: Any, title: str, precision: str = "float16") -> s
 
     The page says by how much float16 changes what is decoded.  A layer, or a kind of code, that it cannot run raises.
     """
-    kind = type(model.kl).__name__
-    if kind not in KINDS:
-        raise OptionError(f"the explorer has no controls for codes of {kind}; it has for {', '.join(KINDS)}")
+    kind = next((each.__name__ for each in KINDS if isinstance(model.kl, each)), None)
+    if kind is None:
+        raise OptionError(f"the explorer has no controls for codes of {type(model.kl).__name__}; it has for "
+                          f"{', '.join(each.__name__ for each in KINDS)}")
     model = model.clone().cpu().float().evaluate()
     lost = [name for name, array in model.state_dict().items() if not np.isfinite(array).all()]
     if lost:
@@ -46,12 +48,21 @@ def explorer(model: Any, data: Any, title: str, precision: str = "float16") -> s
     labels, names = _labels(images, data)
     return page(f"{title}: latent explorer", "explorer.html", SCRIPTS, ("explorer.css",), {
         "title": title, "kind": kind, "units": kl.shape[1], "likelihood": model.likelihood, "grey": data.grey,
-        "given": model.labels, "prior": getattr(model.kl, "prior", None), "image": _image(model, x), "decoder": decoder,
+        "given": model.labels, "prior": _prior(model.kl, kl.shape[1]), "image": _image(model, x), "decoder": decoder,
         "precision": precision, "difference": difference,
         "kl": kl.mean(axis=0).tolist(), "active": (varies > ACTIVE).tolist(), "colours": COLOURS,
         "images": packed(np.rint(255 * images.reshape(len(x), -1)), "uint8"), "labels": labels, "names": names,
         "parameters": [packed(each, "float32") for each in
                        (parameters if isinstance(parameters, tuple) else (parameters,))]})
+
+
+def _prior(kl, units):
+    """Of bits their probabilities, of categories the logits of theirs, of a Gaussian nothing."""
+    if isinstance(kl, BernoulliKL):
+        return np.broadcast_to(kl.prior_probability, units).tolist()
+    if isinstance(kl, CategoricalKL):
+        return np.ravel(getattr(kl, "prior_logits", np.zeros((units, kl.categories)))).tolist()
+    return None
 
 
 def _image(model, x):

@@ -11,15 +11,15 @@ from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
 def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 20, categories: Whole = 10,
-                    samples: Whole = 1, beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False
-                    ) -> VAE:
+                    samples: Whole = 1, beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False,
+                    learn_prior: bool = False) -> VAE:
     """Codes of `code` variables, each one of `categories`: 576-1152-1152-(20×10), (20×10)-1152-1152-576.
 
         categories   of each variable of the code
 
     What `bernoulli_vae` is for bits, of which it is the case of two categories: relaxed while it trains, one-hot with
     `straight_through` and in evaluation.  The codes are those of Jang et al. 2016, section 4.2, whose coders we read as
-    linear, hidden=0, and who learn the prior, which is uniform here.
+    linear, hidden=0, and who learn the prior, which is uniform here without `learn_prior`.
     """
     options = dict(locals())
     code = whole_number("categorical_vae", "code", code) * whole_number("categorical_vae", "categories", categories)
@@ -28,7 +28,9 @@ def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whol
     encoder.add(nn.View(code // categories, categories))
     sampler = nn.Sequential(nn.GumbelSoftmaxSampler(temperature, samples), nn.HardOneHot(categories, straight_through))
     decoder = mlp_decoder(image, hidden, code)
-    return VAE(encoder, nn.CategoricalKL(beta, categories), sampler, decoder, code).made_by(categorical_vae, options)
+    kl = (nn.LearnedCategoricalKL(code // categories, categories, beta) if learn_prior else
+          nn.CategoricalKL(beta, categories))
+    return VAE(encoder, kl, sampler, decoder, code).made_by(categorical_vae, options)
 
 
 CATEGORICAL = Record("categorical", categorical_vae, "the categorical VAE, code of 20 variables of 10 categories",

@@ -23,6 +23,7 @@ SHARED = {  # words for what most models have, where a docstring has none
     "samples": "draws of the code for each image",
     "beta": "weight of the KL divergence in what is minimised",
     "temperature": "of the relaxed codes, at the first step",
+    "learn_prior": "learn the probabilities of the prior; without it all codes are equally likely",
     "straight_through": "hard codes in training too; the gradient is an estimate"}
 
 

@@ -41,6 +41,9 @@ from minivae.nn.divergence import Divergence, side_loss
 from minivae.nn.gaussian_kl import GaussianKL
 from minivae.nn.bernoulli_kl import BernoulliKL
 from minivae.nn.categorical_kl import CategoricalKL
+from minivae.nn.learned_bernoulli_kl import LearnedBernoulliKL
+from minivae.nn.learned_categorical_latent import LearnedCategoricalLatent
+from minivae.nn.learned_categorical_kl import LearnedCategoricalKL
 
 from minivae.nn.sampler import Sampler
 from minivae.nn.gaussian_sampler import GaussianSampler

@@ -1,6 +1,7 @@
 """Kullback-Leibler divergence of a binary code from independent coins."""
 
 from math import log, log1p
+from typing import Any
 
 from minivae import backend
 from minivae.errors import real_number
@@ -35,10 +36,15 @@ class BernoulliKL(Divergence):
         self.prior = real_number("BernoulliKL", "prior", prior, "is a probability between 0 and 1", above=0, below=1)
 
     @property
-    def log_prior_odds(self) -> tuple[float, float, float]:
+    def log_prior_odds(self) -> tuple[Any, Any, Any]:
         """(the prior's logit, ln prior, ln(1 − prior)), in which `_divergence` measures."""
         log_one, log_zero = log(self.prior), log1p(-self.prior)
         return log_one - log_zero, log_one, log_zero
+
+    @property
+    def prior_probability(self) -> Any:
+        """Of a bit to be 1."""
+        return self.prior
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))

@@ -36,7 +36,7 @@ class BernoulliLatent(Latent):
         return self.xp.broadcast_to(grad[:, None], z.shape) * logit
 
     def sample_prior(self, n, code):
-        return (backend.uniform(self.new(n, code)) < self.layer.prior).astype(self.dtype)
+        return (backend.uniform(self.new(n, code)) < self.layer.prior_probability).astype(self.dtype)
 
     def expected(self, parameters):
         return sigmoid(self.xp, parameters)  # θ

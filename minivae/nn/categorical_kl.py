@@ -90,8 +90,11 @@ def _log_ratio(xp, a, peak, log_mean):
 
 
 def _divergence(xp, a, peak, log_mean, share):
-    # p ln(C p) + 1/C − p, of which no term is negative, and what is added sums up to nothing
-    ratio = _log_ratio(xp, a, peak, log_mean)
+    return terms(xp, _log_ratio(xp, a, peak, log_mean), share)
+
+
+def terms(xp, ratio, share):
+    """p ln(p / r) + r − p, with the ratio ln(p / r) and the share r: none is negative, and what is added sums to 0."""
     p = share * xp.exp(ratio)
     near = xp.maximum(ratio, -1)
     return xp.where(ratio < -1, share - p * (1 - ratio), p * excess(xp, -near, xp.expm1(-near)))

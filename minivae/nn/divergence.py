@@ -75,6 +75,9 @@ class Divergence(Module):
         """KL(q(z|x) ‖ p(z)) of every image, in nats: a new array (N,)."""
         return self.units(parameters).sum(axis=1)
 
+    def acc_grad_prior(self, z: backend.Array, grad: backend.Array, scale: float = 1) -> None:
+        """Nothing to add: a layer that learns its prior adds scale · ∂L/∂prior, with grad = ∂L/∂ln p(z) of rows."""
+
     def extra_repr(self):
         options = {"beta": (self.beta, 1), "free_bits": (self.free_bits, 0)}
         return ", ".join(f"{name}={value:g}" for name, (value, usual) in options.items() if value != usual)

@@ -47,5 +47,8 @@ class EnumeratedPrior(Module):
         self.grad_input.fill(0)
         return self.grad_input
 
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.kl.acc_grad_prior(self.output[0], grad_output[1], scale)
+
     def extra_repr(self):
         return str(self.code)

@@ -6,7 +6,7 @@ from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.bernoulli_latent import bits
 from minivae.nn.categorical_latent import one_hots
-from minivae.nn.exponentials import relative_exponentials
+from minivae.nn.exponentials import log_probabilities, relative_exponentials
 from minivae.nn.module import Module
 
 MOST_CODES = 4096  # to enumerate: 12 bits
@@ -37,7 +37,7 @@ class EnumeratedSampler(Module):
         z, choices = self._codes(tuple(code))
         log_p = self.buffer("log_p", (n, choices.shape[1]))
         if len(code) == 1:
-            backend.elementwise(_log_probabilities, input, out=(log_p[:, :code[0]], log_p[:, code[0]:]))
+            backend.elementwise(log_probabilities, input, out=(log_p[:, :code[0]], log_p[:, code[0]:]))
         else:
             peak, _, total = relative_exponentials(self.xp, input, self.buffer)
             backend.elementwise(_log_softmax, input, peak, total, out=log_p.reshape(input.shape))
@@ -73,12 +73,6 @@ class EnumeratedSampler(Module):
             if len(code) == 1:
                 choices[:, :q], choices[:, q:] = z, 1 - z
         return z, self.buffers["choices"]
-
-
-def _log_probabilities(xp, a):
-    # ln σ(a) and ln(1 − σ(a))
-    small = xp.log1p(xp.exp(-xp.abs(a)))
-    return xp.minimum(a, 0) - small, xp.minimum(-a, 0) - small
 
 
 def _log_softmax(xp, a, peak, total):

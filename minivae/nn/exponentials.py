@@ -11,6 +11,12 @@ def excess(xp, v, growth):
     return xp.where(xp.abs(v) < 0.03, series, growth - v)
 
 
+def log_probabilities(xp, a):
+    """ln σ(a) and ln(1 − σ(a)): of a bit with logit a to be 1, and to be 0."""
+    small = xp.log1p(xp.exp(-xp.abs(a)))
+    return xp.minimum(a, 0) - small, xp.minimum(-a, 0) - small
+
+
 def root_std(xp, log_var):
     """√σ = e^(¼ log_var), the factor that is taken twice for σ: so 0 · σ is 0 and not 0 · ∞, however large σ is."""
     return xp.exp(xp.minimum(0.25 * log_var, FAR))

@@ -47,5 +47,8 @@ class LogDensities(Module):
         for grad, each in zip(grad_output, self.output or (None,) * 3):
             self.expect_grad_output(grad, getattr(each, "shape", None))
 
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.kl.acc_grad_prior(self.output[0], grad_output[1], scale)
+
     def extra_repr(self):
         return type(self.kl).__name__

@@ -97,12 +97,12 @@ def bits(seeds, epochs=100):
 def jang(seeds):
     """Jang et al. 2016, table 1: bits and categories, by momentum and with an annealed temperature, evaluated hard."""
     data = data_set.build("mnist", binarize="fixed")
-    print("| minivae train MODEL --preset jang, prior not learned | −ELBO | −log p(x) ≤, K = 1,000 |\n|---|---|---|")
+    print("| minivae train MODEL --preset jang | −ELBO | −log p(x) ≤, K = 1,000 |\n|---|---|---|")
     for name, record in models.BY_NAME.items():
         if "jang" not in record.presets:
             continue
         found, preset = [], record.presets["jang"].settings
-        options = {key: preset[key] for key in ("hidden", "code", "categories", "temperature") if key in preset}
+        options = {key: value for key, value in preset.items() if key in record.parameters}
         schedule = Annealing(preset["temperature"], preset["anneal_rate"], preset["anneal_floor"],
                              preset["anneal_every"])
         for seed in range(seeds):

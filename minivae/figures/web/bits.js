@@ -51,7 +51,7 @@ function bitsPanel(control) {
   board.setAttribute("aria-label", "bits, those that say most first");
   control.append(element("h2", {}, "Code"), board,
     element("div", { className: "buttons" }, button("All 0", () => { logits = logits.map((a) => -Math.abs(a)); apply(); }),
-      button("Draw from the prior", () => { logits = logits.map((a) => Math.abs(a) * (Math.random() < data.prior ? 1 : -1)); apply(); })),
+      button("Draw from the prior", () => { logits = logits.map((a, k) => Math.abs(a) * (Math.random() < data.prior[k] ? 1 : -1)); apply(); })),
     element("p", { className: "muted" }, "A switch a bit, those with the largest KL first; fainter ones are less sure in q(z|x). Flipping one turns its logit round."));
   const relaxed = relaxedPart(control, data.units, (u, T) => logits.map((a, k) =>
     sigmoid((a + Math.log(Math.max(u[k], SMALLEST)) - Math.log(Math.max(1 - u[k], SMALLEST))) / T)));

@@ -16,7 +16,7 @@ function choosersPanel(control) {
     return group;
   });
   control.append(element("h2", {}, "Code"), ...choosers,
-    element("div", { className: "buttons" }, button("Draw from the prior", () => { logits = logits.map(() => 4 * Math.random()); apply(); })),
+    element("div", { className: "buttons" }, button("Draw from the prior", () => { logits = logits.map((_, k) => data.prior[k] - Math.log(-Math.log(Math.max(Math.random(), SMALLEST)))); apply(); })),
     element("p", { className: "muted" }, "One category a variable, variables with the largest KL first; fainter categories are less likely in q(z|x)."));
   const softmax = (a) => { // of the categories of each variable
     const z = new Float32Array(a.length);
