@@ -55,4 +55,7 @@ def section(module, path, shown):
         shown[value] = f"{path}.{name}"
         lines += [f".. autoclass:: {path}.{name}", "   :members:", ""] if inspect.isclass(value) else [
             f".. autofunction:: {path}.{name}", ""]
+    for name, value in vars(module).items():
+        if name.isupper() and type(value) in (int, float) and hasattr(module, "__path__"):  # a package offers it
+            lines += [f".. py:data:: {path}.{name}", f"   :value: {value}", ""]
     return lines
