@@ -15,7 +15,7 @@ from small import built
 
 from minivae import backend
 from minivae.backend import blocks, compiled, products, workers
-from minivae.backend.compiled import loops
+from minivae.backend.compiled import loops, pool
 from minivae.data import Batches, rectangles
 from minivae.training import Training
 
@@ -45,23 +45,29 @@ def shared(monkeypatch, request):
     """Three worker threads, which are started, and a list of how many blocks they shared at each call."""
     if request.param == "compiled" and not compiled.work():
         pytest.skip("there is no C compiler that works (cc, gcc or clang)")
-    for module in (blocks, loops):
-        monkeypatch.setattr(module, "PARALLEL", 240_000)  # so that layers share as well as Adam
+    monkeypatch.setattr(blocks, "PARALLEL", 240_000)  # so that layers share as well as Adam
     monkeypatch.setattr(blocks, "SHARED_BLOCK", blocks.BLOCK)
     monkeypatch.setattr(products, "PART", 5e5)
     monkeypatch.setattr(products, "MOST", 8)  # as on a machine of eight cores
     products._cuts.cache_clear()
     backend.compile(request.param == "compiled")
     loops._loop.cache_clear()  # a loop keeps how it is shared out
-    kept, run, calls = workers.count(), workers.run, []
+    kept, run, function, calls = workers.count(), workers.run, pool.function, []
     workers.set_count(4)
-    workers.run = lambda task, parts: (min(parts, workers.count()) > 1 and calls.append(parts), run(task, parts))
+
+    def counted(compute):
+        def counting(*arguments):
+            calls.extend([1] * (workers.count() > 1))
+            return compute(*arguments)
+        return counting
+
+    monkeypatch.setattr(workers, "run", lambda task, parts: counted(run)(task, parts) if parts > 1 else task(0))
+    monkeypatch.setattr(pool, "function", lambda name: counted(function(name)))
     x = np.ones(2 * blocks.PARALLEL, np.float32)
     backend.elementwise(lambda xp, x: x + 1, x, out=x)
     yield calls
     for cached in (loops._loop, products._cuts):
         cached.cache_clear()
-    workers.run = run
     workers.set_count(kept)
 
 

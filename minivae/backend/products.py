@@ -79,7 +79,7 @@ def _share(multiply, out, a, b):
     cuts = _cuts(out.shape, a.shape[-1])
     if blas.one_thread() is None or len(cuts) == 1:
         multiply(out, a, b)
-    else:
+    elif not blas.share(compiled.product(), out, a, b, multiply is blas.add_product, cuts, workers.count()):
         workers.run(lambda part: multiply(*_part(cuts[part], out, a, b)), len(cuts))
 
 

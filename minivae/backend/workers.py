@@ -1,5 +1,6 @@
 """The worker threads that share out large work on NumPy arrays: blocks of element-wise work, parts of matrix products.
 
+Where there is a C compiler, threads of C do most of it, as many as here: see `compiled.pool`.
 NumPy lets go of the interpreter's lock inside a loop over a large array and inside a product, so two threads that each
 take half of the parts finish in little more than half the time.  Workers only compute: they never draw random numbers,
 and work is cut the same way however many workers there are, so results do not depend on it.

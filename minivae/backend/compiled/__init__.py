@@ -13,7 +13,8 @@ How.  Each step is a file, in this order:
     compiler.py    The machine's C compiler (cc, gcc or clang) makes a library of it, within limits of time and output.
     libraries.py   The library is kept in this user's cache folder, where nobody else may write, for the next start.
     trial.py       A first call with zeros, before the library is trusted: in a process of its own after a crash.
-    loops.py       Each loop gets the addresses and strides of its arrays.  The worker threads share its parts.
+    loops.py       Each loop gets the addresses and strides of its arrays, and is cut into parts.
+    pool.py, .c    Threads of C share these parts, and those of matrix products, without Python's lock.
 
 When NumPy computes instead.  There is no compiler, or it fails, which is said once.  The arrays are small, or not of
 float32, or overlap.  The formula is a closure, or does what `source.py` does not know.  np.seterr asks for an error.  A
@@ -29,7 +30,7 @@ import shlex
 import numpy as np
 
 from minivae.backend import debugger
-from minivae.backend.compiled import compiler, libraries, loops, source
+from minivae.backend.compiled import compiler, libraries, loops, pool, source
 from minivae.backend.notices import say_once
 from minivae.errors import OptionError
 
@@ -74,9 +75,14 @@ def run(formula, purpose, outs, arguments, size):
     return loops.run(formula, purpose, len(outs), operands)
 
 
+def product():
+    """The function of `pool` that shares out a matrix product, or None where Python's threads have to."""
+    return None if _asked is False or not compiler.command() else pool.function("run_product")
+
+
 def work():
     """Whether there is a C compiler here, and one that works."""
-    return libraries.function(source.source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
+    return libraries.library(source.source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
 
 
 def name():

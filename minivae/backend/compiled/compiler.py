@@ -18,8 +18,8 @@ from minivae.errors import OptionError
 NAMES = ("cc", "gcc", "clang")
 # Sums in the order that they are written in and no fused multiplications, so that arithmetic gives NumPy's bits on any
 # processor; and no -ffast-math, which takes it that there are neither NaN nor infinities.
-FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-fopenmp-simd", "-shared",
-         "-fPIC", "-w")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-fopenmp-simd", "-pthread",
+         "-shared", "-fPIC", "-w")
 NATIVE = ("-march=native",)  # all instructions of this processor, if the compiler can find out which they are
 PATIENCE = 20  # seconds for one library, which takes a tenth of one
 FLOOD = 1_000_000  # bytes of messages

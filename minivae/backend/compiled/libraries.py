@@ -1,4 +1,4 @@
-"""C functions, whose libraries are compiled once and kept in this user's cache folder.
+"""Libraries of C, which are compiled once and kept in this user's cache folder.
 
 A library is code that will run: it is kept, and loaded, only where nobody else may write.  Its name is made from its
 source, the compiler, the processor, and its own content.
@@ -25,13 +25,14 @@ _broken = []  # why nothing more is compiled in this process
 
 
 @functools.cache
-def function(source):
-    """The function `kernel` of a C source, or None: there is no compiler, or it fails, which is said once."""
+def library(source):
+    """The library of a C source that has a function `kernel`, or None: there is no compiler, or it fails, which is said
+    once."""
     with _one_at_a_time:
         if _broken or not compiler.command():
             return None
         try:
-            return _kernel(source)
+            return _library(source)
         except (OSError, AttributeError) as error:
             _broken.append(printable(error))
             say_once(f"{shlex.join(compiler.command())} cannot be used ({_broken[0]}); NumPy computes without it, more "
@@ -83,14 +84,14 @@ def printable(text):
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 
-def _kernel(source):
+def _library(source):
     kept, reason = folder()
     for options in (compiler.NATIVE, ()):
         words = (*compiler.command(), *compiler.FLAGS, *options)
         name = _digest("\0".join([source, *words, compiler.identity()]).encode())
         for path in kept.glob(f"{name}-*.so") if kept else ():
-            if kernel := _found(path, kept / f"{name}.tried"):
-                return kernel
+            if found := _found(path, kept / f"{name}.tried"):
+                return found
         with tempfile.TemporaryDirectory(dir=None if reason else kept, ignore_cleanup_errors=True) as place:
             place = Path(place).resolve()
             place.chmod(0o700)  # whatever the umask
@@ -101,7 +102,7 @@ def _kernel(source):
 
 
 def _found(path, mark):
-    """The function of a kept library, or None: it is not whole, or not safe, or no good, and compiled anew."""
+    """A kept library, or None: it is not whole, or not safe, or no good, and compiled anew."""
     with contextlib.suppress(OSError, AttributeError):
         if distrust(path) or not path.is_file() or path.name != f"{mark.stem}-{_digest(path.read_bytes())}.so":
             return None
@@ -111,7 +112,7 @@ def _found(path, mark):
 
 
 def _new(made, kept, reason):
-    """The function of a new library, which is moved to `kept`-(its digest).so unless there is a reason not to."""
+    """A new library, which is moved to `kept`-(its digest).so unless there is a reason not to."""
     mark = made.with_suffix(".tried") if reason else kept.with_suffix(".tried")
     if (reason or mark.exists()) and not _survives(made):
         raise OSError("what it compiles crashes")
@@ -125,17 +126,16 @@ def _new(made, kept, reason):
 
 
 def _opened(path, mark):
-    """The function of a library after a first call; the mark is left behind by a process that crashes here."""
+    """A library after a first call of its function `kernel`; the mark is left behind by a process that crashes here."""
     with contextlib.suppress(OSError):  # where nothing can be written to, nothing can be compiled anew
         mark.touch()
     try:
-        kernel = ctypes.CDLL(str(path)).kernel
-        kernel.restype = ctypes.c_double
-        trial.call(kernel)
+        library = ctypes.CDLL(str(path))
+        trial.call(library.kernel)
     finally:
         with contextlib.suppress(OSError):
             mark.unlink()
-    return kernel
+    return library
 
 
 def _survives(path):

@@ -1,4 +1,4 @@
-"""A compiled loop that is called with the addresses and strides of arrays, its parts shared by the worker threads."""
+"""A compiled loop that is called with the addresses and strides of arrays, its parts shared by threads."""
 
 import ctypes
 import functools
@@ -7,11 +7,11 @@ import types
 import numpy as np
 
 from minivae.backend import workers
-from minivae.backend.compiled import libraries
+from minivae.backend.compiled import libraries, pool
 from minivae.backend.compiled.source import AXES, source
 from minivae.backend.memory import address
 
-PARALLEL = 1024 * 1024  # elements: from here on waking the worker threads costs less than it saves
+PARALLEL = 64 * 1024  # elements: from here on sharing them costs less than it saves
 PARTS = 8  # that the threads share: for any number of threads, so that sums are always added in one order
 SHORT = 32  # elements: of rows as short as that, NumPy adds up whole arrays faster
 FLOAT32 = np.dtype(np.float32)
@@ -37,13 +37,15 @@ class Loop:
 
     def __init__(self, function, purpose, outs, written, layout, axes):
         self.function, self.written = function, written
-        self.lengths, steps = zip(*axes)  # of each axis: its length, and how far it is to each operand's next element
+        function.restype = ctypes.c_double
+        lengths, steps = zip(*axes)  # of each axis: its length, and how far it is to each operand's next element
+        self.lengths = (ctypes.c_ssize_t * AXES)(*lengths)
         self.strides = (ctypes.c_ssize_t * (AXES * len(layout)))(*[step for each in zip(*steps) for step in each])
         self.pointers, self.numbers = ctypes.c_void_p * len(layout), ctypes.c_float * len(layout)
         # the axis that the threads share is not one whose rows are summed: each row has one sum
-        self.cut = next((axis for axis in range(AXES - (purpose == "rows")) if self.lengths[axis] > 1), 0)
-        self.bytes = [4 * step for step in steps[self.cut]]
-        self.parts = PARTS if np.prod(self.lengths) >= PARALLEL else 1
+        self.cut = next((axis for axis in range(AXES - (purpose == "rows")) if lengths[axis] > 1), 0)
+        self.bytes = (ctypes.c_ssize_t * len(layout))(*[4 * step for step in steps[self.cut]])
+        self.share = pool.function("run_loop") if np.prod(lengths) >= PARALLEL else None
         # (one that is written to, another array, whether the two may be the same)
         self.pairs = [(k, j, k < outs <= j and layout[k] == layout[j]) for k in written for j in range(len(layout))
                       if j != k and isinstance(layout[j], tuple)]
@@ -55,19 +57,12 @@ class Loop:
             for k, j, same in self.pairs)
 
     def __call__(self, operands):
-        starts = [address(each) if isinstance(each, np.ndarray) else 0 for each in operands]
+        arrays = self.pointers(*[address(each) if isinstance(each, np.ndarray) else 0 for each in operands])
         numbers = self.numbers(*[0 if isinstance(each, np.ndarray) else each for each in operands])
-        length, sums = self.lengths[self.cut], [0.0] * self.parts
-
-        def compute(part):
-            low, high = length * part // self.parts, length * (part + 1) // self.parts
-            lengths = (ctypes.c_ssize_t * AXES)(*self.lengths)
-            lengths[self.cut] = high - low
-            pointers = self.pointers(*[start + low * each for start, each in zip(starts, self.bytes)])
-            sums[part] = self.function(lengths, pointers, self.strides, numbers)
-
-        workers.run(compute, self.parts)
-        return sum(sums)
+        if self.share is None:
+            return self.function(self.lengths, arrays, self.strides, numbers)
+        return self.share(self.function, self.lengths, arrays, self.strides, numbers, self.bytes, len(operands),
+                          self.cut, PARTS, workers.count())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -95,8 +90,8 @@ def _loop(formula, purpose, outs, layout):
         return None
     if purpose == "total" and axes[-1][0] < SHORT:
         return None
-    function = libraries.function(text)
-    return None if function is None else Loop(function, purpose, outs, written, layout, axes)
+    library = libraries.library(text)
+    return None if library is None else Loop(library.kernel, purpose, outs, written, layout, axes)
 
 
 def _steps(shape, own, strides):
