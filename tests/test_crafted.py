@@ -12,7 +12,7 @@ from few import few
 from test_hostile import VALUES, members, mutant, npy, packed, with_header
 
 from minivae import backend, checkpoint, figures
-from minivae.cli import main, pictures, runs, step
+from minivae.cli import main, pictures, step, training_run
 
 VERBS = (["evaluate", "x", "--images", "4"], ["explore", "x"], ["step", "x", "--table"],
          ["encode", "x", "--images", "4"], ["runs", "x"], ["runs", "x", "--json"], ["compare", "x", "x"],
@@ -40,7 +40,7 @@ def through(tmp_path, monkeypatch):
     """A function that gives a file to a verb; returns the exit status and what was said."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
-    monkeypatch.setattr(runs, "memory", lambda name: 2**26)  # so that no training of the largest batches is awaited
+    monkeypatch.setattr(training_run, "memory", lambda name: 2**26)  # so that none of the largest batches is awaited
     monkeypatch.setattr(figures, "comparison", lambda *_: None)  # matplotlib takes a second; its turn comes below
     monkeypatch.setattr(step, "nudges", lambda *_: [])
     os.mkdir("x")

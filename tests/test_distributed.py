@@ -21,7 +21,7 @@ import strict_cupy
 from small import built
 
 from minivae import backend, checkpoint, distributed, models
-from minivae.cli import pictures, runs
+from minivae.cli import pictures, training_run
 from minivae.data import Batches, Redrawn, data_set, rectangles
 from minivae.distributed import Ranks
 from minivae.errors import OptionError
@@ -192,7 +192,7 @@ def test_ranks_on_devices_draw_the_same_after_a_checkpoint(monkeypatch, tmp_path
     def start(name, ranks):
         config = {"model": "vae", "options": {"hidden": 8, "code": 4}, "seed": 1, "backend": "cupy",
                   "data": {"name": "mnist"}, "training": schedule}
-        runs.start(config, models.find(config["model"]), tmp_path / name, False, ranks)
+        training_run.start(config, models.find(config["model"]), tmp_path / name, False, ranks)
         return backend.get_random_state()
 
     try:

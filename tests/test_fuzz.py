@@ -13,7 +13,7 @@ from small import sized
 
 from minivae import backend
 from minivae.backend import compiled, workers
-from minivae.cli import doctor, main, parser, pictures, runs, step
+from minivae.cli import doctor, main, parser, pictures, step, training_run
 
 NUMBERS = ["0", "1", "2", "3", "-1", "1.5", "1e-3", "1e400", "nan", "inf", "-inf", "9" * 400, "9" * 5000, "1_0", "0x10",
            "٣", "½", "", " ", "1,2", "1,", "none", str(2**63), str(2**64), "1e308"]
@@ -96,7 +96,7 @@ def test_no_command_line_ends_in_a_traceback(tmp_path, monkeypatch, trained, cou
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
     monkeypatch.setattr(step, "nudges", lambda *_: [])
-    monkeypatch.setattr(runs, "memory", lambda name: 2**26)
+    monkeypatch.setattr(training_run, "memory", lambda name: 2**26)
     monkeypatch.setattr(doctor, "SIZE", 16)
     monkeypatch.setattr(compiled, "sentence", lambda: "none")
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))

@@ -16,7 +16,7 @@ from minivae.data import Batches, Redrawn, rectangles
 from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.training import Training
 
-graphs = importlib.import_module("minivae.backend.graphs")
+graphs = importlib.import_module("minivae.backend.replayed")
 
 
 @pytest.fixture(autouse=True)

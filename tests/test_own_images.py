@@ -13,7 +13,7 @@ import pytest
 from few import few
 from PIL import Image
 
-from minivae.data import Images, Redrawn, array_file, data_set, idx_folder, image_folder, own
+from minivae.data import Images, Redrawn, array_file, data_set, idx_folder, image_folder, own_data
 from minivae.errors import OptionError
 
 RANDOM = np.random.default_rng(0)
@@ -119,7 +119,7 @@ def test_train_and_test_folders_are_the_split(tmp_path):
     for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "test/b/4.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         photograph().save(tmp_path / name)
-    train, test = own.read(tmp_path)
+    train, test = own_data.read(tmp_path)
     assert (len(train), len(test)) == (3, 1) and train.names == test.names == ("a", "b")
     assert train.labels.tolist() == [0, 1, 1] and test.labels.tolist() == [1]
 
@@ -166,7 +166,7 @@ def test_two_hundred_hostile_files_are_named_and_bounded(tmp_path):
         if why:
             assert re.search(why, skipped[name]), (name, skipped[name])
     assert sum(name.startswith("cut") for name in skipped) > 50
-    lines = own.notes(tmp_path, found)
+    lines = own_data.notes(tmp_path, found)
     assert all(any(name in line for line in lines) for name in skipped) and not any("\n" in line for line in lines)
     with pytest.raises(OptionError, match="remove it, or let it be skipped"):
         image_folder(tmp_path, size=12, strict=True, progress=False)
@@ -177,7 +177,7 @@ def test_a_folder_without_images_says_what_was_there(tmp_path):
     with pytest.raises(OptionError, match=r"no image that can be used: .*notes.txt: no image"):
         image_folder(tmp_path)
     with pytest.raises(OptionError, match="there is no file or folder"):
-        own.read(tmp_path / "missing")
+        own_data.read(tmp_path / "missing")
 
 
 # -- arrays -------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_an_array_of_any_layout_and_type(tmp_path, shape, kept, dtype):
     array = (values.astype(dtype) if "float" in dtype else values > 0.5 if dtype == "bool" else
              (255 * values).astype(dtype))
     np.save(tmp_path / "a.npy", np.asfortranarray(array))
-    train, test = own.read(tmp_path / "a.npy")
+    train, test = own_data.read(tmp_path / "a.npy")
     assert test is None and train.pixels.shape == kept and train.pixels.flags.c_contiguous
     assert train.pixels.dtype == ("float32" if "float" in dtype else "uint8") and train.bits == (dtype == "bool")
     wanted = np.moveaxis(array, 3, 1) if shape[-1] in (1, 3) else array.reshape(kept)
@@ -219,23 +219,23 @@ def test_an_archive_in_each_way_that_people_name_it(tmp_path, save):
     x, y = RANDOM.integers(0, 255, (6, 4, 4), dtype=np.uint8), np.array([3, 1, 3, 1, 7, 7])
     for names in ({"images": x, "labels": y}, {"x": x, "y": y[:, None]}, {"whatever": x}):
         save(tmp_path / "a.npz", **names)
-        train, test = own.read(tmp_path / "a.npz")
+        train, test = own_data.read(tmp_path / "a.npz")
         assert np.array_equal(train.pixels[:, 0], x) and test is None
         assert len(names) == 1 or (train.labels.tolist() == [1, 0, 1, 0, 2, 2] and train.names == ("1", "3", "7"))
     for kind in ("{}_images {}_labels", "x_{} y_{}"):
         train, test = (kind.format(split, split).split() for split in ("train", "test"))
         save(tmp_path / "a.npz", **{train[0]: x, train[1]: y, test[0]: x[:2], test[1]: y[:2]})
-        first, second = own.read(tmp_path / "a.npz")
+        first, second = own_data.read(tmp_path / "a.npz")
         assert (len(first), len(second)) == (6, 2) and second.labels.tolist() == [1, 0]
         assert second.names == first.names
     save(tmp_path / "a.npz", images=x, labels=np.array(["b", "a"] * 3))
-    assert own.read(tmp_path / "a.npz")[0].names == ("a", "b")
+    assert own_data.read(tmp_path / "a.npz")[0].names == ("a", "b")
     save(tmp_path / "a.npz", images=x, labels=y[:5])
     with pytest.raises(OptionError, match="for 6 images there are 6 labels"):
-        own.read(tmp_path / "a.npz")
+        own_data.read(tmp_path / "a.npz")
     save(tmp_path / "a.npz", one=x, other=x)
     with pytest.raises(OptionError, match=r"one, other.*`images`"):
-        own.read(tmp_path / "a.npz")
+        own_data.read(tmp_path / "a.npz")
 
 
 def test_nothing_is_unpickled_and_no_header_is_believed(tmp_path):
@@ -291,7 +291,7 @@ def idx_set(folder, prefix="", pack=False, test="t10k", n=6, shape=(4, 5)):
 @pytest.mark.parametrize("pack", [False, True])
 def test_any_idx_set_in_a_folder_just_works(tmp_path, pack):
     idx_set(tmp_path, pack=pack)
-    train, test = own.read(tmp_path)
+    train, test = own_data.read(tmp_path)
     assert train.pixels.shape == (6, 1, 4, 5) and test.pixels.shape == (2, 1, 4, 5)
     assert train.labels.tolist() == [0, 1, 2] * 2 and train.names == test.names == ("0", "1", "2")
 
@@ -300,10 +300,10 @@ def test_of_several_sets_in_a_folder_the_file_of_one_names_it(tmp_path):
     for prefix in ("emnist-letters-", "emnist-digits-"):
         idx_set(tmp_path, prefix, True, "test")
     with pytest.raises(OptionError, match=r"emnist-digits-train.*give the file of one"):
-        own.read(tmp_path)
-    train, test = own.read(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz")
+        own_data.read(tmp_path)
+    train, test = own_data.read(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz")
     assert (len(train), len(test)) == (6, 2)
-    assert own.notes("emnist-letters-train-images-idx3-ubyte.gz", train) == [own.EMNIST]
+    assert own_data.notes("emnist-letters-train-images-idx3-ubyte.gz", train) == [own_data.EMNIST]
 
 
 def test_an_idx_set_that_is_not_whole_says_so(tmp_path):
@@ -322,7 +322,7 @@ def test_an_idx_set_that_is_not_whole_says_so(tmp_path):
         idx_folder(tmp_path)
     (tmp_path / "train-images-idx3-ubyte").unlink()
     with pytest.raises(OptionError, match="the one to learn from is not beside it"):
-        own.read(tmp_path)
+        own_data.read(tmp_path)
 
 
 # -- held out, digests, notes -------------------------------------------------------------------------
@@ -330,31 +330,31 @@ def test_an_idx_set_that_is_not_whole_says_so(tmp_path):
 
 def test_a_share_is_held_out_at_random_and_repeats():
     all_of_them = Images.of(np.arange(100, dtype=np.uint8).reshape(100, 1, 1), np.arange(100))
-    train, test = own.split(all_of_them, 0.1)
+    train, test = own_data.split(all_of_them, 0.1)
     assert (len(train), len(test)) == (90, 10)
     together = np.concatenate([train.pixels, test.pixels]).ravel()
     assert sorted(together.tolist()) == list(range(100)) and np.array_equal(test.labels, test.pixels.ravel())
-    assert np.array_equal(own.split(all_of_them, 0.1)[1].pixels, test.pixels)
-    assert not np.array_equal(own.split(all_of_them, 0.1, seed=1)[1].pixels, test.pixels)
+    assert np.array_equal(own_data.split(all_of_them, 0.1)[1].pixels, test.pixels)
+    assert not np.array_equal(own_data.split(all_of_them, 0.1, seed=1)[1].pixels, test.pixels)
     with pytest.raises(OptionError, match="none is left to learn from"):
-        own.split(all_of_them[:1], 0.1)
+        own_data.split(all_of_them[:1], 0.1)
     with pytest.raises(OptionError, match="above 0 and below 1"):
-        own.split(all_of_them, 1)
+        own_data.split(all_of_them, 1)
 
 
 def test_the_digest_changes_with_every_pixel_label_and_shape():
     base = RANDOM.integers(0, 255, (4, 1, 2, 6), dtype=np.uint8)
     other = base.copy()
     other[3, 0, 1, 5] += 1
-    found = {own.digest(Images.of(pixels, labels)) for pixels, labels in (
+    found = {own_data.digest(Images.of(pixels, labels)) for pixels, labels in (
         (base, None), (other, None), (base, [0, 1, 0, 1]), (base, [0, 1, 1, 0]), (base.reshape(4, 1, 6, 2), None),
         (base / 255, None))}
-    assert len(found) == 6 and own.digest(Images.of(base.copy())) in found
+    assert len(found) == 6 and own_data.digest(Images.of(base.copy())) in found
 
 
 def test_equal_planes_are_said(tmp_path):
     photograph(mode="L").convert("RGB").save(tmp_path / "a.png")
-    assert "--grey" in own.notes(tmp_path, image_folder(tmp_path))[0]
+    assert "--grey" in own_data.notes(tmp_path, image_folder(tmp_path))[0]
 
 
 # -- as a data set ------------------------------------------------------------------------------------

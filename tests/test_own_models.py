@@ -15,7 +15,7 @@ import minivae as mv
 from minivae import checkpoint, kinds, models
 from minivae.cli import main, pictures
 from minivae.errors import OptionError
-from minivae.models import own
+from minivae.models import own_model
 from minivae.models.record import described, parameters
 
 TINY = '''"""A VAE of one's own."""
@@ -115,7 +115,7 @@ def test_no_file_is_executed_that_nobody_named(run, capsys):
 
 @pytest.mark.parametrize("name", ["os:abort", "/x.py:f", "a" * 5000 + ":f", "os.path:join", "x.py:\n", "vae:vae"])
 def test_what_a_strangers_file_names_is_not_executed_either(run, capsys, monkeypatch, name):
-    monkeypatch.setattr(own, "find", lambda text: pytest.fail(f"{text} was about to be executed"))
+    monkeypatch.setattr(own_model, "find", lambda text: pytest.fail(f"{text} was about to be executed"))
     path = run / checkpoint.NAME
     with np.load(path) as archive:
         arrays = dict(archive)
@@ -262,7 +262,7 @@ def test_one_of_ones_own_takes_the_function_that_made_it(folder):
 
 
 def test_a_run_is_loaded_as_a_file_is(run):
-    model = mv.load(run, build=own.find("my_vae.py:tiny").function)
+    model = mv.load(run, build=own_model.find("my_vae.py:tiny").function)
     assert isinstance(model, models.VAE)
     assert main(["train", "vae", "--images", "40", "--hidden", "4", "--epochs", "1", "--out", "builtin"]) == 0
     assert mv.load("builtin").decoder[0].n_out == 4

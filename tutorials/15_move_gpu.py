@@ -457,7 +457,7 @@ print("the old array:", first[0])
 # looks before each step whether something has become another. Then it takes a step
 # kernel by kernel, and records anew once nothing changes any more.
 #
-# **Step in here:** `minivae.backend.recording.Recording` (without a GPU: read it), and
+# **Step in here:** `minivae.backend.cuda_graph.Recording` (without a GPU: read it), and
 # `varying` in `minivae.optim.adam`.
 
 # %%

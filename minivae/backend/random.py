@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minivae.backend import philox
+from minivae.backend.cuda_graph import varying
 from minivae.backend.memory import resize
-from minivae.backend.recording import varying
 from minivae.backend.selection import Array, from_numpy, name_of
 from minivae.errors import OptionError
 

@@ -5,11 +5,11 @@ import sys
 import minivae
 from minivae import backend, progress
 from minivae.cli import (
-    compare, doctor, encode, evaluate, explore, options, overview, profile, sample, step, streams, subjects, train,
+    compare, doctor, encode, evaluate, explore, options, profile, runs, sample, step, streams, subjects, train,
 )
 from minivae.errors import MinivaeError
 
-VERBS = (train, evaluate, sample, explore, encode, overview, compare, step, profile, doctor)
+VERBS = (train, evaluate, sample, explore, encode, runs, compare, step, profile, doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:

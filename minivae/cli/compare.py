@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minivae import figures
-from minivae.cli import options, overview
+from minivae.cli import options, runs
 from minivae.errors import OptionError
 
 
@@ -21,12 +21,12 @@ def add_to(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folders = [folder for each in args.folders for folder in overview.found(each)]
-    looked = [each for each in map(overview.look, folders) if len(each[1])]
+    folders = [folder for each in args.folders for folder in runs.found(each)]
+    looked = [each for each in map(runs.look, folders) if len(each[1])]
     if len(looked) < 2:
         raise OptionError(f"{len(looked)} run{'s' * (len(looked) != 1)} to compare that took a step; give two or more")
     rows = [row for row, _, _ in looked]
-    print(overview.table(rows))
+    print(runs.table(rows))
     kinds = {(row.quantity, row.data) for row in rows}
     if len(kinds) > 1:
         print("these are losses of different kinds, or on different data: compare those of one kind only")

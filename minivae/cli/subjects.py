@@ -10,7 +10,7 @@ from minivae.cli import options
 from minivae.cli.data import moved
 from minivae.data import data_set
 from minivae.errors import OptionError
-from minivae.models import own
+from minivae.models import own_model
 from minivae.nn import Divergence
 
 NAMES = f"{', '.join(models.BY_NAME)}, or FILE.py:FUNCTION of your own"
@@ -51,14 +51,14 @@ def allowance(args: argparse.Namespace) -> int | None:
 def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> models.Record:
     """The record of a run's model.  A file that only the run names is not executed unless the user trusts it."""
     name = config["model"]
-    if not own.is_own(name):
+    if not own_model.is_own(name):
         if args.own is not None:
             raise OptionError(f"{where} is a run of {name:.100}, which is no model of your own; leave out --model")
         return models.find(name)
     if args.own is None and not args.trust:
         raise OptionError(f"{where} is a run of {name:.300}: a file that a run names is not executed unasked.  If it "
                           "is your own, name it again with --model FILE.py:FUNCTION, or pass --trust")
-    found = own.find(args.own or name)
+    found = own_model.find(args.own or name)
     if found.digest != config.get("digest"):
         print(f"minivae: {found.file} is not as it was when {where} began", file=sys.stderr)
     return found
@@ -78,8 +78,8 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
     Of a run's data there are so many images to learn from at most.
     """
     name = str(args.folder)
-    if (name in models.BY_NAME or own.is_own(name)) and not args.folder.exists():
-        return _new(own.find(name) if own.is_own(name) else models.find(name), seed, args.hidden)
+    if (name in models.BY_NAME or own_model.is_own(name)) and not args.folder.exists():
+        return _new(own_model.find(name) if own_model.is_own(name) else models.find(name), seed, args.hidden)
     if args.hidden is not None:
         raise OptionError(f"--hidden is for a new model; {name!r} is none of {NAMES}")
     try:

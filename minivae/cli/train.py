@@ -5,11 +5,11 @@ import contextlib
 from typing import Any
 
 from minivae import backend, distributed, kinds, models
-from minivae.cli import data, options, runs
+from minivae.cli import data, options, training_run
 from minivae.cli.subjects import NAMES, add_trust
 from minivae.configuration import TRAINING
 from minivae.errors import MinivaeError, OptionError
-from minivae.models import own
+from minivae.models import own_model
 from minivae.models.record import OF_DATA
 
 WRITES = """Writes to runs/MODEL (the next free name): checkpoint.npz, config.json, protocol.csv (a row a step),
@@ -52,9 +52,9 @@ def add_to(verbs: Any) -> None:
     def prepare(args: list[str]) -> None:
         """Add the model of one's own that is named, before the arguments are parsed."""
         name = _first(verb, args)
-        if name is not None and name not in names.choices and own.is_own(name):
+        if name is not None and name not in names.choices and own_model.is_own(name):
             try:
-                record = own.find(name)
+                record = own_model.find(name)
                 _expect_options(record)
                 _add_model(names, name, record)
             except OptionError as error:
@@ -207,13 +207,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _resume_or_start(args, ranks):
     if args.model is None:
-        return runs.resume(args, ranks)
+        return training_run.resume(args, ranks)
     if any((args.resume, args.total, args.longer, args.moved, args.own, args.trust)):
         raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
                           f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
     if args.backend is not None:
         backend.use(args.backend)
-    threads = runs.use_threads(args.threads)
+    threads = training_run.use_threads(args.threads)
     record = args.record
     if args.schedule == "cosine" and args.learning_rate_decay not in (0, record.schedule["learning_rate_decay"]):
         raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them")
@@ -221,4 +221,4 @@ def _resume_or_start(args, ranks):
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "threads": threads, "data": data.chosen(args),
               "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}
-    return runs.start(config | record.origin, record, args.out, args.force, ranks)
+    return training_run.start(config | record.origin, record, args.out, args.force, ranks)

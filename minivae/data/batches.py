@@ -3,7 +3,7 @@
 import numpy as np
 
 from minivae import backend
-from minivae.data.redrawn import Redrawn
+from minivae.data.binarized import Redrawn
 from minivae.errors import OptionError, real_number, whole_number
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minivae import by_name
-from minivae.data import own
+from minivae.data import own_data
+from minivae.data.binarized import Redrawn, binarized
 from minivae.data.mnist import mnist
 from minivae.data.rectangles import entropy, rectangles, squares
-from minivae.data.redrawn import Redrawn, binarized
 from minivae.errors import OptionError, whole_number
 
 
@@ -95,15 +95,15 @@ def mnist_set(images=None, binarize=None, root=None, download=True):
 
 
 def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0.1, binarize=None, digest=None):
-    """Images of one's own, see `own.read`: a share of them is held out for tests, unless test images come along.
+    """Images of one's own, see `own_data.read`: a share of them is held out for tests, unless test images come along.
 
     With a `digest`, that of a run, images that have changed since are refused.
     """
-    train, test = own.read(path, size, grey, strict)
-    notes = own.notes(path, train, *([] if test is None else [test]))
+    train, test = own_data.read(path, size, grey, strict)
+    notes = own_data.notes(path, train, *([] if test is None else [test]))
     if test is None:
-        train, test = own.split(train, test_share)
-    found = own.digest(train, test)
+        train, test = own_data.split(train, test_share)
+    found = own_data.digest(train, test)
     if digest not in (None, found):
         raise OptionError(f"the images of {path} have changed since the run began; bring the earlier ones back, or "
                           "start a new run")
@@ -117,7 +117,7 @@ def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0
         arrays = train.pixels, test.pixels
     scale = 1 / 255 if not bits and binarize is None and train.pixels.dtype == np.uint8 else 1
     return DataSet(_first(arrays[0], images, path), arrays[1], test.labels, scale, None, by_epoch=True,
-                   grey=not bits and binarize is None, title=own.title(path), names=test.names, notes=tuple(notes),
+                   grey=not bits and binarize is None, title=own_data.title(path), names=test.names, notes=tuple(notes),
                    digest=found, train_labels=train.labels if train.labels is None else train.labels[:images])
 
 

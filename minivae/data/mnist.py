@@ -7,8 +7,8 @@ import os
 import zlib
 from typing import NamedTuple
 
+from minivae.data.binarized import BINARIZE, binarized
 from minivae.data.idx import read_idx
-from minivae.data.redrawn import BINARIZE, binarized
 from minivae.errors import OptionError
 from minivae.files import cache, expanded
 

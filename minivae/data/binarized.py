@@ -11,7 +11,7 @@ SEED = 0  # of the bits of "fixed": everyone's are the same
 class Redrawn:
     """Grey images whose pixels are bits, drawn anew whenever they are used: a grey of g is 1 with probability g/255.
 
-    Batches draws every batch afresh, so an image has other bits in every epoch.  Burda et al. (2015)
+    `Batches.next` draws every batch afresh, so an image has other bits in every epoch.  Burda et al. (2015)
     draw bits too, and follow Salakhutdinov and Murray (2008) in that (footnote 2); the set of fixed bits they
     attribute to Larochelle (2011; in their appendix D).  `images.grey` holds the bytes.
     """

@@ -12,8 +12,8 @@ from operator import is_, itemgetter
 from typing import Any
 
 from minivae.backend import cublas, debugger
+from minivae.backend.cuda_graph import Recording, launch_because
 from minivae.backend.memory import address
-from minivae.backend.recording import Recording, launch_because
 from minivae.backend.selection import array_library
 
 WARM_UP = 2  # steps in which nothing changed, before one is recorded: they compile kernels and make buffers

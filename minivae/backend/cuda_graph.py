@@ -1,4 +1,4 @@
-"""A recording of a step as a CUDA graph, and the numbers that each replay of it is given anew: see `graphs`."""
+"""A recording of a step as a CUDA graph, and the numbers that each replay of it is given anew: see `replayed`."""
 
 import contextlib
 import gc

@@ -1,6 +1,7 @@
 """Models of one's own: a function, or a record, in a file or a module that the user names.
 
-To find one is to execute its file.  So only what a user typed comes here, never what a checkpoint says.
+To find one is to execute its file.  So only what a user typed comes here, and what a checkpoint says only where the
+user typed --trust: `cli.subjects.record` decides that.
 """
 
 import ast
