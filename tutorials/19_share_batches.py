@@ -310,3 +310,5 @@ else:
 #    train the same model as one?
 # 3. A colleague doubles the number of ranks and the number of rows in a batch. What
 #    happens to the time of a step, and what to the number of steps in an epoch?
+#
+# Next: 20 judge estimators, where the gradients of 11 and 12 stand beside the exact one.
