@@ -69,4 +69,4 @@ def conditional_vae(image: Shape = (28, 28), labels: Count = 0, hidden: Count = 
 
 
 CONDITIONAL = Record("conditional", conditional_vae, "a VAE that is told the label, and draws images of any",
-                     data="mnist", schedule={"batch_size": 128, "epochs": 5})
+                     data="mnist", schedule={"batch_size": 64, "epochs": 5})
