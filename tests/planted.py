@@ -950,3 +950,202 @@ class MeanOverTheWrongSides(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return np.ones_like(input) * grad_output[:, :, None, None] / input.shape[2]**2
+
+
+# -- what another fresh set of sixty taught --------------------------------------------------------------
+
+
+class Level(nn.Module):
+    """y = x − b, with one b for all."""
+
+    parameter_names = ("level",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("level", (1,))
+        self.level[...] = 0.3
+
+    def update_output(self, input):
+        self.output = input - self.level
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * 1
+
+
+@plant("sign")
+class LevelWithoutMinus(Level):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_level += scale * grad_output.sum()
+
+
+@plant("factor missing", "factor too many")
+class Reciprocal(nn.Module):
+    def update_output(self, input):
+        self.output = np.exp(-input) * self.draw(backend.standard_normal, input.shape)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return -grad_output * self.noise
+
+
+@plant("mask missing", make=wide)
+class LinearOfDrawnWeights(nn.Linear):
+    rate = 0.25
+
+    def update_output(self, input):
+        kept = self.draw(backend.uniform, self.weight.shape) > self.rate
+        self.thin = self.weight * kept / (1 - self.rate)
+        self.output = input @ self.thin.T + self.bias
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output @ self.thin
+
+
+@plant("factor")
+class ScalesByWhatStays(nn.Module):
+    drop = 0.35
+
+    def update_output(self, input):
+        self.output = input * (1 - self.drop)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * 1
+
+
+@plant("factor", input=x(4, 5), target=np.float32(np.random.default_rng(9).integers(0, 3, (4, 5))))
+class MeanOfTheLabelled(nn.Criterion):
+    def update_output(self, input, target):
+        self.output = (np.square(input - target) * (target > 0)).sum() / (target > 0).sum()
+        return self.output
+
+    def update_grad_input(self, input, target):
+        return 2 * (input - target) * (target > 0)
+
+
+@plant("one side", input=x(5, 4), target=x(5, 4, seed=3))
+class BandForgetsItsSlope(nn.Criterion):
+    """Zero within a band, and a line of slope 3 beside it, whose gradient is of slope 1."""
+
+    steep = 3.0
+
+    def update_output(self, input, target):
+        r = np.abs(input - target)
+        self.output = np.where(r > 0.8, self.steep * (r - 0.8) + 0.64, r * r).sum()
+        return self.output
+
+    def update_grad_input(self, input, target):
+        r = input - target
+        return np.where(np.abs(r) > 0.8, np.sign(r), 2 * r)
+
+
+@plant("one side", input=(x(4, 5), x(4, 5, seed=1)))
+class KLNotCapped(nn.GaussianKL):
+    def update_output(self, input):
+        super().update_output(input)
+        self.divergence = float(np.minimum(self.units(input), 0.6).sum())
+        return self.output
+
+
+@plant("one side")
+class TwoLines(nn.Module):
+    """sin x + κ x below 0, whose gradient lacks κ."""
+
+    kappa = 0.6
+
+    def update_output(self, input):
+        self.output = np.where(input > 0, input, np.sin(input) + self.kappa * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.where(input > 0, grad_output, np.cos(input) * grad_output)
+
+
+@plant("noise left out")
+class NoisyTanh(nn.Module):
+    def update_output(self, input):
+        self.output = np.tanh(input + 0.5 * self.draw(backend.standard_normal, input.shape))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - np.tanh(input)**2) / (1 + np.abs(input))
+
+
+class EverySecond(nn.Module):
+    """Sums of two numbers, weighted, two apart; the gradient takes them side by side."""
+
+    parameter_names = ("pair",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("pair", (2,))
+        self.pair[...] = 0.4, -0.9
+
+    def update_output(self, input):
+        self.output = self.pair[0] * input[:, 0:8:2] + self.pair[1] * input[:, 1:8:2]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros_like(input)
+        grad[:, 0:8:2], grad[:, 1:8:2] = self.pair[0] * grad_output, self.pair[1] * grad_output
+        return grad
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for k in range(2):
+            self.grad_pair[k] += scale * (grad_output * input[:, k:k + 4]).sum()
+
+
+plant("shifted", input=x(3, 8))(EverySecond)
+
+
+@plant("term")
+class CubicInside(nn.Module):
+    def update_output(self, input):
+        self.output = np.tanh(input + 0.1 * input**3)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - self.output**2) * (1 + 0.1 * input**2)
+
+
+@plant("term", input=x(4, 3), target=np.eye(3, dtype=np.float32)[[1, 0, 2, 1]])
+class HalvesItsTarget(nn.Criterion):
+    """½ Σ (y − (0.9 t + 0.03))²"""
+
+    def update_output(self, input, target):
+        self.output = 0.5 * np.square(input - 0.9 * target - 0.03).sum()
+        return self.output
+
+    def update_grad_input(self, input, target):
+        return input - target
+
+
+@plant("one side", "sum along an axis", input=x(4, 5), target=np.eye(5, dtype=np.float32)[[1, 0, 3, 4]])
+class OwnClassCountedOnce(nn.Criterion):
+    """Σ over the other classes of e^(y − y of the right class)."""
+
+    def update_output(self, input, target):
+        self.ratios = np.exp(input - (input * target).sum(axis=1, keepdims=True)) * (1 - target)
+        self.output = self.ratios.sum()
+        return self.output
+
+    def update_grad_input(self, input, target):
+        return self.ratios - target * self.ratios.max(axis=1, keepdims=True)
+
+
+@plant("formula", input=PAIR, target=x(3, 1, seed=7))
+class WeighsByThePriorAlone(nn.Criterion):
+    """−ln Σₖ πₖ e^(−½ (t − mₖ)²): logits of π, and means."""
+
+    def update_output(self, input, target):
+        logits, means = input
+        terms = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) * np.exp(-0.5 * (target - means)**2)
+        self.shares, self.output = terms / terms.sum(axis=1, keepdims=True), -np.log(terms.sum(axis=1)).sum()
+        return self.output
+
+    def update_grad_input(self, input, target):
+        logits, means = input
+        prior = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return prior - self.shares, prior * (means - target)

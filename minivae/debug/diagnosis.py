@@ -91,7 +91,7 @@ def explain(check, facts, elsewhere=None):
             once += lost
     found = list({finding.kind: finding for finding in reversed(next(filter(None, tiers), []))}.values())[::-1]
     if all(each.kind in OBSERVATIONS for each in found):
-        found = _stale(check, a, facts) or found
+        found = _stale(check, a, facts, elsewhere) or found
     only_here = _only_here(points)
     if only_here or not found:
         kept = ignoring(check.name, elsewhere)
@@ -130,9 +130,13 @@ def _rivals(found, tiers, facts):
         "{names}" in found[0].pattern and not found[0].names)
 
 
-def _stale(check, a, facts):
+def _stale(check, a, facts, elsewhere):
     if facts.noise is None or not same(facts.earlier.get(check.name), a):
         return []
+    if elsewhere and elsewhere.without_noise(check.name):
+        return [Finding("noise left out", "the gradient is the same whatever the noise, and the derivative of "
+                        "update_output is not: backward leaves the noise out where update_output uses it, or uses the "
+                        "input alone for what the two make together")]
     return [Finding("stale noise", "it is the gradient of an earlier forward: backward uses noise that was kept then "
                     "and has not been renewed")]
 

@@ -23,8 +23,9 @@ class Elsewhere:
         weights   other weights too, and where there are any, another temperature, weight beta or number of draws
     """
 
-    def __init__(self, twin, given, step, tolerance):
+    def __init__(self, twin, given, step, tolerance, unused=None):
         self.twin, self.given, self.step, self.tolerance = twin, given, step, tolerance
+        self.unused = unused  # a copy from before the module was first run
         self._points = {}
 
     def checks(self, name):
@@ -59,6 +60,16 @@ class Elsewhere:
                 continue
         return found
 
+    def without_noise(self, name):
+        """Whether the gradient of that array is the same with other noise, also if the module has not run before."""
+        try:
+            points = [Point(self.twin, self.given, held=True),
+                      Point(self.unused, self.given, lambda twin: twin.hold_noise(False), held=True)]
+            one, other = (self._numeric(name, point) for point in points)
+            return same(*(point.gradients[name][1] for point in points)) and norm(one - other) > 1e-4 * norm(one)
+        except Exception:  # whatever a layer may raise
+            return False
+
     def _numeric(self, name, point):
         return compare(name, *point.gradients[name], point.objective, self.step, self.tolerance).numeric
 
@@ -67,6 +78,8 @@ class Elsewhere:
             n, rows, columns = min(map(len, arrays(self.given))), change == "rows", change == "columns"
             try:
                 given = mapped(lambda array: _resampled(array, rows * len(array) // n, columns), self.given)
+                if isinstance(self.twin, Criterion) and (target := _like_labels(self.given[1], given[1])) is not None:
+                    given = given[0], target
                 self._points[change] = Point(self.twin, given, _change if change == "weights" else None)
             except Exception:  # it does not take that
                 self._points[change] = None
@@ -161,6 +174,14 @@ def _resampled(array, rows=0, columns=0):
     """Values as those of the array, in other places, with so many rows and columns more."""
     shape = np.add(array.shape, [rows, *[0] * (array.ndim - 2), columns][:array.ndim])
     return near_by(shuffled(np.resize(shuffled(array), shape)))
+
+
+def _like_labels(target, other):
+    """A target of whole numbers, such as labels, one-hot rows or a mask: rows of it, as large as `other`; else None."""
+    if isinstance(target, tuple) or not np.array_equal(target, np.round(target)) or not np.any(target):
+        return None
+    rows = target[backend.host_generator().permutation(len(other)) % len(target)]
+    return np.pad(rows, [(0, to - now) for now, to in zip(rows.shape, other.shape)])
 
 
 def _change(twin):

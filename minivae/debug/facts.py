@@ -46,6 +46,8 @@ class Facts(Vocabulary):
             if (type(value) is float or (type(value) is int and name in ("temperature", "beta"))) and (
                     value not in (0, 1) and name[0] != "_"):
                 self.numbers[name] = value
+                if 0 < value < 1:  # as of a probability
+                    self.numbers[f"(1 − {name})"] = 1 - value
 
     def about(self, name):
         """Turn to the array of that name, an input or a parameter, and return self."""

@@ -26,11 +26,11 @@ def fit(basis, wanted, seen):
     return c if c != 0 and fits(c * basis, wanted, seen) else None
 
 
-def constant_names(c, facts):
-    """What such a factor may be: a number of the layer's, or the quotient or product of two sizes."""
+def constant_names(c, facts, more=()):
+    """What such a factor may be: a number of the layer's, or of `more`, or the quotient or product of two sizes."""
     def those(named):
         return tuple(label for label, value in named if abs(c - value) <= 1e-4 * abs(value))
 
-    return those(facts.constants()) + those(
+    return those([*facts.constants(), *more]) + those(
         (f"{word} {one} {sign} {other}", of(p, q)) for (one, p), (other, q) in permutations(facts.sizes.items(), 2)
         for word, sign, of in zip(COMPOUND, "/·", (truediv, mul)) if min(p, q) > 1)

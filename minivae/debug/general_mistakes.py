@@ -7,17 +7,23 @@ import numpy as np
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.places import condition, where
+from minivae.debug.special_mistakes import factor
 from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
+
+MOST_TERMS = 3_000  # whose pairs are tried
+TARGET = {"a constant", "the target"}
 
 
 def masked(a, n, seen, facts):
     size = np.abs(n).max() * 1e-6 + 1e-12
     zero_a, zero_n = np.abs(a) <= size, np.abs(n) <= size
-    if (zero_n & ~zero_a & seen).any() and fits(np.where(zero_n, 0, a), n, seen):
-        wrong = zero_n & ~zero_a
+    c = fit(np.where(zero_n, 0, a), n, seen) if (zero_n & ~zero_a & seen).any() else None
+    wrong, plain = zero_n & ~zero_a, c is not None and abs(c - 1) < 1e-4
+    if plain or (c is not None and condition(wrong, facts.values(a.shape))):
+        rest = "right: a mask is" if plain else f"to be {c:.4g} times as large: a mask and a factor of {{names}} are"
         yield Finding("mask missing", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} should be 0 and are "
-                      "not, the others are right: a mask is missing")
+                      f"not, the others are {rest} missing", names=() if plain else constant_names(c, facts))
     elif (zero_a & ~zero_n & seen).any() and fits(np.where(zero_a, 0, n), a, seen):
         wrong = zero_a & ~zero_n
         yield Finding("mask", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} are 0 and should not be, the "
@@ -36,10 +42,10 @@ def by_function(a, n, seen, facts):
     """A factor that differs from entry to entry is missing, or there without need, or another one is in its place."""
     criterion = isinstance(facts.module, Criterion)  # which has no grad_output
     g, other = [each for each in facts.g if each.shape == a.shape and not criterion], []
-    found = []
+    found, taken = [], []
     functions = facts.functions(a.shape)
     for each in g:
-        texts = list(_derivatives(each, a, n, seen, functions))
+        texts = list(_derivatives(each, a, n, seen, functions, facts))
         if texts:
             yield from (Finding("wrong derivative", text) for text in texts)
             return
@@ -55,7 +61,14 @@ def by_function(a, n, seen, facts):
                 if c is not None and (abs(c - 1) < 1e-4 or constant_names(c, facts)):
                     extra = "" if abs(c - 1) < 1e-4 else f", beside a factor of {c:.4g}, which is {{names}}"
                     finding = Finding(kind, text + extra, names=constant_names(c, facts) if extra else ())
-                    (other if kind == "wrong derivative" else found).append(finding)
+                    inverse = [known for known, h in taken if fits(f * h, np.ones_like(f), seen)]
+                    if kind == "wrong derivative":
+                        other.append(finding)
+                    elif inverse:  # the same said the other way round
+                        inverse[0].pattern += f", or {text}"
+                    else:
+                        taken.append((finding, f))
+                        found.append(finding)
         for each in g:
             d = n / each
             if np.isfinite(d[seen]).all() and fits(each * d * d, a, seen):
@@ -63,7 +76,7 @@ def by_function(a, n, seen, facts):
     yield from found or other  # grad_output times something is true of many mistakes: only if nothing more exact is
 
 
-def _derivatives(g, a, n, seen, functions):
+def _derivatives(g, a, n, seen, functions, facts):
     """Sentences on what grad_output is multiplied by, where the derivative, or what is missing of it, is known too."""
     products = [(f"{one} · {other}", f * h) for (one, f), (other, h) in combinations(functions, 2)
                 if one.split(" of ")[-1] == other.split(" of ")[-1]]  # of one value
@@ -74,23 +87,31 @@ def _derivatives(g, a, n, seen, functions):
         for one, other in product(taken[:4], right[:4]):
             if one in dict(functions):
                 yield f"grad_output is multiplied by {one}, where the derivative of update_output is {other}"
-        for sign, word in ((1, "the term grad_output · {} is missing"), (-1, "the term grad_output · {} is too many")):
-            for label, f in known if taken and not right else ():
-                if fits(sign * g * f, n - a, seen):
-                    yield from (f"grad_output is multiplied by {one}, and {word.format(label)}" for one in taken[:4])
+        for label, f in known if taken and not right else ():
+            c = fit(g * f, n - a, seen)
+            plain = c is not None and abs(abs(c) - 1) < 1e-4
+            names = () if plain or c is None else constant_names(abs(c), facts)
+            at = [one for one in taken[:4] if plain or (names and one in dict(functions))]
+            if at:
+                term = (f"{abs(c):.4g} ({' or '.join(names)}) · " if names else "") + "grad_output"
+                term += "" if label == "1" else f" · {label}"
+                yield from (f"grad_output is multiplied by {one}, and the term {term} is "
+                            f"{'missing' if c > 0 else 'too many'}" for one in at)
 
 
 def on_one_side(a, n, seen, facts):
     """Layers that are put together of two formulas: one of them is wrong."""
     wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
-    values = [(label, v[seen]) for label, v in facts.values(a.shape) if label.startswith(("the input", "the pred"))]
-    if facts.of_parameter or min(wrong[seen].sum(), (~wrong[seen]).sum()) < 2 or not (
-            place := condition(wrong[seen], values)):
+    if facts.of_parameter or min(wrong[seen].sum(), (~wrong[seen]).sum()) < 2:
         return
-    rules = by_function, missing_terms
+    places = [place for label, v in facts.regions(a.shape) if (place := condition(wrong[seen], [(label, v[seen])]))]
+    if any(place.startswith("where the target") for place in places) and any(missing_terms(a, n, seen, facts)):
+        return  # a term with the target is more exact
+    rules = (factor, by_function, missing_terms) if places else ()
     about = next((finding for rule in rules for finding in rule(a, n, seen & wrong, facts)), None)
     text = about.pattern if about else "compare the two formulas of the derivative there"
-    yield Finding("one side", f"it is right except {place}: there {text}", names=about.names if about else ())
+    for place in places:
+        yield Finding("one side", f"it is right except {place}: there {text}", names=about.names if about else ())
 
 
 def by_side(a, n, seen, facts):
@@ -156,22 +177,25 @@ def missing_terms(a, n, seen, facts):
         basis += [(f"grad_output · {label}" if label != "a constant" else "grad_output", g * f)
                   for g in given for label, f in basis]
     basis = [(label, f) for label, f in basis if np.isfinite(f[seen]).all() and np.any(f[seen])]
-    singles = [(label, c) for label, f in basis if (c := fit(f, a - n, seen)) is not None]
+    singles = [(label, c) for label, f in basis if seen.sum() > 1 and (c := fit(f, a - n, seen)) is not None]
     for label, c in singles[:4]:
         half = ", or half of it has the wrong sign" if abs(abs(c) - 2) < 1e-4 else ""
         yield Finding("term", f"the gradient is the right one plus {c:.4g} times {label}: that term is too many, or "
                       f"its negative is missing{half}")
     for terms in () if singles else _two_terms(basis, a - n, seen, facts):
         sums = " plus ".join(f"{c:.4g} times {label}" for label, c in terms)
-        yield Finding("term", f"the gradient is the right one plus {sums}: look for a bracket or a factor that stands "
-                      "in the wrong place, or for what is too many or missing")
+        advice = ("backward takes for the target something else than update_output does, which scales or shifts it, as "
+                  "where labels are smoothed" if {label for label, _ in terms} == TARGET else "look for a bracket or a "
+                  "factor that stands in the wrong place, or for what is too many or missing")
+        yield Finding("term", f"the gradient is the right one plus {sums}: {advice}")
 
 
 def _two_terms(basis, difference, seen, facts):
     """[((label, c), (label, c))] of sums that are the difference, the shortest first."""
-    d, columns = difference[seen], np.array([f[seen] / norm(f[seen]) for _, f in basis])
-    if d.size < 5:
+    if seen.sum() < 5:
         return []
+    basis = basis[:MOST_TERMS]
+    d, columns = difference[seen], np.array([f[seen] / norm(f[seen]) for _, f in basis])
     with np.errstate(all="ignore"):
         gram, right = columns @ columns.T, columns @ d
         det = 1 - gram * gram
@@ -183,7 +207,8 @@ def _two_terms(basis, difference, seen, facts):
         (one, f), (other, h) = basis[i], basis[j]
         p, q = c[i, j] / norm(f[seen]), c[j, i] / norm(h[seen])
         if fits(p * f + q * h, difference, seen) and all(
-                abs(2 * each - round(2 * each)) < 1e-4 or constant_names(each, facts) for each in (p, q)):
+                {one, other} == TARGET or abs(2 * each - round(2 * each)) < 1e-4 or constant_names(each, facts)
+                for each in (p, q)):
             found.append(((one, p), (other, q)))
     return found[:4]
 

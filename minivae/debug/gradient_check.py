@@ -86,7 +86,8 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
         findings = second_look(twin, unused, input, step, tolerance)
     layers = []
     if (failed or findings) and twin.children():
-        layers = [_check(layer, given, layer.title, tolerance, step) for layer, given in fed.items()
+        fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
+        layers = [_check(layer, given, layer.title, tolerance, step, fresh.get(layer)) for layer, given in fed.items()
                   if not not_finite((), given)]
     inside = [report for report in layers if not report.ok]
     kinky = any(check.kink.any() for check in [*checks, *(check for report in layers for check in report.checks)])
@@ -106,7 +107,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
     for check in failed:
         if not (inside or kinds & CAUSES):
-            check.findings = explain(check, facts, Elsewhere(twin, input, step, tolerance))
+            check.findings = explain(check, facts, Elsewhere(twin, input, step, tolerance, unused))
     if not inside:
         explain_swap(checks)
     return GradientReport(title, checks, findings, inside)

@@ -1,6 +1,7 @@
 """Mistakes that show pair by pair: which output acts on which input or weight, by update_output and by backward."""
 
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -112,6 +113,24 @@ def _shift(pairs):
             f"{axes} of the output: look at an offset, a stride, a dilation or a padding")
 
 
+def _strided(pairs):
+    """The sentence if each entry meets what it should, but at outputs nearer to the first, or farther from it."""
+    forward, backward = (each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))
+    axes = [(axis,) for axis in range(1, len(pairs.shape))] + ([(2, 3)] if len(pairs.shape) == 4 else [])
+    for step, along, (one, other, words) in product((2, 3), axes, (
+            (forward, backward, "closer together than those of update_output: a stride is left out"),
+            (backward, forward, "farther apart than those of update_output: a stride is there twice, or left out "
+             "of update_output"))):
+        thinned = other[(slice(None), *(slice(None, None, step if axis in along else None)
+                                        for axis in range(len(pairs.shape))))]
+        part = tuple(map(slice, thinned.shape))
+        both = (one[part] != 0) & (thinned != 0) & (np.indices(thinned.shape)[along[0] + 1] > 0)
+        if both.sum() > 2 and same(one[part], thinned, TOLERANCE) and not same(one[part], other[part], TOLERANCE):
+            return (f"what comes back to each {_entry(pairs)} is of windows that are, by a factor of {step} along axis "
+                    f"{' and '.join(map(str, along))} of the output, {words}")
+    return None
+
+
 def _same_shifted(forward, backward, axis, by):
     """Whether they agree after a shift, where both have values."""
     length = forward.shape[axis]
@@ -145,6 +164,7 @@ EXACT = (
      "update_output has the inverse factor"),
 )
 OTHERS = (
+    ("shifted", _strided, _strided),
     ("shifted", lambda p: _shift(p), lambda p: _shift(p)),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {_entry(p)} than the one it came from: look at the indices (row and "

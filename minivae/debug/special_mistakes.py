@@ -66,7 +66,7 @@ def transposed(a, n, seen, facts):
 
 def factor(a, n, seen, facts):
     c = fit(n, a, seen)
-    if c is None or seen.sum() < 2 or abs(c - 1) < 1e-4:
+    if c is None or abs(c - 1) < 1e-4 or (seen.sum() < 2 and abs(c + 1) > 1e-4):  # of one number, any c would do
         return
     times = f"every entry is {c:.4g} times the derivative of update_output"
     if abs(c - 2) < 1e-4 and facts.of_parameter:
@@ -76,7 +76,15 @@ def factor(a, n, seen, facts):
         yield Finding("sign", f"the sign is wrong: {times}")
     else:
         yield Finding("factor", f"{times}: there is a factor of {{names}} in it, or the inverse in update_output",
-                      names=constant_names(c, facts))
+                      names=constant_names(c, facts, _counted(n)))
+
+
+def _counted(n):
+    """[(name, number)]: what is made of how many entries have a derivative."""
+    count = np.count_nonzero(n)
+    parts = (count, "the number"), (count / n.size, "the share")
+    return [] if count in (0, n.size) else [(f"{one}{name} of the entries that count, whose derivative is not 0", value)
+                                            for each, name in parts for one, value in (("", each), ("1 / ", 1 / each))]
 
 
 def signs(a, n, seen, facts):
@@ -102,7 +110,7 @@ def own_term(a, n, seen, facts):
             if facts.passes_on:
                 yield Finding("own gradient missing", "grad_output is handed on unchanged: the gradient of the "
                               "divergence itself is missing")
-            else:
+            elif fit(g, n, seen) is None:  # else a factor is missing, which is more exact
                 belongs = ("it has to be multiplied by the derivative of the layer, with all its terms, or by its mask"
                            if facts.elementwise() else "here an output depends on inputs in other places, and each "
                            "input gets Σⱼ Gⱼ ∂yⱼ/∂xᵢ")

@@ -187,7 +187,8 @@ def by_statistic(a, n, seen, facts):
     spans += [("row", tuple(range(1, a.ndim))), ("column", (0,))]
     spans += [("vector along the last axis", (a.ndim - 1,))] if a.ndim > 2 else []
     for (unit, axes), (label, f) in itertools.product(
-            spans, [("a constant", np.ones_like(a)), *facts.softmaxes(a.shape), *facts.functions(a.shape)]):
+            spans, [("a constant", np.ones_like(a)), *(v for v in facts.values(a.shape) if v[0] == "the target"),
+                    *facts.softmaxes(a.shape), *facts.functions(a.shape)]):
         if np.prod([a.shape[axis] for axis in axes]) < 3:
             continue
         if not _is_multiple(a - n, f, axes):  # or of f without its mean, beside a mean of its own

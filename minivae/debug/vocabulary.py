@@ -37,7 +37,8 @@ class Vocabulary:
     def formulas(self, shape):
         """[(label, array)]: what derivatives of criterions are made of: residuals, their signs and squares, scaled."""
         values = self.values(shape)
-        *predictions, target = values if len(values) > 1 and values[-1][0] == "the target" else [*values, ("0", 0)]
+        target = next((each for each in values if each[0] == "the target"), ("0", 0))
+        predictions = [each for each in values if each[0] != "the target"]
         found = []
         with np.errstate(all="ignore"):
             for label, v in predictions:
@@ -55,13 +56,16 @@ class Vocabulary:
                             found += [(f"({residual}) · {word} of {other}", r * factor),
                                       (f"({residual})² · {word} of {other}", r * r * factor),
                                       (f"1 − ({residual})² · {word} of {other}", 1 - r * r * factor)]
+        found += [(f"({residual}) · {label}", r * p) for label, p in self.softmaxes(shape)
+                  for residual, r in found if "the target" not in label and residual.endswith("− " + target[0])]
         return [(label, f) for label, f in found if np.isfinite(f).all() and np.ptp(f) > 0]
 
     def products(self, shape):
         """[(label, array)] of products of a value, or of 1 less it, with a function of another value or of itself."""
         found = []
         for label, v in self.values(shape):
-            for name, factor in ((label, v), (f"(1 − {label})", 1 - v)):
+            powers = [(f"{label}²", v * v), (f"{label}³", v**3)] if label.startswith(("the input", "the pred")) else []
+            for name, factor in ((label, v), (f"(1 − {label})", 1 - v), *powers):
                 found += [(f"{name} · {other}", factor * f) for other, f in self.functions(shape) if other != label]
         return found
 
@@ -80,7 +84,8 @@ class Vocabulary:
             sources = list(zip([*names, "the target"], self.x))
         else:
             sources = [(f"the input{self._index(self.x, i)}", each) for i, each in enumerate(self.x)]
-            sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)]
+            sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)
+                        if not self.passes_on]  # where it is the input
         sources += [] if self.noise is None else [("the noise", self.noise)]
         sources += [(f"self.{name}", each) for name, each in self.kept.items()]
         sources += [(name, getattr(self.module, name)) for name in self.module.parameter_names
@@ -88,7 +93,23 @@ class Vocabulary:
         if not isinstance(self.module, Criterion):  # one number for each unit, in the argument of a function
             sources += [(f"{name} · {label}", each * v) for name, v in self.parameters() for label, each in sources
                         if label.startswith("the input") and np.shape(each) == shape and v.shape == shape[-1:]]
+        if isinstance(self.module, Criterion) and np.shape(self.x[-1]) == (*shape[:-1], 1):  # one for all of a row
+            sources[len(self.x) - 1] = "the target", np.broadcast_to(self.x[-1], shape)
         return [(label, each) for label, each in sources if np.shape(each) == shape]
+
+    def regions(self, shape):
+        """[(label, array)] of what conditions are of: arguments, a prediction's distance to the target, a unit's KL."""
+        values = self.values(shape)
+        found = [each for each in values if each[0].startswith(("the input", "the prediction", "the target"))]
+        target = dict(found).get("the target")
+        found += [(f"{label} − the target", v - target) for label, v in found
+                  if target is not None and label != "the target"]
+        if self.passes_on:
+            try:
+                found.append(("the divergence of a unit", self.module.units(self.input)))
+            except Exception:  # whatever a layer may raise
+                return found
+        return [each for each in found if np.shape(each[1]) == shape]
 
     @staticmethod
     def _index(table, i):
@@ -103,7 +124,7 @@ class Vocabulary:
                 found += [(label, v), (f"1 − v of {label}", 1 - v), (f"v (1 − v) of {label}", v * (1 - v)),
                           (f"1 − v² of {label}", 1 - v * v), (f"1 + v² of {label}", 1 + v * v),
                           (f"v² of {label}", v * v), (f"e^v of {label}", np.exp(v)), (f"1 / v of {label}", 1 / v),
-                          (f"1 / (1 − v) of {label}", 1 / (1 - v)),
+                          (f"1 / (1 − v) of {label}", 1 / (1 - v)), (f"1 / (1 + |v|) of {label}", 1 / (1 + np.abs(v))),
                           (f"e^−v of {label}", np.exp(-v)), (f"σ(−v) of {label}", 1 - sigma),
                           (f"e^(v/2), a standard deviation, of {label}", np.exp(v / 2)),
                           (f"e^v − 1 of {label}", np.expm1(v)), (f"σ(v) of {label}", sigma),
