@@ -219,3 +219,6 @@ show(
 # 2. Why may the baseline of an image depend on the image, but not on this draw?
 # 3. A code has 20 bits. How many rows would the decoder have to compute for the exact
 #    sum?
+#
+# # Next: 21 Reach the optimum
+# A code of bits comes as near to the best possible model as its data allow.
