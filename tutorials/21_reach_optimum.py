@@ -81,7 +81,7 @@ def found(model):
     """(−ELBO, how many different full squares the 16 codes decode to)."""
     drawn = model.decode(model.kl.latent.support(4))
     full = drawn[is_full_square(drawn, side=5)] > 0.5
-    different = len(np.unique(full.reshape(len(full), -1), axis=0))
+    different = len(np.unique(full.reshape(-1, 8 * 8), axis=0))
     return -evaluation.elbo(model, images, samples=50).value, different
 
 

@@ -74,7 +74,7 @@ def run(change, seed):
     right = drawn[is_full_square(drawn)] > 0.5
     return {"bound": -evaluation.elbo(model, images, samples=100).value,
             "exact": -evaluation.exact_log_likelihood(model, images).value,
-            "squares": len(np.unique(right.reshape(len(right), -1), axis=0)), "seconds": seconds}
+            "squares": len(np.unique(right.reshape(-1, images[0].size), axis=0)), "seconds": seconds}
 
 
 def tabulated(rows):
