@@ -232,7 +232,8 @@ def mirrors(small_mnist, monkeypatch):
     server.server_close()
 
 
-def test_what_is_missing_is_downloaded_once(mirrors, small_mnist, tmp_path, capsys):
+def test_what_is_missing_is_downloaded_once(mirrors, small_mnist, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minivae.progress.SECONDS", 0)
     _, requests = mirrors
     images, _ = mnist("test", root=tmp_path / "new")
     assert np.array_equal(images, mnist("test", root=small_mnist)[0])
