@@ -39,7 +39,7 @@ JANG = Preset("after table 1 of Jang et al. 2016, on MNIST, with a learning rate
               {"hidden": 0, "learn_prior": True, "temperature": 1, "batch_size": 100, "momentum": 0.9,
                "learning_rate": 1e-4, "anneal_rate": 1e-4, "anneal_floor": 0.5, "anneal_every": 1000,
                "learning_rate_decay": 0.0, "epochs": 300, "data": "mnist", "binarize": "fixed"})
-# Every part of it is needed: tests/benchmarks/optimum.py leaves out each in turn.
+# tests/benchmarks/optimum.py leaves out each part in turn.
 OPTIMUM = Preset("that comes within 0.1 nats of the optimum of the rectangles, ln 256: exact gradients, batches of "
                  "every square once, a weight of the KL that falls from 50 to 1",
                  {"code": 8, "hidden": 256, "spread": 20, "estimator": "exact", "data": "squares", "batch_size": 256,
