@@ -192,7 +192,7 @@ def expect_no_false_alarm(make, input, seed):
 
 SMOOTH = [row for row in ROWS.values() if "gradient" not in row.excused]
 EXPONENTIAL = {"GaussianKL", "GaussianKL beta", "GaussianKL free bits", "GaussianSampler", "GaussianSampler L",
-               "ConcatTable of tables"}
+               "ConcatTable of tables", "LogDensities"}
 
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
