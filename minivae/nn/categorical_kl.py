@@ -90,12 +90,12 @@ def _log_ratio(xp, a, peak, log_mean):
 
 
 def _divergence(xp, a, peak, log_mean, share):
-    return terms(xp, _log_ratio(xp, a, peak, log_mean), share)
+    ratio = _log_ratio(xp, a, peak, log_mean)
+    return terms(xp, share * xp.exp(ratio), ratio, share)
 
 
-def terms(xp, ratio, share):
+def terms(xp, p, ratio, share):
     """p ln(p / r) + r − p, with the ratio ln(p / r) and the share r: none is negative, and what is added sums to 0."""
-    p = share * xp.exp(ratio)
     near = xp.maximum(ratio, -1)
     return xp.where(ratio < -1, share - p * (1 - ratio), p * excess(xp, -near, xp.expm1(-near)))
 

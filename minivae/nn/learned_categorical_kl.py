@@ -52,7 +52,8 @@ class LearnedCategoricalKL(CategoricalKL):
     def update_output(self, input):
         self.expect("input", input, ("N", self.variables, self.categories))
         self.peak, self.log_mean, spare = self._normalizer(input, self.buffer)
-        backend.elementwise(_divergence, input, self.peak, self.log_mean, *self.prior(), out=spare)
+        backend.elementwise(_divergence, input, self.peak, self.log_mean, *self.prior(), 1 / self.categories,
+                            out=spare)
         self.of_variables = self.buffer("of_variables", self.peak.shape)
         self.xp.sum(spare, axis=-1, keepdims=True, out=self.of_variables)  # Σ_c
         self.divergence = backend.total(_same, self.of_variables)
@@ -62,8 +63,8 @@ class LearnedCategoricalKL(CategoricalKL):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        return backend.elementwise(_derivative, input, self.peak, self.log_mean, *self.prior(), self.of_variables,
-                                   grad_output, self.varying_beta(input), out=self.grad_input)
+        return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.prior()[1], 1 / self.categories,
+                                   self.of_variables, grad_output, self.varying_beta(input), out=self.grad_input)
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         residual = self.buffer("residual", input.shape)
@@ -79,7 +80,7 @@ class LearnedCategoricalKL(CategoricalKL):
 
     def units(self, parameters):
         peak, log_mean, _ = self._normalizer(parameters, self._new)
-        return _divergence(self.xp, parameters, peak, log_mean, *self.prior()).sum(axis=2)
+        return _divergence(self.xp, parameters, peak, log_mean, *self.prior(), 1 / self.categories).sum(axis=2)
 
     def _accumulate(self, residual, weight):
         total = self.buffer("sum", self.prior_logits.shape, batch=False)
@@ -94,13 +95,14 @@ def _prior(xp, logits, peak, u, total, share):
     return u / total, xp.maximum(logits - peak, -1e30) - xp.log(share * total)
 
 
-def _divergence(xp, a, peak, log_mean, share, offset):
-    return terms(xp, _log_ratio(xp, a, peak, log_mean) - offset, share)
+def _divergence(xp, a, peak, log_mean, prior, offset, share):
+    ratio = _log_ratio(xp, a, peak, log_mean)  # ln(C p), and not ln(p / r), for r may be smaller than a float holds
+    return terms(xp, share * xp.exp(ratio), ratio - offset, prior)
 
 
-def _derivative(xp, a, peak, log_mean, share, offset, divergence, grad, beta):
-    ratio = _log_ratio(xp, a, peak, log_mean) - offset  # ln(p / r)
-    return grad + beta * share * xp.exp(ratio) * (ratio - divergence)
+def _derivative(xp, a, peak, log_mean, offset, share, divergence, grad, beta):
+    ratio = _log_ratio(xp, a, peak, log_mean)
+    return grad + beta * share * xp.exp(ratio) * (ratio - offset - divergence)
 
 
 def _residual(xp, a, peak, log_mean, prior, share):
