@@ -1,4 +1,4 @@
-"""How near a code of 8 bits comes to the optimum of the 256 squares, and what each part of the recipe buys.
+"""The distance between a code of 8 bits and the optimum of the 256 squares, and what each part of the recipe buys.
 
     python tests/benchmarks/optimum.py [--seeds 10] [--parts all "KL weight 1" ...] [--keep FILE] [--write FILE]
 
