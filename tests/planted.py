@@ -1149,3 +1149,29 @@ class WeighsByThePriorAlone(nn.Criterion):
         logits, means = input
         prior = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return prior - self.shares, prior * (means - target)
+
+
+@plant("loss changes", make=lambda cls: cls(0.1), input=PAIR)
+class KLWarmsUpInForward(nn.GaussianKL):
+    def update_output(self, input):
+        self.beta *= 1.5
+        return super().update_output(input)
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)))
+class ChainOfOneBackward(nn.Container):
+    """It has `backward` alone, and no update_grad_input."""
+
+    def update_output(self, input):
+        for module in self.modules:
+            input = module.forward(input)
+        self.output = input
+        return self.output
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        for k, module in reversed(list(enumerate(self.modules))):
+            given = grad_output
+            grad_output = module.update_grad_input(self.modules[k - 1].output if k else input, given)
+            module.acc_grad_parameters(input, given, scale)
+        self.grad_input = grad_output
+        return self.grad_input

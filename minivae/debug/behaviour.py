@@ -5,6 +5,7 @@ import numpy as np
 from minivae import backend
 from minivae.debug.finding import Finding
 from minivae.debug.tables import arrays, copied, mapped, named, same
+from minivae.nn import Module, side_loss
 
 LARGE = 100  # of an input whose exponential may overflow
 
@@ -17,7 +18,7 @@ def observe(twin, input, grad_output, kept):
     """
     watch = _Watch(twin, input, grad_output, kept)
     watch.unchanged("forward", input=input)
-    output, before = copied(twin.forward(input)), random_state()
+    output, loss, before = copied(twin.forward(input)), float(side_loss(twin)), random_state()
     again = copied(twin.forward(input))
     if not all(map(same, arrays(output), arrays(again))):
         watch.add("noise not held", "two forward passes with held noise differ: "
@@ -25,6 +26,9 @@ def observe(twin, input, grad_output, kept):
                      if random_state() != before else
                      "with no draw from minivae's or numpy's generator, so the output depends on the calls before, on "
                      "a counter or a buffer, or on a generator of the layer's own, which self.draw(...) must replace"))
+    elif not watch.findings and not same(loss, float(side_loss(twin))):
+        watch.add("loss changes", "two forward passes with the same input have other side losses, beta · divergence: "
+                  "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere")
     weights = [np.array(array) for _, array, _ in watch.parameters]
     grad, grads = watch.backward()
     for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
@@ -146,7 +150,7 @@ def _expect_scaled(watch, grad, grads):
 
 def _expect_apart(watch, grads):
     """update_grad_input leaves the gradients of the parameters alone; whether it did not."""
-    if not watch.paths:
+    if not watch.paths or type(watch.twin).update_grad_input is Module.update_grad_input:  # it has `backward` alone
         return False
     watch.twin.zero_grad_parameters()
     watch.twin.update_grad_input(watch.input, copied(watch.grad_output))
