@@ -1175,3 +1175,28 @@ class ChainOfOneBackward(nn.Container):
             module.acc_grad_parameters(input, given, scale)
         self.grad_input = grad_output
         return self.grad_input
+
+
+@plant("output modified")
+class DecayOverwritesOutput(nn.Module):
+    """y = e^(−w x); backward multiplies the output by grad_output, and then reads it for w."""
+
+    parameter_names = ("w",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("w", (5,))
+
+    def reset(self):
+        self.w[...] = np.linspace(0.5, 1.5, 5)
+
+    def update_output(self, input):
+        self.output = np.exp(-self.w * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.output *= grad_output
+        return -self.w * self.output
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_w -= scale * (input * self.output * grad_output).sum(axis=0)

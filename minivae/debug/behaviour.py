@@ -7,6 +7,7 @@ from minivae.debug.finding import Finding
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import Module, side_loss
 
+OVERWRITTEN = "backward has changed self.output: write to a buffer of your own, self.buffer(...)"
 LARGE = 100  # of an input whose exponential may overflow
 
 
@@ -31,6 +32,8 @@ def observe(twin, input, grad_output, kept):
                   "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere")
     weights = [np.array(array) for _, array, _ in watch.parameters]
     grad, grads = watch.backward()
+    if not all(map(same, arrays(again), arrays(copied(twin.output)))):
+        watch.add("output modified", OVERWRITTEN)
     for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
         if not np.array_equal(array, before, equal_nan=True):
             watch.add("parameter modified", "backward has changed this parameter; only the optimiser may", path)
@@ -114,8 +117,7 @@ def unrepeatable(first, second, drawn, overwritten):
         grown = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0
         if np.isfinite(a).all() and not same(a, b):
             kind, text = (
-                ("output modified", "backward has changed self.output: write to a buffer of your own, self.buffer(...)")
-                if overwritten else
+                ("output modified", OVERWRITTEN) if overwritten else
                 ("grad_input accumulates", "the input gradient grows with every backward: update_grad_input must "
                  "overwrite its buffer, not add to it") if grown > 1.01 and same(grown * a, b) else
                 ("stale noise", "two backward passes after one forward differ: noise is drawn anew in backward; use "
