@@ -102,7 +102,7 @@ def _divergence(xp, a, peak, log_mean, prior, offset, share):
 
 def _derivative(xp, a, peak, log_mean, offset, share, divergence, grad, beta):
     ratio = _log_ratio(xp, a, peak, log_mean)
-    return grad + beta * share * xp.exp(ratio) * (ratio - offset - divergence)
+    return grad + beta * (share * xp.exp(ratio)) * (ratio - offset - divergence)
 
 
 def _residual(xp, a, peak, log_mean, prior, share):
