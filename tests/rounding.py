@@ -5,12 +5,15 @@ from math import prod
 import numpy as np
 from layers import arrays, copies
 
+from minivae import nn
+
 
 def terms(module, rows):
     """Terms of the longest chain of sums in a forward and a backward pass over so many rows: 0 without products.
 
     A layer of weights (O, I, ...), a matrix or more, sums I·... terms forward, O·... backward (or the other way
-    round), and one of each row, or of each place of each row, in the gradient of its weights.
+    round), and one of each row, or of each place of each row, in the gradient of its weights.  An EnumeratedSampler
+    multiplies with its codes.
     """
     found = 0
     for each in module.list_modules():
@@ -18,6 +21,8 @@ def terms(module, rows):
         if weight is not None and weight.ndim > 1:
             places = 1 if each.output is None else prod(each.output.shape[2:])
             found += prod(weight.shape[1:]) + weight.size // weight.shape[1] + rows * places
+        if isinstance(each, nn.EnumeratedSampler) and "choices" in each.buffers:
+            found += sum(each.buffers["choices"].shape)  # a code's log-probability, and back
     return found
 
 

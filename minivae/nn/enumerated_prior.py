@@ -32,7 +32,8 @@ class EnumeratedPrior(Module):
             raise OptionError(f"{self.title}: such a code has more than {MOST_CODES} values, too many to enumerate; 12 "
                               "bits have as many")
         if "z" not in self.buffers:
-            self.buffers["z"] = self.kl.latent.support(self.code)
+            codes = self.kl.latent.support(self.code)
+            self.buffer("z", codes.shape, batch=False)[...] = codes
         z = self.buffers["z"]
         log_p = self.buffer("log_p", (len(z),))
         log_p[...] = self.kl.latent.log_prior(z)

@@ -68,7 +68,8 @@ class EnumeratedSampler(Module):
                               "values, too many to enumerate; 12 bits have as many")
         z = self.buffers.get("z")
         if z is None or z.shape != (s, q) or self.buffers["choices"].shape[1] != q * (3 - len(code)):
-            z = self.buffers["z"] = (one_hots if len(code) == 2 else bits)(self.xp, *code).astype(self.dtype)
+            z = self.buffer("z", (s, q), batch=False)
+            z[...] = (one_hots if len(code) == 2 else bits)(self.xp, *code)
             choices = self.buffers["choices"] = z if len(code) == 2 else self.buffer("choices", (s, 2 * q), batch=False)
             if len(code) == 1:
                 choices[:, :q], choices[:, q:] = z, 1 - z
