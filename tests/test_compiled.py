@@ -49,7 +49,7 @@ def forget(monkeypatch, cache):
 
 
 def start_anew():
-    for each in (c_compiler.command, c_compiler.identity, libraries.library, notices.say_once, loops._loop):
+    for each in (c_compiler.command, c_compiler.identity, libraries.loaded, notices.say_once, loops._loop):
         each.cache_clear()
     libraries._broken.clear()
 

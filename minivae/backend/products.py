@@ -26,7 +26,7 @@ MOST = min(8, 2 ** ceil(log2(os.cpu_count() or 1)))  # parts
 def matmul(a: Array, b: Array, out: Array) -> Array:
     """out = a b, for matrices or stacks of them."""
     if isinstance(out, np.ndarray):
-        _share(_multiply, out, a, b)
+        _share(out, a, b)
     else:
         xp = array_library(name_of(out))
         if not cublas.multiply(xp, a, b, out):
@@ -54,7 +54,7 @@ def add_product(total: Array, a: Array, b: Array) -> None:
         if not cublas.multiply(xp, a, b, total, add=True):
             total += xp.matmul(a, b)
     elif blas.adds(total, a, b):
-        _share(blas.add_product, total, a, b)
+        _share(total, a, b, add=True)
     else:
         elementwise(_add, total, matmul(a, b, scratch(total.shape, total.dtype)))
 
@@ -74,12 +74,12 @@ def _ones(xp, length, dtype):
     return xp.ones((1, length), dtype)
 
 
-def _share(multiply, out, a, b):
-    """Call multiply(out, a, b) for parts that together are all of out."""
-    cuts = _cuts(out.shape, a.shape[-1])
+def _share(out, a, b, add=False):
+    """out = a b, or += where it adds, in parts that together are all of out."""
+    multiply, cuts = blas.add_product if add else _multiply, _cuts(out.shape, a.shape[-1])
     if blas.one_thread() is None or len(cuts) == 1:
         multiply(out, a, b)
-    elif not blas.share(compiled.product(), out, a, b, multiply is blas.add_product, cuts, workers.count()):
+    elif not blas.share(compiled.product(), out, a, b, add, cuts, workers.count()):
         workers.run(lambda part: multiply(*_part(cuts[part], out, a, b)), len(cuts))
 
 

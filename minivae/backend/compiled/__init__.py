@@ -82,7 +82,7 @@ def product():
 
 def work():
     """Whether there is a C compiler here, and one that works."""
-    return libraries.library(source.source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
+    return libraries.loaded(source.source(lambda xp, x: xp.exp(x), "total", 0, [1])[0]) is not None
 
 
 def name():

@@ -25,14 +25,14 @@ _broken = []  # why nothing more is compiled in this process
 
 
 @functools.cache
-def library(source):
+def loaded(source):
     """The library of a C source that has a function `kernel`, or None: there is no compiler, or it fails, which is said
     once."""
     with _one_at_a_time:
         if _broken or not compiler.command():
             return None
         try:
-            return _library(source)
+            return _loaded(source)
         except (OSError, AttributeError) as error:
             _broken.append(printable(error))
             say_once(f"{shlex.join(compiler.command())} cannot be used ({_broken[0]}); NumPy computes without it, more "
@@ -84,7 +84,7 @@ def printable(text):
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 
-def _library(source):
+def _loaded(source):
     kept, reason = folder()
     for options in (compiler.NATIVE, ()):
         words = (*compiler.command(), *compiler.FLAGS, *options)

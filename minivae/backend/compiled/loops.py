@@ -90,7 +90,7 @@ def _loop(formula, purpose, outs, layout):
         return None
     if purpose == "total" and axes[-1][0] < SHORT:
         return None
-    library = libraries.library(text)
+    library = libraries.loaded(text)
     return None if library is None else Loop(library.kernel, purpose, outs, written, layout, axes)
 
 

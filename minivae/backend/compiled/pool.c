@@ -8,8 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#define AXES 3
-#define OPERANDS 64
 #define PATIENCE 50000 /* nanoseconds that a thread looks out for the next task before it sleeps */
 #define LOOKS 64       /* between two readings of the clock */
 
@@ -148,7 +146,7 @@ static void part_of_loop(const void *all, long part)
     const struct loop_task *t = all;
     const ptrdiff_t whole = t->lengths[t->axis], low = whole * part / t->parts, high = whole * (part + 1) / t->parts;
     ptrdiff_t lengths[AXES];
-    char *arrays[OPERANDS];
+    char *arrays[t->operands];
     memcpy(lengths, t->lengths, sizeof lengths);
     lengths[t->axis] = high - low;
     for (long k = 0; k < t->operands; ++k)

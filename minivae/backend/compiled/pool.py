@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 
 from minivae.backend.compiled import libraries
+from minivae.backend.compiled.source import AXES
 
-SOURCE = Path(__file__).with_name("pool.c").read_text(encoding="utf-8")
+SOURCE = f"#define AXES {AXES}\n" + Path(__file__).with_name("pool.c").read_text(encoding="utf-8")
 SIZE, ADDRESS = ctypes.c_int64, ctypes.c_void_p
 FUNCTIONS = {
     # kernel, lengths, arrays, strides, numbers, bytes, operands, axis, parts, threads
@@ -36,7 +37,7 @@ def function(name):
 
 @functools.cache
 def _library():
-    library = libraries.library(SOURCE)
+    library = libraries.loaded(SOURCE)
     if library is not None and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=library.forget)
     return library
