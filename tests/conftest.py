@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib
 import os
+import shutil
 import struct
 
 import numpy as np
@@ -16,8 +17,7 @@ from minivae.backend import blas, cublas, threads
 selection = importlib.import_module("minivae.backend.selection")
 GPU, REASON = backend.available("cupy")
 CUPY = [pytest.param("cupy", marks=pytest.mark.gpu)] if GPU else []  # test_cupy.py says so where there is none
-
-
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 SEED = int(os.environ.get("MINIVAE_TEST_SEED", "0"))  # no test may hang on it
 
 
@@ -87,3 +87,38 @@ def real_mnist():
     if not os.environ.get("MINIVAE_DATA"):
         pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
     return os.environ["MINIVAE_DATA"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The Chromium that is installed, driven by Playwright; without them the tests of pages are skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install -e "
+                                   "\".[browser]\" runs the pages in a browser")
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium): the pages are not run in a browser")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """A function: options of a browser context -> an empty page; it may ask for files only, and complain of nothing."""
+    wrong, contexts = [], []
+
+    def opened(**options):
+        contexts.append(chromium.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:"))
+                else None)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,7 +15,6 @@ from minivae import nn
 
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "tutorials" / "book"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -84,32 +82,19 @@ def test_the_reference_has_every_layer(site):
 
 
 @pytest.mark.slow
-def test_it_opens_in_a_browser_without_a_network(site):
+def test_it_opens_in_a_browser_without_a_network(open_page, site):
     """No page asks for anything but files, complains, or is wider than a telephone; the search finds a word."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install -e "
-                                   "\".[browser]\" opens the book in a browser")
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium): the book is not opened in a browser")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    wrong = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
-        for width, scheme in ((375, "light"), (1440, "dark")):
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            page.on("console", lambda message: wrong.append(message.text))
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("request", lambda request: None if request.url.startswith(("file:", "data:"))
-                    else wrong.append(request.url))
-            for file in sorted(site.rglob("*.html")):
-                page.goto(file.as_uri())
-                if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-                    wrong.append(f"{file.name} is wider than {width}")
-            page.goto((site / "search.html").as_uri() + "?q=cross-entropy+unbounded")
-            found = page.wait_for_selector("#search-results li:has(a[href^='13_compare_decoders']) .excerpt")
-            assert "unbound" in found.inner_text().lower() or "entrop" in found.inner_text().lower()
-        browser.close()
-    assert wrong == []
+    wide = []
+    for width, scheme in ((375, "light"), (1440, "dark")):
+        page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for file in sorted(site.rglob("*.html")):
+            page.goto(file.as_uri())
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                wide.append(f"{file.name} is wider than {width}")
+        page.goto((site / "search.html").as_uri() + "?q=cross-entropy+unbounded")
+        found = page.wait_for_selector("#search-results li:has(a[href^='13_compare_decoders']) .excerpt")
+        assert "unbound" in found.inner_text().lower() or "entrop" in found.inner_text().lower()
+    assert wide == []
 
 
 @pytest.fixture
