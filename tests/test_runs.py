@@ -9,8 +9,9 @@ from PIL import Image
 from test_hostile import members, npy, packed, with_header
 
 from minivae import checkpoint, evaluation, models
+from minivae.callbacks import Bound
 from minivae.cli import main
-from minivae.data import Batches, rectangles
+from minivae.data import Batches, rectangles, squares
 from minivae.training import Training
 
 TINY = ["--images", "64", "--hidden", "8", "--batch-size", "32"]
@@ -45,6 +46,20 @@ def test_runs_are_listed_as_a_table_and_as_json(capsys):
     assert (row["steps"], row["epochs"], row["model"], row["data"]) == (6, 3, "vae", "rectangles")
     assert [row["reconstruction"], row["divergence"]] == arrays["tests"][-1, 1:].tolist()
     assert row["test"] == pytest.approx(arrays["tests"][-1, 1:].sum()) and header["steps"] == 6
+
+
+def test_an_epoch_is_what_the_run_counts_as_one(tmp_path, capsys):
+    """Of squares it shows each image a hundred times; a run may also end within one."""
+    batches = Batches(squares(), 256, by_epoch=True, rounds=100)
+    training = Training(models.vae(hidden=4), batches, callbacks=[Bound(squares())])
+    for steps in (30, 70, 50):
+        training.run(steps, progress=False)
+        folder = tmp_path / str(training.steps)
+        folder.mkdir()
+        checkpoint.save(folder / checkpoint.NAME, training, {"model": "vae", "options": {"hidden": 4}})
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    assert [(row["steps"], row["epochs"]) for row in json.loads(capsys.readouterr().out)] == [
+        (100, 1), (150, 1.5), (30, None)]
 
 
 def test_the_keys_of_its_json_stay(capsys):

@@ -80,22 +80,18 @@ def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
     if "steps" not in header:
         raise OptionError(f"{folder} holds a model alone, and no training")
     config, protocol, tests = header["config"], arrays["protocol"], arrays.get("tests", np.zeros((0, 3)))
-    batch = len(arrays["batches/order"])  # of data that is used by epochs
-    training, data = config.get("training", {}), config.get("data", {})
-    epochs = None
-    if batch and isinstance(training.get("batch_size"), int) and training["batch_size"] > 0:
-        epochs = header["steps"] / -(-batch // training["batch_size"])
-    elif len(tests) > 0:
-        epochs = float(len(tests))
+    data, looks = config.get("data", {}), [0.0, *tests[:, 0].tolist()]  # one at the end of each epoch
+    length = looks[-1] - looks[-2] if len(looks) > 1 else 0
+    date = datetime.fromtimestamp((folder / checkpoint.NAME).stat().st_mtime)
     title = Path(str(data.get("path", data.get("name", "?")))).name
     how = f", {data['binarize']}" if isinstance(data.get("binarize"), str) else ""
     reconstruction, divergence = map(float, tests[-1, 1:]) if len(tests) else (None, None)
-    path = folder / checkpoint.NAME if folder.is_dir() else folder
-    return Run(str(folder), str(config["model"]).rpartition(":")[2], title + how, header["steps"], epochs,
+    return Run(str(folder), str(config["model"]).rpartition(":")[2], title + how, header["steps"],
+               header["steps"] / length if length > 0 else None,
                str(config.get("quantity", "")), reconstruction, divergence,
                None if reconstruction is None or divergence is None else reconstruction + divergence,
                float(protocol[-len(protocol) // 10 - 1:, 3].mean()) if len(protocol) else None,
-               datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")), protocol, tests
+               date.strftime("%Y-%m-%d %H:%M")), protocol, tests
 
 
 def table(rows: list[Run]) -> str:
