@@ -171,11 +171,11 @@ def test_every_verb_works_on_its_runs(folder, capsys, data):
                  ["compare", "run", "run"]):
         assert main(verb) == 0, (verb, capsys.readouterr().err)
     said = capsys.readouterr().out
-    assert "of label pole" in said and "of label square" in said and "given the label" not in said
+    assert "under label pole" in said and "under label square" in said and "given the label" not in said
     with np.load("run/codes.npz") as codes:
         assert codes["names"].tolist() == list(SHAPES) and len(codes["codes"]) == len(codes["labels"]) == 81
     assert checkpoint.read("run")[0]["config"]["labels"] == list(SHAPES)
-    for wrong in ("circle", "3", "-1"):
+    for wrong in ("circle", "3", "-1", "0000000002", ""):
         assert main(["sample", "run", f"--label={wrong}"]) == 1
         assert "bar, pole, square" in capsys.readouterr().err
     model = mv.load("run")
@@ -184,7 +184,7 @@ def test_every_verb_works_on_its_runs(folder, capsys, data):
 
 def test_a_code_of_two_has_a_plane_for_each_label(folder, capsys):
     assert main([*TRAIN, "--code", "2", "--data", "shapes.npz", "--epochs", "1", "--out", "run"]) == 0
-    assert "of label bar" in capsys.readouterr().out
+    assert "under label bar" in capsys.readouterr().out
     sheets = []
     for label in SHAPES:
         assert main(["sample", "run", "--label", label]) == 0

@@ -42,9 +42,9 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
     `squares` counts the images that are one full square, as the articles' rectangles are; without a `span` the plane is
     then the article's, and elsewhere holds most of the prior.
     """
-    rows, of = (), ""
+    rows, under = (), ""
     if model.labels and (label is not None or has_plane(model)):
-        of = f" of label {names[label or 0]}"
+        under = f" under label {names[label or 0]}"
         samples = figures.prior_samples(model, 400, seed, label=label or 0)
     else:
         rows = names[:min(model.labels, ROWS)]
@@ -62,7 +62,7 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
         line = f"{path}: what {drawn} decode to" + ", a label a row" * bool(rows)
         drawn = f"{_full(samples)} of them" if squares else ""
     figures.save_png(path, sheet)
-    return line + of + (f"; {drawn} are exactly one full 9×9 square when thresholded at ½" if squares else "")
+    return line + under + (f"; {drawn} are exactly one full 9×9 square when thresholded at ½" if squares else "")
 
 
 def _full(images):

@@ -57,9 +57,8 @@ def _numbered(label, names, folder):
     if not names:
         raise OptionError(f"--label {label:.100}: the model of {folder} is given no labels; one of "
                           "`minivae train conditional` is")
-    if label in names:
-        return names.index(label)
-    if label.isdecimal() and int(label[:9]) < len(names):
-        return int(label[:9])
+    for known in (names, list(map(str, range(len(names))))):
+        if label in known:
+            return known.index(label)
     raise OptionError(f"--label {label:.100}: {folder} has {', '.join(each[:40] for each in names[:30])}"
                       + ", ..." * (len(names) > 30))
