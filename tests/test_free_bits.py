@@ -13,7 +13,14 @@ from minivae.training import Training
 CASES = {
     "gaussian": (nn.GaussianKL, [(7, 5), (7, 5)]),
     "bits": (lambda **options: nn.BernoulliKL(prior=0.3, **options), [(7, 5)]),
-    "categories": (nn.CategoricalKL, [(7, 5, 3)])}
+    "categories": (nn.CategoricalKL, [(7, 5, 3)]),
+    "learned bits": (lambda **options: learned(nn.LearnedBernoulliKL(5, **options)), [(7, 5)]),
+    "learned categories": (lambda **options: learned(nn.LearnedCategoricalKL(5, 3, **options)), [(7, 5, 3)])}
+
+
+def learned(kl):
+    kl.prior_logits[:] = np.random.default_rng(4).normal(size=kl.prior_logits.shape)
+    return kl
 
 
 def parameters(shapes, seed=0):

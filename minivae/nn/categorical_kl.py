@@ -1,5 +1,7 @@
 """Kullback-Leibler divergence of a categorical code from the uniform distribution."""
 
+from typing import Any
+
 from minivae import backend
 from minivae.errors import whole_number
 from minivae.nn.categorical_latent import CategoricalLatent
@@ -37,8 +39,8 @@ class CategoricalKL(Divergence):
     def update_output(self, input):
         self.expect("input", input, ("N", "K", self.categories or "C"))
         self.peak, self.log_mean, spare = self._normalizer(input, self.buffer)
-        share = 1 / input.shape[2]
-        backend.elementwise(_divergence, input, self.peak, self.log_mean, share, out=spare)
+        c = input.shape[2]
+        backend.elementwise(_divergence, input, self.peak, self.log_mean, *self.prior(c), 1 / c, out=spare)
         self.of_variables = self.buffer("of_variables", self.peak.shape)
         self.xp.sum(spare, axis=-1, keepdims=True, out=self.of_variables)  # Σ_c
         self.keep(backend.total(_same, self.of_variables), input)
@@ -48,21 +50,27 @@ class CategoricalKL(Divergence):
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
-        return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.of_variables, grad_output,
-                                   self._charge(input), out=self.grad_input)
+        c = input.shape[2]
+        return backend.elementwise(_derivative, input, self.peak, self.log_mean, self.prior(c)[1], self.of_variables,
+                                   grad_output, self._charge(input, 1 / c), out=self.grad_input)
+
+    def prior(self, c: int) -> tuple[Any, Any]:
+        """(r, ln(C r)) of each of c categories, in which `_divergence` measures: numbers, or arrays (1, K, C)."""
+        return 1 / c, 0.0
 
     def units(self, parameters):
         """KL(q ‖ p) of every variable for every image, in nats (N, K)."""
         peak, log_mean, _ = self._normalizer(parameters, self._new)
-        return _divergence(self.xp, parameters, peak, log_mean, 1 / parameters.shape[2]).sum(axis=2)
+        c = parameters.shape[2]
+        return _divergence(self.xp, parameters, peak, log_mean, *self.prior(c), 1 / c).sum(axis=2)
 
     def extra_repr(self):
         categories = "" if self.categories is None else f"categories={self.categories}"
         return ", ".join(filter(None, (super().extra_repr(), categories)))
 
-    def _charge(self, input):
-        """`charge` over C, which is that of each of a variable's C categories."""
-        charge = self.charge(input, over=input.shape[2])
+    def _charge(self, input, times):
+        """`charge` of variables, for their categories."""
+        charge = self.charge(input, times)
         return charge if self.free_bits == 0 else charge[:, None]
 
     def _normalizer(self, a, buffer):
@@ -89,17 +97,14 @@ def _log_ratio(xp, a, peak, log_mean):
     return xp.maximum(a - peak, -1e30) - log_mean
 
 
-def _divergence(xp, a, peak, log_mean, share):
-    ratio = _log_ratio(xp, a, peak, log_mean)
-    return terms(xp, share * xp.exp(ratio), ratio, share)
-
-
-def terms(xp, p, ratio, share):
-    """p ln(p / r) + r − p, with the ratio ln(p / r) and the share r: none is negative, and what is added sums to 0."""
+def _divergence(xp, a, peak, log_mean, prior, offset, share):
+    # p ln(p / r) + r − p, of which no term is negative, and what is added sums up to nothing
+    log_ratio = _log_ratio(xp, a, peak, log_mean)  # ln(C p), and not ln(p / r), for r may be smaller than a float holds
+    p, ratio = share * xp.exp(log_ratio), log_ratio - offset
     near = xp.maximum(ratio, -1)
-    return xp.where(ratio < -1, share - p * (1 - ratio), p * excess(xp, -near, xp.expm1(-near)))
+    return xp.where(ratio < -1, prior - p * (1 - ratio), p * excess(xp, -near, xp.expm1(-near)))
 
 
-def _derivative(xp, a, peak, log_mean, divergence, grad, beta):
+def _derivative(xp, a, peak, log_mean, offset, divergence, grad, beta):
     ratio = _log_ratio(xp, a, peak, log_mean)
-    return grad + beta * xp.exp(ratio) * (ratio - divergence)
+    return grad + beta * xp.exp(ratio) * (ratio - offset - divergence)

@@ -40,10 +40,10 @@ class Divergence(Module):
         beta = self.varying_beta(charged)
         return 0.0 if isinstance(beta, float) and beta == 0 else beta * charged  # it may be infinite
 
-    def varying_beta(self, like: backend.Array, over: float = 1) -> Any:
-        """beta / over, as a number that may be another in the next step; a layer that reads it so has "beta" among its
+    def varying_beta(self, like: backend.Array, times: float = 1) -> Any:
+        """times · beta, as a number that may be another in the next step; a layer that reads it so has "beta" among its
         `varying_names`."""
-        return backend.varying(lambda: float(self.beta) / over, like)
+        return backend.varying(lambda: times * float(self.beta), like)
 
     def keep(self, divergence: Any, parameters: Value) -> None:
         """Keep the divergence of a batch, and with free bits which units are charged for theirs."""
@@ -53,9 +53,9 @@ class Divergence(Module):
             free, units = self.free_bits * len(units), units.sum(axis=0)
             self.paid, self.charged = backend.total(_at_least, units, free), (units > free).astype(self.dtype)
 
-    def charge(self, like: backend.Array, over: float = 1) -> Any:
-        """What the derivative of the divergence is multiplied by: beta / over, and 0 for a unit that is not charged."""
-        beta = self.varying_beta(like, over)
+    def charge(self, like: backend.Array, times: float = 1) -> Any:
+        """The factor of the divergence's derivative: times · beta, and 0 for a unit that is not charged."""
+        beta = self.varying_beta(like, times)
         return beta if self.free_bits == 0 else beta * self.charged
 
     @property

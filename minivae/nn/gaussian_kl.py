@@ -42,7 +42,7 @@ class GaussianKL(Divergence):
         self.expect_grad_output(grad_output[1], mean.shape)
         self.grad_input = self.buffer("mean", mean.shape), self.buffer("log_var", log_var.shape)
         return backend.elementwise(_derivative, mean, log_var, *grad_output, self.charge(mean),
-                                   self.charge(mean, over=2), out=self.grad_input)
+                                   self.charge(mean, 0.5), out=self.grad_input)
 
     def units(self, parameters):
         return _divergence(self.xp, *parameters)

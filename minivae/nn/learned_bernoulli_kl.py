@@ -1,12 +1,14 @@
 """Kullback-Leibler divergence of a binary code from coins that are learned."""
 
 from minivae import backend
+from minivae.errors import whole_number
 from minivae.nn.bernoulli_kl import BernoulliKL
 from minivae.nn.exponentials import log_probabilities
+from minivae.nn.learned_prior import LearnedPrior
 from minivae.nn.sigmoid import sigmoid
 
 
-class LearnedBernoulliKL(BernoulliKL):
+class LearnedBernoulliKL(LearnedPrior, BernoulliKL):
     """Logits a -> the same, with KL(Ber(θ) ‖ Ber(p)), θ = σ(a), p = σ(π), kept in `divergence`.
 
         a  input and output  (N, Q)      π  prior_logits  (Q,), 0 at first: p = ½
@@ -22,17 +24,10 @@ class LearnedBernoulliKL(BernoulliKL):
     ([[0.0, 199.0]], [[0.0, 0.0]], [0.0, -0.5])
     """
 
-    parameter_names = ("prior_logits",)
-    prior_logits: backend.Array
-    grad_prior_logits: backend.Array
-
-    def __init__(self, code: int, beta: float = 1):
-        super().__init__(beta)
-        self.code = code
-        self.new_parameter("prior_logits", (code,))
-
-    def reset(self):
-        self.prior_logits.fill(0)
+    def __init__(self, code: int, beta: float = 1, free_bits: float = 0):
+        super().__init__(beta, free_bits=free_bits)
+        self.code = whole_number("LearnedBernoulliKL", "code", code)
+        self.new_parameter("prior_logits", (self.code,))
 
     @property
     def log_prior_odds(self):
@@ -52,17 +47,7 @@ class LearnedBernoulliKL(BernoulliKL):
     def acc_grad_parameters(self, input, grad_output, scale=1):
         residual = self.buffer("residual", input.shape)
         backend.elementwise(_residual, input, self.prior_probability[None], out=residual)
-        self._accumulate(residual, self.varying_beta(input, over=1 / scale) if scale else 0.0)
-
-    def acc_grad_prior(self, z, grad, scale=1):
-        residual = self.buffer("residual", z.shape)
-        backend.elementwise(_weighted_residual, z, self.prior_probability[None], grad[:, None], out=residual)
-        self._accumulate(residual, float(scale))
-
-    def _accumulate(self, residual, weight):
-        total = self.buffer("total", self.prior_logits.shape, batch=False)
-        self.xp.sum(residual, axis=0, out=total)
-        backend.elementwise(_add, self.grad_prior_logits, total, weight)
+        self.accumulate(residual, self.charge(input, scale))
 
     def extra_repr(self):
         return ", ".join(filter(None, (str(self.code), super().extra_repr())))
@@ -70,11 +55,3 @@ class LearnedBernoulliKL(BernoulliKL):
 
 def _residual(xp, a, p):
     return p - sigmoid(xp, a)  # p − θ
-
-
-def _weighted_residual(xp, z, p, grad):
-    return grad * (z - p)
-
-
-def _add(xp, total, x, weight):
-    total += weight * x
