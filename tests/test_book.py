@@ -121,13 +121,17 @@ And on:
 
 >>> 1 + 1
 2
+>>> np.eye(2)
+array([[1., 0.],
+       [0., 1.]])
 
 The end.  "Here"
 left    right""")
     assert lines == [r"Map \|x\| to \*y\*, see ``forward``\_.", "",
                      ".. code-block:: none", "", "   y = x Wᵀ", "   ", "       deeper", "",
                      "And on:", "", "- one", "  line", "- two", "    with columns    in a row", "",
-                     ".. code-block:: pycon", "", "   >>> 1 + 1", "   2", "",
+                     ".. code-block:: pycon", "", "   >>> 1 + 1", "   2",
+                     "   >>> np.eye(2)", "   array([[1., 0.],", "          [0., 1.]])", "",
                      "| The end.  \"Here\"", "| left", "| right", ""]
 
 

@@ -1,11 +1,14 @@
-"""Build the book: every lesson as it runs, the exercises, the errata and the reference, as one site without a network.
+"""Build the book: all lessons as they run, the exercises, the errata and the reference.
 
-    python tutorials/book                  full lessons, about 8 minutes at first; needs pip install -e ".[book]"
+It is one site, which needs no network.
+
+    pip install -e ".[book]"               what it needs
+    python tutorials/book                  full lessons, about 8 minutes at first
     python tutorials/book --fast           with MINIVAE_FAST=1, about 2 minutes at first
     python tutorials/book --out FOLDER     by default book; open FOLDER/index.html
 
-What a lesson showed is kept in .book and taken from there until the lesson or minivae changes.  A lesson that fails
-ends the build and names its cell; so does any warning.
+What a lesson showed is kept in .book and taken from there until the lesson or minivae changes.  A
+lesson that fails ends the build and names its cell; so does any warning.
 """
 
 import argparse
@@ -22,12 +25,19 @@ BOOK = "searchindex.js"  # by which one knows a book
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tutorials/book", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true", help="take few steps, as MINIVAE_FAST=1 does")
-    parser.add_argument("--out", type=Path, default=Path("book"), metavar="FOLDER", help="where to write")
+    parser = argparse.ArgumentParser(
+        prog="tutorials/book",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--fast", action="store_true", help="take few steps, as MINIVAE_FAST=1 does"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("book"), metavar="FOLDER", help="where to write"
+    )
     args = parser.parse_args()
-    if args.out.is_file() or (args.out.is_dir() and any(args.out.iterdir()) and not (args.out / BOOK).is_file()):
+    if not may_replace(args.out):
         sys.exit(f"{args.out} is there and is no book; name another folder by --out")
     try:
         import myst_nb  # noqa: F401
@@ -45,12 +55,21 @@ def main():
     with tempfile.TemporaryDirectory(dir=KEPT) as folder:
         pages, site = Path(folder, "pages"), Path(folder, "site")
         write_pages(pages, lessons, args.fast)
-        if build_main(["-q", "-W", "--keep-going", "-d", f"{folder}/doctrees", "-c", str(HERE), str(pages), str(site)]):
+        strict = ["-q", "-W", "--keep-going"]
+        places = ["-d", f"{folder}/doctrees", "-c", str(HERE), str(pages), str(site)]
+        if build_main([*strict, *places]):
             sys.exit(1)
         shutil.rmtree(args.out, ignore_errors=True)
         shutil.move(site, args.out)
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file()) / 1e6
     print(f"{args.out / 'index.html'}: {size:.0f} MB, {time.perf_counter() - start:.0f} s")
+
+
+def may_replace(folder):
+    """Whether a folder is free, empty, or a book."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and (not any(folder.iterdir()) or (folder / BOOK).is_file())
 
 
 if __name__ == "__main__":

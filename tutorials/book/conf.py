@@ -48,6 +48,9 @@ def excerpts_of_search(app, page, template, context, doctree):
 def write_texts(app, error):
     """The words of all pages, for the search to quote."""
     if error is None:
-        texts = {name: " ".join(app.env.get_doctree(name).astext().split()) for name in sorted(app.env.found_docs)}
+        texts = {
+            name: " ".join(app.env.get_doctree(name).astext().split())
+            for name in sorted(app.env.found_docs)
+        }
         text = f"const TEXTS = {json.dumps(texts, ensure_ascii=False)};\n"
         Path(app.outdir, "_static", "texts.js").write_text(text, encoding="utf-8")

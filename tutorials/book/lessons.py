@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import time
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -14,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 
 import minivae
 
-PROGRESS = re.compile(r" of \S+ in [\d:]+, ")  # a line of a training that takes some time: not for the page
+PROGRESS = re.compile(r" of \S+ in [\d:]+, ")  # a line of a long training: not for the page
 
 
 class Failed(Exception):
@@ -48,26 +49,33 @@ def executed(paths, folder, fast):
 def sources():
     """All of minivae, and what computes beneath it."""
     digest = hashlib.sha256(f"{platform.python_version()} {numpy.__version__}".encode())
-    for file in sorted(os.path.join(folder, name) for folder, _, names in os.walk(minivae.__path__[0])
-                       for name in names if name.endswith((".py", ".h"))):
-        with open(file, "rb") as opened:
-            digest.update(opened.read())
+    for file in sorted(Path(minivae.__path__[0]).rglob("*")):
+        if file.suffix in (".py", ".h"):
+            digest.update(file.read_bytes())
     return digest.digest()
 
 
 def key(path, imported):
     """A name for a lesson, its tools and all that it imports."""
-    return hashlib.sha256(imported + path.read_bytes() + (path.parent / "lesson.py").read_bytes()).hexdigest()[:16]
+    tools = (path.parent / "lesson.py").read_bytes()
+    return hashlib.sha256(imported + path.read_bytes() + tools).hexdigest()[:16]
 
 
 def run(path, fast):
     notebook = jupytext.read(path, fmt="py:percent")
-    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-                         "language_info": {"name": "python", "pygments_lexer": "python"}}
+    notebook.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python", "pygments_lexer": "python"},
+    }
     environment = {name: value for name, value in os.environ.items() if name != "MINIVAE_FAST"}
     environment |= {"MINIVAE_FAST": "1"} if fast else {}
-    client = NotebookClient(notebook, timeout=None, kernel_name="python3", extra_arguments=["--log-level=40"],
-                            resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        extra_arguments=["--log-level=40"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
     try:
         client.execute(env=environment)
     except CellExecutionError:
@@ -76,13 +84,15 @@ def run(path, fast):
     for where, cell in code_cells(notebook):
         said = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
         if rest := [line for line in said.splitlines() if line and not PROGRESS.search(line)]:
-            raise Failed("\n".join([f"{path.name}, {where}: a lesson has nothing to say on stderr, but", *rest]))
+            first = f"{path.name}, {where}: a lesson has nothing to say on stderr, but"
+            raise Failed("\n".join([first, *rest]))
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 
 def failure(path, notebook):
-    where, cell = [each for each in code_cells(notebook) if each[1].execution_count is not None][-1]
+    ran = [each for each in code_cells(notebook) if each[1].execution_count is not None]
+    where, cell = ran[-1]
     error = next(output for output in cell.outputs if output.output_type == "error")
     return f"{path.name}, {where}:\n\n{cell.source}\n\n{error.ename}: {error.evalue}"
 
@@ -92,7 +102,8 @@ def code_cells(notebook):
     heading = ""
     for k, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            heading = next((line.strip("# ") for line in reversed(cell.source.splitlines())
-                            if line.startswith("#")), heading)
+            for line in cell.source.splitlines():
+                if line.startswith("#"):
+                    heading = line.strip("# ")
         else:
             yield f"cell {k + 1}, under “{heading}”", cell

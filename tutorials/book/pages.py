@@ -1,4 +1,4 @@
-"""The sources of the book's pages: lessons, texts, exercises and reference, with links from one to another."""
+"""The sources of the book's pages, with links from one to another."""
 
 import ast
 import os
@@ -18,10 +18,20 @@ import minivae
 
 TUTORIALS = Path(__file__).resolve().parent.parent
 ROOT = TUTORIALS.parent
-TEXTS = {"tutorials/README.md": "index", "README.md": "start", "tutorials/STEP.md": "step",
-         "tutorials/TORCH7.md": "torch7", "tutorials/ERRATA.md": "errata", "tests/benchmarks/RESULTS.md": "results",
-         "tests/README.md": "tests", ".github/CHANGELOG.md": "changelog", ".github/CONTRIBUTING.md": "contributing"}
+TEXTS = {  # in the order of the table of contents
+    "tutorials/README.md": "index",
+    "README.md": "start",
+    "tutorials/STEP.md": "step",
+    "tutorials/TORCH7.md": "torch7",
+    "tutorials/ERRATA.md": "errata",
+    "tests/benchmarks/RESULTS.md": "results",
+    "tests/README.md": "tests",
+    ".github/CONTRIBUTING.md": "contributing",
+    ".github/CHANGELOG.md": "changelog",
+}
+SHORT = {"start": "Install and use <start>", "errata": "Errata <errata>"}  # for long titles
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+HINT = re.compile(r"^(\d)\. (.*?)(?=^\d\. |\Z)", flags=re.MULTILINE | re.DOTALL)
 CONTENTS = """
 ```{{toctree}}
 :hidden:
@@ -30,8 +40,8 @@ CONTENTS = """
 {entries}
 ```
 """
-RAN = {True: "\n## This book\n\nIts lessons ran in fast mode, which takes few steps, with minivae {} and NumPy {}.\n",
-       False: "\n## This book\n\nIts lessons ran in full, with minivae {} and NumPy {}.\n"}
+RAN = "\n## This book\n\nIts lessons ran in {}, with minivae {} and NumPy {}.\n"
+MODE = {True: "fast mode, which takes few steps", False: "full"}
 SHUT = ".. raw:: html\n\n   <details><summary>{}</summary>\n", ".. raw:: html\n\n   </details>\n"
 
 
@@ -47,7 +57,8 @@ def write_pages(folder, lessons, fast):
     for source, name in TEXTS.items():
         text = links.follow((ROOT / source).read_text(encoding="utf-8"), source, name)
         if name == "index":
-            text += RAN[fast].format(minivae.__version__, numpy.__version__) + contents(lessons, exercises, api)
+            text += RAN.format(MODE[fast], minivae.__version__, numpy.__version__)
+            text += contents(lessons, exercises, api)
         write(folder / f"{name}.md", text)
     hints = (TUTORIALS / "exercises" / "hints.md").read_text(encoding="utf-8")
     for path in exercises:
@@ -63,20 +74,26 @@ def write(path, text):
 
 def contents(lessons, exercises, api):
     """The book's tables of contents."""
-    texts = ["README.md", "tutorials/STEP.md", "tutorials/TORCH7.md", "tutorials/ERRATA.md",
-             "tests/benchmarks/RESULTS.md", "tests/README.md", ".github/CONTRIBUTING.md", ".github/CHANGELOG.md"]
-    parts = {"Lessons": [path.stem for path in lessons],
-             "Exercises": [f"{path.stem[:2]} {path.stem[3:]} <exercises/{path.stem}>" for path in exercises],
-             "Beside them": [{"README.md": "Install and use <start>", "tutorials/ERRATA.md": "Errata <errata>"}.get(
-                 name, TEXTS[name]) for name in texts],
-             "Reference": [f"minivae.{name} <api/{name}>" if name not in ("minivae", "modules") else
-                           {"minivae": "minivae <api/minivae>", "modules": "minivae.* <api/modules>"}[name]
-                           for name in api]}
-    return "".join(CONTENTS.format(caption=caption, entries="\n".join(entries)) for caption, entries in parts.items())
+    stems = [path.stem for path in exercises]
+    titles = {"minivae": "minivae", "modules": "minivae.*"}
+    parts = {
+        "Lessons": [path.stem for path in lessons],
+        "Exercises": [f"{stem[:2]} {stem[3:]} <exercises/{stem}>" for stem in stems],
+        "Beside them": [SHORT.get(name, name) for name in TEXTS.values() if name != "index"],
+        "Reference": [f"{titles.get(name, f'minivae.{name}')} <api/{name}>" for name in api],
+    }
+    return "".join(
+        CONTENTS.format(caption=caption, entries="\n".join(entries))
+        for caption, entries in parts.items()
+    )
 
 
 def finish(cell, links, first):
-    """Links for the book; one title a lesson, its first; pictures with a description; claims that style can tell."""
+    """Make a cell fit for a page.
+
+    Links lead to pages of the book, only the first cell holds a title, cells of claims have a tag
+    for the style, and pictures have a description.
+    """
     if cell.cell_type == "markdown":
         text = links.follow(cell.source, "tutorials/", "")
         text = re.sub(r"^# (Next: )(\d\d)(.*)$", links.next_lesson, text, flags=re.MULTILINE)
@@ -87,17 +104,18 @@ def finish(cell, links, first):
         cell.metadata["tags"] = ["claims"]
     for output in cell.outputs:
         if "name" in output.get("metadata", {}):
-            cell.metadata["mystnb"] = {"image": {"alt": output.metadata["name"]} | shape(output.data["image/png"])}
+            image = {"alt": output.metadata["name"]} | shape(output.data["image/png"])
+            cell.metadata["mystnb"] = {"image": image}
 
 
 def shape(png):
-    """How a picture is shown: a long one, such as a row of boxes, is not made smaller than its letters allow."""
+    """How a picture is shown: a long one, such as a row of boxes, keeps its letters legible."""
     width, height = struct.unpack(">II", b64decode(png[:64])[16:24])
     return {"classes": "long", "width": f"{0.7 * width:.0f}px"} if width > 3 * height else {}
 
 
 def exercise(path, hints):
-    """An exercise: what is asked, what is to be written, and, shut, the hints and what is checked."""
+    """An exercise: what is asked and to be written, and, shut, the hints and what is checked."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     first, _, asked = ast.get_docstring(tree).partition("\n")
@@ -106,10 +124,12 @@ def exercise(path, hints):
     yield from restructured(asked)
     lines = text.splitlines()
     first = tree.body[0].end_lineno
-    checks = next(node.lineno for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "conditions")
+    checks = next(
+        node.lineno for node in tree.body if getattr(node, "name", None) == "conditions"
+    )
     yield from code(lines[first:checks - 1])
     section = hints.partition(f"\n## {path.stem}\n")[2].partition("\n## ")[0]
-    for number, hint in re.findall(r"^(\d)\. (.*?)(?=^\d\. |\Z)", section, flags=re.MULTILINE | re.DOTALL):
+    for number, hint in HINT.findall(section):
         yield SHUT[0].format(f"Hint {number}")
         yield from restructured(" ".join(hint.split()))
         yield SHUT[1]
@@ -119,7 +139,8 @@ def exercise(path, hints):
 
 
 def code(lines):
-    return [".. code-block:: python", "", *("   " + line for line in "\n".join(lines).strip().splitlines()), ""]
+    lines = "\n".join(lines).strip().splitlines()
+    return [".. code-block:: python", "", *("   " + line for line in lines), ""]
 
 
 class Links:
@@ -127,13 +148,13 @@ class Links:
 
     def __init__(self, folder, lessons, exercises, api, shown):
         self.folder, self.shown = folder, shown
-        self.pages = {**TEXTS, **{f"tutorials/{path.name}": path.stem for path in lessons},
-                      **{f"tutorials/exercises/{path.name}": f"exercises/{path.stem}" for path in exercises},
-                      **{f"minivae/{name}": f"api/{name}" for name in api}}
+        self.pages = dict(TEXTS)
+        self.pages |= {f"tutorials/{path.name}": path.stem for path in lessons}
+        for path in exercises:
+            self.pages[f"tutorials/exercises/{path.name}"] = f"exercises/{path.stem}"
+        self.pages |= {f"minivae/{name}": f"api/{name}" for name in api}
         self.titles = {path.stem[:2]: path.stem for path in lessons}
-        self.headings = {path.stem: [line.strip("# ") for cell in notebook.cells if cell.cell_type == "markdown"
-                                     for line in cell.source.splitlines() if line.startswith("## ")]
-                         for path, notebook in lessons.items()}
+        self.headings = {path.stem: headings(notebook) for path, notebook in lessons.items()}
 
     def follow(self, text, source, name):
         """The text of a file of the project, with its links as the page of that name has them."""
@@ -143,13 +164,18 @@ class Links:
             picture, words, target, anchor = match.groups(default="")
             target = os.path.normpath(os.path.join(folder, target)).replace(os.sep, "/")
             if picture:
-                shutil.copyfile(ROOT / target, made(self.folder / "images") / os.path.basename(target))
-                return f"![{words}](images/{os.path.basename(target)})"
+                name = os.path.basename(target)
+                images = self.folder / "images"
+                images.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / target, images / name)
+                return f"![{words}](images/{name})"
             if target in self.pages:
                 page = self.pages[target]
-                return f"[{words}](project:/{page}{self.suffix(page)}{anchor or self.section(page, words)})"
-            if target.removesuffix(".py").replace("/", ".") in self.shown:
-                return f'<a href="_modules/{target.removesuffix(".py")}.html">{words}</a>'
+                place = anchor or self.section(page, words)
+                return f"[{words}](project:/{page}{self.suffix(page)}{place})"
+            module = target.removesuffix(".py")
+            if module.replace("/", ".") in self.shown:
+                return f'<a href="_modules/{module}.html">{words}</a>'
             return words
 
         return LINK.sub(followed, text)
@@ -160,14 +186,24 @@ class Links:
     def section(self, page, words):
         """The anchor of the section that a link to a lesson names: [NN, Heading]."""
         _, _, title = " ".join(words.split()).partition(", ")
-        found = [each for each in self.headings.get(page, ()) if title and each.startswith(f"{title} (")]
-        return f"#{github_slugify(found[0])}" if found else ""
+        for heading in self.headings.get(page, ()):
+            if title and heading.startswith(f"{title} ("):
+                return f"#{github_slugify(heading)}"
+        return ""
 
     def next_lesson(self, match):
-        page = self.titles.get(match[2])
-        return f"## {match[1]}" + (f"[{match[2]}{match[3]}](project:/{page}.ipynb)" if page else match[2] + match[3])
+        before, number, title = match.groups()
+        page = self.titles.get(number)
+        link = f"[{number}{title}](project:/{page}.ipynb)" if page else number + title
+        return f"## {before}{link}"
 
 
-def made(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def headings(notebook):
+    """The headings of a lesson's sections."""
+    return [
+        line.strip("# ")
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if line.startswith("## ")
+    ]

@@ -1,4 +1,4 @@
-"""The reference: a page for each package of minivae, a section for each of its public names, from the docstrings."""
+"""The reference from the docstrings: a page for each package of minivae, with its public names."""
 
 import importlib
 import inspect
@@ -8,8 +8,15 @@ from text import restructured
 
 import minivae
 
-PACKAGES = {"nn": "Layers and losses", "models": "Models", "optim": "Optimisers", "data": "Images and batches",
-            "debug": "Checks and traces", "figures": "Pictures and pages", "backend": "Arrays and random numbers"}
+PACKAGES = {
+    "nn": "layers and losses",
+    "models": "models",
+    "optim": "optimisers",
+    "data": "images and batches",
+    "debug": "checks and traces",
+    "figures": "pictures and pages",
+    "backend": "arrays and random numbers",
+}
 
 
 def reference():
@@ -17,16 +24,20 @@ def reference():
     pages, shown = {"minivae": []}, {}
     for name, title in PACKAGES.items():
         package = importlib.import_module(f"minivae.{name}")
-        pages[name] = [*heading(f"minivae.{name}: {title.lower()}", "="), *section(package, package.__name__, shown)]
+        pages[name] = heading(f"minivae.{name}: {title}", "=")
+        pages[name] += section(package, shown)
     lines = heading("minivae.*: training, evaluation, files", "=")
     for module in top_modules():
         if public(module):
-            lines += [*heading(module.__name__, "-"), *section(module, module.__name__, shown)]
+            lines += [*heading(module.__name__, "-"), *section(module, shown)]
     pages["modules"] = lines
-    short = [f"- ``mv.{name}``: :py:obj:`{shown[value]}`" for name, value in vars(minivae).items()
-             if callable(value) and value in shown]
-    pages["minivae"] = [*heading("minivae", "="), *restructured(minivae.__doc__), "``import minivae as mv`` has short "
-                        "names for what is used most:", "", *short, ""]
+    short = [
+        f"- ``mv.{name}``: :py:obj:`{shown[value]}`"
+        for name, value in vars(minivae).items()
+        if callable(value) and value in shown
+    ]
+    text = [*restructured(minivae.__doc__), "``import minivae as mv`` has these short names:", ""]
+    pages["minivae"] = [*heading("minivae", "="), *text, *short, ""]
     return pages, {value.__module__ for value in shown}
 
 
@@ -38,24 +49,34 @@ def top_modules():
 
 def public(module):
     """The names of a module's own classes and functions that say what they are."""
-    return [name for name, value in vars(module).items() if not name.startswith("_")
-            and (inspect.isclass(value) or inspect.isfunction(value)) and value.__doc__
-            and f"{value.__module__}.".startswith(f"{module.__name__}.")]
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__doc__
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+    ]
 
 
 def heading(title, sign):
     return [title, sign * len(title), ""]
 
 
-def section(module, path, shown):
-    """A module's docstring and an entry for each of its public names, which are noted in `shown`."""
+def section(module, shown):
+    """A module's docstring and an entry for each of its public names, noted in `shown`."""
+    path = module.__name__
     lines = restructured(module.__doc__ or "")
     for name in public(module):
         value = getattr(module, name)
         shown[value] = f"{path}.{name}"
-        lines += [f".. autoclass:: {path}.{name}", "   :members:", ""] if inspect.isclass(value) else [
-            f".. autofunction:: {path}.{name}", ""]
-    for name, value in vars(module).items():
-        if name.isupper() and type(value) in (int, float) and hasattr(module, "__path__"):  # a package offers it
+        if inspect.isclass(value):
+            lines += [f".. autoclass:: {path}.{name}", "   :members:", ""]
+        else:
+            lines += [f".. autofunction:: {path}.{name}", ""]
+    if not hasattr(module, "__path__"):
+        return lines
+    for name, value in vars(module).items():  # numbers that a package offers
+        if name.isupper() and type(value) in (int, float):
             lines += [f".. py:data:: {path}.{name}", f"   :value: {value}", ""]
     return lines

@@ -1,4 +1,7 @@
-"""Docstrings as reStructuredText: paragraphs flow, what is indented stays as it is, and no sign is markup."""
+"""Docstrings as reStructuredText.
+
+Paragraphs flow, what is indented stays as it is, and no sign is markup.
+"""
 
 import re
 
@@ -15,42 +18,44 @@ def blocks(text):
     """Paragraphs, lists, examples and indented blocks, as lists of lines."""
     found = [[]]
     for line in text.expandtabs().rstrip().splitlines():
-        before = found[-1][-1] if found[-1] else ""
-        if not line.strip():
-            if indented(before) or before.startswith(">>>"):
-                found[-1].append("")  # an indented block may have empty lines
-            elif found[-1]:
-                found.append([])
-            continue
         block = found[-1]
-        begins = next((each for each in block if each), "")
-        ends = (indented(begins) and not indented(line)) or (
-            bool(block) and not block[-1] and begins.startswith(">>>") and not line.startswith(">>>")) or (
-            bool(block) and not indented(begins) and not is_item(begins) and indented(line)) or (
-            bool(block) and is_item(line) and not is_item(begins)) or (
-            bool(block) and line.startswith(">>>") and not begins.startswith(">>>"))
-        if ends and block:
+        if line.strip():
+            if block and ends(block, line):
+                found.append([])
+            found[-1].append(line)
+        elif block and kind(block[-1]) in ("indented", "example"):
+            block.append("")  # these may have empty lines
+        elif block:
             found.append([])
-        found[-1].append(line)
     return [block for block in found if block]
 
 
-def indented(line):
-    return line.startswith(" ")
+def ends(block, line):
+    """Whether a block ends before this line."""
+    begins, now = kind(block[0]), kind(line)
+    if begins == "example":
+        return not block[-1] and now != "example"
+    if begins == "item":
+        return now == "example"
+    return now != begins
 
 
-def is_item(line):
-    return line.startswith("- ")
+def kind(line):
+    if line.startswith(" "):
+        return "indented"
+    if line.startswith(">>>"):
+        return "example"
+    return "item" if line.startswith("- ") else "text"
 
 
 def rendered(block):
     while not block[-1].strip():
         block = block[:-1]
-    if block[0].startswith(">>>"):
+    if kind(block[0]) == "example":
         return [".. code-block:: pycon", "", *("   " + line for line in block)]
-    if is_item(block[0]):
+    if kind(block[0]) == "item":
         return [escaped(line) for line in block]
-    if indented(block[0]):
+    if kind(block[0]) == "indented":
         least = min(len(line) - len(line.lstrip()) for line in block if line.strip())
         return [".. code-block:: none", "", *("   " + line[least:] for line in block)]
     if any(GAP.search(line) for line in block):  # columns: one below the other
@@ -61,5 +66,7 @@ def rendered(block):
 def escaped(line):
     """The line, in which only `code` has a meaning."""
     parts = CODE.split(line)
-    return "".join(f"``{part[1:-1]}``" if CODE.fullmatch(part) else re.sub(r"([\\*|_`])", r"\\\1", part)
-                   for part in parts)
+    return "".join(
+        f"``{part[1:-1]}``" if CODE.fullmatch(part) else re.sub(r"([\\*|_`])", r"\\\1", part)
+        for part in parts
+    )
