@@ -143,9 +143,3 @@ def test_the_syllabus_links_every_exercise_and_adds_up():
     assert len(tutorials) == len(list(FOLDER.parent.glob("[0-9][0-9]_*.py")))
     assert f"({sum(map(int, tutorials))} minutes)" in text
     assert f"({sum(map(int, exercises))}\n  minutes)" in text
-
-
-@pytest.mark.parametrize("name", ["checks", "grade", "judge"])
-def test_what_students_read_of_the_checks_fits_their_editor(name):
-    lines = (FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if len(line) > 100] == []

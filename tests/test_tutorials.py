@@ -98,6 +98,14 @@ def is_claim(node):
                                             and node.func.id == "claim")
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
+def test_what_students_read_fits_their_editor(path):
+    """Lines of at most 100 characters; of 90 in a lesson, which is a narrow column of a notebook or a page."""
+    width = 90 if path in TUTORIALS else 100
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > width] == []
+
+
 def test_the_syllabus_lists_every_tutorial_and_exercise():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for path in (*TUTORIALS, *(FOLDER / "exercises").glob("[0-9][0-9]_*.py")):

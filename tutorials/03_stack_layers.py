@@ -131,7 +131,8 @@ claim("∂L/∂b has the shape of b", grad_b.shape == bend.output.shape == (3, 5
 
 # %%
 picture = boxes("""
-x → [Linear] → [Tanh] → hidden → [Linear | Linear] → a | b → [Identity | SoftPlus] → mean | spread
+x → [Linear] → [Tanh] → hidden → [Linear | Linear] \
+→ a | b → [Identity | SoftPlus] → mean | spread
 """)
 show(picture, "a model with two outputs")
 

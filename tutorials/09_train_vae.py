@@ -162,7 +162,7 @@ claim("uneven probabilities are worse", -np.log(uneven).mean() > optimum)
 
 # %%
 def losses_and_gradient(model, x):
-    """(reconstruction, divergence) of a batch in nats; the gradient stays in the model."""
+    """(reconstruction, divergence) of a batch, in nats; the model keeps the gradient."""
     model.zero_grad_parameters()
     logits = model.forward(x)
     reconstruction = criterion.forward(logits, x)

@@ -93,7 +93,8 @@ wanted = np.array([0.05, 0.3, 0.95])
 by_noise = np.array([(logit(p) + logit(draws) > 0).mean() for p in wanted])
 same = (hard_bit(1.0, u) == (1 + logit(u) > 0)).mean()
 print(
-    f"the same bit in {same:.2%} of the draws; shares {by_noise.round(3)}, wanted {wanted}"
+    f"the same bit in {same:.2%} of the draws; "
+    f"shares {by_noise.round(3)}, wanted {wanted}"
 )
 
 # %%

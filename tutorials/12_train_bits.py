@@ -25,7 +25,8 @@ images = rectangles(5000, height=8, width=8, sides=(5, 5))
 places = np.unique(images.reshape(len(images), 64), axis=0).reshape(16, 1, 8, 8)
 show(
     boxes(
-        "image → [encoder] → logits → [BernoulliKL] → [BernoulliSampler] → [Sigmoid] → z → [decoder]"
+        "image → [encoder] → logits → [BernoulliKL] → [BernoulliSampler] "
+        "→ [Sigmoid] → z → [decoder]"
     ),
     "what we train",
 )
@@ -227,10 +228,12 @@ cold, cold_loss = trained(bits=4, temperature=0.5)
 cold_exact = -evaluation.exact_log_likelihood(cold, places).value
 cold_hard = -evaluation.elbo(cold, places, samples=20).value
 print(
-    f"T = 3  : loss {warm_loss:.1f}   −ln p(x) {warm_exact:.1f}   −ELBO with bits {warm_hard:.1f}"
+    f"T = 3  : loss {warm_loss:.1f}   −ln p(x) {warm_exact:.1f}   "
+    f"−ELBO with bits {warm_hard:.1f}"
 )
 print(
-    f"T = 0.5: loss {cold_loss:.1f}   −ln p(x) {cold_exact:.1f}   −ELBO with bits {cold_hard:.1f}"
+    f"T = 0.5: loss {cold_loss:.1f}   −ln p(x) {cold_exact:.1f}   "
+    f"−ELBO with bits {cold_hard:.1f}"
 )
 show_codes(cold, "cold")
 

@@ -144,7 +144,8 @@ right = -criterion.rows((pixel, log_var), pixel)
 wrong = -criterion.rows((pixel + 0.5, log_var), pixel)
 for k in range(5):
     print(
-        f"σ = {std[k, 0]:7g}: at the true mean {right[k]:6.1f}, at a wrong one {wrong[k]:.1f}"
+        f"σ = {std[k, 0]:7g}: at the true mean {right[k]:6.1f}, "
+        f"at a wrong one {wrong[k]:.1f}"
     )
 
 # %%
@@ -170,7 +171,8 @@ for name in ("floor", "no floor"):
     squares = (1 - mean[:, constant]) ** 2
     price[name] = (0.5 * squares * np.exp(-log_var[:, constant])).max()
     print(
-        f"{name:8}: smallest ln σ² {lowest[name]:.1f}, a white pixel costs {price[name]:.0f} nats"
+        f"{name:8}: smallest ln σ² {lowest[name]:.1f}, "
+        f"a white pixel costs {price[name]:.0f} nats"
     )
 print(f"{constant.sum()} pixels are black in every training image")
 
@@ -319,7 +321,8 @@ _, plain = trained(20)
 _, scaled = trained(20, Scaled)
 difference = np.abs(plain / scaled - 1).max()
 print(
-    f"last losses {plain[-1]:.3f} and {scaled[-1]:.3f}; they differ by at most {difference:.3%}"
+    f"last losses {plain[-1]:.3f} and {scaled[-1]:.3f}; "
+    f"they differ by at most {difference:.3%}"
 )
 
 # %%

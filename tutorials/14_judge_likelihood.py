@@ -96,7 +96,8 @@ claim("and easier than grey ones", bounds["threshold"].value > bounds["grey"].va
 paired = bounds["threshold"].per_image - bounds["fixed"].per_image
 alone = bounds["fixed"].per_image.std()
 print(
-    f"spread over images: of the bound {alone:.1f}, of the difference {paired.std():.1f} nats"
+    f"spread over images: of the bound {alone:.1f}, "
+    f"of the difference {paired.std():.1f} nats"
 )
 
 # %%
@@ -267,7 +268,7 @@ claim(
 #
 # | number | beside |
 # |---|---|
-# | grey pixels under a Bernoulli, as in PyTorch's example | another cross-entropy of greys only (next section) |
+# | grey pixels under a Bernoulli (next section) | another cross-entropy of greys only |
 # | bits | the same binarization, and the same bits |
 # | an ELBO | another ELBO |
 # | an importance-weighted bound | one with the same K |

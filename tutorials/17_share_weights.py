@@ -32,7 +32,8 @@ square = different[60:61].astype("float32")
 # %%
 show(
     boxes(
-        "image x → [a 3×3 window of x] → 9 pixels → [times W, summed, plus b] → one number of y"
+        "image x → [a 3×3 window of x] → 9 pixels "
+        "→ [times W, summed, plus b] → one number of y"
     ),
     "one output of a convolution",
 )
@@ -356,8 +357,10 @@ claim("doubling adds four gradients", (back == 4).all())
 
 # %%
 picture = boxes("""
-24×24 → [block] → 8 planes 12×12 → [block] → 16 planes 6×6 → [block] → 32 planes 3×3 → [Linear] → code
-24×24 ← [block] ← 8 planes 12×12 ← [block] ← 16 planes 6×6 ← [block] ← 32 planes 3×3 ← [Linear] ← code
+24×24 → [block] → 8 planes 12×12 → [block] → 16 planes 6×6 \
+→ [block] → 32 planes 3×3 → [Linear] → code
+24×24 ← [block] ← 8 planes 12×12 ← [block] ← 16 planes 6×6 \
+← [block] ← 32 planes 3×3 ← [Linear] ← code
 """)
 show(picture, "encoder and decoder of conv_vae")
 
@@ -522,7 +525,8 @@ after = layer.running_mean.copy()
 layer.evaluate()
 in_evaluation = layer.forward(bright).mean()
 print(
-    f"mean of the output: {in_training:.2f} in training, {in_evaluation:.2f} in evaluation"
+    f"mean of the output: {in_training:.2f} in training, "
+    f"{in_evaluation:.2f} in evaluation"
 )
 print("running mean", before, "then", after)
 

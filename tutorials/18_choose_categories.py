@@ -23,7 +23,8 @@ from minivae.training import Training
 
 show(
     boxes(
-        "image → [encoder] → logits → [CategoricalKL] → [GumbelSoftmaxSampler] → one-hot code → [decoder]"
+        "image → [encoder] → logits → [CategoricalKL] → [GumbelSoftmaxSampler] "
+        "→ one-hot code → [decoder]"
     ),
     "what we build",
 )
@@ -176,7 +177,8 @@ for temperature in temperatures:
     decided.append((y.max(axis=1) > 0.9).mean())
     nearest.append(np.bincount(y.argmax(axis=1), minlength=3) / len(y))
     print(
-        f"T = {temperature}: {decided[-1]:.0%} nearly one-hot, nearest corner {nearest[-1].round(3)}"
+        f"T = {temperature}: {decided[-1]:.0%} nearly one-hot, "
+        f"nearest corner {nearest[-1].round(3)}"
     )
 
 # %%

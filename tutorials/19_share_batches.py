@@ -32,7 +32,8 @@ from minivae.optim import adam
 
 # %%
 picture = boxes("""
-[rows 0 to 9 | rows 10 to 15] → [rank 0 | rank 1] → [gradient 0 | gradient 1] → [sum] → [step | the same step]
+[rows 0 to 9 | rows 10 to 15] → [rank 0 | rank 1] → [gradient 0 | gradient 1] \
+→ [sum] → [step | the same step]
 """)
 show(picture, "one step on two ranks")
 

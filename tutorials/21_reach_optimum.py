@@ -67,7 +67,7 @@ claim("neighbours differ in 10 pixels", differing == 10)
 
 # %%
 def learn(seed, steps, start, fall):
-    """A model and its training; the KL's weight goes from `start` to 1 in `fall` steps."""
+    """(model, training); the KL's weight goes from `start` to 1 in `fall` steps."""
     mv.manual_seed(seed)
     model = models.bernoulli_vae(image=(1, 8, 8), hidden=64, code=4)
     batches = Batches(images, n, by_epoch=True)

@@ -1,17 +1,19 @@
-"""Tools of every lesson: claims that are checked where they stand, pictures that are kept, diagrams and plots.
+"""Tools of every lesson: claims that are checked, pictures that are kept, diagrams and plots.
 
-    claim("the share of flipped pixels is p", abs(share - p) < 0.01)      prints ✓ and the sentence, or stops
-    show(picture, "codes")                      in a notebook in its place, else saved to a folder whose path is printed
-    show(boxes("x → [Linear] → a → [ReLU] → y"), "two layers")            boxes and arrows
-    show(plot("Error", "h", "relative error", draw), "error")             draw(axes) fills matplotlib's axes
-    show(beside(one, other), "two")                                       two pictures, or more, side by side
+    claim("x is small", x < 0.01)                                prints ✓ and the sentence, or stops
+    show(picture, "codes")                                       under its cell, or into a folder
+    show(boxes("x → [Linear] → a → [ReLU] → y"), "two layers")   boxes and arrows
+    show(plot("Error", "h", "relative error", draw), "error")    draw(axes) fills matplotlib's axes
+    show(beside(one, other), "two")                              two pictures, or more, side by side
 
-`FAST` is true with MINIVAE_FAST=1, for which a lesson takes fewer steps.  MINIVAE_PICTURES names the pictures' folder.
+`FAST` is true with MINIVAE_FAST=1, for which a lesson takes fewer steps.  MINIVAE_PICTURES names
+the folder of the pictures, by default pictures.
 """
 
 import os
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
@@ -59,7 +61,9 @@ def beside(*pictures):
     """Pillow images side by side, as one; None if one of them is None."""
     if None in pictures:
         return None
-    page = Image.new("RGB", (sum(each.width for each in pictures), max(each.height for each in pictures)), "white")
+    width = sum(each.width for each in pictures)
+    height = max(each.height for each in pictures)
+    page = Image.new("RGB", (width, height), "white")
     left = 0
     for each in pictures:
         page.paste(each, (left, 0))
@@ -68,14 +72,14 @@ def beside(*pictures):
 
 
 def boxes(text):
-    """A diagram: [boxes], plain names of arrays, and arrows → or ← between them, a row for each line of the text.
+    """A diagram: [boxes], plain names of arrays, and arrows → or ← between them.
 
-    [mean | log_var] are two boxes, one above the other: each has an arrow of its own.  Rows of as many parts stand in
-    columns.
+    Each line of the text is a row.  [mean | log_var] are two boxes, one above the other: each has
+    an arrow of its own.  Rows of as many parts stand in columns.
     """
-    rows = [[part.strip() for part in re.split(r"([→←])", line)] for line in text.strip().splitlines()]
-    widths = [[0.5 if part in "→←" else 0.25 + 0.11 * max(map(len, _names(part))) for part in row]
-              for row in rows]
+    lines = text.strip().splitlines()
+    rows = [[part.strip() for part in re.split(r"([→←])", line)] for line in lines]
+    widths = [[_width(part) for part in row] for row in rows]
     if len({len(row) for row in rows}) == 1:
         widths = [[max(column) for column in zip(*widths)]] * len(rows)
     tall = [max(len(_names(part)) for part in row) for row in rows]
@@ -92,7 +96,9 @@ def boxes(text):
         left, middle = 0, top - 0.375 * rise
         for k, (part, space) in enumerate(zip(row, spaces)):
             if part in "→←":
-                _arrows(axes, part, left, space, _heights(row[k - 1], middle), _heights(row[k + 1], middle))
+                before = _heights(row[k - 1], middle)
+                after = _heights(row[k + 1], middle)
+                _arrows(axes, part, left, space, before, after)
             else:
                 _pile(axes, part, left + space / 2, _heights(part, middle))
             left += space
@@ -104,6 +110,10 @@ def _names(part):
     return [name.strip() for name in part.strip("[]").split(" | ")]
 
 
+def _width(part):
+    return 0.5 if part in "→←" else 0.25 + 0.11 * max(map(len, _names(part)))
+
+
 def _heights(part, middle):
     """Where the names of a pile stand, from the top."""
     count = len(_names(part))
@@ -111,8 +121,11 @@ def _heights(part, middle):
 
 
 def _arrows(axes, part, left, width, before, after):
-    """One arrow for each pair of neighbours; from or to a single one, as many as the other side has."""
-    pairs = zip(before, after) if len(before) == len(after) else [(a, b) for a in before for b in after]
+    """One arrow for each pair of neighbours; a single one has as many as the other side."""
+    if len(before) == len(after):
+        pairs = zip(before, after)
+    else:
+        pairs = product(before, after)
     for a, b in pairs:
         ends = [(left + 0.05, a), (left + width - 0.05, b)]
         start, end = ends if part == "→" else ends[::-1]
@@ -120,6 +133,8 @@ def _arrows(axes, part, left, width, before, after):
 
 
 def _pile(axes, part, centre, heights):
-    frame = {"boxstyle": "round,pad=0.35", "facecolor": BOX, "edgecolor": EDGE} if part.startswith("[") else None
+    style = {"ha": "center", "va": "center", "fontsize": 11, "color": INK}
+    if part.startswith("["):
+        style["bbox"] = {"boxstyle": "round,pad=0.35", "facecolor": BOX, "edgecolor": EDGE}
     for name, height in zip(_names(part), heights):
-        axes.text(centre, height, name, ha="center", va="center", fontsize=11, color=INK, bbox=frame)
+        axes.text(centre, height, name, **style)

@@ -5,13 +5,14 @@ Write the two verbs of a layer that sets negative numbers to zero.
     x  input  (N, ...)      y  output  (N, ...), any shape with the batch first
 
     forward     y = max(x, 0)
-    backward    ∂L/∂x, given G = ∂L/∂y: derive it.  At x = 0 the function has a kink; let the derivative there be 0.
+    backward    ∂L/∂x, given G = ∂L/∂y: derive it.  At x = 0 the function has a kink; let the
+                derivative there be 0.
 
 `forward` calls `update_output`, `backward` calls `update_grad_input`; the `expect` lines refuse
 wrong input.  `self.xp` is the array library, here NumPy.  `self.buffer(name, shape)` is an array
 that the layer owns and keeps from call to call; its content is whatever was there.
 
-Check it: python tutorials/exercises/01_relu.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/01_relu.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -38,7 +39,8 @@ def conditions(test):
         x = np.array([[-1, 0, 0, 2]], dtype=np.float32)
         layer = ReLU()
         same("the output for −1, 0, 0, 2", layer.forward(x), np.array([[0, 0, 0, 2]]))
-        same("∂L/∂x there", layer.backward(x, np.array([[1, 1, -3, 5]], np.float32)), np.array([[0, 0, 0, 5]]))
+        grad_output = np.array([[1, 1, -3, 5]], dtype=np.float32)
+        same("∂L/∂x there", layer.backward(x, grad_output), np.array([[0, 0, 0, 5]]))
 
     test.layer(ReLU, nn.ReLU, normal(4, 5), normal(2, 3, 3), 1000 * normal(7, 2, seed=3))
     test.that("nothing passes at x = 0", at_the_kink)

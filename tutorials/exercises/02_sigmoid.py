@@ -3,12 +3,12 @@
     x  input  (N, ...)      y  output  (N, ...), in [0, 1]
 
     forward     y = σ(x) = 1 / (1 + e^−x)
-    backward    ∂L/∂x, given G = ∂L/∂y: derive it, and write it with y alone, which is in self.output
+    backward    ∂L/∂x, given G = ∂L/∂y: derive it, and write it with y alone: self.output
 
 The equation as it stands overflows at x = −100: float32 ends at 3.4e38, and e^100 is 2.7e43.  Find
 another form, in which nothing can overflow.  Your layer must give 0 there, without a warning.
 
-Check it: python tutorials/exercises/02_sigmoid.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/02_sigmoid.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -35,7 +35,8 @@ def conditions(test):
         x = np.array([[-1000, -100, 0, 100, 1000]], dtype=np.float32)
         layer = Sigmoid()
         same("output far from zero", layer.forward(x), np.array([[0, 0, 0.5, 1, 1]]))
-        same("∂L/∂x far from zero", layer.backward(x, np.ones_like(x)), np.array([[0, 0, 0.25, 0, 0]]))
+        grad_input = layer.backward(x, np.ones_like(x))
+        same("∂L/∂x far from zero", grad_input, np.array([[0, 0, 0.25, 0, 0]]))
 
     test.layer(Sigmoid, nn.Sigmoid, normal(4, 5), 10 * normal(2, 3, 2, seed=3))
     test.that("x = ±1000 gives 0 and 1 without an overflow", far_out)

@@ -12,7 +12,7 @@ self.grad_weight, and scale · ∂L/∂b to self.grad_bias, because a model may 
 before it takes a step.  `scale` is a number with which the caller weighs this call: backward(x, G,
 scale=0.5) adds half of the gradient.  Both arrays exist already and are zero at first.
 
-Check it: python tutorials/exercises/03_linear_backward.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/03_linear_backward.py      A hint: add --hint 1, 2 or 3
 """
 
 from math import sqrt
@@ -61,15 +61,25 @@ def conditions(test):
             x = normal(n, 4, seed=n)
             for each in (layer, own):
                 each.forward(x)
-            same("∂L/∂x", layer.backward(x, like(own.output), scale), own.backward(x, like(own.output), scale))
+            grad_output = like(own.output)
+            got = layer.backward(x, grad_output, scale)
+            same("∂L/∂x", got, own.backward(x, like(own.output), scale))
             same("∂L/∂W after several calls", layer.grad_weight, own.grad_weight)
             same("∂L/∂b after several calls", layer.grad_bias, own.grad_bias)
 
-    test.that("4 -> 3: gradients agree with finite differences and add up, times scale",
-              lambda: gradients(Linear(4, 3), normal(5, 4)))
-    test.that("3 -> 3, where a transpose too many would fit", lambda: gradients(Linear(3, 3), normal(5, 3)))
+    test.that(
+        "4 -> 3: gradients agree with finite differences and add up, times scale",
+        lambda: gradients(Linear(4, 3), normal(5, 4)),
+    )
+    test.that(
+        "3 -> 3, where a transpose too many would fit",
+        lambda: gradients(Linear(3, 3), normal(5, 3)),
+    )
     test.that("batches of other sizes, one after the other", numbers)
-    test.that("nobody else's array is written to or kept", lambda: keeps_to_itself(lambda: Linear(4, 3), normal(5, 4)))
+    test.that(
+        "nobody else's array is written to or kept",
+        lambda: keeps_to_itself(lambda: Linear(4, 3), normal(5, 4)),
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A ConcatTable gives one input to several modules, and its output is the table (t
 Between an encoder and a Gaussian code it makes the two heads, mean and log-variance.  The forward
 pass is given; write the other two verbs.
 
-    x  input  (N, ...)      y = (f₀(x), f₁(x), …)  output      Gₖ = ∂L/∂yₖ      grad_output = (G₀, G₁, …)
+    x  input  (N, ...)      y = (f₀(x), f₁(x), …)  output
+    Gₖ = ∂L/∂yₖ             grad_output = (G₀, G₁, …)
 
     backward    ∂L/∂x from all Gₖ: x moves every output, and every output moves L.  Derive it.
 
@@ -12,7 +13,7 @@ Each fₖ also adds to the gradients of its own parameters.  self.modules holds 
 the verbs of the same name on them.  What a module returns from update_grad_input is that module's
 own array, or even the caller's grad_output, which an Identity hands on.  Do not add into it.
 
-Check it: python tutorials/exercises/04_concat_table_backward.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/04_concat_table_backward.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -36,37 +37,43 @@ class ConcatTable(nn.Container):
 
 
 def conditions(test):
-    def two_heads():
-        return ConcatTable(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 3))
+    def two_heads(table=ConcatTable):
+        return table(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 3))
 
     def hands_on():
-        x, module = normal(3, 4), ConcatTable(nn.Identity(), nn.Identity(), nn.Identity())
+        x = normal(3, 4)
+        module = ConcatTable(nn.Identity(), nn.Identity(), nn.Identity())
         grad_output = like(module.forward(x))
         kept = tuple(each.copy() for each in grad_output)
-        same("grad_input of three Identities", module.backward(x, grad_output), kept[0] + kept[1] + kept[2])
+        grad_input = module.backward(x, grad_output)
+        same("grad_input of three Identities", grad_input, kept[0] + kept[1] + kept[2])
         same("the caller's grad_output after backward", grad_output, kept)
 
     def scales():
-        x, mine, own = normal(5, 4), two_heads(), nn.ConcatTable(nn.Sequential(nn.Linear(4, 4), nn.Tanh()),
-                                                                 nn.Linear(4, 3))
+        x = normal(5, 4)
+        mine = two_heads()
+        own = two_heads(nn.ConcatTable)
         own.load_state_dict(mine.state_dict())
         for scale in (1, 0.5, -2):
             grad_output = like(own.forward(x))
             mine.forward(x)
-            same(f"∂L/∂x at scale {scale}", mine.backward(x, grad_output, scale), own.backward(x, grad_output, scale))
-        for (path, _, grad), (_, _, wanted) in zip(mine.named_parameters(), own.named_parameters()):
+            grad_input = mine.backward(x, grad_output, scale)
+            same(f"∂L/∂x at scale {scale}", grad_input, own.backward(x, grad_output, scale))
+        pairs = zip(mine.named_parameters(), own.named_parameters())
+        for (path, _, grad), (_, _, wanted) in pairs:
             same(f"the gradient of {path} after three calls", grad, wanted)
 
     def one_head():
-        x, module = normal(3, 4), ConcatTable(nn.Tanh())
+        x = normal(3, 4)
+        module = ConcatTable(nn.Tanh())
         grad_output = like(module.forward(x))
-        same("∂L/∂x of one head", module.backward(x, grad_output), nn_tanh_backward(x, grad_output[0]))
+        wanted = grad_output[0] * (1 - np.tanh(x) ** 2)
+        same("∂L/∂x of one head", module.backward(x, grad_output), wanted)
 
-    def nn_tanh_backward(x, grad):
-        return grad * (1 - np.tanh(x) ** 2)
-
-    test.that("two heads: gradients agree with finite differences and add up, times scale",
-              lambda: gradients(two_heads(), normal(5, 4)))
+    test.that(
+        "two heads: gradients agree with finite differences and add up, times scale",
+        lambda: gradients(two_heads(), normal(5, 4)),
+    )
     test.that("three heads that hand on their arrays: nobody else's array is written to", hands_on)
     test.that("one head", one_head)
     test.that("scale weighs the gradients of the parameters, and not ∂L/∂x", scales)

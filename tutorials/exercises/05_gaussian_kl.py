@@ -5,15 +5,16 @@ back.
 
     mean, log_var  input and output  (N, Q) each      beta  a number: the weight of the divergence
 
-    divergence = ½ Σₙ Σ_q (mean² + e^log_var − 1 − log_var)                        in nats, over the whole batch
+    divergence = ½ Σₙ Σ_q (mean² + e^log_var − 1 − log_var)    in nats, over the whole batch
 
-    backward    training minimises L + beta · divergence, where L is what comes behind this layer.  With (G₁, G₂) =
-                ∂L/∂(mean, log_var), derive what belongs into grad_input, a table of two arrays.
+    backward    training minimises L + beta · divergence, where L is what comes behind this layer.
+                With (G₁, G₂) = ∂L/∂(mean, log_var), derive what belongs into grad_input, a table
+                of two arrays.
 
 nn.Divergence gives the layer `beta`, and `loss` = beta · divergence, which training adds to the
 reconstruction. `divergence` itself is not multiplied by beta.
 
-Check it: python tutorials/exercises/05_gaussian_kl.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/05_gaussian_kl.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -35,10 +36,12 @@ class GaussianKL(nn.Divergence):
 
 def conditions(test):
     def by_hand():
-        for mean, log_var, wanted in ((0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2)):
+        known = ((0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2))
+        for mean, log_var, wanted in known:
             kl = GaussianKL()
             kl.forward((column(mean, 2), column(log_var, 2)))
-            same(f"divergence of two codes of mean {mean}, log_var {log_var:.3f}", kl.divergence, 2 * wanted)
+            what = f"divergence of two codes of mean {mean}, log_var {log_var:.3f}"
+            same(what, kl.divergence, 2 * wanted)
 
     def by_counting():  # KL = E_q[ln q(z) − ln p(z)]
         mean, log_var = 0.8, -1.2
@@ -46,17 +49,20 @@ def conditions(test):
         log_q = -0.5 * (np.log(2 * np.pi) + log_var + (z - mean) ** 2 / np.exp(log_var))
         kl = GaussianKL()
         kl.forward((column(mean, 1), column(log_var, 1)))
-        mean_is("the mean of ln q − ln p", log_q + 0.5 * (np.log(2 * np.pi) + z**2), float(kl.divergence))
+        log_p = -0.5 * (np.log(2 * np.pi) + z**2)
+        mean_is("the mean of ln q − ln p", log_q - log_p, float(kl.divergence))
 
     def weighs():
-        kl, x = GaussianKL(beta=3), (normal(3, 2), normal(3, 2, seed=2))
+        kl = GaussianKL(beta=3)
+        x = normal(3, 2), normal(3, 2, seed=2)
         kl.forward(x)
         wanted = nn.GaussianKL()
         wanted.forward(x)
         same("divergence at beta=3", kl.divergence, wanted.divergence)
         same("loss at beta=3", kl.loss, 3 * wanted.divergence)
         zero = np.zeros((3, 2), np.float32)
-        same("grad_input at beta=3", kl.backward(x, (zero, zero)), (3 * x[0], 1.5 * (np.exp(x[1]) - 1)))
+        grad_input = kl.backward(x, (zero, zero))
+        same("grad_input at beta=3", grad_input, (3 * x[0], 1.5 * (np.exp(x[1]) - 1)))
 
     def reports():
         kl, own = GaussianKL(), nn.GaussianKL()

@@ -4,14 +4,15 @@
 
     forward     z = mean + σ ε,  with σ = e^(½ log_var), L = `samples` times for each row;
                 row n·L + l of z is draw l for row n: the draws of one row stand together
-    backward    with G = ∂L/∂z, derive ∂L/∂mean and ∂L/∂log_var: what does z do when each moves, and ε stays?
+    backward    with G = ∂L/∂z, derive ∂L/∂mean and ∂L/∂log_var: what does z do when each moves,
+                and ε stays?
 
 self.draw(backend.standard_normal, shape) draws ε, or hands out the noise that is held while
 gradients are checked. It stays in self.noise.  log_var is the logarithm of the variance.  A
 gradient check cannot see whether you took σ or σ²: it only compares your two passes with one
 another.  Counting draws can.
 
-Check it: python tutorials/exercises/06_gaussian_sampler.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/06_gaussian_sampler.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -36,13 +37,17 @@ def conditions(test):
     def rows():
         mean = np.arange(3, dtype=np.float32)[:, None]
         z = GaussianSampler(samples=2).forward((mean, column(-30, 3)))
-        same("z for the means 0, 1, 2, two draws each", z, np.array([[0], [0], [1], [1], [2], [2]]), 1e-3)
+        wanted = np.array([[0], [0], [1], [1], [2], [2]])
+        same("z for the means 0, 1, 2, two draws each", z, wanted, 1e-3)
 
     def sizes():
         for n, samples in ((4, 1), (4, 3), (1, 2)):
             shape = GaussianSampler(samples).forward((normal(n, 3), normal(n, 3))).shape
-            expect(shape == (n * samples, 3), f"z of {samples} draws for each of {n} rows has shape {shape}, expected "
-                   f"({n * samples}, 3)")
+            expect(
+                shape == (n * samples, 3),
+                f"z of {samples} draws for each of {n} rows has shape {shape}, "
+                f"expected ({n * samples}, 3)",
+            )
 
     def evaluation():
         draws_right(check_sampler(Evaluated(), "gaussian"))
@@ -54,12 +59,19 @@ def conditions(test):
     x = normal(4, 3), normal(4, 3, seed=2)
     test.that("each row gets `samples` draws", sizes)
     test.noise(GaussianSampler, x)
-    test.that("three draws a row: gradients agree with finite differences",
-              lambda: gradients(GaussianSampler(samples=3), x))
+    test.that(
+        "three draws a row: gradients agree with finite differences",
+        lambda: gradients(GaussianSampler(samples=3), x),
+    )
     test.that("the draws of one row stand together", rows)
-    test.that("z is distributed as it should, counted over 100,000 draws",
-              lambda: draws_right(check_sampler(GaussianSampler(), "gaussian")))
-    test.that("so are three draws a row", lambda: draws_right(check_sampler(GaussianSampler(samples=3), "gaussian")))
+    test.that(
+        "z is distributed as it should, counted over 100,000 draws",
+        lambda: draws_right(check_sampler(GaussianSampler(), "gaussian")),
+    )
+    test.that(
+        "so are three draws a row",
+        lambda: draws_right(check_sampler(GaussianSampler(samples=3), "gaussian")),
+    )
     test.that("a code is drawn in evaluation too", evaluation)
 
 

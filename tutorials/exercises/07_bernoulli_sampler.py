@@ -1,6 +1,7 @@
 """Exercise 07: draw relaxed bits so that gradients pass through.  After tutorial 11.
 
-    a  logits, input  (N, Q)      u  noise  (N·L, Q), uniform in (0, 1)      y  output  (N·L, Q)      T  temperature
+    a  logits, input  (N, Q)      u  noise  (N·L, Q), uniform in (0, 1)
+    y  output  (N·L, Q)           T  temperature
 
     forward     y = (a + ln u − ln(1 − u)) / T,  L = `samples` times for each row;
                 row n·L + l of y is draw l for row n: the draws of one row stand together
@@ -11,7 +12,7 @@ the nearer z is to 0 or 1.  self.draw(backend.uniform, shape) draws u, or hands 
 stays in self.noise.  A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞: keep u
 within SMALLEST … LARGEST.
 
-Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -46,36 +47,50 @@ def conditions(test):
     def nearness():  # of relaxed bits z = σ(y), |y| < ln 9 is z in (.1, .9)
         for temperature, share in ((0.1, 0.09), (0.5, 0.44), (1, 0.75), (2, 0.97)):
             y = BernoulliSampler(temperature).forward(column(np.log(0.3) - np.log(0.7)))
-            same(f"the share of z in (.1, .9), for p = .3 and T = {temperature},", (np.abs(y) < np.log(9)).mean(),
-                 share, 0.02)
+            what = f"the share of z in (.1, .9), for p = .3 and T = {temperature},"
+            same(what, (np.abs(y) < np.log(9)).mean(), share, 0.02)
 
     def ends():
         layer = BernoulliSampler().hold_noise()
-        layer.noise = np.array([[0, 0.5, 1 - 2.0**-24]], dtype=np.float32)  # what uniform can return at its ends
+        # what uniform can return at its ends
+        layer.noise = np.array([[0, 0.5, 1 - 2.0**-24]], dtype=np.float32)
         y = layer.forward(np.zeros((1, 3), np.float32))
-        expect(np.isfinite(y).all(), f"u = 0, 0.5 and 1 − 2⁻²⁴ gave y = {y[0]}, expected finite numbers")
+        expect(
+            np.isfinite(y).all(),
+            f"u = 0, 0.5 and 1 − 2⁻²⁴ gave y = {y[0]}, expected finite numbers",
+        )
 
     def rows():
         logits = np.array([[-200], [0], [200]], dtype=np.float32)  # far beyond any noise
         signs = np.sign(BernoulliSampler(samples=4).forward(logits))
-        same("the signs of y for the logits −200 and 200, four draws each", signs[[0, 1, 2, 3, 8, 9, 10, 11]],
-             np.array([[-1]] * 4 + [[1]] * 4))
+        same(
+            "the signs of y for the logits −200 and 200, four draws each",
+            signs[[0, 1, 2, 3, 8, 9, 10, 11]],
+            np.array([[-1]] * 4 + [[1]] * 4),
+        )
 
     def sizes():
         for n, samples in ((4, 1), (4, 3), (1, 2)):
             shape = BernoulliSampler(0.7, samples).forward(normal(n, 3)).shape
-            expect(shape == (n * samples, 3), f"y of {samples} draws for each of {n} rows has shape {shape}, expected "
-                   f"({n * samples}, 3)")
+            expect(
+                shape == (n * samples, 3),
+                f"y of {samples} draws for each of {n} rows has shape {shape}, "
+                f"expected ({n * samples}, 3)",
+            )
 
     x = normal(4, 3)
     test.that("each row gets `samples` draws", sizes)
     test.noise(lambda: BernoulliSampler(0.7), x)
-    test.that("three draws a row: gradients agree with finite differences",
-              lambda: gradients(BernoulliSampler(0.7, samples=3), x))
+    test.that(
+        "three draws a row: gradients agree with finite differences",
+        lambda: gradients(BernoulliSampler(0.7, samples=3), x),
+    )
     test.that("the draws of one row stand together", rows)
     test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
-    test.that("so are three draws a row",
-              lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli")))
+    test.that(
+        "so are three draws a row",
+        lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli")),
+    )
     test.that("the lower the temperature, the nearer to bits", nearness)
     test.that("the ends of the uniform distribution", ends)
 

@@ -1,6 +1,6 @@
 """Exercise 08: flip pixels at random, and only while training.  After tutorial 10.
 
-    x  input  (N, ...), in [0, 1]      u  noise  (N, ...), uniform in [0, 1)      y  output  (N, ...)
+    x  input  (N, ...), in [0, 1]    u  noise  (N, ...), uniform in [0, 1)    y  output  (N, ...)
 
     training      y = 1 − x where u < p, else x
     evaluation    y = x
@@ -11,7 +11,7 @@ out what is held; it stays in self.noise, for the way back.  A public listing of
 some numbers to 0, then everything below p to 1, and so flips every pixel.  In evaluation the layer
 may hand on its input as it is.
 
-Check it: python tutorials/exercises/08_bernoulli_noise.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/08_bernoulli_noise.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -53,9 +53,13 @@ def conditions(test):
         layer = BernoulliNoise(0.5)
         layer.evaluate().forward(x)
         layer.training()
-        expect(not np.array_equal(layer.forward(x), x), "back in training after an evaluation, it flips nothing")
+        expect(
+            not np.array_equal(layer.forward(x), x),
+            "back in training after an evaluation, it flips nothing",
+        )
 
-    test.noise(lambda: BernoulliNoise(0.4), x, np.random.default_rng(2).random((2, 3, 3)).astype(np.float32))
+    planes = np.random.default_rng(2).random((2, 3, 3)).astype(np.float32)
+    test.noise(lambda: BernoulliNoise(0.4), x, planes)
     test.that("a share p of the pixels is flipped, counted over 25,000 pixels", flips)
     test.that("evaluation changes nothing", evaluates)
     test.that("training goes on after an evaluation", comes_back)

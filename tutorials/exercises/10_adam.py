@@ -2,8 +2,10 @@
 
 One step of the optimiser, in Torch7's form: a function of a function.
 
-    feval(x) -> (L, g)   the loss and its gradient at x        x, g, m, v   vectors of the same length
-    state                a dict with "learning_rate" η, "beta1" β₁, "beta2" β₂, "epsilon" ε; keep t, m and v in it
+    feval(x) -> (L, g)   the loss and its gradient at x
+    x, g, m, v           vectors of the same length
+    state                a dict with "learning_rate" η, "beta1" β₁, "beta2" β₂, "epsilon" ε;
+                         keep t, m and v in it
 
 Adam walks by the ratio of two running means: m of the gradients, v of their squares.
 
@@ -19,7 +21,7 @@ move the factors so that this is so:
 x changes in place: the weights of a model are views of it.  Call feval once.  It may hand out the
 same array g each time.
 
-Check it: python tutorials/exercises/10_adam.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/10_adam.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -49,7 +51,8 @@ def conditions(test):
         return feval
 
     def steps(n):
-        x, wanted, mine, theirs = normal(5), normal(5), dict(options), dict(options)
+        x, wanted = normal(5), normal(5)
+        mine, theirs = dict(options), dict(options)
         feval = problem()
         for t in range(1, n + 1):
             _, loss = adam(feval, x, mine)
@@ -60,25 +63,31 @@ def conditions(test):
 
     def factors():
         """The first step in words of its own for the classic mistakes."""
-        for correct, sentence in ((lambda eta, m, v, eps: eta * m / (v**0.5 + eps),
-                                   "the factor for the start at zero is missing: 1 − β₁ᵗ and 1 − β₂ᵗ"),
-                                  (lambda eta, m, v, eps: eta * (m / 0.2) / ((v / 0.05) ** 0.5 + eps),
-                                   "ε stands beside the corrected √(v / c₂), as in the paper; Torch7 adds it to √v"),
-                                  (lambda eta, m, v, eps: eta * (0.05**0.5 / 0.2) * m / (v + eps) ** 0.5,
-                                   "ε stands inside the root"),
-                                  (lambda eta, m, v, eps: eta * (0.05**0.5 / 0.2) * m / (v + eps),
-                                   "the root of v is missing"),
-                                  (lambda eta, m, v, eps: eta * (0.05 / 0.2) * m / (v**0.5 + eps),
-                                   "the root of the factor 1 − β₂ᵗ is missing")):
-            grad = scales * (normal(5) - 1)
-            x = normal(5) - correct(0.1, 0.2 * grad, 0.05 * grad**2, 1e-3)
-            got = adam(problem(), normal(5), dict(options))[0]
-            expect(not np.allclose(got, x, rtol=1e-5, atol=1e-6), f"the first step is wrong: {sentence}")
+        grad = scales * (normal(5) - 1)
+        m, v, eps = 0.2 * grad, 0.05 * grad**2, 1e-3
+        c1, c2 = 0.2, 0.05
+        mistakes = {
+            "the factor for the start at zero is missing: 1 − β₁ᵗ and 1 − β₂ᵗ": m / (v**0.5 + eps),
+            "ε stands beside the corrected √(v / c₂), as in the paper; Torch7 adds it to √v": (
+                (m / c1) / ((v / c2) ** 0.5 + eps)
+            ),
+            "ε stands inside the root": (c2**0.5 / c1) * m / (v + eps) ** 0.5,
+            "the root of v is missing": (c2**0.5 / c1) * m / (v + eps),
+            "the root of the factor 1 − β₂ᵗ is missing": (c2 / c1) * m / (v**0.5 + eps),
+        }
+        got, _ = adam(problem(), normal(5), dict(options))
+        for sentence, step in mistakes.items():
+            wrong = normal(5) - 0.1 * step
+            expect(
+                not np.allclose(got, wrong, rtol=1e-5, atol=1e-6),
+                f"the first step is wrong: {sentence}",
+            )
 
     def keeps_its_own():
         """What is kept must survive that g is overwritten, as a model's gradient is."""
-        x, grad, mine, theirs = normal(5), np.zeros(5, np.float32), dict(options), dict(options)
-        wanted = normal(5)
+        x, wanted = normal(5), normal(5)
+        mine, theirs = dict(options), dict(options)
+        grad = np.zeros(5, np.float32)
         for t in range(3):
             def feval(at, t=t):
                 grad[:] = scales * (at - 1) + t
@@ -102,13 +111,15 @@ def conditions(test):
     def in_place():
         storage = normal(5)
         x, _ = adam(problem(), storage, dict(options))
-        expect(x is storage and not np.array_equal(storage, normal(5)), "x is not changed in place")
+        changed = not np.array_equal(storage, normal(5))
+        expect(x is storage and changed, "x is not changed in place")
 
     def learns():
         x, state, feval = normal(5), dict(options), problem()
         for _ in range(300):
             adam(feval, x, state)
-        same("the four entries of x that the loss depends on, after 300 steps", x[:4], np.ones(4), 0.05)
+        what = "the four entries of x that the loss depends on, after 300 steps"
+        same(what, x[:4], np.ones(4), 0.05)
 
     test.that("the first step has its factors and its ε in their places", factors)
     test.that("the first step", lambda: steps(1))

@@ -3,16 +3,18 @@
 For each of N images, K codes z₁ … z_K were drawn from q(z|x).  You get three logarithms of each
 draw:
 
-    log_likelihood  ln p(x|zₖ)  (N, K)      log_prior  ln p(zₖ)  (N, K)      log_posterior  ln q(zₖ|x)  (N, K)
+    log_likelihood  ln p(x|zₖ)  (N, K)
+    log_prior       ln p(zₖ)    (N, K)
+    log_posterior   ln q(zₖ|x)  (N, K)
 
-    result = ln [(1/K) Σₖ wₖ]  with  wₖ = p(x|zₖ) p(zₖ) / q(zₖ|x)                  (N,), in nats
+    result = ln [(1/K) Σₖ wₖ]  with  wₖ = p(x|zₖ) p(zₖ) / q(zₖ|x)    (N,), in nats
 
 With K = 1 it is the evidence lower bound for one draw; it grows with K, on average, and tends to ln
 p(x).  ln wₖ is near −100 for a picture of digits, and e^−100 is 0 in float32: find a form that
 gives each image its right number however small its weights are, and however different from the next
 image's.
 
-Check it: python tutorials/exercises/11_importance_weighting.py      A hint: the same with --hint 1, 2 or 3
+Check it: python tutorials/exercises/11_importance_weighting.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np
@@ -33,10 +35,19 @@ def log_normal(x, mean, variance):
 
 
 def bound(x, k, mean, variance):
-    """importance_bound for z from N(0, 1), x = z + N(0, 1), and q(z|x) = N(mean, variance): ln p(x) is known."""
+    """importance_bound of a model whose ln p(x) is known: z from N(0, 1), x = z + N(0, 1).
+
+    q(z|x) is N(mean, variance).
+    """
     z = np.random.default_rng(0).normal(mean, np.sqrt(variance), (len(x), k))
-    x = x[:, None]
-    return importance_bound(log_normal(x, z, 1), log_normal(z, 0, 1), log_normal(z, mean, variance))
+    log_likelihood = log_normal(x[:, None], z, 1)
+    return importance_bound(log_likelihood, log_normal(z, 0, 1), log_normal(z, mean, variance))
+
+
+def of_weights(log_weights):
+    """importance_bound where ln p(x|z) is the whole weight."""
+    zeros = np.zeros_like(log_weights)
+    return importance_bound(log_weights, zeros, zeros)
 
 
 def conditions(test):
@@ -45,32 +56,38 @@ def conditions(test):
 
     def of_a_model():
         model = mv.models.vae(image=(1, 6, 6), hidden=8)
-        images, k = rectangles(5, 6, 6, sides=(3, 3)).astype(np.float32), 7
+        images = rectangles(5, 6, 6, sides=(3, 3)).astype(np.float32)
+        k = 7
         wanted = evaluation.log_likelihood(model, images, samples=k, seed=3).per_image
         model.evaluate().find_modules(mv.nn.Sampler)[0].samples = k
         with backend.seeded(3):
             parameters = model.encode(images)
             z = model.sampler.forward(parameters)
-        terms = (-model.criterion().rows(model.decoder.forward(z), images), model.kl.latent.log_prior(z),
-                 model.kl.latent.log_posterior(parameters, z))
-        same("the bound of 5 images under a VAE, K = 7", importance_bound(*(t.reshape(5, k) for t in terms)), wanted,
-             1e-4)
+        terms = (
+            -model.criterion().rows(model.decoder.forward(z), images),
+            model.kl.latent.log_prior(z),
+            model.kl.latent.log_posterior(parameters, z),
+        )
+        got = importance_bound(*(each.reshape(5, k) for each in terms))
+        same("the bound of 5 images under a VAE, K = 7", got, wanted, 1e-4)
 
     def small():
         far = np.full((2, 3), -1000, np.float32)
-        same("the bound when every ln w is −1000", importance_bound(far, 0 * far, 0 * far), far[:, 0])
+        same("the bound when every ln w is −1000", of_weights(far), far[:, 0])
 
     def unlike():
-        rows = np.array([[-50, -51, -60], [-300, -310, -300], [20, 10, 0], [-1e4, -1e4, -2e4]], np.float32)
-        wanted = [np.logaddexp.reduce(row.astype(np.float64)) - np.log(3) for row in rows]
-        same("the bounds of images whose ln w are near −50, −300, 20 and −10,000",
-             importance_bound(rows, np.zeros_like(rows), np.zeros_like(rows)), np.array(wanted), 1e-5)
+        rows = np.array(
+            [[-50, -51, -60], [-300, -310, -300], [20, 10, 0], [-1e4, -1e4, -2e4]],
+            dtype=np.float32,
+        )
+        wanted = np.logaddexp.reduce(rows.astype(np.float64), axis=1) - np.log(3)
+        what = "the bounds of images whose ln w are near −50, −300, 20 and −10,000"
+        same(what, of_weights(rows), wanted)
 
     def impossible():
         rows = np.array([[-np.inf, -5, -np.inf], [-7, -np.inf, -6]], np.float32)
-        wanted = [-5 - np.log(3), np.logaddexp(-7, -6) - np.log(3)]
-        same("the bounds where some draws have probability 0",
-             importance_bound(rows, np.zeros_like(rows), np.zeros_like(rows)), np.array(wanted), 1e-5)
+        wanted = np.array([-5, np.logaddexp(-7, -6)]) - np.log(3)
+        same("the bounds where some draws have probability 0", of_weights(rows), wanted)
 
     def untouched():
         terms = [normal(3, 4, seed=k) for k in range(3)]
@@ -80,16 +97,24 @@ def conditions(test):
             same("what was given, after the call", each, before, 0)
         weights = (kept[0] + kept[1] - kept[2]).astype(np.float64)
         same("the bound", got, np.log(np.exp(weights).mean(axis=1)))
-        same("the bound of one draw", importance_bound(*(each[:, :1] for each in kept)), weights[:, 0])
+        of_one = importance_bound(*(each[:, :1] for each in kept))
+        same("the bound of one draw", of_one, weights[:, 0])
 
     def grows():
-        one, many = (bound(np.full(4000, 1.0), k, 0, 1).mean() for k in (1, 50))
+        ones = np.full(4000, 1.0)
+        one = bound(ones, 1, 0, 1).mean()
+        many = bound(ones, 50, 0, 1).mean()
         truth = log_normal(1, 0, 2)
-        expect(one < many - 0.1 and abs(many - truth) < 0.02,
-               f"drawing from the prior, ln p(x) = {truth:.3f}; K = 1 gives {one:.3f} and K = 50 {many:.3f}")
+        expect(
+            one < many - 0.1 and abs(many - truth) < 0.02,
+            f"drawing from the prior, ln p(x) = {truth:.3f}; "
+            f"K = 1 gives {one:.3f} and K = 50 {many:.3f}",
+        )
 
-    test.that("q = the exact posterior: every draw gives ln p(x)",
-              lambda: same("the bound", bound(x, 5, x[:, None] / 2, 0.5), exact))
+    test.that(
+        "q = the exact posterior: every draw gives ln p(x)",
+        lambda: same("the bound", bound(x, 5, x[:, None] / 2, 0.5), exact),
+    )
     test.that("q = the prior: it grows with K and tends to ln p(x)", grows)
     test.that("weights too small for a float32", small)
     test.that("each image by its own largest weight", unlike)

@@ -6,10 +6,11 @@ runs.  Find and repair them; the check says only how many are left, and trains t
 are repaired.  The docstrings are right.
 
 Hints
-- mv.gradcheck(layer, input) finds two of them: print its report.  The other three pass it, because a gradient check
-  compares a backward pass with its own forward pass, of one layer, near zero.
-- Ask what else was promised.  Does it draw from the distribution that it names (minivae.debug.check_sampler counts)?
-  Does it hold for logits of 100?  What happens when it is called a second time?
+- mv.gradcheck(layer, input) finds two of them: print its report.  The other three pass it, because
+  a gradient check compares a backward pass with its own forward pass, of one layer, near zero.
+- Ask what else was promised.  Does it draw from the distribution that it names
+  (minivae.debug.check_sampler counts)?  Does it hold for logits of 100?  What happens when it is
+  called a second time?
 
 Check it: python tutorials/exercises/12_bug_hunt.py
 """
@@ -68,7 +69,10 @@ class BCEWithLogitsCriterion(nn.Criterion):
 
 
 def feval(model, criterion, x):
-    """(the loss of the batch x in nats, reconstruction + divergence; its gradient by the flat parameters)"""
+    """(loss of the batch x, its gradient by the flat parameters).
+
+    The loss is reconstruction + divergence, in nats.
+    """
     _, grads = model.get_parameters()
     prediction = model.forward(x)
     loss = criterion.forward(prediction, x) + mv.side_loss(model)
@@ -85,10 +89,12 @@ def conditions(test):
         draws_right(check_sampler(GaussianSampler(), "gaussian"))
 
     def criterion():
-        a, x = normal(4, 6), np.random.default_rng(0).random((4, 6)).astype(np.float32)
+        a = normal(4, 6)
+        x = np.random.default_rng(0).random((4, 6)).astype(np.float32)
         expect(mv.gradcheck_criterion(BCEWithLogitsCriterion(), a, x).ok, "gradients")
         far = np.array([[-100, -100, 100, 100]], dtype=np.float32)
-        same("the loss", BCEWithLogitsCriterion().forward(far, np.array([[0, 1, 0, 1]], np.float32)), 200)
+        ends = np.array([[0, 1, 0, 1]], dtype=np.float32)
+        same("the loss", BCEWithLogitsCriterion().forward(far, ends), 200)
 
     def asked_twice():  # with minivae's own parts, so that each of the five counts once
         model = mv.models.vae(image=(1, 4, 4), hidden=5).hold_noise()
@@ -96,18 +102,24 @@ def conditions(test):
         first = [np.array(each) for each in feval(model, model.criterion(), x)]
         second = feval(model, model.criterion(), x)
         same("the loss", second[0], first[0])
-        same("the loss", first[0], model.criterion().forward(model.forward(x), x) + mv.side_loss(model))
+        reconstruction = model.criterion().forward(model.forward(x), x)
+        same("the loss", first[0], reconstruction + mv.side_loss(model))
         same("the gradient", second[1], first[1])
 
     def trains():
-        encoder = nn.Sequential(nn.View(64), Linear(64, 64), nn.Tanh(), nn.ConcatTable(Linear(64, 4), Linear(64, 4)))
+        heads = nn.ConcatTable(Linear(64, 4), Linear(64, 4))
+        encoder = nn.Sequential(nn.View(64), Linear(64, 64), nn.Tanh(), heads)
         decoder = nn.Sequential(Linear(4, 64), nn.Tanh(), Linear(64, 64), nn.View(1, 8, 8))
-        model, criterion = nn.Sequential(encoder, GaussianKL(), GaussianSampler(), decoder), BCEWithLogitsCriterion()
-        batches, losses, state = Batches(rectangles(1000, 8, 8, sides=(3, 3)), 32), [], {"learning_rate": 0.005}
+        model = nn.Sequential(encoder, GaussianKL(), GaussianSampler(), decoder)
+        criterion = BCEWithLogitsCriterion()
+        batches = Batches(rectangles(1000, 8, 8, sides=(3, 3)), 32)
+        state = {"learning_rate": 0.005}
+        losses = []
         x, _ = model.get_parameters()
         for _ in range(600):
             batch = batches.next()
-            losses.append(optim.adam(lambda _, batch=batch: feval(model, criterion, batch), x, state)[1] / len(batch))
+            _, loss = optim.adam(lambda _, batch=batch: feval(model, criterion, batch), x, state)
+            losses.append(loss / len(batch))
         expect(np.mean(losses[-50:]) < 0.5 * np.mean(losses[:10]), "it does not learn")
 
     test.that("Linear", lambda: gradients(Linear(4, 3), normal(5, 4)))
