@@ -154,11 +154,10 @@ class Walk(cmd.Cmd):
 
     def _number(self, record):
         """A sum over the batch, such as the loss, and what that is for an image."""
-        images = len(self.trace[0].given[0].array) if np.ndim(self.trace[0].given[0].array) else 1
-        if np.size(record.array) == 1 and np.ndim(record.array) == 0:
-            value = float(record.array)
-            return f"{record.name} = {value:.6g} for {images} images, {value / images:.6g} per image"
-        return ""
+        if np.ndim(record.array):
+            return ""
+        images, value = len(self.trace[0].given[0].array), float(record.array)
+        return f"{record.name} = {value:.6g} for {images} images, {value / images:.6g} per image"
 
     def _watches(self):
         """The table of what is watched, as it was last."""
