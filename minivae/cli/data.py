@@ -68,7 +68,7 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
     if wrong:
         raise OptionError(f"--{wrong[0].replace('_', '-')} does not go with --data {args.data}; it is an option of "
                           f"{'MNIST' if wrong == ['root'] else 'images of your own, --data PATH'}")
-    if args.binarize is not None and args.data in ("rectangles", "squares"):
+    if args.binarize is not None and args.data in data_set.RECTANGLES:
         raise OptionError(f"--binarize {args.binarize} makes bits of grey pixels, and {args.data} are bits already; it "
                           "goes with --data mnist, as in --preset jang, or with grey images of your own")
     return source | found

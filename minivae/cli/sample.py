@@ -6,6 +6,7 @@ from typing import Any
 from minivae.cli import options, pictures
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, opened
+from minivae.data import data_set
 from minivae.errors import OptionError
 
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     label = None if args.label is None else _numbered(args.label, names, args.folder)
     make_folder(folder)
     print(pictures.latent_picture(model, folder, args.span, args.threshold, args.seed,
-                                  squares=config.get("data", {}).get("name") in ("rectangles", "squares"),
+                                  squares=config.get("data", {}).get("name") in data_set.RECTANGLES,
                                   article=args.article, label=label, names=names))
     return 0
 

@@ -139,7 +139,8 @@ def _bytes(pixels):
     return pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels).astype(np.uint8)
 
 
-NAMED = "rectangles", "squares", "mnist"  # which have a name of their own; others are found by their path
+RECTANGLES = "rectangles", "squares"  # whose images are bits, and of one square each
+NAMED = *RECTANGLES, "mnist"  # which have a name of their own; others are found by their path
 BY_NAME = {"rectangles": rectangles_set, "squares": squares_set, "mnist": mnist_set, "own": own_set}
 
 
