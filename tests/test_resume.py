@@ -80,11 +80,12 @@ def test_a_cosine_ends_with_the_epochs_that_the_run_began_with(run, capsys):
     assert "continues" not in capsys.readouterr().out
     assert main(["train", "--resume", "mine", "--epochs", "3"]) == 1
     said = capsys.readouterr().err
-    assert "comes to 0 at step 8, and 3 epochs are 12 steps" in said and "--epochs 2 is as far" in said
+    assert "comes to 0 at step 8, and --epochs 3 ends at step 12:" in said and "--epochs 2 is as far" in said
     assert "--schedule-steps 12" in said
     assert main(["train", "--resume", "mine"]) == 0
     for wrong, word in (([*cosine, "--learning-rate-decay", "0.5"], "--learning-rate-decay"),
                         (["--schedule-steps", "9"], "--schedule cosine"),
+                        ([*cosine, "--epochs", "1", "--schedule-steps", "2"], "nothing; a new run"),
                         ([*cosine, "--schedule-steps", "40", "--warm-up", "40"], "more steps than those of")):
         assert main(["train", "vae", "--images", "70", "--hidden", "8", *wrong]) == 1
         assert word in capsys.readouterr().err

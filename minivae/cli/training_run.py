@@ -123,9 +123,10 @@ def _learning_rate(schedule, length):
     if schedule.get("schedule") == "cosine":
         end = schedule.setdefault("schedule_steps", steps)
         if steps > end:
-            raise OptionError(f"the learning rate comes to 0 at step {end}, and {schedule['epochs']} epochs are "
-                              f"{steps} steps: the last would learn nothing; --epochs {end // length} is as far as "
-                              f"it goes, and a new run may have --schedule-steps {steps}")
+            raise OptionError(f"the learning rate comes to 0 at step {end}, and --epochs {schedule['epochs']} ends at "
+                              f"step {steps}: the last steps would learn nothing; "
+                              + f"--epochs {end // length} is as far as it goes, and " * (end >= length)
+                              + f"a new run may have --schedule-steps {steps}")
         return LearningRate(rate, 0.0, end, warm_up), 0.0
     if "schedule_steps" in schedule:
         raise OptionError("--schedule-steps is the end of a cosine; give --schedule cosine too")
@@ -152,7 +153,6 @@ def follow(training, config):
     if left > 0:
         training.callbacks.append(lambda training: backend.get_random_state() and None)
         training.run(left, progress=False)
-    return None
 
 
 def _left(training, config):
@@ -176,7 +176,7 @@ def train(training, config, folder, data):
           f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
 
     def keep(training):
-        line = _progress(training, data, length)
+        line = _progress(training, data, names)
         if training.steps % length == 0 and schedule.get("keep_best"):
             _keep_best(folder / BEST, training, config)  # first: what is lost with the checkpoint is learned again
         checkpoint.save(folder / checkpoint.NAME, training, config)
@@ -236,9 +236,10 @@ def memory(name):
         return None
 
 
-def _progress(training, data, length):
+def _progress(training, data, names):
     """A line on the last epoch: the loss while it learned, and on the test images, which the protocol keeps."""
-    last, names = training.protocol.mean(length), quantities(training.model, data.grey, training.objective)
+    length = len(training.batches)
+    last = training.protocol.mean(length)
     test = training.objective.measure(training.model, data.test, data.scale)
     if training.steps % length == 0:  # not where a run stops within an epoch: continued, it shall be as if it had not
         training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
