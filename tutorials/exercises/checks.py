@@ -315,10 +315,8 @@ def _reuses_buffers(module, input):
         return [*_arrays(output), *_arrays(grad_input)]
 
     module.hold_noise()
-    first, second = (
-        results(),
-        results(),
-    )  # both are kept until they are compared: memory that is free is used again
+    first = results()  # kept until the comparison: memory that is free is used again
+    second = results()
     return all(np.shares_memory(a, b) for a, b in zip(first, second))
 
 

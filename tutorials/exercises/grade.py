@@ -100,11 +100,8 @@ def grade(student, exercise, args):
     """{"passed": conditions met, "note": why not all, in a line} of one file."""
     path = student / f"{exercise}.py"
     if not path.is_file():
-        return {
-            "passed": 0,
-            "note": "" if not path.exists() else "is no file",
-            "missing": not path.exists(),
-        }
+        there = path.exists()
+        return {"passed": 0, "note": "is no file" if there else "", "missing": not there}
     return judge(exercise, path, args)
 
 
@@ -184,9 +181,8 @@ def table(students, found, totals):
             ("–" if each.get("missing") else f"{each['passed']}/{total}").rjust(width)
             for each, total, width in zip(results, totals.values(), widths)
         ]
-        share = sum(each["passed"] / total for each, total in zip(results, totals.values())) / len(
-            totals
-        )
+        shares = [each["passed"] / total for each, total in zip(results, totals.values())]
+        share = sum(shares) / len(shares)
         lines.append("  ".join([student.name.ljust(name), *cells, f"{share:.0%}"]))
     notes = [
         f"{student.name}/{exercise}.py: {found[student, exercise]['note']}"

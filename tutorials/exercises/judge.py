@@ -32,10 +32,9 @@ class Refused(BaseException):
 def main(exercise, path, result, seconds, megabytes):
     del sys.argv[1:]
     limit(int(seconds), int(megabytes))
+    # so that nothing is read from minivae's folder later
     for module in ("evaluation", "checkpoint", "training", "models", "data", "debug", "figures"):
-        importlib.import_module(
-            f"minivae.{module}"
-        )  # so that nothing is read from minivae's folder later
+        importlib.import_module(f"minivae.{module}")
     for layer in (nn.Linear(2, 2), nn.Linear(2, 2).double()):  # nor is a library loaded
         x = np.ones((2, 2), layer.dtype)
         layer.forward(x)
@@ -107,9 +106,8 @@ def examine(original, checks, exercise, path):
     if missing := [name for name in verbs if name not in defined]:
         raise Refused(f"it does not define {', '.join(missing)}")
     tree.body = [node for node in tree.body if is_definition(node)]
-    sys.modules["checks"] = load(
-        "checks", HERE / "checks.py"
-    )  # for the student's imports: another copy
+    # for the student's imports: another copy
+    sys.modules["checks"] = load("checks", HERE / "checks.py")
     before = fingerprint(checks, original)
     watcher = Watcher(path, verbs)
     with watcher:
