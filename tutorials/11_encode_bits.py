@@ -436,4 +436,5 @@ claim(
 # 3. Somebody uses Gaussian noise in place of logistic noise, and a correct backward
 #    pass. Which check passes, and which one fails?
 #
-# Next: 12 trains bits, and finds what the loss of relaxed bits is worth.
+# # Next: 12 Train bits
+# What is the loss of relaxed bits worth?

@@ -369,4 +369,5 @@ claim("one random code in 16 names a place", abs(meaningful - 1 / 16) < 0.005)
 # 3. A colleague trains at T = 5, reports a loss of 3.1 nats for 256 equally likely
 #    images, and is proud. What do you answer?
 #
-# Next: 13 compares decoders, where the pixels are grey.
+# # Next: 13 Compare decoders
+# What changes when the pixels are grey?

@@ -361,4 +361,5 @@ claim("the columns of the posterior p(z∣x) do", np.allclose(posterior.sum(axis
 # 3. Your ln p(x) is −∞ for some images and a plausible number for others. What
 #    happened?
 #
-# Next: 15 Move to the GPU: what changes when the numbers live on a graphics card.
+# # Next: 15 Move to the GPU
+# What changes when the numbers live on a graphics card?

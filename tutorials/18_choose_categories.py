@@ -370,4 +370,5 @@ show(framed(sheet, "All 16 codes, decoded", rows=names), "all codes")
 # 3. A code has 3 variables of 10 values. What is the most that it can cost in nats, and
 #    how many images can it tell apart?
 #
-# Next: 19 share batches, where many processes train one model.
+# # Next: 19 Share batches
+# Many processes train one model.

@@ -211,12 +211,12 @@ claim("a process alone is the first of one rank", Ranks().first and Ranks().size
 # Take a network that sends 1 GB in a second, and two models:
 #
 # - 784-400-20 in batches of 128: 652,824 numbers, 6 ms a step;
-# - 576-1152-1152-2 in batches of 16: 3,994,180 numbers, 16 ms a step.
+# - 576-1152-1152-2 in batches of 16: 3,993,412 numbers, 16 ms a step.
 #
 # **Predict:** which of them gains from a second rank?
 
 # %%
-MODELS = {"784-400-20": (652_824, 6e-3), "576-1152-1152-2": (3_994_180, 16e-3)}
+MODELS = {"784-400-20": (652_824, 6e-3), "576-1152-1152-2": (3_993_412, 16e-3)}
 BYTES_A_SECOND = 1e9
 
 
@@ -312,4 +312,5 @@ else:
 # 3. A colleague doubles the number of ranks and the number of rows in a batch. What
 #    happens to the time of a step, and what to the number of steps in an epoch?
 #
-# Next: 20 judge estimators, where the gradients of 11 and 12 stand beside the exact one.
+# # Next: 20 Judge estimators
+# The gradients of 11 and 12 stand beside the exact one.
