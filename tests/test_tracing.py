@@ -146,11 +146,11 @@ def test_walk_goes_over_into_back_and_to():
 
 
 def test_walk_prints_watches_and_explains():
-    text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "list", "nonfinite",
-                    "dance", "goto nowhere", "help", "help sing", "q"])
+    text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "w nope", "list",
+                    "nonfinite", "dance", "goto nowhere", "help", "help sing", "q"])
     for words in ("output (3, 1, 4, 4) =", "step 0 has no 'weight'", "watching grad_weight", "watching nothing", "->  ",
                   "every number is finite", "unknown command 'dance'", "no step 'nowhere'", "no command 'sing'",
-                  "on to the next step of this module"):
+                  "no module or array 'nope'", "on to the next step of this module"):
         assert words in text, words
 
 

@@ -79,8 +79,10 @@ class Walk(cmd.Cmd):
         if line in self.watched:
             self.watched.remove(line)
         elif line:
+            if not any(line in (step.path, *(each.name for each in step.recorded)) for step in self.trace):
+                return self._say(f"no module or array {line!r}; list shows the paths, and each step its arrays")
             self.watched.append(line)
-        self._say(f"watching {', '.join(self.watched) or 'nothing'}")
+        return self._say(f"watching {', '.join(self.watched) or 'nothing'}")
 
     def do_list(self, line: str) -> None:
         """list: the steps around this one"""
