@@ -97,6 +97,16 @@ def test_it_opens_in_a_browser_without_a_network(open_page, site):
     assert wide == []
 
 
+def test_a_folder_that_is_no_book_or_cannot_be_made_is_refused_at_once(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept", encoding="utf-8")
+    for out in (file, tmp_path, file / "book"):
+        done = subprocess.run([sys.executable, str(BOOK), "--out", str(out)], capture_output=True, encoding="utf-8",
+                              env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+        assert done.returncode == 1 and done.stderr.endswith("; name another folder by --out\n"), done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["file"] and file.read_text(encoding="utf-8") == "kept"
+
+
 @pytest.fixture
 def text(monkeypatch):
     monkeypatch.syspath_prepend(BOOK)

@@ -39,6 +39,10 @@ def main():
     args = parser.parse_args()
     if not may_replace(args.out):
         sys.exit(f"{args.out} is there and is no book; name another folder by --out")
+    try:  # before minutes of work
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"cannot write {args.out} ({error.strerror}); name another folder by --out")
     try:
         import myst_nb  # noqa: F401
         from lessons import Failed, executed
@@ -59,8 +63,9 @@ def main():
         places = ["-d", f"{folder}/doctrees", "-c", str(HERE), str(pages), str(site)]
         if build_main([*strict, *places]):
             sys.exit(1)
-        shutil.rmtree(args.out, ignore_errors=True)
-        shutil.move(site, args.out)
+        out = args.out.resolve()  # a link stays one
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(site, out)
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file()) / 1e6
     print(f"{args.out / 'index.html'}: {size:.0f} MB, {time.perf_counter() - start:.0f} s")
 
