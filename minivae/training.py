@@ -43,6 +43,12 @@ class Training:
                  callbacks: Sequence[Callable[["Training"], bool | None]] = (), objective: objectives.Name = "elbo",
                  estimator: objectives.Estimator | None = None):
         self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
+        self.callbacks = list(callbacks)
+        functions = [(name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
+        for what, each in [*functions, *(("callbacks", each) for each in self.callbacks)]:
+            if not callable(each):
+                raise OptionError(f"Training({what}={reprlib.repr(each)}): wanted a function; numbers that do not "
+                                  "change are options of the model")
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
         self.optimiser: Callable = adam if momentum is None else sgd
@@ -61,7 +67,6 @@ class Training:
         self.protocol = Protocol(())
         self.watch = FiniteWatch(self)
         self.steps = 0
-        self.callbacks = list(callbacks)
         self.stopped = self.ended = False  # by a signal; by a callback
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 

@@ -63,6 +63,12 @@ def test_a_value_that_no_step_can_take_is_refused():
             training("vae", **given).step()
 
 
+def test_a_number_in_the_place_of_a_function_is_refused():
+    for given in ({"beta": 2.0}, {"annealing": 0.5}, {"callbacks": [3]}, {"callbacks": [None]}):
+        with pytest.raises(OptionError, match="wanted a function"):
+            training("vae", **given)
+
+
 SCHEDULES = {"learning_rate": LearningRate(1e-2, steps=25, warm_up=4), "beta": WarmUp(12, 0.5)}
 
 

@@ -23,13 +23,13 @@ class ExpectedCriterion(WrappingCriterion):
     losses = None
 
     def update_output(self, input, target):
-        prediction, q = self.expect_prediction(input, 2)
+        prediction, q = self.expect_prediction(input, 2, len(target))
         self.losses = self.criterion.pairs(prediction, target)
         self.output = self.reconstruction = backend.total(_product, q, self.losses)
         return self.output
 
     def update_grad_input(self, input, target):
-        prediction, q = self.expect_prediction(input, 2)
+        prediction, q = self.expect_prediction(input, 2, len(target))
         self.grad_input = self.criterion.pairs_backward(prediction, target, q), self.losses
         return self.grad_input
 

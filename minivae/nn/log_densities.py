@@ -1,5 +1,8 @@
 """Log-densities of drawn codes, under the prior and under q."""
 
+from math import prod
+
+from minivae.errors import ShapeError
 from minivae.nn.divergence import Divergence
 from minivae.nn.module import Module
 
@@ -29,7 +32,11 @@ class LogDensities(Module):
     def update_output(self, input):
         self.expect_table("input", input, 2)
         parameters, z = input
-        self.expect("z", z, ("N·L", "Q"))
+        first = parameters[0] if isinstance(parameters, tuple) else parameters
+        self.expect("z", z, ("N·L", prod(first.shape[1:])))
+        if len(z) % max(1, len(first)):
+            raise ShapeError(f"{self.title}: {len(z)} codes for {len(first)} rows of parameters; expected as many "
+                             "codes for each")
         latent, log_p, log_q = self.kl.latent, self.buffer("log_p", (len(z),)), self.buffer("log_q", (len(z),))
         log_p[...], log_q[...] = latent.log_prior(z), latent.log_posterior(parameters, z)
         self.output = z, log_p, log_q
