@@ -26,7 +26,7 @@ class Bound:
 class Patience:
     """Ends a training when `epochs` looks at test images in a row were no better than the best before.
 
-    It asks `protocol.tests` alone, which a checkpoint has, so a training that continues ends where one would that never
+    It asks `protocol.tests` alone, which a Bound before it writes and a checkpoint has, so a training that continues ends where one would that never
     stopped.
     """
 

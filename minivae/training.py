@@ -43,6 +43,8 @@ class Training:
                  callbacks: Sequence[Callable[["Training"], bool | None]] = (), objective: objectives.Name = "elbo",
                  estimator: objectives.Estimator | None = None):
         self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
+        if callable(callbacks):
+            raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions")
         self.callbacks = list(callbacks)
         functions = [(name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
         for what, each in [*functions, *(("callbacks", each) for each in self.callbacks)]:
