@@ -26,8 +26,8 @@ class Bound:
 class Patience:
     """Ends a training when `epochs` looks at test images in a row were no better than the best before.
 
-    It asks `protocol.tests` alone, which a Bound before it writes and a checkpoint has, so a training that continues ends where one would that never
-    stopped.
+    It asks `protocol.tests` alone, which a Bound before it writes and a checkpoint has, so a training that continues
+    ends where one would that never stopped.
     """
 
     def __init__(self, epochs: int):

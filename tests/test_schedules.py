@@ -65,7 +65,7 @@ def test_a_value_that_no_step_can_take_is_refused():
 
 def test_a_number_in_the_place_of_a_function_is_refused():
     for given in ({"beta": 2.0}, {"annealing": 0.5}, {"callbacks": [3]}, {"callbacks": [None]}, {"callbacks": print}):
-        with pytest.raises(OptionError, match="wanted a (list of )?function"):
+        with pytest.raises(OptionError, match=r"wanted a (list of )?function"):
             training("vae", **given)
 
 
