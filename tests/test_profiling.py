@@ -29,6 +29,23 @@ def test_every_part_of_a_step_is_in_it():
     assert "Mean of 10 steps" in text and "100%" in text and "slower than another of its size" in text
 
 
+def test_bytes_are_counted_and_compared_with_the_least():
+    model = models.vae(hidden=32)
+    found = profile(Training(model, Batches(rectangles(100), 16)), steps=1)
+    parts, size = {part.title: part for part in found.parts}, 4 * sum(each.size for each in model.parameters()[0])
+    relu = parts["encoder.2 ReLU"]
+    assert relu.moved == relu.least == 4 * 5 * 16 * 32, "x to y; y or x, and ∂L/∂y, to ∂L/∂x"
+    linear = parts["encoder.1 Linear(576 -> 32)"]
+    weight, bias, x, y = 4 * 32 * 576, 4 * 32, 4 * 16 * 576, 4 * 16 * 32
+    forward, backward = x + weight + bias + y, (y + x + 2 * weight) + (y + 2 * bias)
+    assert linear.moved == forward + backward and linear.least == linear.moved - y, "y is read for both, W and b"
+    assert parts["zero gradients"].moved == size
+    assert parts["Adam, and the protocol"].moved >= 7 * size, "x, m and v are read and written, the gradient is read"
+    assert parts["encoder.0 View(576)"].moved == 0
+    whole = found.traffic()
+    assert f"{sum(part.moved for part in found.parts) / 1e6:.2f}" in whole and "least MB" in whole
+
+
 def test_nothing_is_left_behind():
     training = Training(models.vae(hidden=4), Batches(rectangles(100), 16))
     profile(training, steps=2)
@@ -56,4 +73,7 @@ def test_profile_of_a_model(capsys):
     assert main(["profile", "vae", "--steps", "2", "--batch-size", "4"]) == 0
     out = capsys.readouterr().out
     assert "decoder.4 Linear(1152 -> 576)" in out and "forward ms" in out and "a step" in out
+    assert "moved MB" not in out
+    assert main(["profile", "vae", "--steps", "2", "--batch-size", "4", "--bytes"]) == 0
+    assert "moved MB" in capsys.readouterr().out
     assert main(["profile", "gan"]) == 1

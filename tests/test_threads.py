@@ -117,7 +117,7 @@ def test_products_are_the_same_for_any_number_of_threads(small_parts, a, b, orde
     # |computed − exact| ≤ n ε |a||b| for each element, n products long (Higham 2002, equation 3.5)
     bound = a.shape[-1] * np.finfo(dtype).eps * np.matmul(np.abs(a), np.abs(b))
     assert len(products._cuts(exact.shape, a.shape[-1])) > 1
-    found = set()
+    found, rows = set(), random.standard_normal((exact.shape[-1], exact.shape[-1])).astype(dtype)
     for number in (1, 2, 4):
         workers.set_count(number)
         out, total = (np.full(exact.shape, fill, dtype, order=order) for fill in (np.nan, 1))
@@ -126,6 +126,10 @@ def test_products_are_the_same_for_any_number_of_threads(small_parts, a, b, orde
         if out.ndim == 2:
             backend.add_product(total, a, b)
             assert (np.abs(total - exact - 1) <= bound + np.finfo(dtype).eps * (1 + np.abs(exact))).all()
+            beside = np.full_like(out, np.nan)
+            for row in (rows[0], rows[:, 0]):  # numbers that lie side by side, and that do not
+                backend.affine(a, b, row, beside)
+                assert (beside == out + row).all(), "the row is added to each part once it is there: with the same bits"
         found.add((out.tobytes(), total.tobytes()))
     assert len(found) == 1
 

@@ -74,25 +74,29 @@ def add_product(total, a, b):
                        address(total), step)
 
 
-def share(run, out, a, b, add, cuts, threads):
-    """out = a b, or += where it adds, in parts: those slices of its longer side.  `run` is the run_product of pool.c.
+def share(run, out, a, b, add, cuts, threads, row=None):
+    """out = a b, or += where it adds, and + row, in parts: those slices of its longer side.  `run` is pool.c's.
 
     Returns False, and has done nothing, where it cannot: for stacks, vectors, layouts that BLAS does not take.
     """
     if run is None or out.ndim != 2 or min(out.shape) == 1 or not out.dtype == a.dtype == b.dtype:
+        return False
+    if row is not None and not (row.dtype == out.dtype and row.shape == out.shape[1:] and row.flags.carray):
         return False
     layouts = [_layout(matrix) for matrix in (a, b, out)]
     gemm = _gemm(out.dtype)
     if gemm is None or None in layouts or np.may_share_memory(out, a) or np.may_share_memory(out, b):
         return False
     by_rows = out.shape[0] >= out.shape[1]
-    if layouts[2][0] == TRANSPOSED:  # then BLAS forms outᵀ = bᵀ aᵀ
+    stands = layouts[2][0] == TRANSPOSED
+    if stands:  # then BLAS forms outᵀ = bᵀ aᵀ
         out, a, b, by_rows = out.T, b.T, a.T, not by_rows
         layouts = [(AS_IT_IS + TRANSPOSED - flag, step) for flag, step in (layouts[1], layouts[0], layouts[2])]
     (left, a_step), (right, b_step), (_, step) = layouts
     bounds = (SIZE * (len(cuts) + 1))(0, *[cut.stop for cut in cuts])
     run(gemm, out.itemsize, left, right, *out.shape, len(b), address(a), address(b), address(out),
-        (SIZE * 3)(a_step, b_step, step), float(add), by_rows, bounds, len(cuts), threads)
+        None if row is None else address(row), (SIZE * 3)(a_step, b_step, step), float(add), by_rows, stands, bounds,
+        len(cuts), threads)
     return True
 
 

@@ -1,7 +1,8 @@
-"""Copies: into another layout, of some rows, between host and device."""
+"""Copies: into another layout, of some rows, between host and device; and zeros."""
 
 import numpy as np
 
+from minivae.backend.elementwise import elementwise
 from minivae.backend.memory import address, empty, scratch
 from minivae.backend.selection import Array, array_library, from_numpy, name_of
 
@@ -18,6 +19,18 @@ def copy(array: Array, out: Array) -> Array:
         array, out = (array, out) if not _goes_wide(array, out) else (_wide(array), _wide(out))
     out[...] = array
     return out
+
+
+def clear(array: Array) -> None:
+    """array = 0, by all threads of the host: NumPy's fill takes twice as long for the gradients of a large model."""
+    if isinstance(array, np.ndarray):
+        elementwise(_nothing, 0.0, out=array)
+    else:
+        array.fill(0)
+
+
+def _nothing(xp, zero):
+    return zero
 
 
 def aligned(array: np.ndarray, dtype: np.dtype, name: str) -> Array:

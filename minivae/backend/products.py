@@ -25,25 +25,23 @@ MOST = min(8, 2 ** ceil(log2(os.cpu_count() or 1)))  # parts
 
 def matmul(a: Array, b: Array, out: Array) -> Array:
     """out = a b, for matrices or stacks of them."""
-    if isinstance(out, np.ndarray):
-        _share(out, a, b)
-    else:
-        xp = array_library(name_of(out))
-        if not cublas.multiply(xp, a, b, out):
-            xp.matmul(a, b, out=out)
-    return out
+    return affine(a, b, None, out)
 
 
 def affine(a: Array, b: Array, row: Array | None, out: Array) -> Array:
     """out = a b + row, for matrices and one row that is added to all, or None."""
-    if row is None:
-        return matmul(a, b, out)
-    if not isinstance(out, np.ndarray) and cublas.trouble(array_library(name_of(out))) is None:
+    if isinstance(out, np.ndarray):
+        _share(out, a, b, row=row)
+        return out
+    xp = array_library(name_of(out))
+    if row is not None and cublas.trouble(xp) is None:
         copy(row, out)
-        if cublas.multiply(array_library(name_of(out)), a, b, out, add=True):
+        if cublas.multiply(xp, a, b, out, add=True):
             return out
-    matmul(a, b, out)
-    out += row
+    if not cublas.multiply(xp, a, b, out):
+        xp.matmul(a, b, out=out)
+    if row is not None:
+        out += row
     return out
 
 
@@ -74,13 +72,17 @@ def _ones(xp, length, dtype):
     return xp.ones((1, length), dtype)
 
 
-def _share(out, a, b, add=False):
-    """out = a b, or += where it adds, in parts that together are all of out."""
+def _share(out, a, b, add=False, row=None):
+    """out = a b, or += where it adds, and + row, in parts that together are all of out."""
     multiply, cuts = blas.add_product if add else _multiply, _cuts(out.shape, a.shape[-1])
     if blas.one_thread() is None or len(cuts) == 1:
         multiply(out, a, b)
-    elif not blas.share(compiled.product(), out, a, b, add, cuts, workers.count()):
+    elif blas.share(compiled.product(), out, a, b, add, cuts, workers.count(), row):
+        return
+    else:
         workers.run(lambda part: multiply(*_part(cuts[part], out, a, b)), len(cuts))
+    if row is not None:
+        out += row
 
 
 @functools.lru_cache(maxsize=1024)

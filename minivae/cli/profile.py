@@ -17,6 +17,7 @@ def add_to(verbs: Any) -> None:
         "its forward and backward pass, their share of the step, and the memory that it holds.  Nothing is written.")
     add_run(verb, new=True)
     verb.add_argument("--steps", type=options.whole, metavar="N", default=100, help="to take the mean of")
+    verb.add_argument("--bytes", action="store_true", help="show the megabytes that each part reads and writes as well")
     verb.add_argument("--batch-size", type=options.whole, metavar="N", default=None,
                       help="images a step; by default the run's, or the model's own")
     verb.set_defaults(run=run, less="a smaller --batch-size takes less")
@@ -27,5 +28,8 @@ def run(args: argparse.Namespace) -> int:
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
     training = Training(model, batches, schedule["learning_rate"], objective=schedule.get("objective", "elbo"),
                         estimator=schedule.get("estimator"))
-    print(profile(training, args.steps))
+    found = profile(training, args.steps)
+    print(found)
+    if args.bytes:
+        print(f"\n{found.traffic()}")
     return 0

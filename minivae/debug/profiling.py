@@ -1,10 +1,10 @@
-"""Profile of a training step: its time, module by module (torch/nn's Profile)."""
+"""Profile of a training step: its time and traffic, module by module (torch/nn's Profile)."""
 
 import time
 from dataclasses import dataclass, field
 
 from minivae import backend
-from minivae.debug.tables import columns
+from minivae.debug.tables import arrays, columns
 from minivae.debug.verbs import watched
 from minivae.training import Training
 
@@ -16,7 +16,12 @@ Why one layer is slower than another of its size:
   batch, use each weight that they fetch from memory only a few times; a larger --batch-size raises G/s;
 - it has no products: its time is that of reading its input and writing its output, which are larger.
 Small differences are chance; more --steps make them smaller."""
+BYTES = """Traffic of one step, caches aside: what each call of the backend reads and writes.
+`least`: each array read once and written once by each verb, and not read where that verb has just written it.
+Where the two differ, a verb passes over an array again.  Arrays of a few megabytes stay in the processor's cache."""
 PRODUCTS = "matmul", "affine", "add_product"
+PASSES = (*PRODUCTS, "add_rows", "elementwise", "total", "row_totals", "copy", "clear", "gather", "uniform",
+          "standard_normal")
 VERBS = {"update_output": "forward", "update_grad_input": "backward", "acc_grad_parameters": "backward"}
 
 
@@ -28,6 +33,8 @@ class Part:
     forward: float = 0.0
     backward: float = 0.0
     products: int = 0  # multiplications in matrix products
+    moved: int = 0  # bytes that are read and written
+    least: int = 0  # of them, if each verb passed once over each array
     parameters: int = 0  # bytes, gradients included
     buffers: int = 0
 
@@ -39,6 +46,14 @@ class Profile:
     steps: int
     total: float  # milliseconds a step
     parts: list[Part] = field(default_factory=list)
+
+    def traffic(self) -> str:
+        """A table of the megabytes that each part reads and writes in a step, and of the least it could do with."""
+        whole = Part("a step", moved=sum(part.moved for part in self.parts),
+                     least=sum(part.least for part in self.parts))
+        rows = [["", "moved MB", "least MB"]]
+        rows += [[part.title, _millions(part.moved), _millions(part.least)] for part in (*self.parts, whole)]
+        return "\n".join([*columns(rows), "", BYTES])
 
     def __str__(self):
         rows = [["", "forward ms", "backward ms", "share", "products M", "G/s", "parameters MB", "buffers MB"]]
@@ -76,7 +91,7 @@ def profile(training: Training, steps: int = 100) -> Profile:
         _, part, column = timed[id(owner), verb]
         setattr(part, column, getattr(part, column) + (_now(model.backend) - started.pop()) * 1e3)
 
-    _count_products(training, timed)
+    _count(training, timed, optimiser)
     with watched([(owner, verb) for (_, verb), (owner, _, _) in timed.items()], before, after):
         began = _now(model.backend)
         for _ in range(steps):
@@ -94,24 +109,62 @@ def profile(training: Training, steps: int = 100) -> Profile:
     return Profile(steps, total / steps, [*rows, optimiser])
 
 
-def _count_products(training, timed):
-    """Take a step, and count for each part what its verbs multiply."""
-    inside = []
+def _count(training, timed, optimiser):
+    """Take a step, and count for each part what its verbs multiply, and what they read and write."""
+    inside, copies = [(optimiser, [])], []
 
     def before(owner, verb, arguments):
         if owner is not backend:
-            inside.append(timed[id(owner), verb][1])
+            inside.append((timed[id(owner), verb][1], []))
+        elif verb == "elementwise":
+            copies.append([array.copy() for array in _arrays(arguments)])
 
     def after(owner, verb, arguments, result):
+        part, passes = inside[-1]
         if owner is not backend:
-            inside.pop()
-        elif inside:
+            _add_traffic(*inside.pop())
+            return
+        if verb in PRODUCTS:
             made, left = arguments[:2] if verb == "add_product" else (result, arguments[0])
-            inside[-1].products += made.size * left.shape[-1]
+            part.products += made.size * left.shape[-1]
+        passes.append(_pass(verb, arguments, result, copies))
 
     with watched([(owner, verb) for (_, verb), (owner, _, _) in timed.items()]
-                 + [(backend, verb) for verb in PRODUCTS], before, after):
+                 + [(backend, verb) for verb in PASSES], before, after):
         training.step()
+    _add_traffic(*inside.pop())
+
+
+def _pass(verb, arguments, result, copies):
+    """(arrays that a call of the backend reads, arrays that it writes)"""
+    if verb == "elementwise" and result is None:
+        given, before = _arrays(arguments), copies.pop()
+        return given, [array for array, copy in zip(given, before) if not backend.to_numpy(array == copy).all()]
+    if verb == "elementwise":
+        copies.pop()
+    if verb == "clear":
+        return [], _arrays(arguments)
+    if verb in ("add_product", "add_rows"):
+        return _arrays(arguments), _arrays(arguments[:1])
+    if verb == "gather":  # of the data only the rows that are asked for
+        return [arguments[0][:len(arguments[1])], arguments[1]], [result]
+    return _arrays(arguments[:-1] if arguments[-1] is result else arguments), _arrays((result,))
+
+
+def _add_traffic(part, passes):
+    """Count the bytes of these passes, and those of the least that a verb with these arrays could do with."""
+    seen = set()
+    for reads, writes in passes:
+        for array, written in [*((array, False) for array in reads), *((array, True) for array in writes)]:
+            key = backend.address(array), array.nbytes
+            part.moved += array.nbytes
+            if (*key, written) not in seen and (written or (*key, True) not in seen):
+                part.least += array.nbytes  # what was written before need not be read: it could be at hand
+            seen.add((*key, written))
+
+
+def _arrays(arguments):
+    return [each for each in arrays(arguments) if hasattr(each, "nbytes") and each.ndim > 0]
 
 
 def _now(name):

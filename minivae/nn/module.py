@@ -169,7 +169,7 @@ class Module(ArrayOwner):
     def zero_grad_parameters(self) -> None:
         """Set the gradients to zero; nothing else does."""
         for grad in self.inventory().whole_grads:
-            grad.fill(0)
+            backend.clear(grad)
 
     def update_parameters(self, learning_rate: float) -> None:
         """w ← w − learning_rate · ∂L/∂w"""

@@ -1,6 +1,9 @@
 """Milliseconds of a training step: minivae beside PyTorch and JAX, on this machine, in turn.
 
     python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 5] [--peers minivae plain floor eager fused compile jax]
+    python tests/benchmarks/speed.py --what evaluation     the bound of 1,000 images by 100 draws of each
+    python tests/benchmarks/speed.py --what start          from nothing to the first step, and to MNIST's first batch
+    python tests/benchmarks/speed.py --what growth         steps of larger batches and wider layers, as a picture too
     python tests/benchmarks/speed.py --device gpu [--batch 4096]
     python tests/benchmarks/speed.py --write tests/benchmarks/RESULTS.md
 
@@ -9,8 +12,8 @@ peers take turns, and what is printed is the median of the rounds with its range
 logits, as its best user would.  `plain`: minivae without a C compiler; `floor`: the step's bare matrix products in
 NumPy or CuPy; `graphs`: PyTorch with CUDA graphs, as minivae on a GPU (gpu_check.py is quicker).  Peers not
 installed are left out.  `--write` also puts the tables into a file, between the lines <!-- speed cpu --> and
-<!-- end -->, or <!-- speed gpu -->, <!-- speed gpu 4096 -->.  OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which slow NumPy
-down, are unset.
+<!-- end -->, or <!-- speed evaluation -->, <!-- speed gpu -->, <!-- speed gpu 4096 -->.  OPENBLAS_L2_SIZE, which slows
+NumPy down, is unset.  `OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2` stands in for a processor without AVX-512.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,34 +39,43 @@ NAMES = {"minivae": "minivae", "plain": "minivae, no C compiler", "floor": "bare
 SECONDS = 2  # of one measurement, after the warm-up
 WARM_UP = 30  # steps
 TOGETHER = 5  # steps that are timed together, and waited for together
+BOUNDS = ("minivae", "plain", "eager", "compile", "jax")
+NOTHING_KEPT = ", with empty caches"  # of compiled code
+STARTS = ("minivae", f"minivae{NOTHING_KEPT}", "plain", "eager", "compile", f"compile{NOTHING_KEPT}", "jax")
+KERNELS = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "MINIVAE_THREADS")  # that the head of a table names
+GROWING = ("minivae", "fused", "compile", "jax")
+BATCHES = (16, 64, 256, 1024, 4096)
+WIDTHS = (128, 512, 2048, 4096)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD",
                         help=f"of {', '.join(WORKLOADS)}; by default all")
+    parser.add_argument("--what", choices=TABLES, default="steps")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", nargs="+", choices=NAMES, help="by default all that the device has")
+    parser.add_argument("--peers", nargs="+", choices=NAMES, help="of the steps; by default all that the device has")
     parser.add_argument("--device", choices=PEERS, default="cpu")
     parser.add_argument("--batch", type=int, help="instead of the workload's own")
+    parser.add_argument("--hidden", type=int, help="width of all hidden layers, instead of the workload's own")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into it")
     parser.add_argument("--measure", metavar="PEER", help=argparse.SUPPRESS)
     args = parser.parse_args()
     unknown = set(args.workloads) - set(WORKLOADS)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    if args.write and (args.peers or len(args.workloads) < len(WORKLOADS)):
-        parser.error("--write puts down all workloads and peers: leave WORKLOAD and --peers out")
+    if args.write and (args.peers or args.hidden or len(args.workloads) < len(WORKLOADS)):
+        parser.error("--write puts down all workloads and peers: leave WORKLOAD, --peers and --hidden out")
     if args.measure:
-        print(json.dumps(measure(args.measure, args.workloads[0], args.device, args.batch)))
+        print(json.dumps(MEASURES[args.what](args.measure, args)))
         return
     machine = f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     machine += f", {graphics()}" if args.device == "gpu" else f", {compiler()}"
+    machine += "".join(f", {name}={os.environ[name]}" for name in KERNELS if name in os.environ)
     print(machine)
     if args.write:
         parts_of(args.write, args)  # before an hour's work: whether it can be written
-    peers = args.peers or PEERS[args.device]
-    text = report({workload: compare(workload, peers, args) for workload in args.workloads}, peers, args)
+    text = TABLES[args.what](args)
     print(f"\n{text}")
     if args.write:
         before, after = parts_of(args.write, args)
@@ -71,7 +84,8 @@ def main():
 
 def parts_of(file, args):
     """The text of a file before and after what stands between the lines that `--write` looks for."""
-    mark = " ".join(["<!-- speed", args.device, *([str(args.batch)] if args.batch else []), "-->"])
+    what = args.device if args.what == "steps" else args.what
+    mark = " ".join(["<!-- speed", what, *([str(args.batch)] if args.batch else []), "-->"])
     before, found, rest = file.read_text(encoding="utf-8").partition(f"{mark}\n")
     _, end, after = rest.partition("<!-- end -->")
     if not found or not end:
@@ -108,32 +122,84 @@ def graphics():
     return f"{cuda.getDeviceProperties(0)['name'].decode()}, CUDA {cuda.runtimeGetVersion()}"
 
 
-def compare(workload, peers, args):
+def compare(peers, args, *options):
     """{peer: [measurement of each round]}, the peers in turn."""
-    results, options = {}, ["--device", args.device, *(["--batch", str(args.batch)] if args.batch else [])]
+    results = {}
     for _ in range(args.rounds):
         for peer in peers:
-            environment = {key: value for key, value in os.environ.items()
-                           if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-            done = subprocess.run([sys.executable, __file__, workload, "--measure", peer, *options], env=environment,
-                                  capture_output=True, text=True)
-            if done.returncode == 0:
-                results.setdefault(peer, []).append(json.loads(done.stdout.splitlines()[-1]))
-            elif "ModuleNotFoundError" not in done.stderr:
-                print(f"{peer} {workload}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            found = child(peer, "--what", args.what, "--device", args.device, *options)
+            if found:
+                results.setdefault(peer, []).append(found)
     return results
 
 
-def measure(peer, workload, device, batch):
-    """{ms: median over a few hundred steps, MB: peak memory of the process, import: seconds, version}."""
+def child(peer, *options):
+    """What a process of its own measures, or None where the peer is not installed."""
+    environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_L2_SIZE"}
+    with tempfile.TemporaryDirectory() as empty:
+        if peer.endswith(NOTHING_KEPT):
+            environment |= {"XDG_CACHE_HOME": empty, "TORCHINDUCTOR_CACHE_DIR": empty}
+        began = time.time()
+        done = subprocess.run([sys.executable, __file__, "--measure", peer.removesuffix(NOTHING_KEPT), *options],
+                              env=environment | {"BEGAN": str(began)}, capture_output=True, text=True)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    if "ModuleNotFoundError" not in done.stderr:
+        print(f"{peer} {' '.join(options)}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    return None
+
+
+def measure_step(peer, args):
+    """{ms: median over a few hundred steps, MB: peak memory of the process, start: seconds, version}."""
     started = time.perf_counter()
     import peers
 
-    work = WORKLOADS[workload]
-    step, finish, version = getattr(peers, peer)(dataclasses.replace(work, batch=batch) if batch else work, device)
+    step, finish, version = getattr(peers, peer)(workload(args), args.device)
     imported = time.perf_counter() - started
     ms = median_ms(step, finish, WARM_UP, SECONDS)
     return {"ms": ms, "MB": peak_memory(), "start": imported, "version": version}
+
+
+def workload(args):
+    """The workload that is named, with the batch and the width that are asked for."""
+    work = WORKLOADS[args.workloads[0]]
+    if args.hidden:
+        work = dataclasses.replace(work, decoder=(args.hidden,) * len(work.decoder),
+                                   encoder=(work.pixels, *[args.hidden] * len(work.encoder[1:])))
+    return dataclasses.replace(work, batch=args.batch or work.batch)
+
+
+def measure_bound(peer, args):
+    """{ms: median of some bounds, version}."""
+    import bounds
+
+    bound, version = getattr(bounds, peer)()
+    bound()
+    times, end = [], time.perf_counter() + 2 * SECONDS
+    while (now := time.perf_counter()) < end or len(times) < 3:
+        bound()
+        times.append(time.perf_counter() - now)
+    return {"ms": statistics.median(times) * 1e3, "version": version}
+
+
+def measure_start(peer, args):
+    """{s: from the start of the process to the end of the first step, version}."""
+    import peers
+
+    if peer == "loading":
+        return {"s": first_batch() - float(os.environ["BEGAN"]), "version": ""}
+    step, finish, version = getattr(peers, peer)(workload(args), "cpu")
+    step()
+    finish()
+    return {"s": time.time() - float(os.environ["BEGAN"]), "version": version}
+
+
+def first_batch():
+    """The time when MNIST's first batch is there."""
+    from minivae.data import Batches, mnist
+
+    next(iter(Batches(mnist("train")[0], batch_size=128, scale=1 / 255)))
+    return time.time()
 
 
 def median_ms(step, finish, warm_up, seconds):
@@ -158,29 +224,97 @@ def peak_memory():
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def report(tables, peers, args):
-    """The measurements as text: a table of times, and one of versions, memory and starts."""
-    peers = [peer for peer in peers if any(peer in results for results in tables.values())]
-    others = [peer for peer in peers if peer != "minivae"]
-    lines = [f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range.", "",
-             "| ms a step | minivae | " + " | ".join(NAMES[peer] for peer in others) + " |",
+def steps(args):
+    """A table of times of a step, and one of versions, memory and starts."""
+    peers = args.peers or PEERS[args.device]
+    batch = ["--batch", str(args.batch)] if args.batch else []
+    hidden = ["--hidden", str(args.hidden)] if args.hidden else []
+    found = {name: compare(peers, args, name, *batch, *hidden) for name in args.workloads}
+    titles = [f"{WORKLOADS[name].title}, batch {args.batch or WORKLOADS[name].batch}" for name in found]
+    lines = [of_rounds(args), "", *beside("ms a step", dict(zip(titles, found.values())), peers, "ms"),
+             "", "| peer | version | peak memory, MB | import and build, s |", "|---|---|---|---|"]
+    for peer in peers:
+        runs = [each for results in found.values() for each in results.get(peer, [])]
+        if runs:
+            lines.append(f"| {NAMES[peer]} | {runs[0]['version']} | {max(each['MB'] for each in runs):.0f} | "
+                         f"{statistics.median(each['start'] for each in runs):.2f} |")
+    return "\n".join(lines)
+
+
+def of_rounds(args):
+    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range."
+
+
+def beside(what, rows, peers, unit):
+    """Lines of a table of {title: {peer: measurements}}, each peer beside minivae in the same round."""
+    others = [peer for peer in peers if peer != "minivae" and any(peer in results for results in rows.values())]
+    lines = [f"| {what} | minivae | " + " | ".join(name_of(peer) for peer in others) + " |",
              "|---" * (len(others) + 2) + "|"]
-    for workload, results in tables.items():
-        mine = [each["ms"] for each in results["minivae"]]
-        cells = [f"{WORKLOADS[workload].title}, batch {args.batch or WORKLOADS[workload].batch}",
-                 f"{statistics.median(mine):.2f}"]
+    for title, results in rows.items():
+        mine = [each[unit] for each in results["minivae"]]
+        cells = [title, f"{statistics.median(mine):.2f}"]
         for peer in others:
-            theirs = [each["ms"] for each in results.get(peer, [])]
+            theirs = [each[unit] for each in results.get(peer, [])]
             ratios = [a / b for a, b in zip(theirs, mine)]
             cells.append(f"{statistics.median(theirs):.2f} (×{statistics.median(ratios):.2f}, {min(ratios):.2f}–"
                          f"{max(ratios):.2f})" if theirs else "")
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "| peer | version | peak memory, MB | import and build, s |", "|---|---|---|---|"]
-    for peer in peers:
-        runs = [each for results in tables.values() for each in results.get(peer, [])]
-        lines.append(f"| {NAMES[peer]} | {runs[0]['version']} | {max(each['MB'] for each in runs):.0f} | "
-                     f"{statistics.median(each['start'] for each in runs):.2f} |")
-    return "\n".join(lines)
+    return lines
+
+
+def name_of(peer):
+    kept = peer.removesuffix(NOTHING_KEPT)
+    return NAMES[kept] + peer[len(kept):]
+
+
+def evaluation(args):
+    """A table of the time of a bound."""
+    import bounds
+
+    title = f"{bounds.IMAGES:,} images, K = {bounds.DRAWS}, 784-400-20"
+    return "\n".join([of_rounds(args), "", *beside("ms", {title: compare(BOUNDS, args)}, BOUNDS, "ms")])
+
+
+def start(args):
+    """Tables of the time to the first step, and to MNIST's first batch."""
+    rows = {WORKLOADS[name].title: compare(STARTS, args, name) for name in ("mnist", "dvae")}
+    loading = statistics.median(each["s"] for each in compare(["loading"], args)["loading"])
+    return "\n".join([of_rounds(args), "", *beside("s to the end of the first step", rows, STARTS, "s"), "",
+                      f"A new process has MNIST's first batch, verified and shuffled, after {loading:.2f} s."])
+
+
+def growth(args):
+    """A table of steps of larger batches and wider layers, of mnist's network, and the same as a picture."""
+    sizes = [("batch", batch) for batch in BATCHES] + [("hidden", width) for width in WIDTHS]
+    rows = {(what, size): compare(GROWING, args, "mnist", f"--{what}", str(size)) for what, size in sizes}
+    titles = {f"{what} {size:,}": results for (what, size), results in rows.items()}
+    text = [of_rounds(args), "", *beside("ms a step", titles, GROWING, "ms")]
+    if args.write:
+        picture = args.write.parent / "growth.png"
+        draw_growth(rows, picture)
+        text += ["", f"![Milliseconds of a step against the batch and the width, of all four]({picture.name})"]
+    return "\n".join(text)
+
+
+def draw_growth(rows, picture):
+    import matplotlib
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
+    for ax, what, label in zip(axes, ("batch", "hidden"), ("images of a batch", "width of the hidden layers")):
+        for peer in GROWING:
+            points = [(size, statistics.median(each["ms"] for each in results[peer]))
+                      for (kind, size), results in rows.items() if kind == what and peer in results]
+            ax.loglog(*zip(*points), marker="o", markersize=4, label=NAMES[peer])
+        ax.set(xlabel=label, ylabel="ms a step" if what == "batch" else "")
+        ax.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(picture, dpi=110)
+
+
+TABLES = {"steps": steps, "evaluation": evaluation, "start": start, "growth": growth}
+MEASURES = {"steps": measure_step, "growth": measure_step, "evaluation": measure_bound, "start": measure_start}
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ double run_loop(loop *kernel, const ptrdiff_t *lengths, char *const *arrays, con
     return total;
 }
 
-/* -- a product of matrices, C = beta C + A B, cut along the rows or the columns of C ------------------------------- */
+/* -- a product of matrices, C = beta C + A B + row, cut along the rows or the columns of C ----------------------- */
 
 typedef void single(int, int, int, int64_t, int64_t, int64_t, float, const void *, int64_t, const void *, int64_t,
                     float, void *, int64_t);
@@ -176,10 +176,23 @@ struct product_task {
     void *gemm;
     const int64_t *bounds, *steps; /* steps: of A, B and C, elements from one row (column, if transposed) to the next */
     int64_t rows, columns, inner;
-    char *a, *b, *c;
-    int a_as, b_as, by_rows, size;
+    char *a, *b, *c, *row; /* row: NULL, or one that is added to each row of C; column to column, if it stands */
+    int a_as, b_as, by_rows, size, stands;
     double beta;
 };
+
+/* Add the row while C's part is still in the cache. */
+#define ADD_ROW(type)                                                                                              \
+    for (int64_t i = 0; i < rows; ++i) {                                                                           \
+        type *restrict to = (type *)c + i * t->steps[2];                                                           \
+        const type *row = (const type *)t->row + (t->by_rows == t->stands ? low : 0);                              \
+        if (t->stands)                                                                                             \
+            for (int64_t j = 0; j < columns; ++j)                                                                  \
+                to[j] += row[i];                                                                                   \
+        else                                                                                                       \
+            for (int64_t j = 0; j < columns; ++j)                                                                  \
+                to[j] += row[j];                                                                                   \
+    }
 
 static void part_of_product(const void *all, long part)
 {
@@ -189,20 +202,25 @@ static void part_of_product(const void *all, long part)
     const char *a = t->a + (t->by_rows ? low * t->size * (t->a_as == 111 ? t->steps[0] : 1) : 0);
     const char *b = t->b + (t->by_rows ? 0 : low * t->size * (t->b_as == 111 ? 1 : t->steps[1]));
     char *c = t->c + low * t->size * (t->by_rows ? t->steps[2] : 1);
-    if (t->size == sizeof(float))
+    if (t->size == sizeof(float)) {
         ((single *)t->gemm)(101, t->a_as, t->b_as, rows, columns, t->inner, 1, a, t->steps[0], b, t->steps[1],
                             (float)t->beta, c, t->steps[2]);
-    else
+        if (t->row)
+            ADD_ROW(float)
+    } else {
         ((twice *)t->gemm)(101, t->a_as, t->b_as, rows, columns, t->inner, 1, a, t->steps[0], b, t->steps[1],
                            t->beta, c, t->steps[2]);
+        if (t->row)
+            ADD_ROW(double)
+    }
 }
 
 void run_product(void *gemm, int size, int a_as, int b_as, int64_t rows, int64_t columns, int64_t inner, char *a,
-                 char *b, char *c, const int64_t *steps, double beta, int by_rows, const int64_t *bounds, long parts,
-                 long threads)
+                 char *b, char *c, char *row, const int64_t *steps, double beta, int by_rows, int stands,
+                 const int64_t *bounds, long parts, long threads)
 {
-    const struct product_task all = {gemm, bounds, steps, rows, columns, inner, a, b, c, a_as, b_as, by_rows, size,
-                                     beta};
+    const struct product_task all = {gemm, bounds, steps, rows, columns, inner, a, b, c, row, a_as, b_as, by_rows,
+                                     size, stands, beta};
     share(part_of_product, &all, parts, threads);
 }
 

@@ -19,9 +19,9 @@ SIZE, ADDRESS = ctypes.c_int64, ctypes.c_void_p
 FUNCTIONS = {
     # kernel, lengths, arrays, strides, numbers, bytes, operands, axis, parts, threads
     "run_loop": (ctypes.c_double, *[ADDRESS] * 6, *[ctypes.c_long] * 4),
-    # gemm, size, a_as, b_as, rows, columns, inner, a, b, c, steps, beta, by_rows, bounds, parts, threads
-    "run_product": (None, ADDRESS, *[ctypes.c_int] * 3, *[SIZE] * 3, *[ADDRESS] * 4, ctypes.c_double, ctypes.c_int,
-                    ADDRESS, *[ctypes.c_long] * 2)}
+    # gemm, size, a_as, b_as, rows, columns, inner, a, b, c, row, steps, beta, by_rows, stands, bounds, parts, threads
+    "run_product": (None, ADDRESS, *[ctypes.c_int] * 3, *[SIZE] * 3, *[ADDRESS] * 5, ctypes.c_double,
+                    *[ctypes.c_int] * 2, ADDRESS, *[ctypes.c_long] * 2)}
 
 
 @functools.cache
