@@ -5,7 +5,7 @@ import sys
 import minivae
 from minivae import backend, progress
 from minivae.cli import (
-    compare, doctor, encode, evaluate, explore, options, profile, runs, sample, step, streams, subjects, train,
+    compare, doctor, encode, evaluate, explore, parsing, profile, runs, sample, step, streams, subjects, train,
 )
 from minivae.errors import MinivaeError
 
@@ -54,8 +54,8 @@ def _of_the_machine(error, args):
     return where + (error.strerror or str(error))
 
 
-def parser() -> options.Parser:
-    top = options.Parser(
+def parser() -> parsing.Parser:
+    top = parsing.Parser(
         prog="minivae", description="Variational auto-encoders from scratch, on NumPy and CuPy.",
         epilog="`minivae VERB --help` explains a verb.  First steps: minivae train denoising --epochs 1")
     top.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from minivae import figures
-from minivae.cli import options, runs
+from minivae.cli import parsing, runs
 from minivae.errors import OptionError
 
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "compare", help="show several runs in one figure", formatter_class=options.Help,
+        "compare", help="show several runs in one figure", formatter_class=parsing.Help,
         description="Draw the losses of several runs in one figure, those of training batches as lines and those of "
         "test images as points, and print a table of their numbers.  Nothing is computed anew.")
-    verb.add_argument("folders", type=options.path, metavar="RUN", nargs="+", help="runs, or folders of runs")
-    verb.add_argument("-o", "--out", type=options.file, metavar="FILE", default=Path("compare.png"),
+    verb.add_argument("folders", type=parsing.path, metavar="RUN", nargs="+", help="runs, or folders of runs")
+    verb.add_argument("-o", "--out", type=parsing.file, metavar="FILE", default=Path("compare.png"),
                       help="the picture to write")
     verb.set_defaults(run=run, less="fewer runs take less")
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Annotated, Any
 
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.data import data_set
 from minivae.errors import OptionError
 from minivae.kinds import Range, Whole
@@ -17,7 +17,7 @@ MOVED = "where the images are, if they have moved since the training began"
 
 def add_root(verb: argparse.ArgumentParser) -> None:
     """The option of a verb on a run whose images have moved."""
-    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, help=MOVED)
+    verb.add_argument("--root", type=parsing.path, metavar="FOLDER", default=None, help=MOVED)
 
 
 def add_to(group: Any, default: str) -> None:
@@ -26,19 +26,19 @@ def add_to(group: Any, default: str) -> None:
     group.add_argument("--data", type=name_or_path, metavar="NAME|PATH", default=default, help=f"{names}, or images of "
                        "your own: a folder of files, whose folders inside are labels; a .npy or .npz array; a folder "
                        "in MNIST's format, such as Fashion-MNIST's, or one of its files")
-    group.add_argument("--images", type=options.whole, metavar="N", default=None, help="train on so many images; by "
+    group.add_argument("--images", type=parsing.whole, metavar="N", default=None, help="train on so many images; by "
                        "default 50000 rectangles, all of any other data")
-    group.add_argument("--binarize", type=options.one_of("threshold", "fixed", "each_epoch"), metavar="HOW",
+    group.add_argument("--binarize", type=parsing.one_of("threshold", "fixed", "each_epoch"), metavar="HOW",
                        default=None, help="make bits of grey pixels, of which a Bernoulli is no likelihood: threshold, "
                        "white above ½; fixed, drawn once with the grey as probability; each_epoch, drawn anew")
-    group.add_argument("--root", type=options.path, metavar="FOLDER", default=None, help="where MNIST's files are; by "
+    group.add_argument("--root", type=parsing.path, metavar="FOLDER", default=None, help="where MNIST's files are; by "
                        "default $MINIVAE_DATA, or a cache that is downloaded to")
-    group.add_argument("--size", type=options.typed(Size), metavar="N|H,W", default=None, help="of image files: "
+    group.add_argument("--size", type=parsing.typed(Size), metavar="N|H,W", default=None, help="of image files: "
                        "make each so large, 28 or 24,32 pixels, and cut it at its centre")
     group.add_argument("--grey", action="store_true", default=None, help="of image files: make one plane of colour")
     group.add_argument("--strict", action="store_true", default=None, help="of image files: refuse the first that "
                        "cannot be used; by default each is skipped and named")
-    group.add_argument("--test-share", type=options.typed(Share), metavar="SHARE", default=None, help="of your "
+    group.add_argument("--test-share", type=parsing.typed(Share), metavar="SHARE", default=None, help="of your "
                        "own images, held out for tests by a fixed random choice, unless there are test images; by "
                        "default 0.1")
 
@@ -47,7 +47,7 @@ def name_or_path(text: str) -> str | Path:
     """The name of a data set, or an existing file or folder."""
     if text in data_set.NAMED:
         return text
-    found = options.path(text)
+    found = parsing.path(text)
     if not found.exists():
         raise argparse.ArgumentTypeError(f"{text!r:.200} is neither one of {', '.join(data_set.NAMED)} nor a file or "
                                          "folder that is there")

@@ -12,7 +12,7 @@ import numpy as np
 import minivae
 from minivae import backend
 from minivae.backend import blas, compiled, threads
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.errors import MinivaeError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -32,7 +32,7 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     found = findings()
-    print(options.as_json(found) if args.json else text(found))
+    print(parsing.as_json(found) if args.json else text(found))
     return 0 if found["sound"] else 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minivae import evaluation
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.cli.data import add_root
 from minivae.cli.subjects import MOST, add_run, tested
 from minivae.data import Redrawn
@@ -16,15 +16,15 @@ from minivae.files import atomic
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "encode", help="write the codes of images to a file", formatter_class=options.Help,
+        "encode", help="write the codes of images to a file", formatter_class=parsing.Help,
         description="Write what a trained encoder makes of the test images of its data to a .npz file: the parameters "
         "of q(z|x) by their names (mean and log_var of a Gaussian code, logits of bits or categories), `codes`, the "
         "means E_q[z], and, where there are labels, `labels` with their `names`.")
     add_run(verb)
-    verb.add_argument("-o", "--out", type=options.file, metavar="FILE", default=None,
+    verb.add_argument("-o", "--out", type=parsing.file, metavar="FILE", default=None,
                       help="the file to write; by default codes.npz in the run")
     verb.add_argument("--train", action="store_true", help="of the images that it learned from, in place of the others")
-    verb.add_argument("--images", type=options.whole, metavar="N", default=None, help="the first N only; by default "
+    verb.add_argument("--images", type=parsing.whole, metavar="N", default=None, help="the first N only; by default "
                       "all")
     add_root(verb)
     verb.set_defaults(run=run, less="a smaller --images takes less")

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from minivae import evaluation
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.cli.data import add_root
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, tested
@@ -17,7 +17,7 @@ CROSS_ENTROPIES = "cross_entropy", "weighted_cross_entropy", "exact_cross_entrop
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "evaluate", help="measure a trained model on the test images", formatter_class=options.Help,
+        "evaluate", help="measure a trained model on the test images", formatter_class=parsing.Help,
         description="Evaluate a trained model on the test images of its data set: the ELBO, the importance-weighted "
         "bound with --samples draws, log p(x) itself where there are at most 4,096 codes (12 bits), and the units of "
         "the code that are active.  Discrete codes are hard and noise is off.  Grey pixels under a Bernoulli have no "
@@ -25,14 +25,14 @@ def add_to(verbs: Any) -> None:
         "`metrics` one object each of elbo, iwae, exact and active_units, with its value; of grey pixels they are "
         "cross_entropy, weighted_cross_entropy and exact_cross_entropy.")
     add_run(verb)
-    verb.add_argument("--samples", type=options.whole, metavar="K", default=None,
+    verb.add_argument("--samples", type=parsing.whole, metavar="K", default=None,
                       help="draws of the code for the importance-weighted bound: 1000 and 5000 are usual; without it "
                       "that bound is left out")
-    verb.add_argument("--images", type=options.whole, metavar="N", default=None,
+    verb.add_argument("--images", type=parsing.whole, metavar="N", default=None,
                       help="the first N test images only; by default all")
     add_root(verb)
-    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws of the code")
-    verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
+    verb.add_argument("--seed", type=parsing.seed, metavar="N", default=0, help="of the draws of the code")
+    verb.add_argument("--out", type=parsing.path, default=None, metavar="FOLDER",
                       help="where to write; by default the run")
     verb.add_argument("--json", action="store_true", help="print what evaluation.json holds, and nothing else")
     verb.set_defaults(run=run, less="a smaller --images or --samples takes less")
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
              "seed": args.seed, "likelihood": not names.note, "note": names.note, "metrics": metrics}
     path = folder / "evaluation.json"
     with atomic(path, "w") as file:
-        file.write(options.as_json(found) + "\n")
+        file.write(parsing.as_json(found) + "\n")
     if args.json:
-        print(options.as_json(found))
+        print(parsing.as_json(found))
     say(f"written to {path}")
     return 0
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from minivae.cli import options, pages
+from minivae.cli import pages, parsing
 from minivae.cli.data import add_root
 from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
@@ -11,12 +11,12 @@ from minivae.figures.explorer import explorer
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "explore", help="write a page that decodes codes as you move them", formatter_class=options.Help,
+        "explore", help="write a page that decodes codes as you move them", formatter_class=parsing.Help,
         description="Write one HTML file that holds the decoder of a trained run and runs it in the browser, without a "
         "network: drag over the plane of a code of 2 numbers, move a slider for each of more, switch bits, and see "
         "what is decoded, beside the codes of test images.")
     add_run(verb)
-    verb.add_argument("-o", "--out", type=options.file, default=None, metavar="FILE",
+    verb.add_argument("-o", "--out", type=parsing.file, default=None, metavar="FILE",
                       help="the file to write; by default latent.html in the run")
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
                       "float16, which halves the file, and the page says what that changes")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minivae import checkpoint
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.errors import OptionError
 
 
@@ -37,9 +37,9 @@ class Run:
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "runs", help="list the runs there are", formatter_class=options.Help,
+        "runs", help="list the runs there are", formatter_class=parsing.Help,
         description="A table of runs: model, data, epochs, the loss on test images, date.  Nothing is computed.")
-    verb.add_argument("folders", type=options.path, metavar="FOLDER", nargs="*", default=[Path("runs")],
+    verb.add_argument("folders", type=parsing.path, metavar="FOLDER", nargs="*", default=[Path("runs")],
                       help="runs, or folders of runs")
     verb.add_argument("--json", action="store_true", help="print a list of objects "
                       f"instead, each with {', '.join(Run.__annotations__)}; null: unknown")
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         except OptionError as error:
             broken.append(str(error))
     if args.json:
-        print(options.as_json([asdict(row) for row in rows]))
+        print(parsing.as_json([asdict(row) for row in rows]))
     elif rows:
         print(table(rows))
     else:

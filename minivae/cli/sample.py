@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from minivae.cli import options, pictures
+from minivae.cli import parsing, pictures
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, opened
 from minivae.data import data_set
@@ -12,20 +12,20 @@ from minivae.errors import OptionError
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "sample", help="draw from a trained model", formatter_class=options.Help,
+        "sample", help="draw from a trained model", formatter_class=parsing.Help,
         description="Draw a trained model's picture again: interpolations.png, the 20×20 plane of latent codes, where "
         "the code has 2 numbers; samples.png, 400 draws from the prior, elsewhere.")
     add_run(verb)
     verb.add_argument("--threshold", action="store_true", help="black and white: probabilities above ½ are white")
-    verb.add_argument("--span", type=options.span, metavar="SPAN", default=None,
+    verb.add_argument("--span", type=parsing.span, metavar="SPAN", default=None,
                       help="the plane reaches from −SPAN to SPAN; by default 0.95, the article's, for rectangles, and "
                       "2.2, which holds 94%% of the prior, for other images")
     verb.add_argument("--article", action="store_true", help="lay the plane out as the article does: the first number "
                       "of the code downwards, the second to the right; by default to the right and upwards")
     verb.add_argument("--label", metavar="NAME", default=None, help="of a model that is given labels: draw images of "
                       "this one, by its name or its number; by default of each, a row each")
-    verb.add_argument("--seed", type=options.seed, metavar="N", default=0, help="of the draws from the prior")
-    verb.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
+    verb.add_argument("--seed", type=parsing.seed, metavar="N", default=0, help="of the draws from the prior")
+    verb.add_argument("--out", type=parsing.path, default=None, metavar="FOLDER",
                       help="where to write; by default the run")
     verb.set_defaults(run=run, less="a smaller model takes less")
 

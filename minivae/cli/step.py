@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from minivae import backend, objectives
-from minivae.cli import options, pages
+from minivae.cli import pages, parsing
 from minivae.cli.subjects import add_run, subject
 from minivae.cli.walk import Walk
 from minivae.data import Redrawn
@@ -16,17 +16,17 @@ from minivae.figures.step_page import step_page
 
 def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "step", help="walk through a forward and a backward pass", formatter_class=options.Help,
+        "step", help="walk through a forward and a backward pass", formatter_class=parsing.Help,
         description="Run one forward and one backward pass of a trained run, or of a new model, on a few images, and "
         "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.  "
         "--html writes the pass of one image as a page instead, for a browser, where weights can be nudged too.")
     add_run(verb, new=True)
-    verb.add_argument("--images", type=options.whole, metavar="N", default=None,
+    verb.add_argument("--images", type=parsing.whole, metavar="N", default=None,
                       help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
-    verb.add_argument("--html", type=options.file, metavar="FILE", default=None,
+    verb.add_argument("--html", type=parsing.file, metavar="FILE", default=None,
                       help="write the page to this file, and end")
-    verb.add_argument("--seed", type=options.seed, metavar="N", default=0,
+    verb.add_argument("--seed", type=parsing.seed, metavar="N", default=0,
                       help="of the noise, and of a new model's weights")
     verb.set_defaults(run=run, memory=2**27, less="a smaller --images takes less")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minivae import backend, checkpoint, configuration, models
-from minivae.cli import options
+from minivae.cli import parsing
 from minivae.cli.data import moved
 from minivae.data import data_set
 from minivae.errors import OptionError
@@ -22,12 +22,12 @@ MOST = 60000  # images to learn from, for a verb that does not train
 def add_run(verb: argparse.ArgumentParser, new: bool = False) -> None:
     """Take the folder of a run, or with `new` also the name of a model."""
     if new:
-        verb.add_argument("--hidden", type=options.whole, metavar="N", default=None,
+        verb.add_argument("--hidden", type=parsing.whole, metavar="N", default=None,
                           help="units of each hidden layer, of a new model")
     what = f"folder of a run, or one of {NAMES}" if new else "folder of a run, such as runs/denoising"
-    verb.add_argument("folder", type=options.path, metavar="RUN|MODEL" if new else "RUN", help=what)
+    verb.add_argument("folder", type=parsing.path, metavar="RUN|MODEL" if new else "RUN", help=what)
     add_trust(verb)
-    options.add_quiet(verb, "show no progress")
+    parsing.add_quiet(verb, "show no progress")
 
 
 def add_trust(verb: argparse.ArgumentParser) -> None:

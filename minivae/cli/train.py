@@ -5,7 +5,7 @@ import contextlib
 from typing import Any
 
 from minivae import backend, distributed, kinds, models
-from minivae.cli import data, options, training_run
+from minivae.cli import data, parsing, training_run
 from minivae.cli.subjects import NAMES, add_trust
 from minivae.configuration import TRAINING
 from minivae.errors import MinivaeError, OptionError
@@ -29,21 +29,21 @@ def add_to(verbs: Any) -> None:
     verb = verbs.add_parser("train", help="train a model and draw what it learned",
                             description="Train a model, or continue a run.  `minivae train MODEL "
                             f"--help` lists the options of that model.  {OWN}  {WRITES}",
-                            formatter_class=options.Help,
+                            formatter_class=parsing.Help,
                             usage="minivae train [-h] MODEL ...\n       minivae train --resume RUN [--epochs N] "
                             "[--patience N] [--root FOLDER] [--threads N] [--model FILE.py:FUNCTION | --trust]")
-    verb.add_argument("--resume", type=options.path, metavar="RUN", default=None,
+    verb.add_argument("--resume", type=parsing.path, metavar="RUN", default=None,
                       help="continue the run of this folder from its last checkpoint, with its model, data and options "
                       "as if it had never stopped")
-    verb.add_argument("--epochs", type=options.whole, metavar="N", default=None, dest="total",
+    verb.add_argument("--epochs", type=parsing.whole, metavar="N", default=None, dest="total",
                       help="with --resume: so many epochs in all, in place of those the run was started for")
-    verb.add_argument("--patience", type=options.whole, metavar="N", default=None, dest="longer",
+    verb.add_argument("--patience", type=parsing.whole, metavar="N", default=None, dest="longer",
                       help="with --resume: another patience, in place of the one the run was started with")
-    verb.add_argument("--root", type=options.path, metavar="FOLDER", default=None, dest="moved",
+    verb.add_argument("--root", type=parsing.path, metavar="FOLDER", default=None, dest="moved",
                       help=f"with --resume: {data.MOVED}")
-    verb.add_argument("--threads", type=options.threads, metavar="N", default=None, help=THREADS)
+    verb.add_argument("--threads", type=parsing.threads, metavar="N", default=None, help=THREADS)
     add_trust(verb)
-    options.add_quiet(verb, QUIET)
+    parsing.add_quiet(verb, QUIET)
     verb.set_defaults(run=run, less="a smaller --batch-size, --hidden, --samples or --images takes less")
     names = verb.add_subparsers(dest="model", metavar="MODEL", prog="minivae train")
     for record in models.ALL:
@@ -78,7 +78,7 @@ def _first(verb: argparse.ArgumentParser, args: list[str]) -> str | None:
 def _add_model(names: Any, name: str, record: models.Record) -> None:
     """A parser of the options of a new run of this model, which is called so."""
     kind = names.add_parser(name, help=record.help, description=f"{name}: {record.help}.  {WRITES}",
-                            formatter_class=options.Help)
+                            formatter_class=parsing.Help)
     kind.set_defaults(record=record)
     group = kind.add_argument_group("the model")
     for parameter in record.parameters.values():
@@ -90,7 +90,7 @@ def _add_model(names: Any, name: str, record: models.Record) -> None:
 
 def _expect_options(record: models.Record) -> None:
     """Raise unless each parameter of one's own function can be an option of its own."""
-    scratch = options.Parser(add_help=False)
+    scratch = parsing.Parser(add_help=False)
     _add_training(scratch, record)
     taken = {*(action.dest for action in scratch._actions), *TAKEN}
     for parameter in record.parameters.values():
@@ -115,7 +115,7 @@ def _add_parameter(group: Any, record: models.Record, parameter: models.Paramete
         group.add_argument(option, **how, action=argparse.BooleanOptionalAction, default=default)
     else:
         default = ",".join(map(str, default)) if isinstance(default, tuple | list) else default  # as one types it
-        group.add_argument(option, **how, type=options.of_kind(kind), metavar=kind.metavar, default=default)
+        group.add_argument(option, **how, type=parsing.of_kind(kind), metavar=kind.metavar, default=default)
 
 
 def _add_training(kind: Any, record: models.Record) -> None:
@@ -124,7 +124,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
 
     def add(option: str, type: Any, metavar: str, default: Any, help: str) -> None:
         name = option[2:].replace("-", "_")
-        kind.add_argument(option, type=type or options.typed(TRAINING[name]), metavar=metavar,
+        kind.add_argument(option, type=type or parsing.typed(TRAINING[name]), metavar=metavar,
                           default=schedule.get(name, default), help=help)
 
     add("--epochs", None, "N", None, "each of as many images as there are")
@@ -163,13 +163,13 @@ def _add_training(kind: Any, record: models.Record) -> None:
         kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), presets=record.presets,
                           help=f"settings together, which options after it may change: {words}")
     data.add_to(kind, record.data)
-    add("--seed", options.seed, "N", 0, "of the weights, the batches and the noise")
+    add("--seed", parsing.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
                       help="array library; by default MINIVAE_BACKEND, or numpy")
-    kind.add_argument("--threads", type=options.threads, metavar="N", default=argparse.SUPPRESS, help=THREADS)
-    kind.add_argument("--out", type=options.path, default=None, metavar="FOLDER",
+    kind.add_argument("--threads", type=parsing.threads, metavar="N", default=argparse.SUPPRESS, help=THREADS)
+    kind.add_argument("--out", type=parsing.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
-    options.add_quiet(kind, QUIET, default=argparse.SUPPRESS)
+    parsing.add_quiet(kind, QUIET, default=argparse.SUPPRESS)
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
 
 

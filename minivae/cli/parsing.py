@@ -1,4 +1,4 @@
-"""Types of options, with messages of their own."""
+"""Parsers of the command line: its types, help and messages."""
 
 import argparse
 import json
