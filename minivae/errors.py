@@ -44,6 +44,13 @@ def whole_number(title, name, value, least=1):
     return number
 
 
+def instance(title, name, value, wanted):
+    """The value; raise unless it is an instance of that class."""
+    if not isinstance(value, wanted):
+        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is an instance of {wanted.__name__}")
+    return value
+
+
 def real_number(title, name, value, meaning, least=-inf, most=inf, above=-inf, below=inf):
     """The value as a float; raise unless it is a number in that range, of which `least` and `most` are part."""
     number = as_float(value)

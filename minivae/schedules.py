@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import cos, exp, inf, pi
 from typing import Any, TypeAlias
 
-from minivae.errors import OptionError, real_number
+from minivae.errors import OptionError, real_number, whole_number
 from minivae.nn import Divergence, Module, Sampler
 
 Schedule: TypeAlias = Callable[[int], float]
@@ -30,9 +30,10 @@ class LearningRate:
     warm_up: int = 0
 
     def __post_init__(self):
-        if not (0 <= self.peak < inf and 0 <= self.decay < inf and 0 <= self.warm_up):
-            raise OptionError(f"{self}: wanted a peak, a decay and a warm-up from 0")
-        if self.steps is not None and self.steps <= self.warm_up:
+        for name in ("peak", "decay"):
+            real_number("LearningRate", name, getattr(self, name), "is a number from 0", least=0, below=inf)
+        whole_number("LearningRate", "warm_up", self.warm_up, least=0)
+        if self.steps is not None and whole_number("LearningRate", "steps", self.steps) <= self.warm_up:
             raise OptionError(f"{self}: wanted more steps than those of the warm-up")
 
     def __call__(self, t):
@@ -57,8 +58,9 @@ class WarmUp:
     start: float = 0.0
 
     def __post_init__(self):
-        if not (self.steps >= 1 and 0 <= self.full < inf and 0 <= self.start < inf):
-            raise OptionError(f"{self}: wanted steps from 1, and weights from 0")
+        whole_number("WarmUp", "steps", self.steps)
+        for name in ("full", "start"):
+            real_number("WarmUp", name, getattr(self, name), "is a weight from 0", least=0, below=inf)
 
     def __call__(self, t):
         return self.start + (self.full - self.start) * min(1.0, t / self.steps)
@@ -78,8 +80,11 @@ class Annealing:
     every: int = 1000
 
     def __post_init__(self):
-        if not (0 < self.floor <= self.start and self.rate >= 0 and self.every >= 1):
-            raise OptionError(f"{self}: wanted 0 < floor ≤ start, a rate from 0 and every from 1")
+        whole_number("Annealing", "every", self.every)
+        real_number("Annealing", "rate", self.rate, "is a number from 0", least=0, below=inf)
+        start = real_number("Annealing", "start", self.start, "is a temperature above 0", above=0, below=inf)
+        real_number("Annealing", "floor", self.floor, f"is a temperature above 0, up to start={start:g}", above=0,
+                    most=start)
 
     def __call__(self, t):
         return max(self.floor, self.start * exp(-self.rate * (t - t % self.every)))

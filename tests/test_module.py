@@ -1,12 +1,13 @@
 """Module's verbs on whole models: flat parameters, sharing, copies, conversions, paths, printing."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import backend, nn
+from minivae import backend, callbacks, nn, schedules
 from minivae.data import Batches
 from minivae.errors import BackendError, DTypeError, MinivaeError, ShapeError
 from minivae.optim import adam
@@ -311,3 +312,23 @@ def test_to_a_library_that_cannot_run_says_why(monkeypatch):
     monkeypatch.setitem(mv.backend.require.__globals__, "available", lambda name: (False, "there is no device"))
     with pytest.raises(BackendError, match="there is no device"):
         nn.Linear(2, 2).cuda()
+
+
+JUNK = ("a", -1, [1], 3.5, object, None)
+
+
+@pytest.mark.parametrize("cls", [each for space in (nn, schedules, callbacks) for each in vars(space).values()
+                                 if inspect.isclass(each) and each.__module__.startswith("minivae.")
+                                 and not issubclass(each, Exception)],
+                         ids=lambda cls: cls.__name__)
+def test_an_option_of_a_wrong_kind_is_explained(cls):
+    """Whatever is given for one of them, a class takes it or says what it wants."""
+    parameters = [each for each in inspect.signature(cls).parameters.values()
+                  if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    needed = {each.name: 4 for each in parameters if each.default is each.empty}
+    for parameter in parameters:
+        for junk in JUNK:
+            try:
+                repr(cls(**needed | {parameter.name: junk}))
+            except MinivaeError as error:
+                assert len(str(error)) > 20

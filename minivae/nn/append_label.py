@@ -1,7 +1,7 @@
 """The layer that appends to each code the label of its row."""
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError
+from minivae.errors import OptionError, ShapeError, instance
 from minivae.nn.label import Label
 from minivae.nn.module import Module
 
@@ -25,7 +25,7 @@ class AppendLabel(Module):
 
     def __init__(self, label: Label):
         super().__init__()
-        self.label = label
+        self.label = instance("AppendLabel", "label", label, Label)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))

@@ -1,6 +1,6 @@
 """Every code with its prior probability."""
 
-from minivae.errors import OptionError, whole_number
+from minivae.errors import OptionError, instance, whole_number
 from minivae.nn.divergence import Divergence
 from minivae.nn.enumerated_sampler import MOST_CODES
 from minivae.nn.module import Module
@@ -21,7 +21,8 @@ class EnumeratedPrior(Module):
 
     def __init__(self, kl: Divergence, code: int):
         super().__init__()
-        self.kl, self.code = kl, whole_number("EnumeratedPrior", "code", code)
+        self.kl = instance("EnumeratedPrior", "kl", kl, Divergence)
+        self.code = whole_number("EnumeratedPrior", "code", code)
 
     def children(self):
         return [("kl", self.kl)]

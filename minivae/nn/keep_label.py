@@ -1,6 +1,6 @@
 """The layer that keeps the label of each row for a later layer."""
 
-from minivae.errors import ShapeError
+from minivae.errors import ShapeError, instance
 from minivae.nn.label import Label
 from minivae.nn.module import Module
 
@@ -21,7 +21,7 @@ class KeepLabel(Module):
 
     def __init__(self, label: Label):
         super().__init__()
-        self.label = label
+        self.label = instance("KeepLabel", "label", label, Label)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "D"))

@@ -4,7 +4,9 @@ from math import inf
 from typing import Any
 
 from minivae import backend
+from minivae.errors import instance
 from minivae.nn.array_owner import Value
+from minivae.nn.module import Module
 
 
 class Latent:
@@ -18,6 +20,7 @@ class Latent:
     names: tuple[str, ...] = ("logits",)  # of the parameters, as files of codes have them
 
     def __init__(self, layer: Any):
+        instance(type(self).__name__, "layer", layer, Module)
         self.layer, self.xp, self.dtype = layer, layer.xp, layer.dtype
 
     def log_posterior(self, parameters: Value, z: backend.Array) -> backend.Array:

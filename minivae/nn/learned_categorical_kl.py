@@ -29,7 +29,7 @@ class LearnedCategoricalKL(LearnedPrior, CategoricalKL):
     latent_class = LearnedCategoricalLatent
 
     def __init__(self, variables: int, categories: int, beta: float = 1, free_bits: float = 0):
-        super().__init__(beta, categories, free_bits)
+        super().__init__(beta, whole_number("LearnedCategoricalKL", "categories", categories), free_bits)
         self.variables = whole_number("LearnedCategoricalKL", "variables", variables)
         self.new_parameter("prior_logits", (self.variables, self.categories))
 
