@@ -45,13 +45,15 @@ def test_the_weight_of_the_divergence_rises_on_a_line():
 
 
 @pytest.mark.parametrize(("kind", "options", "said"), [
-    *((Annealing, each, "0 < floor ≤ start, a rate from 0 and every from 1") for each in (
-        {"floor": 0}, {"start": 0.4}, {"rate": -1}, {"every": 0})),
-    *((LearningRate, each, "a peak, a decay and a warm-up from 0") for each in (
-        {"peak": -1}, {"peak": inf}, {"decay": -1}, {"warm_up": -1})),
+    (Annealing, {"floor": 0}, "floor is a temperature above 0, up to start=1"),
+    (Annealing, {"start": 0.4}, "floor is a temperature above 0, up to start=0.4"),
+    (Annealing, {"rate": -1}, "rate is a number from 0"), (Annealing, {"every": 0}, "every is a whole number from 1"),
+    (LearningRate, {"peak": -1}, "peak is a number from 0"), (LearningRate, {"peak": inf}, "peak is a number from 0"),
+    (LearningRate, {"decay": -1}, "decay is a number from 0"),
+    (LearningRate, {"warm_up": -1}, "warm_up is a whole number from 0"),
     (LearningRate, {"steps": 5, "warm_up": 5}, "more steps than those of the warm-up"),
-    *((WarmUp, each, "steps from 1, and weights from 0") for each in (
-        {"steps": 0}, {"steps": 1, "full": -1}, {"steps": 1, "start": -1}))])
+    (WarmUp, {"steps": 0}, "steps is a whole number from 1"), (WarmUp, {"steps": 1, "full": -1}, "full is a weight"),
+    (WarmUp, {"steps": 1, "start": -1}, "start is a weight from 0")])
 def test_schedules_that_cannot_be_are_refused(kind, options, said):
     with pytest.raises(OptionError, match=said):
         kind(**options)
