@@ -222,7 +222,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "bernoulli", "--batch-size", "7", "--preset", "jang"], "here --batch-size came first"),
     (["step", "vae", "--tabel"], "minivae step: error: unrecognized arguments: --tabel; minivae step --help lists"),
     (["train", "bernoulli", "--momentum", "1"], "not a number from 0 to below 1"),
-    (["train", "bernoulli", "--anneal-rate", "1e-4", "--anneal-floor", "2"], "wanted 0 < floor ≤ start"),
+    (["train", "bernoulli", "--anneal-rate", "1e-4", "--anneal-floor", "2"], "is a temperature above 0, up to start=1"),
     (["train", "vae", "--anneal-rate", "1e-4"], "unrecognized arguments: --anneal-rate"),
     (["train", "categorical", "--preset", "maddison"], "invalid choice: 'maddison'"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
