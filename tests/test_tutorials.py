@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +17,10 @@ MNIST = ("13_", "14_")  # the ones that need its files
 each = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 
 
-def run(path, tmp_path, fast):
+@pytest.fixture
+def needed(path):
     if path.name.startswith(MNIST) and not os.environ.get("MINIVAE_DATA"):
         pytest.skip("MNIST is not here: set MINIVAE_DATA to the folder of its four files")
-    environment = {key: value for key, value in os.environ.items() if key != "MINIVAE_FAST"}
-    environment |= {"PYTHONIOENCODING": "utf-8", "MINIVAE_PICTURES": str(tmp_path / "pictures")}  # a pipe knows none
-    if fast:
-        environment["MINIVAE_FAST"] = "1"
-    done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
-                          capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
 
 
 def test_they_are_numbered_in_order():
@@ -35,14 +29,30 @@ def test_they_are_numbered_in_order():
 
 
 @each
-def test_it_runs_fast(path, tmp_path):
-    run(path, tmp_path, fast=True)
+def test_it_runs_fast(path, needed, tmp_path, monkeypatch):
+    """In this process, which has imported most of what a lesson imports."""
+    for name, value in (("MINIVAE_FAST", "1"), ("MINIVAE_PICTURES", str(tmp_path / "pictures"))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "lesson", raising=False)  # it reads MINIVAE_FAST once
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    finally:
+        sys.modules.pop("lesson", None)
+    assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
 
 
 @pytest.mark.slow
 @each
-def test_it_runs_in_full(path, tmp_path):
-    run(path, tmp_path, fast=False)
+def test_it_runs_in_full(path, needed, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != "MINIVAE_FAST"}
+    environment |= {"PYTHONIOENCODING": "utf-8", "MINIVAE_PICTURES": str(tmp_path / "pictures")}  # a pipe knows none
+    done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
+                          capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
 
 
 @each
