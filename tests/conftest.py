@@ -10,9 +10,11 @@ import struct
 import numpy as np
 import pytest
 import strict_cupy
+from PIL import Image
 
 from minivae import backend
 from minivae.backend import blas, cublas, threads
+from minivae.figures import codes, curves, style
 
 selection = importlib.import_module("minivae.backend.selection")
 GPU, REASON = backend.available("cupy")
@@ -61,6 +63,23 @@ def use_library(name, monkeypatch):
         monkeypatch.setitem(cublas._libraries, strict_cupy, strict_cupy.cublas)
     backend.use("numpy" if name == "numpy" else "cupy")
     return name
+
+
+@pytest.fixture(autouse=True, scope="session")
+def at_once():
+    """No power is cut, so nothing waits for the disk; and curves, most of a training's time, stay blank."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        for module in (codes, curves):
+            patch.setattr(module, "rendered", lambda figure: Image.new("RGB", (9, 5), "white"))
+        yield
+
+
+@pytest.fixture
+def rendering(monkeypatch):
+    """Figures of matplotlib are rendered."""
+    for module in (codes, curves):
+        monkeypatch.setattr(module, "rendered", style.rendered)
 
 
 @pytest.fixture

@@ -47,6 +47,8 @@ def verbs():
     found = {}
 
     def walk(one, words):
+        if one.prepare:
+            one.prepare([])
         inner = [action for action in one._actions if isinstance(action.choices, dict)]
         found[words] = {name: action.nargs != 0 for action in one._actions for name in action.option_strings}
         for action in inner:

@@ -76,16 +76,21 @@ def _first(verb: argparse.ArgumentParser, args: list[str]) -> str | None:
 
 
 def _add_model(names: Any, name: str, record: models.Record) -> None:
-    """A parser of the options of a new run of this model, which is called so."""
+    """A parser of the options of a new run of this model, which is called so; it gets them when it is to parse."""
     kind = names.add_parser(name, help=record.help, description=f"{name}: {record.help}.  {WRITES}",
                             formatter_class=parsing.Help)
     kind.set_defaults(record=record)
-    group = kind.add_argument_group("the model")
-    for parameter in record.parameters.values():
-        if parameter.kind is not None and parameter.name not in OF_DATA:
-            _add_parameter(group, record, parameter, parameter.kind)
-    _add_training(kind.add_argument_group("its training"), record)
-    kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
+
+    def prepare(args: list[str]) -> None:
+        kind.prepare = None
+        group = kind.add_argument_group("the model")
+        for parameter in record.parameters.values():
+            if parameter.kind is not None and parameter.name not in OF_DATA:
+                _add_parameter(group, record, parameter, parameter.kind)
+        _add_training(kind.add_argument_group("its training"), record)
+        kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
+
+    kind.prepare = prepare
 
 
 def _expect_options(record: models.Record) -> None:

@@ -1,6 +1,5 @@
 """The style of all pictures: colours, letters, frames."""
 
-import io
 import logging
 from itertools import pairwise
 
@@ -88,9 +87,12 @@ def new_figure(width, height):
 
 def rendered(figure, dpi=120):
     """A matplotlib figure as a Pillow image."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
-    return Image.open(file)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
 def apart(values, gap):
