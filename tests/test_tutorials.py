@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from minivae.figures import style
 
 FOLDER = Path(__file__).parent.parent / "tutorials"
 SWEEP = Path(__file__).parent / "benchmarks" / "seeds.py"
@@ -30,13 +33,14 @@ def test_they_are_numbered_in_order():
 
 @each
 def test_it_runs_fast(path, needed, tmp_path, monkeypatch):
-    """In this process, which has imported most of what a lesson imports."""
+    """In this process, which has imported most of what a lesson imports; plots are filled, and not rendered."""
     for name, value in (("MINIVAE_FAST", "1"), ("MINIVAE_PICTURES", str(tmp_path / "pictures"))):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", [str(path)])
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "lesson", raising=False)  # it reads MINIVAE_FAST once
+    monkeypatch.setattr(style, "rendered", lambda figure: Image.new("RGB", (9, 5)))
     try:
         runpy.run_path(str(path), run_name="__main__")
     finally:
