@@ -288,6 +288,7 @@ print("after assigning a new array:  ", left_behind[:4])
 # changes a vector that nobody reads, and NumPy raises no error. Two things find it. You
 # can ask whether the two share memory. And minivae's optimisers find it, when you give
 # them flat and a function that runs the model. `sgd` is one; tutorial 04 explains it.
+# Its third argument is a dict of options, here empty.
 
 
 # %%
@@ -318,10 +319,17 @@ claim("minivae's optimisers refuse such a flat", "no longer the model's" in out_
 
 # %% [markdown]
 # A new `get_parameters` makes things whole, with a new vector.
+#
+# One more thing about Python: `weight *= 2` looks like an assignment, and is one. But
+# first NumPy doubles the numbers where they are, and what is then assigned to `weight`
+# is the same array again. So `*=`, `+=` and `-=` write into a weight, as `[...] =`
+# does.
 
 # %%
 new_flat, _ = fork.get_parameters()
 claim("the new flat holds the new weight", (new_flat[:20] == 2).all())
+fork[0].weight *= 2
+claim("*= writes into the weight", (new_flat[:20] == 4).all())
 
 # %% [markdown]
 # ## For later: one weight, used twice

@@ -96,16 +96,25 @@ claim(
 # %% [markdown]
 # ## Adam in ten lines
 # **Adam** gives each number of x a step length of its own. It keeps two running means
-# for each number, m of the gradient and v of its square, and steps along m / √v. A
-# number whose gradient is always large is divided by a large number.
+# for each number, m of the gradient and v of its square, and steps against m / √v.
+# Where the gradient of a number is always large, its step is divided by a large √v.
 #
 #     m ← β₁ m + (1 − β₁) g        β₁ = 0.9
 #     v ← β₂ v + (1 − β₂) g²       β₂ = 0.999
 #
 # Both start from 0, so both are too small at first. How much? Suppose that g is always
-# the same. After t steps m is (1 − β₁ᵗ) g, and v is (1 − β₂ᵗ) g². Divide by these
-# factors, and both are right again. A small ε keeps the division finite. In the form of
-# Torch7 and of minivae, step number t is
+# the same.
+#
+# 1. After one step m is (1 − β₁) g. Each further step multiplies what is there by β₁
+#    and adds (1 − β₁) g. So after t steps m is (1 − β₁)(1 + β₁ + … + β₁ᵗ⁻¹) g.
+# 2. The second bracket is a geometric sum, (1 − β₁ᵗ)/(1 − β₁). So m is (1 − β₁ᵗ) g. In
+#    the same way v is (1 − β₂ᵗ) g².
+# 3. Divide by these factors, and both are right again: m / (1 − β₁ᵗ) and v / (1 − β₂ᵗ).
+# 4. The step is the first, divided by the root of the second, which is √v / √(1 − β₂ᵗ).
+#    So it is √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / √v.
+#
+# A small ε keeps the division finite. In the form of Torch7 and of minivae, step number
+# t is
 #
 #     x ← x − η · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)        ε = 10⁻⁸
 
@@ -134,8 +143,9 @@ print("after one step:", first_step)
 # The first step is η in *each* direction, whatever the size of the gradient: corrected,
 # m is g, and √v is |g|, so their ratio is 1 or −1. For Adam, η is a length.
 #
-# **Step in here:** `minivae.optim.adam.adam`. Look at `state["t"]`, and at `x` before
-# and after the call that runs `_adam`.
+# **Step in here:** `minivae.optim.adam.adam`. Look at `x` before and after the call
+# that runs `_adam`, and after it at `state["t"]`. (Before the first call `state` has no
+# "t".)
 
 # %%
 mine = walk(my_adam, valley, (1.0, 1.0), 200, learning_rate=0.1)
@@ -268,7 +278,9 @@ claim("Adam ends more than 50 times behind", adam_turned_end > 50 * sgd_turned_e
 # The vector is now `flat`, all the weights of a network (tutorial 03). Its `feval` has
 # four lines: zero the gradients, go forward, go backward, return the loss and
 # `flat_grad`. It does not look at its argument. It need not: the optimiser changes
-# `flat` in place, and the weights of the network *are* `flat`.
+# `flat` in place, and the weights of the network *are* `flat`. `need_grad_input=False`
+# spares the gradient by the points: nobody needs it, as the first layer has no layer
+# before it.
 #
 # The network fits sin(x) at 32 points.
 
@@ -340,10 +352,11 @@ show(plot("Fitting a sine, a line for each start", "step", "loss", draw), "fits"
 
 # %% [markdown]
 # At 0.05 Adam's median is 0.003. SGD's best median is 0.136, at 0.01: forty-five times
-# as high. (In fast mode 0.005 and 0.16.) Look also at the spread. Five of Adam's runs
-# at the same rate differ by a factor of ten and more; at 0.2 one of them ends at 0.29,
-# above all of SGD's at 0.01. A single run proves little. SGD at 0.01 is near its limit:
-# in the picture, runs climb for a while before they come down again.
+# as high. (In fast mode 0.005 and 0.16.) Look also at the spread. At 0.01 the worst of
+# Adam's five runs ends three times as high as the best, and at 0.05 more than ten
+# times; at 0.2 one of them ends at about 0.3, above all of SGD's at 0.01. A single run
+# proves little. SGD at 0.01 is near its limit: in the picture, runs climb for a while
+# before they come down again.
 
 # %%
 adam_median = np.median(by_adam[0.05][:, -1])
@@ -440,9 +453,10 @@ claim(
 
 # %% [markdown]
 # ## A key that nobody reads (ERRATA 10)
-# Two of the articles that minivae implements print their programs. Both programs set
-# `momentum` among Adam's options. Adam has no such option, and a table that nobody
-# checks says nothing. minivae's optimisers do check it. **Predict:** what do they say?
+# Two of the articles that minivae implements print their programs, in several listings.
+# All of them set `momentum` among Adam's options. Adam has no such option, and a table
+# that nobody checks says nothing. minivae's optimisers do check it. **Predict:** what
+# do they say?
 
 # %%
 try:
@@ -456,10 +470,10 @@ print(message)
 claim("the unknown key is named", "unknown key momentum in state" in message)
 
 # %% [markdown]
-# The programs also differ in `learning_rate_decay`. That is the d in η / (1 + (t − 1)
-# d), the rate at step t. It is 1e-4, 1e-2 or 5e-7. They take 31,250 steps: ten times
-# through 50,000 images, 16 at a time. **Predict:** what does each d leave of η = 0.001
-# at the last step?
+# The listings also differ in `learning_rate_decay`. That is the d in η / (1 + (t − 1)
+# d), the rate at step t. From listing to listing it is 1e-4, 1e-2 or 5e-7. They take
+# 31,250 steps: ten times through 50,000 images, 16 at a time. **Predict:** what does
+# each d leave of η = 0.001 at the last step?
 
 # %%
 last_step = 10 * 50_000 // 16
@@ -487,10 +501,10 @@ claim(
 # %% [markdown]
 # ## In three sentences
 # An optimiser calls `feval` for the loss and the gradient at x, and changes x in place.
-# SGD steps along the gradient, and the steepest direction limits its rate; Adam divides
-# each coordinate by the usual size of its gradient, which helps where coordinates
-# differ in steepness and not where the valley lies across them. Compare optimisers by
-# several starts and several rates, never by one run.
+# SGD steps against the gradient, and the steepest direction limits its rate; Adam
+# divides each coordinate by the usual size of its gradient, which helps where
+# coordinates differ in steepness and not where the valley lies across them. Compare
+# optimisers by several starts and several rates, never by one run.
 #
 # ## Test yourself
 # 1. A loss is multiplied by 1000. How must the learning rate of SGD change to give the

@@ -11,7 +11,7 @@
 
 # %%
 import numpy as np
-from lesson import FAST, boxes, claim, plot, show
+from lesson import FAST, beside, boxes, claim, plot, show
 
 import minivae as mv
 from minivae import figures, nn
@@ -168,15 +168,22 @@ claim("σ(a) − x is about ½ in size", abs(error_at_first - 0.5) < 0.02)
 
 # %% [markdown]
 # ## Learn
-# Each step looks at 64 of the 256 images, a **minibatch**. Their gradient is nearly
-# that of all images, and cheaper. `Batches` draws them at random, each image once in
-# four steps, an **epoch**. The rest is the `feval` of tutorial 04. The learning rate
-# falls to 0 at the end, so that the network settles.
+# Each step looks at 64 of the 256 images, a **minibatch**. The loss is a sum, so their
+# gradient is an estimate of a quarter of that of all images: a good one at first, a
+# poor one later, and four times as cheap. `Batches` draws them at random, each image
+# once in four steps, an **epoch**. The rest is the `feval` of tutorial 04. The learning
+# rate falls to 0 at the end, so that the network settles.
+#
+# `feval` below returns the loss *per image*, to be read, beside the gradient of the
+# *sum* over 64 images, which is 64 times as large. Adam allows that: it uses the loss
+# for nothing, and it divides m by √v, so a constant factor of the gradient cancels.
 #
 # **Predict:** what will the loss be after 2000 steps? **Step in here:**
 # `minivae.nn.bce_with_logits_criterion.BCEWithLogitsCriterion.update_grad_input`. Look
-# at `self.grad_input` in the first step and again in a late one. (About 5 seconds. In
-# fast mode there are 900 steps.)
+# at `self.grad_input` in the first step and again in a late one. (A breakpoint would
+# stop in every step: give it a condition, such as `abs(self.grad_input).mean() < 0.01`,
+# at the line that returns, or switch it off for a while.) About 5 seconds; in fast mode
+# there are 900 steps.
 
 
 # %%
@@ -299,7 +306,8 @@ claim("more than two thirds come back as full squares", come_back > 2 / 3)
 # The network has chosen the code itself. **Predict:** is it the row and the column?
 # Each dot is the code of one image. In the first picture its colour is the top row of
 # the square, in the second its left column. The small ring is the circle of radius 2:
-# 86 % of the draws from the standard normal distribution N(0, 1) fall inside.
+# 86 % of the draws from the standard normal distribution N(0, 1) fall inside. On the
+# right you see it enlarged.
 
 # %%
 top_row = different.any(axis=3).argmax(axis=2).ravel()
@@ -307,26 +315,24 @@ left_column = different.any(axis=2).argmax(axis=2).ravel()
 angle = np.linspace(0, 2 * np.pi, 100)
 
 
-def draw_codes(axes, place, name):
-    dots = axes.scatter(*codes.T, c=place, cmap="viridis", s=25)
-    axes.plot(2 * np.cos(angle), 2 * np.sin(angle), "k-", linewidth=2)
-    axes.set_aspect("equal")
-    axes.figure.colorbar(dots, label=name)
+def codes_plot(title, place, name, reach):
+    def draw(axes):
+        dots = axes.scatter(*codes.T, c=place, cmap="viridis", s=25)
+        axes.plot(2 * np.cos(angle), 2 * np.sin(angle), "k-", linewidth=2)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.figure.colorbar(dots, label=name)
+
+    return plot(title, "first number", "second number", draw, (6, 5))
 
 
-def draw_rows(axes):
-    draw_codes(axes, top_row, "top row of the square")
+def show_codes(place, name, picture):
+    """All codes, and beside them those near the ring."""
+    everything = codes_plot("Codes", place, name, reach=1.05 * np.abs(codes).max())
+    show(beside(everything, codes_plot("Near the ring", place, name, reach=6)), picture)
 
 
-def draw_columns(axes):
-    draw_codes(axes, left_column, "left column of the square")
-
-
-size = (6.5, 5)
-show(plot("Codes", "first number", "second number", draw_rows, size), "codes by row")
-show(
-    plot("Codes", "first number", "second number", draw_columns, size), "codes by column"
-)
+show_codes(top_row, "top row of the square", "codes by row")
+show_codes(left_column, "left column of the square", "codes by column")
 print("spread of the codes (standard deviation):", codes.std(axis=0))
 
 # %% [markdown]
@@ -376,8 +382,8 @@ show(figures.picture(sheet, scale=2), "invented images")
 # lower two rows reach everywhere, but most squares are ragged, torn in two or lost. Of
 # the first, 15 % are full squares, but only of 5 kinds; of the second 18 %, of 158
 # kinds. (In fast mode 14 % of 25 kinds, and 18 % of 155.) With another seed the first
-# share may be a quarter or twice of this, but the kinds are always few. Of the real
-# codes all gave a full square.
+# share may be anything from nearly 0 to twice of this, but the kinds are always few. Of
+# the real codes all gave a full square.
 
 # %%
 claim("86 % of the draws from N(0, 1) are in the ring", abs(in_the_ring - 0.86) < 0.04)
@@ -429,10 +435,10 @@ print("largest derivative:", np.abs(mistaken.get_parameters()[1]).max())
 
 # %% [markdown]
 # No error is raised, and the loss falls, as one hopes. But it cannot fall below 368:
-# the best that it can say of a black pixel is "either". It halts even at 399.25, a coin
-# for all. Adam has pushed the numbers before the sigmoid so far down that each output
-# is exactly 0 in float32. There the derivative of the sigmoid, p (1 − p), is 0 too. No
-# gradient leads back.
+# the best that it can say of a black pixel is "either". It stops higher still, at
+# 399.25, a coin for all. Adam has pushed the numbers before the sigmoid so far down
+# that each output is exactly 0 in float32. There the derivative of the sigmoid, p (1 −
+# p), is 0 too. No gradient leads back.
 #
 # A bound that is worked out by hand catches this mistake. A gradient check cannot: each
 # layer is right.

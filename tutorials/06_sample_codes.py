@@ -69,8 +69,10 @@ claim("and the spread 0.5", abs(z.std() - 0.5) < 0.02)
 #
 # Now let us find the 3 from draws alone, as tutorial 02 would: move the mean by h to
 # each side, and divide the difference of the losses by 2h. The first step above says
-# how: draw ε once, and use *the same noise* on both sides. **Predict:** we have 50,000
-# such quotients. What is their mean, and how far is a single one from it?
+# how: draw ε once, and use *the same noise* on both sides. (`host_generator()` below is
+# the generator that `manual_seed` seeds, from which minivae's layers draw, too.)
+# **Predict:** we have 50,000 such quotients. What is their mean, and how far is a
+# single one from it?
 
 # %%
 random = mv.backend.host_generator()
@@ -87,8 +89,8 @@ claim("and the spread of one quotient is 1", abs(same_noise.std() - 1) < 0.03)
 
 # %% [markdown]
 # The question has an answer even for one draw: when the mean moves by h, *this* z moves
-# by h too. A quotient is off by about 1, because the slope of z² is 2z, and z differs
-# from draw to draw.
+# by h too. The quotient is the slope of z² there, 2z. z differs from draw to draw with
+# the spread 0.5, so 2z has the spread 2 · 0.5 = 1: a quotient is off by about 1.
 #
 # **Predict:** now draw anew on each side, without the same noise. What changes? And
 # what if h is ten times smaller?
@@ -217,9 +219,21 @@ claim("with a spread of about 7.5", abs(by_score.std() - 7.5) < 0.5)
 # It is right, but it scatters 7.5 times as much. To be as exact it needs 7.5² = 56
 # times as many draws. It uses only the *values* of f, never its derivative: in effect
 # it tries codes and keeps what went well. In return it works for draws that are no
-# smooth function of their noise, such as a coin. Where a reparameterization exists, it
-# is the better way.
-#
+# smooth function of their noise, such as a coin. For a loss that is smooth, such as
+# ours, the reparameterization is the better way, where there is one. For a loss that
+# jumps up and down it need not be: the derivative of sin(20 z) is 20 cos(20 z), which
+# scatters ten times as much as the score function does.
+
+# %%
+slope_of_wave = 20 * np.cos(20 * z)
+wave_by_score = np.sin(20 * z) * score
+print("sin(20 z): by slope", slope_of_wave.std(), "by the score", wave_by_score.std())
+claim(
+    "for sin(20 z) the score function scatters ten times less",
+    9 < slope_of_wave.std() / wave_by_score.std() < 11,
+)
+
+# %% [markdown]
 # ## Holding the noise
 # A gradient check (02) calls the forward pass again and again, with the input moved a
 # little. **Predict:** give the layer the same input twice. Are the outputs equal? How
@@ -321,10 +335,12 @@ claim("the gradient check finds nothing wrong", blind.ok)
 #
 # Draw n times, and compare the mean and the variance of the draws with what they should
 # be. Both estimates have an error of their own. Its spread is called the **standard
-# error**, and it is known: σ/√n for the mean, σ² √(2/n) for the variance. Chance takes
-# an estimate beyond 5 standard errors less than once in a million tests. **Predict:**
-# by how many standard errors is the wrong layer's mean off, and its variance, at
-# log_var = 1?
+# error**. For the mean of n draws it is σ/√n, as seen above with L = 16. For the
+# variance of n draws of a Gaussian it is σ² √(2/n); take this from statistics on trust.
+# (It is again the spread of one term divided by √n: (z − mean)² has the spread √2 σ².)
+# Chance takes an estimate beyond 5 standard errors less than once in a million tests.
+# **Predict:** by how many standard errors is the wrong layer's mean off, and its
+# variance, at log_var = 1?
 
 # %%
 draws = 20_000
@@ -396,8 +412,14 @@ claim("the right layer's gradient averages 1", abs(right_gradient - 1) < 0.1)
 claim("the wrong layer's averages 2", abs(wrong_gradient - 2) < 0.2)
 
 # %% [markdown]
+# 2. The wrong layer draws z with the spread e^log_var, so its E[z²] is the square of
+#    it, e^(2 log_var). The derivative of that is 2 e^(2 log_var), which is 2 at log_var
+#    = 0.
+#
 # `mv.debug.check_sampler` does all this for you. It tests several log-variances, names
-# what it finds, and guesses the cause.
+# what it finds, and guesses the cause. Besides mean and variance it counts the share of
+# draws below some limits. The line that begins with "KL" compares a mean over draws
+# with a formula that the next lesson derives; leave it until then.
 
 # %%
 seeing = mv.debug.check_sampler(VarianceSampler())

@@ -158,9 +158,9 @@ claim("all codes of the second are", beyond_5[1] > 0.99)
 
 # %% [markdown]
 # You can, practically every time. The code says something although one KL is 0; the
-# second image pays for both. Only if KL is 0 for *every* image are all codes drawn from
-# one distribution, and then a code says nothing about its image. Look at the mean over
-# images, not at one.
+# second image pays for both. If KL is 0 for *every* image, all codes come from one
+# distribution, the prior, and then a code says nothing about its image. Look at the
+# mean over images, not at one.
 #
 # ## Does the formula tell the truth?
 # The definition is a mean over draws, and 06 can draw. An average over random draws is
@@ -458,7 +458,8 @@ claim("and Silent, which is wrong, passes", silent_alone == 0)
 # ## Test yourself
 # 1. An encoder gives every image the same q = N(3, 0.1²). Its KL is large. What does a
 #    code say about its image?
-# 2. What does the layer hand back for β = 0? What becomes of the model of 06 then?
+# 2. What does the layer hand back for β = 0? Towards which model of 05 does training
+#    then lead?
 # 3. Why is the divergence of a code of two numbers the sum of the two divergences?
 #
 # # Next: 08 Bound the likelihood

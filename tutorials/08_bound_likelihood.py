@@ -24,6 +24,10 @@ from minivae import nn
 #
 #     p(x) = ∫ p(x∣z) p(z) dz
 #
+# If x can be counted, as an image of black and white pixels can, p(x) is a probability.
+# If x is a real number, as in this lesson, p(x) is a **density**: the probability of a
+# small interval around x, divided by its length. All that follows holds for both.
+#
 # We want real images to have a high probability, so we would like to maximise ln p(x).
 
 # %%
@@ -70,7 +74,7 @@ claim("Bayes' rule holds", abs(log_joint - log_p - log_posterior) < 1e-12)
 # ## Why not just draw codes?
 # p(x) is the mean of p(x∣z) over codes z from the prior, and a mean can be estimated:
 # draw ten thousand codes, average. **Predict:** how well does that work for one number?
-# And for an image of 50 such numbers with 50 codes?
+# And for an image of 50 such numbers, with a code of 50 numbers?
 
 # %%
 mv.manual_seed(0)
@@ -122,9 +126,10 @@ claim(
 #
 #        ln p(x)  ≥  ELBO  =  E_q[ln p(x∣z)]  −  KL(q(z∣x) ‖ p(z))
 #
-# This is the **evidence lower bound**. Its first term says how well the decoder
-# rebuilds the image from the code; its second says what the code costs. Both can be
-# computed, and both have gradients.
+# This is the **evidence lower bound**: p(x) is called the evidence, as it says how well
+# the model explains x. Its first term says how well the decoder rebuilds the image from
+# the code; its second says what the code costs. Both can be computed, and both have
+# gradients.
 #
 # **Predict:** take the q with mean 0.5 and spread 0.3, which is not the posterior. Is
 # the mean of ln w below ln p(x)?
@@ -276,8 +281,9 @@ claim("a 'bound' above ln p(x) is none", called_bound > log_p + 1)
 
 # %% [markdown]
 # Where ln p(x) is known, a bound above it shows the mistake at once. For the rectangles
-# of 05 we know it: each of 256 images is equally likely, so no model can have a mean
-# ELBO above −ln 256 = −5.545 nats. Tutorial 09 uses this.
+# of 05 we do not know a network's ln p(x), but we know a limit of its mean: each of 256
+# images is equally likely, so no model can have a mean ELBO above −ln 256 = −5.545
+# nats. Tutorial 09 uses this.
 #
 # ## In three sentences
 # The probability of an image is a mean over codes, and codes drawn from the prior
