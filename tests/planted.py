@@ -1200,3 +1200,251 @@ class DecayOverwritesOutput(nn.Module):
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self.grad_w -= scale * (input * self.output * grad_output).sum(axis=0)
+
+
+# -- what a layer keeps, shares and asks for ----------------------------------------------------------
+
+
+@plant("needs grad_input", make=wide)
+class LinearWantsItsInputGradientFirst(nn.Linear):
+    def update_grad_input(self, input, grad_output):
+        self.rows = grad_output.copy()
+        return super().update_grad_input(input, grad_output)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        rows = getattr(self, "rows", grad_output)  # of update_grad_input, where it has run
+        super().acc_grad_parameters(input, rows, scale)
+
+
+@plant("noise not held", make=lambda cls: cls(5).evaluate())
+class StatisticsFollowInEvaluation(nn.BatchNormalization):
+    def update_output(self, input):
+        self.running_mean += 0.1 * (input.mean(axis=0) - self.running_mean)
+        return super().update_output(input)
+
+
+@plant("noise not held")
+class SumIsNotCleared(nn.Tanh):
+    def update_output(self, input):
+        if np.shape(self.buffers.get("sum")) != input.shape:
+            self.buffer("sum", input.shape).fill(0)
+        self.buffers["sum"] += np.tanh(input)
+        self.output = self.buffers["sum"].copy()
+        return self.output
+
+
+@plant("input modified")
+class TanhOverwritesItsInput(nn.Tanh):
+    def update_output(self, input):
+        np.tanh(input, out=input)
+        self.output = input.copy()
+        return self.output
+
+
+@plant("shared memory", input=PAIR)
+class OneBufferForTwoGradients(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        grads = [self.buffer("grad", input[0].shape) for _ in range(2)]
+        grads[0][...] = grad_output
+        grads[1][...] = 0.5 * grad_output * self.noise * np.exp(0.5 * input[1])
+        self.grad_input = tuple(grads)
+        return self.grad_input
+
+
+@plant("mode", make=lambda cls: cls(0.4).evaluate())
+class DropsInEvaluation(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def update_output(self, input):
+        self.kept = (self.draw(backend.uniform, input.shape) > self.p) / (1 - self.p)
+        self.output = input * self.kept if self.train else input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.kept
+
+
+# -- copies, axes and shares --------------------------------------------------------------------------
+
+
+class Copies(nn.Module):
+    """(N, Q) -> (3·N, Q)"""
+
+    def update_output(self, input):
+        self.output = np.repeat(input, 3, axis=0)
+        return self.output
+
+
+@plant("regrouped")
+class CopiesGroupedAsByTile(Copies):
+    def update_grad_input(self, input, grad_output):
+        return grad_output.reshape(3, len(input), -1).sum(axis=0)
+
+
+@plant("regrouped", input=x(3, 6))
+class MeansOfNeighboursGivenBackFarApart(nn.Module):
+    """Means of two neighbours: (N, 2·Q) -> (N, Q)"""
+
+    def update_output(self, input):
+        self.output = input.reshape(len(input), -1, 2).mean(axis=2)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return 0.5 * np.tile(grad_output, (1, 2))
+
+
+@plant("rows mixed", input=x(3, 2, 4), make=lambda cls: cls(0.7, 2))
+class SoftmaxOverTheWholeCode(nn.GumbelSoftmaxSampler):
+    def update_grad_input(self, input, grad_output):
+        y = self.output
+        grads = y * (grad_output - (y * grad_output).sum(axis=1, keepdims=True)) / self.temperature
+        return grads.reshape(len(input), self.samples, *input.shape[1:]).sum(axis=1)
+
+
+@plant("rows mixed", input=x(3, 4))
+class SoftmaxOverTheBatch(nn.Module):
+    def update_output(self, input):
+        self.output = np.exp(input) / np.exp(input).sum(axis=1, keepdims=True)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return self.output * (grad_output - (self.output * grad_output).sum(axis=0))
+
+
+@plant("diagonal only", "wrong derivative", input=x(3, 2, 4), make=lambda cls: cls(0.7, 2))
+class SoftmaxOfDrawsByItsDiagonal(nn.GumbelSoftmaxSampler):
+    def update_grad_input(self, input, grad_output):
+        grads = grad_output * self.output * (1 - self.output) / self.temperature
+        return grads.reshape(len(input), self.samples, *input.shape[1:]).sum(axis=1)
+
+
+@plant("shifted", input=x(2, 2, 4, 5), make=lambda cls: cls(2, 2, 3, 3, 1, 1, 1, 1))
+class ConvolutionForgetsItsPadding(nn.SpatialConvolution):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        wide = np.pad(input, ((0, 0), (0, 0), (0, 2), (0, 2)))  # at the corner of the frame
+        h, w = grad_output.shape[2:]
+        for i in range(3):
+            for j in range(3):
+                self.grad_weight[:, :, i, j] += scale * np.einsum("nohw,nchw->oc", grad_output,
+                                                                  wide[:, :, i:i + h, j:j + w])
+        self.grad_bias += scale * grad_output.sum(axis=(0, 2, 3))
+
+
+@plant("draws", input=PAIR, make=lambda cls: cls(3))
+class SamplerTakesTheLastDrawsNoise(nn.GaussianSampler):
+    def update_grad_input(self, input, grad_output):
+        grads, noise = (each.reshape(len(input[0]), self.samples, -1) for each in (grad_output, self.noise))
+        total = grads.sum(axis=1)
+        return total, 0.5 * np.exp(0.5 * input[1]) * total * noise[:, -1]
+
+
+@plant("factor along an axis", input=x(3, 4, low=0.1, high=0.9), target=np.round(x(3, 4, seed=1, low=0, high=1)),
+       make=lambda cls: cls(weights=np.float32([0.5, 2, 3, 1.5])))
+class BCEForgetsItsWeights(nn.BCECriterion):
+    def update_grad_input(self, input, target):
+        return (input - target) / (input * (1 - input))
+
+
+@plant("factor along an axis", input=0.5 * x(6, 4), target=0.5 * x(2, 4, seed=1), make=lambda cls: cls(samples=3))
+class DrawsShareAlike(nn.MSECriterion):
+    """−ln of the mean of e^−½‖a − x‖² over the draws of a row"""
+
+    def update_output(self, input, target):
+        rows = 0.5 * ((input - np.repeat(target, self.samples, axis=0))**2).sum(axis=1).reshape(-1, self.samples)
+        return -float(np.log(np.exp(-rows).mean(axis=1)).sum())
+
+    def update_grad_input(self, input, target):
+        return (input - np.repeat(target, self.samples, axis=0)) / self.samples
+
+
+# -- functions, arguments and parts -------------------------------------------------------------------
+
+
+@plant("cut", input=3 * x(3, 4, seed=2))
+class GradientInIntegers(nn.Clamp):
+    def __init__(self):
+        super().__init__(-4, 4)
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros(input.shape, dtype=int)
+        grad[...] = super().update_grad_input(input, 3 * grad_output)
+        return grad.astype(input.dtype)
+
+    def update_output(self, input):
+        return 3 * super().update_output(input)
+
+
+@plant("cut")
+class GradientLimited(nn.Sigmoid):
+    def update_grad_input(self, input, grad_output):
+        return np.clip(super().update_grad_input(input, grad_output), -0.1, 0.1)
+
+
+@plant("another mask", make=lambda cls: cls(0.4))
+class DropsOthersOnTheWayBack(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def update_output(self, input):
+        self.output = input * (self.draw(backend.uniform, input.shape) > self.p) / (1 - self.p)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (self.noise < 1 - self.p) / (1 - self.p)
+
+
+@plant("mask missing", "one side", input=PAIR)
+class FloorOfTheDivergenceHasNoSlope(nn.Divergence):
+    """Σ max(½ mean², 0.3) + ½ (e^log_var − 1 − log_var)"""
+
+    def update_output(self, input):
+        mean, log_var = input
+        self.parts = 0.5 * mean * mean
+        self.divergence = float((np.maximum(self.parts, 0.3) + 0.5 * (np.expm1(log_var) - log_var)).sum())
+        self.output = input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        self.grad_input = grad_output[0] + self.beta * mean, grad_output[1] + self.beta * 0.5 * np.expm1(log_var)
+        return self.grad_input
+
+
+@plant("wrong derivative", "argument")
+class LogCoshOfTwoAndAHalf(nn.Module):
+    def update_output(self, input):
+        self.output = np.log(np.cosh(2.5 * input)) / 2.5
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * np.tanh(input)
+
+
+@plant("function for another", input=PAIR)
+class ScaleWithoutItsExponential(nn.Module):
+    """y = u e^s with noise u, whose gradient by s takes s for e^s"""
+
+    def update_output(self, input):
+        self.standard = np.arctanh(1.8 * self.draw(backend.uniform, input[0].shape) - 0.9)
+        self.output = input[0] + self.standard * np.exp(input[1])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy(), grad_output * self.standard * input[1]
+
+
+@plant("part", input=x(3, 6))
+class GateForgetsItsValue(nn.Module):
+    """y = v tanh(w), v and w the halves of the input"""
+
+    def update_output(self, input):
+        v, w = np.split(input, 2, axis=1)
+        self.output = v * np.tanh(w)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        t = np.tanh(np.split(input, 2, axis=1)[1])
+        return np.concatenate([grad_output * t, grad_output * (1 - t * t)], axis=1)

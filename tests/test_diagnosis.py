@@ -114,6 +114,33 @@ def test_no_false_alarm(row, seeds):
             assert report.ok, f"{dtype}, seed {seed}\n{report}"
 
 
+def test_an_input_that_forward_changes_is_no_counter():
+    (make, input, target), = [each[1:4] for each in PLANTED if each[0] == "TanhOverwritesItsInput"]
+    assert "two forward passes" not in str(check(make, input, target))
+
+
+def test_a_container_of_ones_own_learns_without_a_gradient_of_its_input():
+    class Residual(nn.Container):
+        def update_output(self, input):
+            return input + self[0].forward(input)
+
+        def update_grad_input(self, input, grad_output):
+            return grad_output + self[0].update_grad_input(input, grad_output)
+
+        def acc_grad_parameters(self, input, grad_output, scale=1):
+            self[0].acc_grad_parameters(input, grad_output, scale)
+
+    module, input = Residual(nn.Sequential(nn.Linear(4, 4), nn.Tanh())), x(3, 4)
+    assert mv.gradcheck(module, input).ok
+    grads = []
+    for needed in (True, False):
+        module.zero_grad_parameters()
+        module.forward(input)
+        assert (module.backward(input, input * (1 + needed), need_grad_input=needed) is None) == (not needed)
+        grads.append(module[0][0].grad_weight.copy())
+    np.testing.assert_allclose(grads[0], 2 * grads[1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["SigmoidOverwritesOutput", "ForwardCounts", "BackwardCounts"])
 def test_no_noise_is_supposed_where_none_is_drawn(name):
     (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
@@ -183,6 +210,18 @@ def test_the_places_of_a_mistake_are_said():
             ("MeanOverTheWrongSides", "the quotient W of the input / H of the input"),
             ("RunsTwiceOnOneState", "runs 2 times"), ("BCEWithEpsilon", "plus 0.001"),
             ("GaussianWrongBracket", "0.5 times e^−v of the prediction[1]"),
-            ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2")):
+            ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2"),
+            ("StatisticsFollowInEvaluation", "changes self.running_mean, and"), ("SumIsNotCleared", "the buffer 'sum'"),
+            ("DropsInEvaluation", "backward does the same in both, and update_output does not"),
+            ("CopiesGroupedAsByTile", "side by side, as numpy.repeat"),
+            ("SoftmaxOverTheWholeCode", "a sum or mean over axis 1 runs over more than it should"),
+            ("SoftmaxOverTheBatch", "the wrong axis, axis 0 for axis 1"),
+            ("SamplerTakesTheLastDrawsNoise", "the noise of the last draw for all"),
+            ("BCEForgetsItsWeights", "1 / self.weights"), ("DrawsShareAlike", "weights of their own that add up to 1"),
+            ("GradientInIntegers", "cut to whole numbers"), ("GradientLimited", "limited to ±0.1"),
+            ("DropsOthersOnTheWayBack", "where the noise is"),
+            ("LogCoshOfTwoAndAHalf", "where the derivative of update_output is tanh (2.5 · the input)"),
+            ("ScaleWithoutItsExponential", "the input[1] stands where e^v of the input[1] belongs"),
+            ("GateForgetsItsValue", "part 1 of 2 of the input along axis 1 is missing")):
         (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
         assert said in str(check(make, input, target)), name

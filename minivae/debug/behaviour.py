@@ -4,6 +4,7 @@ import numpy as np
 
 from minivae import backend
 from minivae.debug.finding import Finding
+from minivae.debug.memory import remembered
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import Module, side_loss
 
@@ -20,19 +21,21 @@ def observe(twin, input, grad_output, kept):
     watch = _Watch(twin, input, grad_output, kept)
     watch.unchanged("forward", input=input)
     output, loss, before = copied(twin.forward(input)), float(side_loss(twin)), random_state()
+    watch.unchanged("forward", input=input)
     again = copied(twin.forward(input))
+    watch.unchanged("forward", input=input)
     if not all(map(same, arrays(output), arrays(again))):
         watch.add("noise not held", "two forward passes with held noise differ: "
                   + ("draw noise with self.draw(...), which keeps it while hold_noise() is on"
-                     if random_state() != before else
+                     if random_state() != before else remembered(twin, input) or
                      "with no draw from minivae's or numpy's generator, so the output depends on the calls before, on "
                      "a counter or a buffer, or on a generator of the layer's own, which self.draw(...) must replace"))
     elif not watch.findings and not same(loss, float(side_loss(twin))):
         watch.add("loss changes", "two forward passes with the same input have other side losses, beta · divergence: "
                   "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere")
-    weights = [np.array(array) for _, array, _ in watch.parameters]
+    weights, output = [np.array(array) for _, array, _ in watch.parameters], copied(twin.output)
     grad, grads = watch.backward()
-    if not all(map(same, arrays(again), arrays(copied(twin.output)))):
+    if not all(map(same, arrays(output), arrays(copied(twin.output)))):
         watch.add("output modified", OVERWRITTEN)
     for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
         if not np.array_equal(array, before, equal_nan=True):
@@ -53,6 +56,7 @@ def observe(twin, input, grad_output, kept):
             watch.add("overwritten", "a second backward leaves the gradient as it was: acc_grad_parameters overwrites "
                       "where it must add (+=), or a layer used twice loses a part", path)
     _expect_scaled(watch, grad, grads)
+    _expect_alone(watch, grads)
     return grad, pairs, watch.findings
 
 
@@ -148,6 +152,26 @@ def _expect_scaled(watch, grad, grads):
     for a, b in zip(arrays(grad), arrays(halved_grad)):
         if same(0.5 * a, b) and np.any(a):
             watch.add("scale", "scale has been applied to the input gradient too; it belongs to the parameters only")
+
+
+def _expect_alone(watch, grads):
+    """The gradients of the parameters do not need that of the input, for which a first module is not asked."""
+    if not watch.paths or watch.findings:
+        return
+    twin = watch.twin
+    try:
+        twin.backward(watch.input, mapped(lambda g: -2 * g, watch.grad_output))  # which leaves something else behind
+        twin.forward(watch.input)
+        twin.zero_grad_parameters()
+        twin.backward(watch.input, copied(watch.grad_output), need_grad_input=False)
+    except Exception:  # a backward of its own that does not take it
+        return
+    for path, alone, both in zip(watch.paths, watch.grads(), grads):
+        if not same(alone, both):
+            watch.add("needs grad_input", "the gradient is another with need_grad_input=False, as for the first module "
+                      "of a model: " + ("backward treats the modules inside otherwise then" if twin.children() else
+                                        "acc_grad_parameters uses what update_grad_input has left, and has to compute "
+                                        "it itself, of its grad_output"), path)
 
 
 def _expect_apart(watch, grads):

@@ -11,7 +11,7 @@ from minivae.debug import pairs_of_entries as pairs
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
 from minivae.debug.finding import Finding
-from minivae.debug.fitting import COMPOUND, TOLERANCE
+from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
 from minivae.debug.places import where
 from minivae.debug.tables import same
 
@@ -19,12 +19,15 @@ RULES = (
     (special.unused,),
     (special.by_children, special.own_loss, special.by_pairing),
     (special.transposed, special.factor, special.signs, special.own_term, special.by_products, special.by_draws),
+    (special.cut,),
     (general.by_side,),
     (general.masked,),
+    (pairs.regrouped,),
     (structural.permuted,),
     (general.on_one_side,),
     (structural.scaled,),
     (general.by_function, general.by_axis),
+    (general.instead,),
     (structural.by_weight,),
     (pairs.exactly,),
     (structural.by_ratio,),
@@ -35,6 +38,7 @@ RULES = (
     (general.in_own_term,),
     (structural.by_statistic,),
     (general.recognised,),
+    (general.in_part,),
     (pairs.vaguely,),
 )
 
@@ -54,7 +58,8 @@ OBSERVATIONS = {
     "mean for sum", "wrong inputs", "taken as constant", "one weight for all", "spread", "factor of outputs", "formula",
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
     "sum along an axis", "some outputs", "misfed", "argument",
-    "shifted", "epsilon", "term",
+    "shifted", "epsilon", "term", "regrouped", "function for another", "part",
+    "another mask",
 }
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
@@ -92,7 +97,7 @@ def explain(check, facts, elsewhere=None):
     found = list({finding.kind: finding for finding in reversed(next(filter(None, tiers), []))}.values())[::-1]
     if all(each.kind in OBSERVATIONS for each in found):
         found = _stale(check, a, facts, elsewhere) or found
-    only_here = _only_here(points)
+    only_here = _only_here(points) + _in_evaluation(check.name, elsewhere)
     if only_here or not found:
         kept = ignoring(check.name, elsewhere)
         found, only_here = kept or found, [] if kept else only_here
@@ -150,6 +155,14 @@ def ignoring(name, elsewhere):
                     "certain", name)] if ignored else []
 
 
+def _in_evaluation(name, elsewhere):
+    """What is right in training mode, and wrong in this."""
+    right, alike = elsewhere.in_training(name) if elsewhere else (False, False)
+    return [Finding("mode", "it is right in training mode, and wrong in evaluation mode: " + (
+        "backward does the same in both, and update_output does not, so it has to ask self.train" if alike else
+        "in one of the passes what is done where self.train is False is wrong or missing"), "certain")] if right else []
+
+
 def _only_here(points):
     """What it takes for the gradient to be wrong."""
     right = {change: check.ok for change, check, _ in points}
@@ -160,6 +173,17 @@ def _only_here(points):
         return [Finding("values", "it is right for other values: whether it is wrong depends on them, as at a "
                         "condition, or on an array that was kept from an earlier call", "likely")]
     return []
+
+
+def explain_shared(checks, shared):
+    """Give entries of a table whose gradients are one array in memory, [(name, name)], that one finding."""
+    by_name = {check.name: check for check in checks}
+    for one, other in ((by_name[a], by_name[b]) for pair in shared for a, b in (pair, pair[::-1])):
+        if (not one.ok and one.analytic.shape == one.numeric.shape == other.numeric.shape
+                and same(one.analytic, other.numeric, TOLERANCE) and fit(one.numeric, one.analytic, ~one.kink) is None):
+            one.findings = [Finding("shared memory", f"it is one array in memory with the gradient of {other.name}, "
+                                    "which was written over it: each needs a buffer of its own, with a name of its own",
+                                    "certain")]
 
 
 def explain_swap(checks):

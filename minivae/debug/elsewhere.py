@@ -47,8 +47,11 @@ class Elsewhere:
     def ignored(self, name):
         """Which of "the input" and "the weights" the derivative of that array depends on, and its gradient does not."""
         found = []
+        criterion = isinstance(self.twin, Criterion)
+        weights = ("the weights" if criterion or any(True for _ in self.twin.named_parameters()) else
+                   "the temperature or beta")
         for what, given, change in (("the input", mapped(_resampled, self.given), None),
-                                    ("the weights", self.given, _change)):
+                                    (weights, self.given, _change)):
             try:
                 points = [Point(self.twin, *each, held=True) for each in ((self.given, None), (given, change))]
                 one, other = (point.gradients[name][1] for point in points)
@@ -69,6 +72,19 @@ class Elsewhere:
             return same(*(point.gradients[name][1] for point in points)) and norm(one - other) > 1e-4 * norm(one)
         except Exception:  # whatever a layer may raise
             return False
+
+    def in_training(self, name):
+        """(Whether that array is wrong in evaluation mode alone, whether its gradient is the same in both modes)."""
+        if isinstance(self.twin, Criterion) or self.twin.train:
+            return False, False
+        try:
+            here, there = (Point(self.twin, self.given, change, held=True)
+                           for change in (None, lambda twin: twin.training()))
+            array, grad = there.gradients[name]
+            check = compare(name, array, grad, there.objective, self.step, self.tolerance)
+            return check.ok, same(here.gradients[name][1], grad)
+        except Exception:  # whatever a layer may raise
+            return False, False
 
     def _numeric(self, name, point):
         return compare(name, *point.gradients[name], point.objective, self.step, self.tolerance).numeric

@@ -1,10 +1,12 @@
 """Facts about a wrong gradient."""
 
+from collections import ChainMap
 from functools import cached_property
 
 import numpy as np
 
 from minivae.debug.children import misfed
+from minivae.debug.memory import OF_A_CALL
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.debug.vocabulary import Vocabulary
 from minivae.nn import Criterion, Divergence
@@ -23,10 +25,10 @@ class Facts(Vocabulary):
         self.x, self.y, self.g = arrays(input), arrays(output), arrays(grad_output)
         self.noise = getattr(module, "noise", None)
         self.passes_on = isinstance(module, Divergence)
-        known = {*getattr(module, "state_names", ()), *getattr(module, "parameter_names", ()), "noise"}
-        self.kept = {name: np.array(each) for name, each in vars(module).items()  # arrays of the layer's own
-                     if isinstance(each, np.ndarray) and each.dtype == np.float64 and name[0] != "_"
-                     and name not in known and not name.startswith("grad_")}
+        known = {*getattr(module, "parameter_names", ()), *OF_A_CALL}
+        self.kept = {name: np.array(each, dtype=np.float64) for name, each in vars(module).items()
+                     if isinstance(each, np.ndarray) and each.dtype.kind == "f" and name not in known
+                     and not name.startswith(("_", "grad_"))}  # arrays of the layer's own
         self.samples = int(getattr(module, "samples", 1) or 1)
         x = self.x[0]
         self.numbers = {"the batch size N": len(x), "the length of a row D": x[0].size if len(x) else 1,
@@ -42,7 +44,8 @@ class Facts(Vocabulary):
             self.numbers["the window's size kh·kw"] = kernel[0] * kernel[1]
         if isinstance(scale := getattr(module, "scale", None), int):
             self.numbers |= {"scale": scale, "scale²": scale * scale}
-        for name, value in (vars(type(module)) | vars(module)).items():  # a slope, a temperature: what it was given
+        classes = [vars(cls) for cls in reversed(type(module).__mro__)]
+        for name, value in ChainMap(vars(module), *classes[::-1]).items():  # a slope, a temperature: what it was given
             if (type(value) is float or (type(value) is int and name in ("temperature", "beta"))) and (
                     value not in (0, 1) and name[0] != "_"):
                 self.numbers[name] = value

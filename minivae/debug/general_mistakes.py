@@ -1,6 +1,6 @@
 """Mistakes that many a formula could explain: masks, derivatives, sides, axes, terms.  Rules as in special_mistakes."""
 
-from itertools import combinations, permutations, product
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 
@@ -31,6 +31,16 @@ def masked(a, n, seen, facts):
     elif (zero_a ^ zero_n).mean() > 0.99 and any(fits(np.where(zero_n, g, 0), a, seen) for g in facts.g
                                                  if g.shape == a.shape):
         yield Finding("mask inverted", "the gradient passes exactly where it should be 0: the mask is inverted")
+    elif (zero_a & ~zero_n).any() and (zero_n & ~zero_a).any() and same(
+            *(np.where(zero_a | zero_n, 0, each) for each in (a, n)), TOLERANCE):
+        values = [each for each in facts.values(a.shape) if not each[0].startswith("the output")]
+        taken, right = (condition(~zero, values) or "at other places" for zero in (zero_a, zero_n))
+        for g in facts.g:
+            if g.shape == a.shape and (c := fit(np.where(zero_a, 0, g), a, seen)) is not None and fits(
+                    np.where(zero_n, 0, c * g), n, seen):
+                yield Finding("another mask", f"the gradient passes {taken}, and update_output lets its input pass "
+                              f"{right}: the two passes have another mask or comparison")
+                return
 
 
 def _places(wrong, facts):
@@ -46,7 +56,7 @@ def by_function(a, n, seen, facts):
     functions = facts.functions(a.shape)
     for each in g:
         texts = list(_derivatives(each, a, n, seen, functions, facts))
-        if texts:
+        if texts and not (" · " in texts[0] and any(fits(a * f, n, seen) for _, f in functions)):  # which is shorter
             yield from (Finding("wrong derivative", text) for text in texts)
             return
     with np.errstate(all="ignore"):
@@ -84,6 +94,8 @@ def _derivatives(g, a, n, seen, functions, facts):
     with np.errstate(all="ignore"):
         taken = [label for label, f in known if fits(g * f, a, seen)]
         right = [label for label, f in functions if taken and fits(g * f, n, seen)]
+        if not (taken and right):
+            yield from _stretched(g, a, n, seen, facts)
         for one, other in product(taken[:4], right[:4]):
             if one in dict(functions):
                 yield f"grad_output is multiplied by {one}, where the derivative of update_output is {other}"
@@ -97,6 +109,67 @@ def _derivatives(g, a, n, seen, functions, facts):
                 term += "" if label == "1" else f" · {label}"
                 yield from (f"grad_output is multiplied by {one}, and the term {term} is "
                             f"{'missing' if c > 0 else 'too many'}" for one in at)
+
+
+# (derivative, the function that gives back its argument, or the size of that)
+ARGUMENTS = (
+    ("σ", lambda d: np.log(d / (1 - d)), np.array), ("e^", np.log, np.array), ("tanh ", np.arctanh, np.array),
+    ("1 − tanh² ", lambda d: np.arctanh(np.sqrt(1 - d)), np.abs),
+    ("σ (1 − σ) ", lambda d: 2 * np.arccosh(0.5 / np.sqrt(d)), np.abs),
+    ("cos ", lambda d: np.arccos(d), np.abs),
+)
+
+
+def _stretched(g, a, n, seen, facts):
+    """Sentences on a derivative that is taken at another multiple of a value."""
+    with np.errstate(all="ignore"):
+        for (name, argument, size), (label, v) in product(ARGUMENTS, facts.values(a.shape)):
+            if label.startswith("the input"):
+                taken, right = (fit(size(v), np.nan_to_num(argument(each / g), posinf=0, neginf=0), seen)
+                                for each in (a, n))
+                if taken and right and abs(taken - right) > 1e-4 * abs(right):
+                    yield (f"grad_output is multiplied by {name}({taken:.4g} · {label}), where the derivative of "
+                           f"update_output is {name}({right:.4g} · {label}): the two passes scale the argument "
+                           "differently")
+
+
+def instead(a, n, seen, facts):
+    """One function of a value stands where another of the same value belongs."""
+    known = {}
+    for label, f in facts.functions(a.shape):
+        if np.all(f[seen]):  # 0 = 0 says nothing
+            known.setdefault(label.split(" of ")[-1], []).append((label, f[seen]))
+    size = max(norm(a[seen]), norm(n[seen])) or 1
+    a, n, found = a[seen] / size, n[seen] / size, []
+    for functions in known.values() if a.size > 4 else ():
+        values = np.array([f / (norm(f) or 1) for _, f in functions])
+        sizes = np.array([norm(f) for _, f in functions])
+        for i, (taken, _) in enumerate(functions):  # a · right = n · taken
+            off = np.abs(a * values * (sizes / sizes[i])[:, None] - n * values[i]).max(axis=1)
+            found += [(taken, functions[j][0]) for j in np.flatnonzero(off < 1e-5 * norm(n * values[i]))
+                      if j != i and same(a * functions[j][1], n * functions[i][1], TOLERANCE)]
+    for taken, right in sorted(found, key=lambda pair: sum(map(len, pair)))[:1]:
+        yield Finding("function for another", f"{taken} stands where {right} belongs, all else is right")
+
+
+def in_part(a, n, seen, facts):
+    """Layers whose input has parts, such as a value and its gate: what is wrong of the one that is."""
+    wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
+    axes = [axis for axis in range(1, a.ndim) if a.shape[axis] > 1]
+    for axis in axes if not facts.of_parameter else ():
+        along = wrong.any(axis=tuple(other for other in range(a.ndim) if other != axis))
+        for count in range(2, 5):
+            length = a.shape[axis] // count
+            first = int(along.argmax()) // max(length, 1) * length
+            if count * length != a.shape[axis] or along.sum() < length or not along[first:first + length].all() or (
+                    along.sum() > length):
+                continue
+            part = (slice(None),) * axis + (slice(first, first + length),)
+            for finding in chain.from_iterable(rule(a[part], n[part], seen[part], facts)
+                                               for rule in (factor, by_function, instead, missing_terms)):
+                yield Finding("part", f"it is right except {where(wrong)}: there {finding.pattern}",
+                              names=finding.names)
+                return
 
 
 def on_one_side(a, n, seen, facts):
@@ -153,7 +226,8 @@ def in_own_term(a, n, seen, facts):
     """Pass-through layers whose own gradient is wrong by a factor that differs from entry to entry."""
     for g in facts.g if facts.passes_on else ():
         if g.shape == a.shape:
-            for finding in by_function(a - g, n - g, seen, facts):
+            for finding in chain.from_iterable(rule(a - g, n - g, seen, facts)
+                                               for rule in (masked, by_function, instead) if np.any(a - g)):
                 if finding.kind != "wrong derivative":
                     yield Finding(finding.kind, "in the layer's own gradient, which is added to grad_output: "
                                   + finding.text, finding.certainty)

@@ -8,11 +8,12 @@ import numpy as np
 
 from minivae import backend
 from minivae.debug.behaviour import not_finite, observe, random_like, random_state, unrepeatable
-from minivae.debug.diagnosis import explain, explain_swap
+from minivae.debug.diagnosis import explain, explain_shared, explain_swap
 from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
+from minivae.debug.memory import overlapping
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import second_look
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
@@ -61,6 +62,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     grad_output, written = random_like(output), copied(output)
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
+    shared = overlapping("input", earlier)
     earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
     before = random_state()
     repeated = copied(twin.backward(input, copied(grad_output)))
@@ -83,6 +85,8 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
         compare(name, array, grad, objective, step, tolerance)
         for name, array, grad in [*pairs("input", input, grad_input), *parameters]]
     failed = [check for check in checks if not check.ok]
+    if failed:  # which explains it
+        findings = [finding for finding in findings if finding.kind != "needs grad_input"]
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance)
     layers = []
@@ -111,6 +115,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
             check.findings = explain(check, facts, Elsewhere(twin, input, step, tolerance, unused))
     if not inside:
         explain_swap(checks)
+        explain_shared(checks, shared)
     return GradientReport(title, checks, findings, inside)
 
 

@@ -24,8 +24,14 @@ class Pairs:
         size = 1e-6 * np.abs(self.forward).max()
         self.used, self.given = np.abs(self.forward) > size, np.abs(self.backward) > size
         inputs, outputs = self.forward.shape
-        self.whole = not self.of_parameter and len(facts.y) == 1 and inputs == outputs == a.size
-        self.own = np.eye(inputs, outputs, dtype=bool)
+        one = not self.of_parameter and len(facts.y) == 1 and inputs == a.size
+        self.whole = one and inputs == outputs
+        draws = len(facts.y[0]) // len(a) if one and len(a) else 0  # a row may have several, side by side
+        self.drawn = one and draws * inputs == outputs and len(facts.y[0]) == draws * len(a)
+        row = inputs // max(len(a), 1)
+        self.source = np.arange(outputs) // max(draws * row, 1) * row + np.arange(outputs) % max(row, 1)
+        self.own = np.arange(inputs)[:, None] == self.source  # the input in the place of each output
+        self.drawn = self.drawn and (draws == 1 or self.used[self.own].all())
 
     @cached_property
     def lost(self):
@@ -39,11 +45,27 @@ class Pairs:
         return off > 1e-4 * np.abs(self.forward).max()
 
     @cached_property
-    def mixed(self):
-        """Pairs of different rows of the batch."""
-        row = np.arange(len(self.forward)) * self.rows // len(self.forward)
-        column = np.arange(self.forward.shape[1]) * self.rows // self.forward.shape[1]
-        return row[:, None] != column
+    def mixing(self):
+        """(Axes along which backward alone mixes places, those along which update_output alone does)."""
+        if not self.drawn:
+            return [], []
+        axes = ([], [])
+        for axis, place in enumerate(np.indices(self.facts.shape).reshape(len(self.facts.shape), -1)):
+            apart = place[:, None] != place[self.source]
+            used, given = ((each & apart).any() for each in (self.used, self.given))
+            if used != given:
+                axes[bool(used)].append(axis)
+        return axes
+
+    @cached_property
+    def copied(self):
+        """(Places of the only inputs of each output in update_output, in backward), or None; or the other way round."""
+        for used, given, of, to in ((self.used, self.given, self.facts.shape, self.shape),
+                                    (self.used.T, self.given.T, self.shape, self.facts.shape)):
+            if (used.sum(axis=0) == 1).all() and (given.sum(axis=0) == 1).all() and len(of) == len(to):
+                return [np.array(np.unravel_index(each.argmax(axis=0), of)).reshape(-1, *to)
+                        for each in (used, given)], of, to
+        return None
 
     def backward_is(self, other):
         return same(other, self.backward, TOLERANCE)
@@ -87,6 +109,46 @@ def _known_factor(pairs):
     return None
 
 
+def _regrouped(pairs):
+    """The sentence if copies, or what is summed, lie side by side in one pass and a length apart in the other."""
+    if pairs.copied is None or pairs.of_parameter or len(pairs.facts.y) > 1:
+        return None
+    places, of, to = pairs.copied
+    axes, ways = [], set()
+    for axis, (length, place) in enumerate(zip(of, np.indices(to))):
+        known = {"repeat": place * length // to[axis], "tile": place % length}
+        way = tuple(next((name for name, each in known.items() if np.array_equal(of_pass[axis], each)), None)
+                    for of_pass in places)
+        if None in way:
+            return None
+        if way[0] != way[1]:
+            axes.append(axis)
+            ways.add(way)
+    if len(ways) != 1 or not same(*(np.sort(each, axis=0) for each in (pairs.forward, pairs.backward)), TOLERANCE):
+        return None
+    words = {"repeat": "side by side, as numpy.repeat orders them (place k belongs to k // the number of copies)",
+             "tile": "a whole length apart, as numpy.tile orders them (place k belongs to k mod the length)"}
+    forward, backward = (words[each] for each in ways.pop())
+    return (f"along axis {' and '.join(map(str, axes))} update_output has what belongs together {forward}, and "
+            f"backward takes it {backward}: other places get each other's gradients")
+
+
+def _mixing(pairs):
+    """The sentence on the axes along which backward alone mixes places, or None."""
+    more, less = pairs.mixing
+    if not more:
+        return None
+    ours, theirs = (" and ".join(f"axis {axis}" for axis in axes) for axes in pairs.mixing)
+    what = "the rows of the batch" if more == [0] else f"the places along {ours}"
+    if less:
+        return (f"backward mixes {what}, and update_output the places along {theirs} instead: a sum or mean runs over "
+                f"the wrong axis, {ours} for {theirs}")
+    return (f"backward mixes {what}, and update_output treats each by itself: " + (
+        "sums and means over the batch do not belong here, as in evaluation mode, or run over the wrong axis"
+        if more == [0] else
+        f"a sum or mean over {ours} runs over more than it should, or does not belong here"))
+
+
 def _any_factor(pairs):
     factor = _factors(pairs)
     return None if factor is None else (
@@ -96,21 +158,26 @@ def _any_factor(pairs):
 
 
 def _shift(pairs):
-    """The sentence if all that is wrong of some inputs stands at other outputs, each shifted along one axis."""
+    """The sentence if all that is wrong of some inputs stands at other outputs, each shifted along an axis or two."""
     wrong = np.abs(pairs.backward - pairs.forward).max(axis=1) > 1e-4 * np.abs(pairs.forward).max()
+    along = [[(axis, by) for by in range(-5, 6) if 0 < abs(by) < pairs.shape[axis] - 1]
+             for axis in range(1, len(pairs.shape))]
+    shifts = [(each,) for axis in along for each in axis]
+    shifts += [each for each in product(*along[-2:]) if max(abs(by) for _, by in each) < 4] if len(along) > 1 else []
     found = []
     for i in np.flatnonzero(wrong):
         forward, backward = (each[i].reshape(pairs.shape) for each in (pairs.forward, pairs.backward))
-        shifts = ((axis, by) for axis in range(1, len(pairs.shape)) for by in range(-5, 6)
-                  if 0 < abs(by) < pairs.shape[axis] - 1)
-        found.append(next((each for each in shifts if _same_shifted(forward, backward, *each)), None))
-    if None in found or not found:
+        near = sorted(shifts, key=lambda each: each not in found[-1:])  # mostly that of the entry before
+        found.append(next((each for each in near if _same_shifted(forward, backward, each)), None))
+        if found[-1] is None:
+            return None
+    if not found:
         return None
-    axes = " and ".join(map(str, sorted({axis for axis, _ in found})))
-    steps = ", ".join(map(str, sorted({abs(by) for _, by in found})))
+    axes = " and ".join(map(str, sorted({axis for each in found for axis, _ in each})))
+    steps = ", ".join(map(str, sorted({abs(by) for each in found for _, by in each})))
     place = where(wrong.reshape(pairs.facts.shape)) if wrong.size == np.prod(pairs.facts.shape, dtype=int) else None
-    return (f"what comes back to the {_entry(pairs)}s{' ' + place if place else ''} is shifted by {steps} along axis "
-            f"{axes} of the output: look at an offset, a stride, a dilation or a padding")
+    return (f"what comes back to the {_entry(pairs, True)}{' ' + place if place else ''} is shifted by {steps} along "
+            f"axis {axes} of the output: look at an offset, a stride, a dilation or a padding")
 
 
 def _strided(pairs):
@@ -118,34 +185,38 @@ def _strided(pairs):
     forward, backward = (each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))
     axes = [(axis,) for axis in range(1, len(pairs.shape))] + ([(2, 3)] if len(pairs.shape) == 4 else [])
     for step, along, (one, other, words) in product((2, 3), axes, (
-            (forward, backward, "closer together than those of update_output: a stride is left out"),
-            (backward, forward, "farther apart than those of update_output: a stride is there twice, or left out "
-             "of update_output"))):
+            (forward, backward, "times as far from the first, along axis {}, as those that it acts on: a stride is "
+             "left out of backward, or too many in update_output"),
+            (backward, forward, "times as near to the first, along axis {}, as those that it acts on: a stride is "
+             "there twice in backward, or left out of update_output"))):
         thinned = other[(slice(None), *(slice(None, None, step if axis in along else None)
                                         for axis in range(len(pairs.shape))))]
         part = tuple(map(slice, thinned.shape))
         both = (one[part] != 0) & (thinned != 0) & (np.indices(thinned.shape)[along[0] + 1] > 0)
         if both.sum() > 2 and same(one[part], thinned, TOLERANCE) and not same(one[part], other[part], TOLERANCE):
-            return (f"what comes back to each {_entry(pairs)} is of windows that are, by a factor of {step} along axis "
-                    f"{' and '.join(map(str, along))} of the output, {words}")
+            words = words.format(" and ".join(map(str, along)))
+            return f"what comes back to each {_entry(pairs)} is of outputs {step} {words}"
     return None
 
 
-def _same_shifted(forward, backward, axis, by):
-    """Whether they agree after a shift, where both have values."""
-    length = forward.shape[axis]
-    one = forward.take(range(max(by, 0), length + min(by, 0)), axis)
-    other = backward.take(range(max(-by, 0), length + min(-by, 0)), axis)
-    both = (one != 0) & (other != 0)
-    return both.sum() > 2 and same(one[both], other[both], TOLERANCE)
+def _same_shifted(forward, backward, shifts):
+    """Whether they agree after shifts, [(axis, by)], where both have values."""
+    for axis, by in shifts:
+        length = forward.shape[axis]
+        forward = forward.take(range(max(by, 0), length + min(by, 0)), axis)
+        backward = backward.take(range(max(-by, 0), length + min(-by, 0)), axis)
+    both = (forward != 0) & (backward != 0)
+    return both.sum() > 2 and same(forward[both], backward[both], TOLERANCE)
 
 
 # (kind, whether it holds, sentence or function that makes it); the first that holds is the finding.
+REGROUPED = (("regrouped", _regrouped, _regrouped),)
 EXACT = (
     ("direction", lambda p: p.whole and p.backward_is(p.forward.T),
      "backward does to grad_output just as update_output does to its input, in the same direction: a shift has to go "
      "back, a running sum to run from the end, a matrix to be transposed, of two steps the last to be undone first"),
-    ("diagonal only", lambda p: p.whole and p.backward_is(np.where(p.own, p.forward, 0)),
+    ("diagonal only", lambda p: p.drawn and not p.backward_is(p.forward) and p.backward_is(
+        np.where(p.own, p.forward, 0)),
      "grad_output is multiplied by ∂yᵢ/∂xᵢ alone: each output depends on other inputs too, and each adds its term, "
      "Σⱼ Gⱼ ∂yⱼ/∂xᵢ"),
     ("outputs left out", _kept, lambda p:
@@ -154,6 +225,7 @@ EXACT = (
     ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
      f"of the outputs that an {_entry(p)} acts on, only {p.which()} something back: those of all are to be added, +=, "
      f"as where windows overlap or rows are used twice{_at(p)}"),
+    ("rows mixed", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _mixing(p), _mixing),
     ("too many inputs", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE), lambda p:
      f"an {_entry(p)} is given gradients of outputs on which it does not act, all else is right: backward lacks a "
      f"mask, a slice or a condition of update_output, or pads otherwise; or update_output assigns where it must add"
@@ -169,7 +241,7 @@ OTHERS = (
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {_entry(p)} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
-    ("taken as constant", lambda p: p.whole and (p.used & ~p.own).any() and not (p.given & ~p.own).any(),
+    ("taken as constant", lambda p: p.drawn and (p.used & ~p.own).any() and not (p.given & ~p.own).any(),
      "each output depends on several inputs, and backward on its own only: what update_output computes from them, such "
      "as a mean, a standard deviation, a norm or a sum, is no constant and has a derivative too"),
     ("one weight for all", lambda p: np.array_equal(p.used, p.given) and np.ptp(p.backward[p.given]) < 1e-6 < np.ptp(
@@ -180,10 +252,8 @@ OTHERS = (
         p.used, p.given), lambda p:
      f"each output's gradient is handed on whole, but is shared out otherwise than update_output uses the {_entry(p)}s"
      + example(p.facts)),
-    ("rows mixed", lambda p: p.whole and (p.given & p.mixed).any() and not (p.used & p.mixed).any(),
-     "backward mixes the rows of the batch, and update_output treats each by itself: sums and means over the batch do "
-     "not belong here, as in evaluation mode, or run over the wrong axis"),
-    ("rows not mixed", lambda p: p.whole and (p.used & p.mixed).any() and not (p.given & p.mixed).any(),
+    ("rows mixed", _mixing, _mixing),
+    ("rows not mixed", lambda p: p.whole and 0 in p.mixing[1],
      "update_output mixes the rows of the batch, and backward treats each by itself: the statistics of the batch have "
      "derivatives too"),
     ("factor of outputs", _known_factor, _known_factor),
@@ -195,13 +265,19 @@ VAGUE = (
 )
 
 
-def _entry(pairs):
-    return "entry of the parameter" if pairs.of_parameter else "input"
+def _entry(pairs, several=False):
+    return (("entries" if several else "entry") + " of the parameter" if pairs.of_parameter else
+            "inputs" if several else "input")
 
 
 def _at(pairs):
     place = where(pairs.wrong.reshape(pairs.shape))
     return (f"; this is so of the outputs {place}" if place else "") + example(pairs.facts)
+
+
+def regrouped(a, n, seen, facts):
+    """Copies, or what is summed, that lie in another order."""
+    yield from _first(REGROUPED, a, n, seen, facts)
 
 
 def exactly(a, n, seen, facts):

@@ -90,8 +90,28 @@ def _counted(n):
 def signs(a, n, seen, facts):
     wrong = (np.sign(a) != np.sign(n)) & seen
     if fits(np.abs(a), np.abs(n), seen) and wrong.any() and not wrong.all():
-        yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: a "
-                      "derivative of −1 is missing, as where a pixel was flipped, or an abs is there")
+        slopes = [np.sign(n / g)[wrong] for g in facts.g if fits(np.abs(g), np.abs(n), seen)]
+        reason = ("backward turns the sign there, and update_output does not" if any(map(all, [d > 0 for d in slopes]))
+                  else "a derivative of −1 is missing, as where a pixel was flipped" if any(
+                      map(all, [d < 0 for d in slopes])) else
+                  "a derivative of −1 is missing or too many, or an abs is there")
+        yield Finding("sign", f"{wrong.mean():.0%} of the entries have the wrong sign, all have the right size: "
+                      + reason)
+
+
+def cut(a, n, seen, facts):
+    """The right gradient, rounded or limited."""
+    for how, function in (("cut to whole numbers", np.trunc), ("rounded to whole numbers", np.rint),
+                          ("rounded down to whole numbers", np.floor)):
+        if fits(function(n), a, seen):
+            yield Finding("cut", f"the gradient is {how}: it is put in an array of integers; make that with the dtype "
+                          "of grad_output")
+            return
+    most = np.abs(a[seen]).max(initial=0)
+    if ((np.abs(n) > 1.0001 * most) & seen).any() and (np.abs(a[seen]) < 0.9999 * most).any() and fits(
+            np.clip(n, -most, most), a, seen):
+        yield Finding("cut", f"the gradient is limited to ±{most:.4g}, and the derivative of update_output is not: "
+                      "that is for the optimiser to do")
 
 
 def own_term(a, n, seen, facts):
@@ -173,7 +193,8 @@ def by_draws(a, n, seen, facts):
                 return
             constant = fits(scale[1], np.full(n.shape, scale[1].flat[0]), seen)  # as of the mean, which has no noise
             plain = grouped.sum(axis=1) if rows is g and not constant else None
-            for what, total in (("the first draw of each row only", grouped[:, 0]),
+            apart = _pairings(g.reshape(grouped.shape), facts.noise.reshape(grouped.shape)) if rows is noisy else ()
+            for what, total in (*apart, ("the first draw of each row only", grouped[:, 0]),
                                 ("the last draw of each row only", grouped[:, -1]),
                                 ("rows l·N + n instead of n·L + l: it mixes rows of the input", other.sum(axis=0)),
                                 ("grad_output without the noise", plain)):
@@ -183,6 +204,19 @@ def by_draws(a, n, seen, facts):
                     if fits(factor * total, a, seen) and not fits(factor * total, n, seen):
                         yield Finding("draws", f"the sum over the draws is wrong: it takes {what}")
                         return
+
+
+def _pairings(g, noise):
+    """[(words, sum)] of grad_output with the noise of other draws than its own, each (rows, draws, ...)."""
+    total = g.sum(axis=1)
+    return (("the noise of the first draw for all of them", noise[:, 0] * total),
+            ("the noise of the last draw for all of them", noise[:, -1] * total),
+            ("the sum of grad_output times the sum of the noise, where the products of each draw are to be summed",
+             noise.sum(axis=1) * total),
+            ("the mean of grad_output times the sum of the noise, where the products of each draw are to be summed",
+             noise.mean(axis=1) * total),
+            ("the noise of the draw before", (g * np.roll(noise, 1, axis=1)).sum(axis=1)),
+            ("the noise of the draw behind", (g * np.roll(noise, -1, axis=1)).sum(axis=1)))
 
 
 def _ratio_of_sums(n, g, noisy, samples):

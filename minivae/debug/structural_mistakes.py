@@ -74,6 +74,8 @@ def by_ratio(a, n, seen, facts):
     if names:
         yield Finding("factor along an axis", f"every entry along {what} is wrong by a factor of its own: there is a "
                       "factor of {names} in it, or the inverse in update_output", names=tuple(names))
+    elif left == [0] and (how := _weights_of_draws(along, facts)):
+        yield Finding("factor along an axis", how)
     elif axes:
         each = "row" if left == [0] else "place, such as a count at the borders," if max(left) > 1 else "unit"
         yield Finding("factor along an axis", "the ratio to the derivative of update_output depends on the place along "
@@ -86,6 +88,21 @@ def _constant(ratio, axis):
     known = (~np.isnan(ratio)).sum(axis)
     return not (np.abs(high - low) > TOLERANCE * np.nanmax(np.abs(ratio))).any() and (
         2 * (known > 1).sum() > (known > 0).sum())  # of one number each, anything is constant
+
+
+def _weights_of_draws(ratio, facts):
+    """The sentence if one pass gives the draws of a row weights whose sum is 1, and the other the same to each."""
+    samples = len(ratio) // len(facts.x[-1]) if isinstance(facts.module, Criterion) else 1
+    if samples < 2 or len(ratio) != samples * len(facts.x[-1]) or not np.isfinite(ratio).all():
+        return None
+    for inverse, (one, other) in ((1 / ratio, ("backward", "update_output")), (ratio, ("update_output", "backward"))):
+        total = inverse.reshape(-1, samples).sum(axis=1)
+        for size, word in ((samples, "1 / L"), (1, "1")):
+            if np.abs(total - size).max() < 1e-4 * size:
+                return (f"{one} gives each draw of a row the same weight, {word}, where {other} gives the L draws "
+                        "weights of their own that add up to 1: shares such as importance weights, a softmax over the "
+                        "draws")
+    return None
 
 
 def _span(ratio):

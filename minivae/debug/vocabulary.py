@@ -1,8 +1,22 @@
 """The vocabulary of formulas: what derivatives are made of, each array or number beside its name in a sentence."""
 
+from math import prod
+
 import numpy as np
 
 from minivae.nn import Criterion
+
+
+def _pieces(label, array, shape):
+    """[(label, part)] of that shape, if the array is two to four of them side by side."""
+    axes = [axis for axis in range(1, len(shape)) if array.ndim == len(shape) and array.shape[axis] != shape[axis]]
+    if len(axes) != 1 or array.size not in [count * prod(shape) for count in (2, 3, 4)]:
+        return []
+    (axis,), parts = axes, array.size // max(prod(shape), 1)
+    if array.shape[axis] != parts * shape[axis]:
+        return []
+    return [(f"part {k} of {parts} of {label} along axis {axis}", part)
+            for k, part in enumerate(np.split(array, parts, axis), 1)]
 
 
 class Vocabulary:
@@ -15,6 +29,7 @@ class Vocabulary:
         """[(label, array)]: one number a unit, of parameters, statistics and the spread of inputs and outputs."""
         names = *getattr(self.module, "parameter_names", ()), "running_mean", "running_var", "std", "var", "mean"
         found = [(name, getattr(self.module, name, None)) for name in names]
+        found += [(f"self.{name}", each.reshape(-1)) for name, each in self.kept.items()]
         for label, each in [(f"the input{self._index(self.x, i)}", v) for i, v in enumerate(self.x)] + [
                 ("the output", self.y[0]), ("grad_output", self.g[0])]:
             for axis in range(each.ndim):
@@ -95,6 +110,7 @@ class Vocabulary:
                         if label.startswith("the input") and np.shape(each) == shape and v.shape == shape[-1:]]
         if isinstance(self.module, Criterion) and np.shape(self.x[-1]) == (*shape[:-1], 1):  # one for all of a row
             sources[len(self.x) - 1] = "the target", np.broadcast_to(self.x[-1], shape)
+        sources += [piece for label, each in sources for piece in _pieces(label, np.asarray(each), shape)]
         return [(label, each) for label, each in sources if np.shape(each) == shape]
 
     def regions(self, shape):

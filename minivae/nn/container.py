@@ -51,6 +51,11 @@ class Container(Module):
         for module in modules:
             self.add(module)
 
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        """As that of a module.  ∂L/∂input is computed in any case: the modules inside need their share of it."""
+        super().backward(input, grad_output, scale)
+        return self.grad_input if need_grad_input else None
+
     @property
     def modules(self) -> Modules:
         return Modules(self)

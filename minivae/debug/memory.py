@@ -1,0 +1,64 @@
+"""Memory of a module: what it keeps from call to call, and arrays that are one."""
+
+from itertools import combinations
+
+import numpy as np
+
+from minivae.debug.tables import arrays, copied, named, same
+
+OF_A_CALL = {"input", "output", "grad_output", "grad_input", "noise"}
+
+
+def remembered(twin, input):
+    """The sentence on what update_output changes and depends on, or None if nothing that can be put back does it."""
+    before, output = _state(twin), copied(twin.forward(input))
+    after = _state(twin)
+    changed = {key: value for key, value in before.items() if key in after and not _equal(value, after[key])}
+
+    def repeats(names):
+        _put(twin, {**after, **{key: before[key] for key in names}})
+        return all(map(same, arrays(output), arrays(copied(twin.forward(input)))))
+
+    if not changed or not repeats(changed):
+        return None
+    needed = list(changed)
+    for key in changed:
+        rest = [each for each in needed if each != key]
+        if repeats(rest):
+            needed = rest
+    names = " and ".join(_name(*key) for key in needed)
+    statistics = {key[2] for key in needed} <= {name for module in twin.list_modules()
+                                                for name in module.statistic_names}
+    return (f"update_output changes {names}, and its output depends on what the call before has left there: "
+            + ("in evaluation mode statistics must stay as they are" if statistics and not twin.train else
+               "clear it, or compute it anew, in each call"))
+
+
+def overlapping(name, table):
+    """[(name, name)] of the entries of a table that are in the same memory."""
+    return [(one, other) for (one, a), (other, b) in combinations(named(name, table), 2) if np.shares_memory(a, b)]
+
+
+def _state(twin):
+    """{(path, whether it is a buffer, name): copy} of the arrays and numbers of a module and of those inside."""
+    return {(path, kind, name): np.array(value) for path, module in twin.named_modules()
+            for kind, named in (("", vars(module)), ("buffer", module.buffers)) for name, value in named.items()
+            if name not in OF_A_CALL - set(module.buffers) and isinstance(value, np.ndarray | int | float)}
+
+
+def _put(twin, state):
+    modules = dict(twin.named_modules())
+    for (path, kind, name), value in state.items():
+        owner = modules[path].buffers if kind else vars(modules[path])
+        if isinstance(now := owner[name], np.ndarray) and now.shape == value.shape:
+            now[...] = value
+        else:
+            owner[name] = np.array(value) if isinstance(now, np.ndarray) else type(now)(value)
+
+
+def _equal(one, other):
+    return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
+
+
+def _name(path, kind, name):
+    return (f"the buffer {name!r}" if kind else f"self.{name}") + (f" of {path}" if path else "")
