@@ -11,7 +11,7 @@ from minivae.debug.special_mistakes import factor
 from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
 
-MOST_TERMS = 3_000  # whose pairs are tried
+MOST_TERMS, ROWS = 3_000, 64  # whose pairs are tried, so many rows at a time: they stay in the cache
 TARGET = {"a constant", "the target"}
 
 
@@ -270,16 +270,19 @@ def _two_terms(basis, difference, seen, facts):
         return []
     basis = basis[:MOST_TERMS]
     d, columns = difference[seen], np.array([f[seen] / norm(f[seen]) for _, f in basis])
-    with np.errstate(all="ignore"):
-        gram, right = columns @ columns.T, columns @ d
-        det = 1 - gram * gram
-        c = (right[:, None] - gram * right) / det  # of the first of two; the second's is the transpose's
-        left = d @ d - c * right[:, None] - c.T * right
-    pairs = np.argwhere(np.triu((np.abs(left) < 1e-9 * (d @ d)) & (det > 1e-6), 1))
+    right, pairs = columns @ d, []
+    for k in range(0, len(columns), ROWS):
+        with np.errstate(all="ignore"):
+            one, other, gram = right[k:k + ROWS, None], right[k:], columns[k:k + ROWS] @ columns[k:].T
+            det = 1 - gram * gram
+            left = det * (d @ d) - (one * one + other * other - 2 * gram * one * other)  # of |d|², det times too much
+            near = np.triu((left < 1e-9 * (d @ d) * det) & (det > 1e-6), 1)
+        pairs += [(k + i, k + j) for i, j in np.argwhere(near)]
     found = []
     for i, j in sorted(pairs, key=lambda pair: sum(len(basis[k][0]) for k in pair))[:50]:
         (one, f), (other, h) = basis[i], basis[j]
-        p, q = c[i, j] / norm(f[seen]), c[j, i] / norm(h[seen])
+        gram = columns[i] @ columns[j]
+        p, q = ((right[m] - gram * right[n]) / (1 - gram * gram) / norm(basis[m][1][seen]) for m, n in ((i, j), (j, i)))
         if fits(p * f + q * h, difference, seen) and all(
                 {one, other} == TARGET or abs(2 * each - round(2 * each)) < 1e-4 or constant_names(each, facts)
                 for each in (p, q)):
