@@ -83,6 +83,15 @@ def rendering(monkeypatch):
 
 
 @pytest.fixture
+def no_curves(monkeypatch, tmp_path_factory):
+    """Other processes find no matplotlib: its import and its curve are most of the time of a short training."""
+    folder = tmp_path_factory.mktemp("without")
+    (folder / "matplotlib.py").write_text("raise ImportError")
+    others = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *others]))
+
+
+@pytest.fixture
 def small_mnist(tmp_path, monkeypatch):
     """A folder of four files as MNIST's, of 150 and 50 images of noise, which `mnist` takes for the real ones."""
     mnist = importlib.import_module("minivae.data.mnist")

@@ -4,6 +4,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+from few import few
 from layers import ROWS
 
 import minivae as mv
@@ -201,7 +202,7 @@ def test_no_false_alarm_at_any_scale(row, seeds):
     """Inputs times 1e−6 to 1e6, and moved by up to 1e6; weights times as much."""
     largest = 10 if row.name in EXPONENTIAL else 1e6  # above, they are limited to what float32 holds
     for seed in range(seeds):
-        for factor in (1e-6, 10, 1e6) if seeds == 1 else 10.0**np.arange(-6, 7):
+        for factor in (1e-6, largest) if seeds == 1 else 10.0**np.arange(-6, 7):
             def heavy(factor=factor):
                 module = row.make()
                 for _, array, _ in module.named_parameters():
@@ -210,7 +211,7 @@ def test_no_false_alarm_at_any_scale(row, seeds):
             expect_no_false_alarm(heavy, row.input(seed=seed), seed)
             if factor <= largest:
                 expect_no_false_alarm(row.make, scaled(row, seed, factor), seed)
-        for offset in (10, 1e3, 1e6):
+        for offset in (largest,) if seeds == 1 else (10, 1e3, 1e6):
             if row.low and offset <= largest:  # others must lie in [0, 1]
                 expect_no_false_alarm(row.make, scaled(row, seed, 1, offset), seed)
         for factor, offset in ((0, 0), (0, 1)):
@@ -223,13 +224,14 @@ def test_an_infinite_output_of_large_inputs_is_too_large_to_tell():
     assert "inputs of up to 1e+03: too large to tell" in str(report) and "certain" not in str(report)
 
 
-def test_what_rounding_hides_is_no_mistake_and_is_said():
+@pytest.mark.parametrize("seeds", few(1, [2, 10]))
+def test_what_rounding_hides_is_no_mistake_and_is_said(seeds):
     for log_var in (11, 15, 20, 30, 40, 80, 150):
-        for seed in range(5):
+        for seed in range(seeds):
             report = mv.gradcheck(nn.GaussianKL(), (x(3, 4, seed=seed), np.full((3, 4), log_var, np.float32)))
             assert report.ok and "certain" not in str(report)
         assert ("too large or too small to tell" in str(report)) == (log_var >= 30)
-        assert not mv.gradcheck(Swapped(), (x(3, 4), np.full((3, 4), 11, np.float32))).ok
+    assert not mv.gradcheck(Swapped(), (x(3, 4), np.full((3, 4), 11, np.float32))).ok
 
 
 def test_an_infinite_output_is_named_in_the_layer_that_makes_it():

@@ -37,7 +37,7 @@ def savez(file, **arrays):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, no_curves):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -29,7 +29,7 @@ def contents(run):
 
 
 @pytest.fixture
-def running(folder):
+def running(folder, no_curves):
     """A process that trains in the folder `mine`, past its first checkpoint."""
     command = [sys.executable, "-m", "minivae", *TRAIN, "--epochs", "100000", "--out", "mine"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

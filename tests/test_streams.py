@@ -81,7 +81,7 @@ def test_an_evaluation_is_written_whatever_the_terminal_can_show(folder, encodin
     ("train", "| head -1", 0, ""), ("train", "> /dev/full", 1, "No space left"), ("train", "2> /dev/full", 0, ""),
     ("train", "<&- >&- 2>&-", 0, ""), ("step", ">&-", 0, ""), ("step", "2>&-", 0, ""), ("step", "<&-", 0, ""),
     ("table", "| head -1", 0, "")])
-def test_a_stream_that_is_closed_or_full_stops_nothing(folder, verb, ends, status, said):
+def test_a_stream_that_is_closed_or_full_stops_nothing(folder, no_curves, verb, ends, status, said):
     if "/dev/full" in ends and not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     command = {"train": [*TRAIN[:-1], "2"], "step": ["step", "vae"], "table": ["step", "vae", "--table"]}[verb]
