@@ -78,6 +78,8 @@ def test_the_solution_passes(name, capsys):
     test = checked(name)
     said = capsys.readouterr().out
     assert test.passed == test.count > 1, said
+    titles = re.findall(r"^  passed    (.*)", said, re.MULTILINE)
+    assert len(set(titles)) == test.count or name == HUNT, "two checks of one name"
     assert said.endswith(f"{test.count} of {test.count} checks passed\n")
 
 
@@ -108,6 +110,20 @@ def test_a_typical_mistake_is_refused_and_explained(name, mistake, capsys):
     said = capsys.readouterr().out
     assert test.passed < test.count
     assert re.search(symptom, said), said
+
+
+def test_a_line_of_the_checks_is_not_blamed():
+    """An error in a check, on what a student's code has returned, comes with the check's name and no line."""
+    exercise = loaded("05_gaussian_kl")
+    test = sys.modules["checks"].Checks()
+
+    def conditions(test):
+        test.that("the divergence is a number", lambda: float(np.zeros(3)))
+
+    conditions.__code__ = conditions.__code__.replace(co_filename=exercise.__file__)
+    conditions(test)
+    assert test.lines[0].startswith("WRONG     must hold: the divergence is a number\n            TypeError")
+    assert test.lines[0].endswith("in the check, on what your code has returned")
 
 
 @pytest.mark.parametrize(("name", "status"), [("01_relu", 1), (HUNT, 1)])

@@ -78,6 +78,16 @@ def test_its_form(path):
 
 
 @each
+def test_it_asks_three_questions_that_are_answered(path):
+    title, lesson = path.read_text(encoding="utf-8")[len("# %% [markdown]\n# # "):].split("\n", 1)
+    asked = lesson.partition("\n# ## Test yourself\n")[2]
+    answers = (FOLDER / "ANSWERS.md").read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^# (\d)\. ", asked, re.MULTILINE) == re.findall(r"^(\d)\. ", answers, re.MULTILINE) == [*"123"]
+    assert all(len(answer) > 20 for answer in re.split(r"^\d\. ", answers, flags=re.MULTILINE)[1:])
+    assert f"[ANSWERS.md](ANSWERS.md#{title.lower().replace(' ', '-')})" in asked
+
+
+@each
 def test_a_claim_says_in_words_what_it_checks(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if is_claim(node) and isinstance(node, ast.Call):

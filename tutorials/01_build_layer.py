@@ -375,5 +375,7 @@ claim("in the other run it is not", not forgotten_is_right)
 # 3. You call `backward` twice with the same arguments and then
 #    `update_parameters(0.01)`. Which learning rate does the step really have?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#01-build-a-layer).
+#
 # # Next: 02 Check a gradient
 # It asks of any layer what we asked of one weight.

@@ -429,5 +429,7 @@ claim("and fails once x has both signs", not mixed.ok)
 # 3. A layer passes with a batch of one row. Which mistake may be left, that a batch of
 #    three rows would show?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#02-check-a-gradient).
+#
 # # Next: 03 Stack layers
 # Many layers become one, with one backward pass and one gradient.

@@ -414,5 +414,7 @@ claim("a module stands in a container once", "is in it already" in about_twice)
 # 3. After `model[0].weight *= 2`, is flat still right? And after `model[0].weight = 2 *
 #    model[0].weight`?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#03-stack-layers).
+#
 # # Next: 04 Learn with Adam
 # An optimiser walks the one vector downhill.

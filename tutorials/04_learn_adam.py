@@ -513,5 +513,7 @@ claim(
 #    how much can x₀ shrink in a step?
 # 3. Why does minivae's `feval` not need its argument?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#04-learn-with-adam).
+#
 # # Next: 05 Compress rectangles
 # Adam teaches a network to describe an image with two numbers.

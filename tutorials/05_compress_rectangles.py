@@ -465,5 +465,7 @@ claim("and so is every derivative", not mistaken.get_parameters()[1].any())
 # 3. Someone reports an average of −ln p of 4.9 nats for these 256 images, for a model
 #    that gives each image a probability. What do you conclude?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#05-compress-rectangles).
+#
 # # Next: 06 Sample codes
 # It is about the random draw in the middle of a variational auto-encoder.

@@ -470,5 +470,7 @@ claim("the wrong one 0.14", abs(wrong_cloud.std() - 0.14) < 0.02)
 # 3. You test a sampler at mean 0 and log_var 0 only, and it passes. Name a mistake that
 #    you have not seen.
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#06-sample-codes).
+#
 # # Next: 07 Measure the divergence
 # How far is such a distribution from the one that we draw from when there is no image?

@@ -462,5 +462,7 @@ claim("and Silent, which is wrong, passes", silent_alone == 0)
 #    then lead?
 # 3. Why is the divergence of a code of two numbers the sum of the two divergences?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#07-measure-the-divergence).
+#
 # # Next: 08 Bound the likelihood
 # Why does the sum of reconstruction and divergence train a model that makes images?

@@ -299,5 +299,7 @@ claim("a 'bound' above ln p(x) is none", called_bound > log_p + 1)
 # 3. Two models have ELBOs of −100 and −98 nats. Is the second model certainly the
 #    better one?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#08-bound-the-likelihood).
+#
 # # Next: 09 Train a VAE
 # Encoder, divergence, sampler and decoder are put together, and trained on this bound.

@@ -688,6 +688,8 @@ claim("the listing's number is another", listed_std > 1.3 * spread_of_codes)
 # 2. Your loss is 3 nats per image, on these squares. What do you look for?
 # 3. Why can the mutual information of code and image not exceed ln 256 nats?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#09-train-a-vae).
+#
 # To go on playing: `minivae train vae` trains this model as a run, and `minivae explore
 # runs/vae` writes a page in which you drag its code.
 #

@@ -413,5 +413,7 @@ claim(
 #    to run?
 # 3. The noise layer's derivative is wrong, yet training goes as before. Why?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#10-remove-noise).
+#
 # # Next: 11 Encode bits
 # What if the code shall consist of bits, which have no gradient?

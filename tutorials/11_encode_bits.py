@@ -436,5 +436,7 @@ claim(
 # 3. Somebody uses Gaussian noise in place of logistic noise, and a correct backward
 #    pass. Which check passes, and which one fails?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#11-encode-bits).
+#
 # # Next: 12 Train bits
 # What is the loss of relaxed bits worth?

@@ -369,5 +369,7 @@ claim("one random code in 16 names a place", abs(meaningful - 1 / 16) < 0.005)
 # 3. A colleague trains at T = 5, reports a loss of 3.1 nats for 256 equally likely
 #    images, and is proud. What do you answer?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#12-train-bits).
+#
 # # Next: 13 Compare decoders
 # What changes when the pixels are grey?

@@ -377,5 +377,7 @@ claim("the variances differ by more than ten times", variance.max() > 10 * varia
 # 3. The batch loss is right, and the losses of the single images are wrong. What would
 #    you look at first?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#13-compare-decoders).
+#
 # # Next: 14 Judge a likelihood
 # The pixels become bits, and the bound becomes a number that one can trust.

@@ -361,5 +361,7 @@ claim("the columns of the posterior p(z∣x) do", np.allclose(posterior.sum(axis
 # 3. Your ln p(x) is −∞ for some images and a plausible number for others. What
 #    happened?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#14-judge-a-likelihood).
+#
 # # Next: 15 Move to the GPU
 # What changes when the numbers live on a graphics card?

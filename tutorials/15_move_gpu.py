@@ -479,6 +479,8 @@ claim("the old one has got both steps", first[0] == 2)
 # 3. You change the learning rate after a thousand steps that were replayed. What must
 #    happen so that the next step uses it?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#15-move-to-the-gpu).
+#
 # # Next: 16 Write a layer
 # You now know where a layer's arrays live. Next you write one of your own, with all
 # that a layer must do.

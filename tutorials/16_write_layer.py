@@ -565,5 +565,7 @@ claim("the wrong noise has mean ½", abs(wrong.mean() - 0.5) < 0.03)
 # 3. You write a layer that draws noise, and its gradient check passes. What have you
 #    not checked?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#16-write-a-layer).
+#
 # # Next: 17 Share weights
 # A layer gains much by using the same weights at every place.

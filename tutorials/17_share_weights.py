@@ -559,5 +559,7 @@ claim("looking in training mode has moved it", after > before + 0.3)
 # 3. The pooling of a square's plane hardly changes when the square moves by one pixel.
 #    What is gained by this, and what must the decoder learn from elsewhere?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#17-share-weights).
+#
 # # Next: 18 Choose categories
 # A code may also be a choice of one out of many.

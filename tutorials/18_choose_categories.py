@@ -370,5 +370,7 @@ show(framed(sheet, "All 16 codes, decoded", rows=names), "all codes")
 # 3. A code has 3 variables of 10 values. What is the most that it can cost in nats, and
 #    how many images can it tell apart?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#18-choose-categories).
+#
 # # Next: 19 Share batches
 # Many processes train one model.

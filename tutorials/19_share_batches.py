@@ -312,5 +312,7 @@ else:
 # 3. A colleague doubles the number of ranks and the number of rows in a batch. What
 #    happens to the time of a step, and what to the number of steps in an epoch?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#19-share-batches).
+#
 # # Next: 20 Judge estimators
 # The gradients of 11 and 12 stand beside the exact one.

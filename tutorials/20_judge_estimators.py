@@ -220,5 +220,7 @@ show(
 # 3. A code has 20 bits. How many rows would the decoder have to compute for the exact
 #    sum?
 #
+# The answers are in [ANSWERS.md](ANSWERS.md#20-judge-estimators).
+#
 # # Next: 21 Reach the optimum
 # A code of bits comes as near to the best possible model as its data allow.

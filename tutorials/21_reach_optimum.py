@@ -238,3 +238,5 @@ claim("at 40 the code says nothing", kl < 0.1)
 #    to spare?
 # 3. At which weight does the last bit pay if squares are 9×9, and why is it no matter
 #    how large the image is?
+#
+# The answers are in [ANSWERS.md](ANSWERS.md#21-reach-the-optimum).

@@ -23,6 +23,7 @@ TEXTS = {  # in the order of the table of contents
     "README.md": "start",
     "tutorials/STEP.md": "step",
     "tutorials/TORCH7.md": "torch7",
+    "tutorials/ANSWERS.md": "answers",
     "tutorials/ERRATA.md": "errata",
     "tests/benchmarks/RESULTS.md": "results",
     "tests/README.md": "tests",

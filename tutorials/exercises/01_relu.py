@@ -43,7 +43,7 @@ def conditions(test):
         same("∂L/∂x there", layer.backward(x, grad_output), np.array([[0, 0, 0, 5]]))
 
     test.layer(ReLU, nn.ReLU, normal(4, 5), normal(2, 3, 3), 1000 * normal(7, 2, seed=3))
-    test.that("nothing passes at x = 0", at_the_kink)
+    test.that("at x = 0, ∂L/∂x is 0", at_the_kink)
 
 
 if __name__ == "__main__":

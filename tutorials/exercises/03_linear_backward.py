@@ -72,10 +72,10 @@ def conditions(test):
         lambda: gradients(Linear(4, 3), normal(5, 4)),
     )
     test.that(
-        "3 -> 3, where a transpose too many would fit",
+        "3 -> 3, where a transpose too many would fit: gradients agree as well",
         lambda: gradients(Linear(3, 3), normal(5, 3)),
     )
-    test.that("batches of other sizes, one after the other", numbers)
+    test.that("both passes are right for batches of other sizes, one after the other", numbers)
     test.that(
         "nobody else's array is written to or kept",
         lambda: keeps_to_itself(lambda: Linear(4, 3), normal(5, 4)),

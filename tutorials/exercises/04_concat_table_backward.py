@@ -74,8 +74,11 @@ def conditions(test):
         "two heads: gradients agree with finite differences and add up, times scale",
         lambda: gradients(two_heads(), normal(5, 4)),
     )
-    test.that("three heads that hand on their arrays: nobody else's array is written to", hands_on)
-    test.that("one head", one_head)
+    test.that(
+        "three heads that hand on their arrays: ∂L/∂x is right, and nobody else's array is changed",
+        hands_on,
+    )
+    test.that("one head: ∂L/∂x is right", one_head)
     test.that("scale weighs the gradients of the parameters, and not ∂L/∂x", scales)
 
 

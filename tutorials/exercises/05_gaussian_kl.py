@@ -35,11 +35,19 @@ class GaussianKL(nn.Divergence):
 
 
 def conditions(test):
+    def is_a_number(kl):
+        shape = np.shape(kl.divergence)
+        expect(
+            shape == (),
+            f"the divergence has shape {shape}, expected one number for the whole batch",
+        )
+
     def by_hand():
         known = ((0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2))
         for mean, log_var, wanted in known:
             kl = GaussianKL()
             kl.forward((column(mean, 2), column(log_var, 2)))
+            is_a_number(kl)
             what = f"divergence of two codes of mean {mean}, log_var {log_var:.3f}"
             same(what, kl.divergence, 2 * wanted)
 
@@ -49,6 +57,7 @@ def conditions(test):
         log_q = -0.5 * (np.log(2 * np.pi) + log_var + (z - mean) ** 2 / np.exp(log_var))
         kl = GaussianKL()
         kl.forward((column(mean, 1), column(log_var, 1)))
+        is_a_number(kl)
         log_p = -0.5 * (np.log(2 * np.pi) + z**2)
         mean_is("the mean of ln q − ln p", log_q - log_p, float(kl.divergence))
 
@@ -56,8 +65,13 @@ def conditions(test):
         kl = GaussianKL(beta=3)
         x = normal(3, 2), normal(3, 2, seed=2)
         kl.forward(x)
+        is_a_number(kl)
         wanted = nn.GaussianKL()
         wanted.forward(x)
+        expect(
+            not np.isclose(kl.divergence, 3 * wanted.divergence, rtol=1e-5),
+            "the divergence is multiplied by beta: that is the loss, which nn.Divergence computes",
+        )
         same("divergence at beta=3", kl.divergence, wanted.divergence)
         same("loss at beta=3", kl.loss, 3 * wanted.divergence)
         zero = np.zeros((3, 2), np.float32)
@@ -70,16 +84,17 @@ def conditions(test):
             x = normal(n, 3, seed=seed), normal(n, 3, seed=seed + 5)
             kl.forward(x)
             own.forward(x)
-            same("the divergence of one batch after another", float(kl.divergence), own.divergence)
-        expect(np.ndim(kl.divergence) == 0, "the divergence is one number for the whole batch")
+            is_a_number(kl)
+            same("the divergence of one batch after another", kl.divergence, own.divergence)
 
     table = normal(4, 3), normal(4, 3, seed=2)
     test.layer(GaussianKL, nn.GaussianKL, table, (normal(6, 2, seed=3), 2 * normal(6, 2, seed=4)))
-    test.layer(lambda: GaussianKL(0.25), lambda: nn.GaussianKL(0.25), table)
-    test.that("the divergence is of the batch just seen", reports)
-    test.that("divergences that can be computed by hand", by_hand)
-    test.that("the divergence is the mean of ln q(z) − ln p(z)", by_counting)
     test.that("beta weighs the gradient and the loss, not the divergence", weighs)
+    quarter = (lambda: GaussianKL(0.25)), (lambda: nn.GaussianKL(0.25))
+    test.layer(*quarter, table, name="beta = 0.25: ")
+    test.that("the divergence is of the batch just seen", reports)
+    test.that("the divergence is right where it can be computed by hand", by_hand)
+    test.that("the divergence is the mean of ln q(z) − ln p(z)", by_counting)
 
 
 if __name__ == "__main__":

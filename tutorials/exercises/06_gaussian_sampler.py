@@ -7,10 +7,11 @@
     backward    with G = ∂L/∂z, derive ∂L/∂mean and ∂L/∂log_var: what does z do when each moves,
                 and ε stays?
 
-self.draw(backend.standard_normal, shape) draws ε, or hands out the noise that is held while
-gradients are checked. It stays in self.noise.  log_var is the logarithm of the variance.  A
-gradient check cannot see whether you took σ or σ²: it only compares your two passes with one
-another.  Counting draws can.
+nn.Sampler keeps L as self.samples, and self.grouped(array) shows an array (N·L, Q) as (N, L, Q),
+without copying it.  self.draw(backend.standard_normal, shape) draws ε, or hands out the noise that
+is held while gradients are checked.  It stays in self.noise.  log_var is the logarithm of the
+variance.  A gradient check cannot see whether you took σ or σ²: it only compares your two passes
+with one another.  Counting draws can.
 
 Check it: python tutorials/exercises/06_gaussian_sampler.py      A hint: add --hint 1, 2 or 3
 """
@@ -69,7 +70,7 @@ def conditions(test):
         lambda: draws_right(check_sampler(GaussianSampler(), "gaussian")),
     )
     test.that(
-        "so are three draws a row",
+        "three draws a row: z is distributed as it should",
         lambda: draws_right(check_sampler(GaussianSampler(samples=3), "gaussian")),
     )
     test.that("a code is drawn in evaluation too", evaluation)

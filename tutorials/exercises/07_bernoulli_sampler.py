@@ -9,8 +9,9 @@
 
 A Sigmoid follows: z = σ(y) is above ½ with probability σ(a), at any temperature, and the lower T,
 the nearer z is to 0 or 1.  self.draw(backend.uniform, shape) draws u, or hands out what is held; it
-stays in self.noise.  A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞: keep u
-within SMALLEST … LARGEST.
+stays in self.noise.  nn.Sampler keeps L as self.samples, and self.grouped(array) shows an array
+(N·L, Q) as (N, L, Q), without copying it.  A generator of numbers in [0, 1) may return 0 exactly,
+and ln 0 = −∞: keep u within SMALLEST … LARGEST.
 
 Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: add --hint 1, 2 or 3
 """
@@ -88,11 +89,11 @@ def conditions(test):
     test.that("the draws of one row stand together", rows)
     test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
     test.that(
-        "so are three draws a row",
+        "three draws a row: a bit is 1 with probability σ(a)",
         lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli")),
     )
-    test.that("the lower the temperature, the nearer to bits", nearness)
-    test.that("the ends of the uniform distribution", ends)
+    test.that("the share of z near ½ is right at four temperatures", nearness)
+    test.that("y is finite for u at both ends of [0, 1)", ends)
 
 
 if __name__ == "__main__":

@@ -116,11 +116,11 @@ def conditions(test):
         lambda: same("the bound", bound(x, 5, x[:, None] / 2, 0.5), exact),
     )
     test.that("q = the prior: it grows with K and tends to ln p(x)", grows)
-    test.that("weights too small for a float32", small)
-    test.that("each image by its own largest weight", unlike)
-    test.that("draws that are impossible", impossible)
+    test.that("the bound is right where weights are too small for a float32", small)
+    test.that("the bound is right where images have very different weights", unlike)
+    test.that("a draw of probability 0 counts as weight 0", impossible)
     test.that("every term counts, and is left as it was", untouched)
-    test.that("a VAE, as minivae.evaluation.log_likelihood", of_a_model)
+    test.that("a VAE has the bound of minivae.evaluation.log_likelihood", of_a_model)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
-"""Exercise 12: five mistakes.  After tutorial 09, better after 13.
+"""Exercise 12: five mistakes.  After tutorial 09.
 
 Here are the parts of a small VAE: a layer, a divergence, a sampler, a criterion, and the function
-that Adam asks for the loss and its gradient.  Each of the five holds one mistake, and everything
-runs.  Find and repair them; the check says only how many are left, and trains the model once all
-are repaired.  The docstrings are right.
+that Adam asks for the loss and its gradient.  Each of the five holds one mistake, which may stand
+in more than one of its lines: a wrong forward pass can have a backward pass that fits it.
+Everything runs.  Find and repair them; the check says only how many are left, and trains the model
+once all are repaired.  The docstrings are right, for any logits that a float32 can hold.
 
-Hints
-- mv.gradcheck(layer, input) finds two of them: print its report.  The other three pass it, because
-  a gradient check compares a backward pass with its own forward pass, of one layer, near zero.
-- Ask what else was promised.  Does it draw from the distribution that it names
-  (minivae.debug.check_sampler counts)?  Does it hold for logits of 100?  What happens when it is
-  called a second time?
-
-Check it: python tutorials/exercises/12_bug_hunt.py
+Check it: python tutorials/exercises/12_bug_hunt.py      A hint: add --hint 1, 2 or 3
 """
 
 import numpy as np

@@ -37,36 +37,40 @@ class Checks:
         except NotImplementedError as error:
             self._say(f"to write  {_place(error)}", aloud=True)
         except Wrong as error:
-            self._say(f"WRONG     not so: {what}", str(error))
-        except Warning as error:
-            self._say(f"WRONG     not so: {what}", f"{error}\nin {_place(error)}")
+            self._say(f"WRONG     must hold: {what}", str(error))
         except Exception as error:  # the student's code may do anything
-            self._say(f"WRONG     {_place(error)}", f"{type(error).__name__}: {error}", aloud=True)
+            place, said = _place(error), f"{type(error).__name__}: {error}{_explanation(error)}"
+            if isinstance(error, Warning) or place is None:
+                where = f"in {place}" if place else "in the check, on what your code has returned"
+                self._say(f"WRONG     must hold: {what}", f"{said}\n{where}")
+            else:
+                self._say(f"WRONG     {place}", said, aloud=True)
         else:
             self.passed += 1
             self._say(f"passed    {what}")
 
-    def layer(self, make, own, *inputs, modes=("training", "evaluate")):
+    def layer(self, make, own, *inputs, modes=("training", "evaluate"), name=""):
         """The checks of a layer without noise: make() is the student's, own() minivae's.
 
         `inputs` are a few batches.  The layer's numbers must be those of minivae's call after call,
         for batches of other sizes, in both dtypes and in each of the `modes`; its gradients must
-        be derivatives; and no array of anybody else's may change.
+        be derivatives; and no array of anybody else's may change.  `name` begins each line, where
+        an exercise calls this twice.
         """
         self.that(
-            "the output is right",
+            name + "the output is right",
             lambda: [_same_calls(make, own, inputs, mode, False) for mode in modes],
         )
         self.that(
-            "the backward passes agree with finite differences",
+            name + "the backward passes agree with finite differences",
             lambda: [gradients(make(), x) for x in inputs],
         )
         self.that(
-            "both passes are right, call after call, in float32 and float64",
+            name + "both passes are right, call after call, in float32 and float64",
             lambda: [_same_calls(make, own, inputs, mode, True) for mode in modes],
         )
         self.that(
-            "nobody else's array is written to or kept",
+            name + "nobody else's array is written to or kept",
             lambda: [keeps_to_itself(make, x) for x in inputs],
         )
         self._note_buffers(make, inputs[0])
@@ -89,7 +93,9 @@ class Checks:
 
     def _note_buffers(self, make, input):
         """A word to a layer that makes new arrays at each call: right, and could be faster."""
-        if self.passed == self.count and not _reuses_buffers(make(), _copy(input)):
+        if self.notes or self.passed < self.count:
+            return
+        if not _reuses_buffers(make(), _copy(input)):
             self.notes.append(
                 "note      each call makes new arrays, which is right, and slow in a large model: "
                 "self.buffer(name, shape)\n            gives an array that the layer keeps; "
@@ -198,6 +204,12 @@ def both_passes(module, input):
             type(array) is np.ndarray,
             f"update_output returns a {type(array).__name__}, expected a NumPy array",
         )
+    expect(
+        _dtypes(output) == _dtypes(input),
+        f"the output has dtype {', '.join(_dtypes(output))}, expected that of the input, "
+        f"{', '.join(_dtypes(input))}: work in self.buffer(...), and draw noise with "
+        "self.draw(...), which have the layer's dtype",
+    )
     grad_output = like(output)
     grad_input = module.backward(input, grad_output)
     expect(grad_input is not None, "update_grad_input returns None: is a return missing?")
@@ -358,18 +370,36 @@ def _arrays(value):
     )
 
 
+EXPLANATIONS = {
+    "non-broadcastable output operand": "what is added has an axis that the array to the left of "
+    "the += does not have: something must take that axis away first",
+    "overflow encountered in exp": "an exponent is too large, even if where(...) drops the result: "
+    "where computes both of its branches for every entry",
+}
+
+
+def _explanation(error):
+    """A line about an error of NumPy's, if its own words do not say what to look for."""
+    return "".join(f"\n{more}" for words, more in EXPLANATIONS.items() if words in str(error))
+
+
 def _place(error):
-    """Where it happened, in the student's words: "ReLU.update_output (01_relu.py, line 30)"."""
+    """Where it happened, in the student's words: "ReLU.update_output (01_relu.py, line 30)".
+
+    None if it happened in a check.
+    """
     frames = list(traceback.walk_tb(error.__traceback__))
     written = [
         each
         for each in frames
         if Path(each[0].f_code.co_filename).name[:2].isdigit()
-        and each[0].f_code.co_name not in ("conditions", "<lambda>")
+        and not each[0].f_code.co_qualname.startswith("conditions")
     ]
-    frame, line = (
-        frames[-1] if isinstance(error, NotImplementedError) or not written else written[-1]
-    )
+    if isinstance(error, NotImplementedError):
+        written = frames
+    if not written:
+        return None
+    frame, line = written[-1]
     owner = frame.f_locals.get("self")
     name = (f"{type(owner).__name__}." if owner is not None else "") + frame.f_code.co_name
     return f"{name} ({Path(frame.f_code.co_filename).name}, line {line})"
