@@ -8,6 +8,7 @@ from planted import PAIR, PLANTED, x
 
 import minivae as mv
 from minivae import backend, nn
+from minivae.debug.tables import copied, mapped
 
 SPREAD = [each for first in range(3) for each in PLANTED[first::3]]  # the first third has every kind
 # One entry or one row of these is wrong, in a way that another mistake explains as well.
@@ -114,6 +115,58 @@ def test_no_false_alarm(row, seeds):
             assert report.ok, f"{dtype}, seed {seed}\n{report}"
 
 
+def _counting(cls):
+    def update_output(self, input):
+        self.calls = getattr(self, "calls", 0) + 1
+        return mapped(lambda y: y * (1 + 0.1 * self.calls), cls.update_output(self, input))
+
+    return {"update_output": update_output}, {"noise not held"}, "update_output changes self.calls"
+
+
+def _keeping(cls):
+    def update_grad_input(self, input, grad_output):
+        self.of_input = copied(grad_output)
+        return cls.update_grad_input(self, input, grad_output)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        cls.acc_grad_parameters(self, input, getattr(self, "of_input", grad_output), scale)
+
+    return ({"update_grad_input": update_grad_input, "acc_grad_parameters": acc_grad_parameters}, {"needs grad_input"},
+            "uses what update_grad_input has left")
+
+
+def _limited(cls):
+    def update_grad_input(self, input, grad_output):
+        def limit(grad):
+            return np.clip(grad, -0.3 * np.abs(grad).max(), 0.3 * np.abs(grad).max())
+        return mapped(limit, cls.update_grad_input(self, input, grad_output))
+
+    return {"update_grad_input": update_grad_input}, {"cut"}, "the gradient is limited to"
+
+
+def _centred(cls):
+    def update_grad_input(self, input, grad_output):
+        return mapped(lambda grad: grad - grad.mean(axis=0), cls.update_grad_input(self, input, grad_output))
+
+    return {"update_grad_input": update_grad_input}, {"rows mixed", "sum along an axis"}, ""
+
+
+LAYERS = [row for row in ROWS.values() if "gradient" not in row.excused and not row.make().children()]
+LEARNING = [row for row in LAYERS if row.make().parameters()[0] and not isinstance(row.make(), nn.Divergence)]
+NOISY = [row for row in LAYERS if isinstance(row.make(), nn.GaussianNoise | nn.BernoulliSampler)]
+
+
+@pytest.mark.parametrize(("mistake", "row"), [
+    *((_counting, row) for row in LAYERS), *((_keeping, row) for row in LEARNING), *((_centred, row) for row in NOISY),
+    *few(4, [(_limited, row) for row in LAYERS])], ids=lambda each: getattr(each, "__name__", "") or each.name)
+def test_a_mistake_has_its_name_in_every_layer(mistake, row):
+    module = row.make()
+    methods, kinds, said = mistake(type(module))
+    module.__class__ = type(type(module).__name__, (type(module),), methods)
+    first = mv.gradcheck(module, row.input(seed=1)).diagnoses()[0]
+    assert first.kind in kinds and said in str(first), first
+
+
 def test_an_input_that_forward_changes_is_no_counter():
     (make, input, target), = [each[1:4] for each in PLANTED if each[0] == "TanhOverwritesItsInput"]
     assert "two forward passes" not in str(check(make, input, target))
@@ -200,28 +253,39 @@ def test_an_explanation_that_holds_by_accident_is_dropped():
     assert finding.kind == "wrong elsewhere" and "right at this input and these weights by luck" in str(finding)
 
 
-def test_the_places_of_a_mistake_are_said():
-    for name, said in (
-            ("ConvolutionOfTheLastImage", "at 0, 1 of axis 0 (the batch)"), ("SequentialSkipsOne", "not call"),
-            ("ConvolutionWeightSeesTheEdge", "at the borders of the image"), ("SigmoidClips", "is above 0.9"),
-            ("ConcatTableHeadsExchanged", "it is grad_output[0]"), ("SoftPlusSharp", "2 times the input"),
-            ("ConvolutionTurnedBackOfAHalfTurn", "turned by half a turn"),
-            ("DilationForgotten", "at 1, 2 of axis 0 is shifted by 1, 2 along axis 1"),
-            ("MeanOverTheWrongSides", "the quotient W of the input / H of the input"),
-            ("RunsTwiceOnOneState", "runs 2 times"), ("BCEWithEpsilon", "plus 0.001"),
-            ("GaussianWrongBracket", "0.5 times e^−v of the prediction[1]"),
-            ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2"),
-            ("StatisticsFollowInEvaluation", "changes self.running_mean, and"), ("SumIsNotCleared", "the buffer 'sum'"),
-            ("DropsInEvaluation", "backward does the same in both, and update_output does not"),
-            ("CopiesGroupedAsByTile", "side by side, as numpy.repeat"),
-            ("SoftmaxOverTheWholeCode", "a sum or mean over axis 1 runs over more than it should"),
-            ("SoftmaxOverTheBatch", "the wrong axis, axis 0 for axis 1"),
-            ("SamplerTakesTheLastDrawsNoise", "the noise of the last draw for all"),
-            ("BCEForgetsItsWeights", "1 / self.weights"), ("DrawsShareAlike", "weights of their own that add up to 1"),
-            ("GradientInIntegers", "cut to whole numbers"), ("GradientLimited", "limited to ±0.1"),
-            ("DropsOthersOnTheWayBack", "where the noise is"),
-            ("LogCoshOfTwoAndAHalf", "where the derivative of update_output is tanh (2.5 · the input)"),
-            ("ScaleWithoutItsExponential", "the input[1] stands where e^v of the input[1] belongs"),
-            ("GateForgetsItsValue", "part 1 of 2 of the input along axis 1 is missing")):
-        (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
-        assert said in str(check(make, input, target)), name
+SAID = [
+    ("ConvolutionOfTheLastImage", "at 0, 1 of axis 0 (the batch)"),
+    ("SequentialSkipsOne", "not call"),
+    ("ConvolutionWeightSeesTheEdge", "at the borders of the image"),
+    ("SigmoidClips", "is above 0.9"),
+    ("ConcatTableHeadsExchanged", "it is grad_output[0]"),
+    ("SoftPlusSharp", "2 times the input"),
+    ("ConvolutionTurnedBackOfAHalfTurn", "turned by half a turn"),
+    ("DilationForgotten", "at 1, 2 of axis 0 is shifted by 1, 2 along axis 1"),
+    ("MeanOverTheWrongSides", "the quotient W of the input / H of the input"),
+    ("RunsTwiceOnOneState", "runs 2 times"),
+    ("BCEWithEpsilon", "plus 0.001"),
+    ("GaussianWrongBracket", "0.5 times e^−v of the prediction[1]"),
+    ("LinearForgetsTheBiasOfOneRow", "wrong for a batch of 1, and right for one of 2"),
+    ("StatisticsFollowInEvaluation", "changes self.running_mean, and"),
+    ("SumIsNotCleared", "the buffer 'sum'"),
+    ("DropsInEvaluation", "backward does the same in both modes, and update_output does not"),
+    ("CopiesGroupedAsByTile", "side by side, as numpy.repeat"),
+    ("SoftmaxOverTheWholeCode", "a sum or mean over axis 1 runs over more than it should"),
+    ("SoftmaxOverTheBatch", "the wrong axis, axis 0 for axis 1"),
+    ("SamplerTakesTheLastDrawsNoise", "the noise of the last draw for all"),
+    ("BCEForgetsItsWeights", "1 / self.weights"),
+    ("DrawsShareAlike", "weights of their own that add up to 1"),
+    ("GradientInIntegers", "cut to whole numbers"),
+    ("GradientLimited", "limited to ±0.1"),
+    ("DropsOthersOnTheWayBack", "where the noise is"),
+    ("LogCoshOfTwoAndAHalf", "where the derivative of update_output is tanh (2.5 · the input)"),
+    ("ScaleWithoutItsExponential", "the input[1] stands where the derivative of update_output has e^v of the input[1]"),
+    ("GateForgetsItsValue", "part 1 of 2 of the input along axis 1 is missing"),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), few(12, SAID[::-3] + SAID[-2::-3] + SAID[-3::-3]))
+def test_the_places_of_a_mistake_are_said(name, said):
+    (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
+    assert said in str(check(make, input, target))

@@ -138,7 +138,10 @@ def _rivals(found, tiers, facts):
 def _stale(check, a, facts, elsewhere):
     if facts.noise is None or not same(facts.earlier.get(check.name), a):
         return []
-    if elsewhere and elsewhere.without_noise(check.name):
+    acts, left_out = elsewhere.with_other_noise(check.name) if elsewhere else (True, False)
+    if not acts:  # then it is the same at every forward, whatever is wrong with it
+        return []
+    if left_out:
         return [Finding("noise left out", "the gradient is the same whatever the noise, and the derivative of "
                         "update_output is not: backward leaves the noise out where update_output uses it, or uses the "
                         "input alone for what the two make together")]
@@ -158,9 +161,10 @@ def ignoring(name, elsewhere):
 def _in_evaluation(name, elsewhere):
     """What is right in training mode, and wrong in this."""
     right, alike = elsewhere.in_training(name) if elsewhere else (False, False)
-    return [Finding("mode", "it is right in training mode, and wrong in evaluation mode: " + (
-        "backward does the same in both, and update_output does not, so it has to ask self.train" if alike else
-        "in one of the passes what is done where self.train is False is wrong or missing"), "certain")] if right else []
+    where = ("backward does the same in both modes, and update_output does not: look where each asks self.train"
+             if alike else "in one of the passes what is done where self.train is False is wrong or missing")
+    return [Finding("mode", f"it is right in training mode, and wrong in evaluation mode: {where}",
+                    "certain")] if right else []
 
 
 def _only_here(points):

@@ -63,15 +63,19 @@ class Elsewhere:
                 continue
         return found
 
-    def without_noise(self, name):
-        """Whether the gradient of that array is the same with other noise, also if the module has not run before."""
+    def with_other_noise(self, name):
+        """(Whether the derivative by that array then differs, and whether the gradient does not).
+
+        The module with other noise has not run before.
+        """
         try:
             points = [Point(self.twin, self.given, held=True),
                       Point(self.unused, self.given, lambda twin: twin.hold_noise(False), held=True)]
             one, other = (self._numeric(name, point) for point in points)
-            return same(*(point.gradients[name][1] for point in points)) and norm(one - other) > 1e-4 * norm(one)
+            acts = norm(one - other) > 1e-4 * norm(one)
+            return acts, acts and same(*(point.gradients[name][1] for point in points))
         except Exception:  # whatever a layer may raise
-            return False
+            return True, False
 
     def in_training(self, name):
         """(Whether that array is wrong in evaluation mode alone, whether its gradient is the same in both modes)."""

@@ -149,7 +149,8 @@ def instead(a, n, seen, facts):
             found += [(taken, functions[j][0]) for j in np.flatnonzero(off < 1e-5 * norm(n * values[i]))
                       if j != i and same(a * functions[j][1], n * functions[i][1], TOLERANCE)]
     for taken, right in sorted(found, key=lambda pair: sum(map(len, pair)))[:1]:
-        yield Finding("function for another", f"{taken} stands where {right} belongs, all else is right")
+        yield Finding("function for another", f"{taken} stands where the derivative of update_output has {right}, all "
+                      "else is right")
 
 
 def in_part(a, n, seen, facts):

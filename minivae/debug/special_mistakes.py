@@ -106,7 +106,6 @@ def cut(a, n, seen, facts):
         if fits(function(n), a, seen):
             yield Finding("cut", f"the gradient is {how}: it is put in an array of integers; make that with the dtype "
                           "of grad_output")
-            return
     most = np.abs(a[seen]).max(initial=0)
     if ((np.abs(n) > 1.0001 * most) & seen).any() and (np.abs(a[seen]) < 0.9999 * most).any() and fits(
             np.clip(n, -most, most), a, seen):
