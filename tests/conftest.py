@@ -20,6 +20,7 @@ selection = importlib.import_module("minivae.backend.selection")
 GPU, REASON = backend.available("cupy")
 CUPY = [pytest.param("cupy", marks=pytest.mark.gpu)] if GPU else []  # test_cupy.py says so where there is none
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes would each compile all of minivae anew
 SEED = int(os.environ.get("MINIVAE_TEST_SEED", "0"))  # no test may hang on it
 
 

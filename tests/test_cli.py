@@ -364,7 +364,8 @@ def test_doctor_says_whether_a_product_can_add(found, capsys, monkeypatch):
 def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
     environment = {**os.environ, "MINIVAE_BACKEND": "jax"}
     run = [sys.executable, "-m", "minivae"]
-    done = subprocess.run([*run, "doctor"], env=environment, capture_output=True, text=True)
+    code = "import sys; from minivae.cli import doctor, main; doctor.SIZE = 64; sys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "environment" in done.stdout
     train = subprocess.run([*run, "train", "vae", *TINY], env=environment, capture_output=True, text=True)
     assert train.returncode == 1 and train.stderr.startswith("minivae: ") and "Traceback" not in train.stderr

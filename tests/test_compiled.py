@@ -35,7 +35,12 @@ needs_compiler = pytest.mark.usefixtures("compiler")
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+    """One for all the processes that share these tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return tmp_path_factory.mktemp("cache")
+    shared = tmp_path_factory.getbasetemp().parent / "cache"  # of this session, as each worker's folder is
+    shared.mkdir(0o700, exist_ok=True)
+    return shared
 
 
 @pytest.fixture(autouse=True)

@@ -63,11 +63,11 @@ def test_a_call_without_encoding_is_found():
     assert list(calls_without_encoding(source)) == [1, 3, 4]
 
 
-def test_what_windows_lacks_is_not_needed(tmp_path):
+def test_what_windows_lacks_is_not_needed(tmp_path, no_curves):
     """Nor any encoding but the one it has, and names of files that it allows."""
     environment = os.environ | {"PYTHONIOENCODING": "cp1252", "MINIVAE_CC": "none", "PYTHONUTF8": "0"}
     lines = ("train vae --images 64 --hidden 8 --epochs 1", "train --resume runs/vae --epochs 2",
-             "evaluate runs/vae --samples 2", "sample runs/vae", "explore runs/vae", "doctor")
+             "evaluate runs/vae --samples 2 --images 64", "sample runs/vae", "explore runs/vae", "doctor")
     done = subprocess.run([sys.executable, "-X", "warn_default_encoding", "-c", ON_WINDOWS, *lines], cwd=tmp_path,
                           env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode("cp1252", "replace")
