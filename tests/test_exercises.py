@@ -1,7 +1,6 @@
 """The exercises: a stub passes nothing and says what to write, a solution passes, and typical mistakes are refused."""
 
 import importlib.util
-import os
 import re
 import runpy
 import subprocess

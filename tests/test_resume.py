@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -294,6 +295,13 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
     assert "shape" in capsys.readouterr().err and contents("mine") == before
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    out = tmp_path_factory.mktemp("real") / "run"
+    assert main(["train", "vae", "--images", "64", "--hidden", "8", "--epochs", "1", "--out", str(out)]) == 0
+    return out
+
+
 @pytest.mark.parametrize(("part", "change", "message"), [
     ("data", {"images": 10**12}, "at most 1000000,"), ("data", {"root": "/nowhere"}, "unknown option"),
     ("options", {"hidden": 10**9}, "bytes"), ("options", {"code": "large"}, "is not a whole number from 1"),
@@ -301,10 +309,10 @@ def test_a_configuration_of_other_sizes_is_refused(run, capsys):
     ("training", {"momentum": "0.9", "learning_rate": None}, "no usable learning_rate, momentum"),
     ("training", {"anneal_rate": 0.1, "anneal_every": []}, "no usable anneal_floor, anneal_every"),
     ("training", {"batch_size": 8.0}, "no usable batch_size")])
-def test_a_configuration_that_asks_for_too_much_is_refused(tmp_path, monkeypatch, capsys, part, change, message):
+def test_a_configuration_that_asks_for_too_much_is_refused(real, tmp_path, monkeypatch, capsys, part, change, message):
     """As a file from somebody else may: the header of a real checkpoint, with one thing changed."""
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "vae", "--images", "64", "--hidden", "8", "--epochs", "1", "--out", "run"]) == 0
+    shutil.copytree(real, "run")
     with np.load("run/checkpoint.npz") as archive:
         arrays = dict(archive)
     header = json.loads(arrays["header"].tobytes())
