@@ -221,8 +221,8 @@ claim("with a spread of about 7.5", abs(by_score.std() - 7.5) < 0.5)
 # it tries codes and keeps what went well. In return it works for draws that are no
 # smooth function of their noise, such as a coin. For a loss that is smooth, such as
 # ours, the reparameterization is the better way, where there is one. For a loss that
-# jumps up and down it need not be: the derivative of sin(20 z) is 20 cos(20 z), which
-# scatters ten times as much as the score function does.
+# swings up and down fast it need not be: the derivative of sin(20 z) is 20 cos(20 z),
+# which scatters ten times as much as the score function does.
 
 # %%
 slope_of_wave = 20 * np.cos(20 * z)
@@ -460,8 +460,8 @@ claim("the wrong one 0.14", abs(wrong_cloud.std() - 0.14) < 0.02)
 # A draw z = mean + σ ε is an ordinary function of mean and log_var once ε is held, and
 # its derivatives are 1 and ½ σ ε. That is the difference quotient with the same noise
 # on both sides; with fresh noise a single quotient says nothing, and the score function
-# is right but scatters more. A gradient check cannot see a wrong distribution: count
-# the draws.
+# is right but scatters more where the loss is smooth. A gradient check cannot see a
+# wrong distribution: count the draws.
 #
 # ## Test yourself
 # 1. The loss is f(z) = 5z. What is the spread of its gradient by the mean, with the
