@@ -13,7 +13,7 @@ import strict_cupy
 from PIL import Image
 
 from minivae import backend
-from minivae.backend import blas, cublas, threads
+from minivae.backend import blas, cublas
 from minivae.figures import codes, curves, style
 
 selection = importlib.import_module("minivae.backend.selection")
@@ -39,9 +39,10 @@ def same_start():
 
 def surroundings():
     """What one test could change for those after it."""
-    environment = {name: value for name, value in os.environ.items()  # libraries add words of their own
+    environment = {name: os.environ[name] for name in os.environ  # libraries add words of their own
                    if name.startswith(("MINIVAE_", "OPENBLAS_", "OMP_", "PYTHON", "HOME", "XDG_"))}
-    return blas.one_thread(), threads.chosen(), np.geterr(), os.getcwd(), environment
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return blas.one_thread(), cores, np.geterr(), os.getcwd(), environment
 
 
 @pytest.fixture(params=["numpy", "strict", *CUPY])
