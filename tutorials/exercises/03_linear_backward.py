@@ -54,6 +54,15 @@ class Linear(nn.Module):
 
 
 def conditions(test):
+    def by_input():
+        layer, own = Linear(4, 3), nn.Linear(4, 3)
+        own.load_state_dict(layer.state_dict())
+        x = normal(5, 4)
+        layer.forward(x)
+        grad_output = like(own.forward(x))
+        wanted = own.update_grad_input(x, grad_output)
+        same("∂L/∂x", layer.update_grad_input(x, grad_output), wanted)
+
     def numbers():
         layer, own = Linear(4, 3), nn.Linear(4, 3)
         own.load_state_dict(layer.state_dict())
@@ -67,6 +76,7 @@ def conditions(test):
             same("∂L/∂W after several calls", layer.grad_weight, own.grad_weight)
             same("∂L/∂b after several calls", layer.grad_bias, own.grad_bias)
 
+    test.that("∂L/∂x is right", by_input)
     test.that(
         "4 -> 3: gradients agree with finite differences and add up, times scale",
         lambda: gradients(Linear(4, 3), normal(5, 4)),
