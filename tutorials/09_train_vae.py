@@ -472,7 +472,7 @@ show(plot("Made up", "", "", draw, size=(11, 2.2)), "made up")
 #
 # What is the most that one can get? Not 100 %. A perfect generator draws at random,
 # too: some squares come ten times in 2,000 draws, and only 8 of them count. Its fair
-# share is 86 % [93 %].
+# share is about 86 % [93 %].
 
 # %%
 perfect = np.bincount(random.integers(places, size=len(draws)), minlength=places)
