@@ -130,6 +130,15 @@ class LogisticForGumbel(nn.GumbelSoftmaxSampler):
         return np.exp(-(1 - u) / u)  # −ln(−ln of it) = ln u − ln(1 − u)
 
 
+class TwoLogistics(nn.GumbelSoftmaxSampler):
+    """The same, to the ends of its tails."""
+
+    def update_output(self, input):
+        u = self.draw(mv.backend.uniform, (len(input), 6)).reshape(input.shape)
+        e = np.exp(input + np.log(u) - np.log(1 - u))
+        return (e / e.sum(axis=-1, keepdims=True)).reshape(len(input), 6)
+
+
 class OneGumbelForAllVariables(nn.GumbelSoftmaxSampler):
     def draw(self, fill, shape):
         noise = super().draw(fill, shape)
@@ -152,6 +161,44 @@ class FlipsTooMany(nn.BernoulliNoise):
         output = super().update_output(input)
         self.p = 0.1
         return output
+
+
+class ASigmoid(nn.BernoulliSampler):
+    def update_output(self, input):
+        return 1 / (1 + np.exp(-super().update_output(input)))
+
+
+class WarmLogits(nn.BernoulliSampler):
+    """T beside the logit alone."""
+
+    def __init__(self):
+        super().__init__(0.5)
+
+    def update_output(self, input):
+        noise = self.temperature * super().update_output(input) - input
+        return input / self.temperature + noise
+
+
+class WarmNoise(WarmLogits):
+    """T beside the noise alone."""
+
+    def update_output(self, input):
+        return input + nn.BernoulliSampler.update_output(self, input) - input / self.temperature
+
+
+class Flips(nn.BernoulliNoise):
+    """flip(u, x) makes y, and -1 is the derivative where y differs from x."""
+
+    def __init__(self, p, flip):
+        super().__init__(p)
+        self.flip = flip
+
+    def update_output(self, input):
+        self.output = self.flip(self.draw(mv.backend.uniform, input.shape), input) if self.train else input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.where(np.abs(self.output - input) > 1e-9, -grad_output, grad_output)
 
 
 class NoSign(nn.BernoulliNoise):
@@ -204,7 +251,15 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     (check_sampler, lambda: Noise(moving_average), "several depend on each other"),
     (check_sampler, lambda: OneDraw(3), "all draws for a row have the same noise"),
     (check_sampler, Probit, "the noise is normal, with mean"), (check_sampler, Probit, "it should be logistic"),
-    (check_sampler, LogisticForGumbel, "the noise is "), (check_sampler, OneGumbelForAllVariables, "both variables"),
+    (check_sampler, LogisticForGumbel, "the noise is "), (check_sampler, TwoLogistics, "it needs one Gumbel variable"),
+    (check_sampler, ASigmoid, "y lies between 0 and 1"),
+    (check_sampler, WarmLogits, "the logit is divided by the temperature"),
+    (check_sampler, WarmNoise, "the noise is divided by the temperature"),
+    (check_noise, lambda: Flips(0.1, lambda u, x: np.where(u < 0.1, 1 - np.round(x), x)), "neither x nor 1 − x"),
+    (check_noise, lambda: Flips(0.1, lambda u, x: 1 - x), "every pixel flips"),
+    (check_noise, lambda: Flips(0.0, lambda u, x: np.where(u > 0, 1 - x, x)), "with p = 0 none may"),
+    (check_noise, lambda: Flips(0.1, lambda u, x: np.where(u > 0.1, 1 - x, x)), "1 − p stands where p belongs"),
+    (check_sampler, OneGumbelForAllVariables, "both variables"),
     (check_noise, NoSign, "derivative is −1")])
 def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     finding, = reported(check, make).findings

@@ -28,8 +28,9 @@ def observe(twin, input, grad_output, kept):
         watch.add("noise not held", "two forward passes with held noise differ: "
                   + ("draw noise with self.draw(...), which keeps it while hold_noise() is on"
                      if random_state() != before else remembered(twin, input) or
-                     "with no draw from minivae's or numpy's generator, so the output depends on the calls before, on "
-                     "a counter or a buffer, or on a generator of the layer's own, which self.draw(...) must replace"))
+                     "with no draw from minivae's generator or from np.random's global one, so the output depends on "
+                     "the calls before, on a counter or a buffer, or on a generator of the layer's own, which "
+                     "self.draw(...) must replace"))
     elif not watch.findings and not same(loss, float(side_loss(twin))):
         watch.add("loss changes", "two forward passes with the same input have other side losses, beta · divergence: "
                   "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere")
@@ -127,7 +128,8 @@ def unrepeatable(first, second, drawn, overwritten):
                 ("stale noise", "two backward passes after one forward differ: noise is drawn anew in backward; use "
                  "what forward drew and kept, self.noise") if drawn else
                 ("backward changes", "two backward passes after one forward differ, and no random numbers were drawn "
-                 "from minivae's or numpy's generator: backward changes an array or a counter that it reads"))
+                 "from minivae's generator or from np.random's global one: backward changes an array or a counter "
+                 "that it reads"))
             return [Finding(kind, text, "certain")]
     return []
 

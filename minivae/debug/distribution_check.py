@@ -85,18 +85,22 @@ def _check_bernoulli(sampler, draws, report):
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
 
-    def uniform(wide=np.repeat, temperature=temperature):  # the noise is logistic, so its σ is uniform
-        return 1 / (1 + np.exp(wide(logits, sampler.samples, axis=0) - temperature * y))
+    def uniform(wide=np.repeat, temperature=temperature, warm=1):  # the noise is logistic, so its σ is uniform
+        return 1 / (1 + np.exp(warm * wide(logits, sampler.samples, axis=0) - temperature * y))
 
     def of_a_gumbel(location):  # u, if T·y = location − ln(−ln u)
         return np.exp(-np.exp(location(np.repeat(logits, sampler.samples, axis=0)) - temperature * y))
 
     def moments(to, uniform):
-        names = [f"of the noise's σ, unit {k}" for k in range(y.shape[1])]
-        _moments(to, (uniform - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM)
+        names = [f"of u = σ(noise), unit {k}" for k in range(y.shape[1])]
+        _moments(to, (uniform - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM, mean=0.5, spread=1 / sqrt(12))
 
     moments(report, uniform())
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+    if ((y >= 0) & (y <= 1)).all():
+        report.findings.append("y lies between 0 and 1: it has to be (logit + noise) / temperature, any number; the "
+                               "sigmoid of it is another layer's")
+        return
     report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is 1 with probability 1 − e^−θ",
                     lambda guess: moments(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
                    ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
@@ -105,6 +109,10 @@ def _check_bernoulli(sampler, draws, report):
                     lambda guess: moments(guess, uniform(temperature=1))),
                    ("the sum of logit and noise is multiplied by the temperature, by which it has to be divided",
                     lambda guess: moments(guess, uniform(temperature=1 / temperature))),
+                   ("the logit is divided by the temperature and the noise is not: divide their sum",
+                    lambda guess: moments(guess, uniform(temperature=1, warm=1 / temperature))),
+                   ("the noise is divided by the temperature and the logit is not: divide their sum",
+                    lambda guess: moments(guess, uniform(warm=temperature))),
                    (MIXED, lambda guess: moments(guess, uniform(_tile))))
     report.describe(temperature * y - np.repeat(logits, sampler.samples, axis=0), "logistic, ln u − ln(1 − u),",
                     pi / sqrt(3), sampler.samples)
@@ -164,6 +172,10 @@ def _check_categorical(sampler, draws, report):
                       - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
     if np.isfinite(difference).all():
         _repeats(report, difference)
+        of_two_logistic = pi * sqrt(2 / 3)
+        if report.wrong() and np.allclose(difference.std(axis=0), of_two_logistic, rtol=0.02):
+            report.findings.append("each logit seems to get logistic noise, ln u − ln(1 − u): it needs one Gumbel "
+                                   "variable, −ln(−ln u)")
         report.describe(difference, "logistic, as the difference of two Gumbel variables is,", pi / sqrt(3),
                         sampler.samples)
     report.describe()
@@ -171,19 +183,23 @@ def _check_categorical(sampler, draws, report):
     _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
 
-def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL):
-    """Mean 0, variance 1 and quantiles of each unit, given its fourth moment; and units and rows are independent."""
+def _moments(report, noise, names, fourth=3.0, quantiles=NORMAL, mean=0.0, spread=1.0):
+    """Mean 0, variance 1 and quantiles of each unit, given its fourth moment; and units and rows are independent.
+
+    They are reported of mean + spread · noise.
+    """
     n = len(noise)
     for k, name in enumerate(names):
-        report.add(f"mean {name}", noise[:, k].mean(), 0, 1 / sqrt(n))
-        report.add(f"variance {name}", (noise[:, k]**2).mean(), 1, sqrt((fourth - 1) / n))
+        report.add(f"mean {name}", mean + spread * noise[:, k].mean(), mean, spread / sqrt(n))
+        report.add(f"variance {name}", spread**2 * (noise[:, k]**2).mean(), spread**2,
+                   spread**2 * sqrt((fourth - 1) / n))
         for value, share in quantiles:
-            report.add(f"share below {value:.2f} {name}", (noise[:, k] < value).mean(), share,
+            report.add(f"share below {mean + spread * value:.2f} {name}", (noise[:, k] < value).mean(), share,
                        sqrt(share * (1 - share) / n))
     _repeats(report, noise)
     with np.errstate(all="ignore"):  # so that a mistake of mean or scale shows above only
-        spread = noise.std(axis=0)
-        noise = (noise - noise.mean(axis=0)) / np.where(spread == 0, 1, spread)
+        own = noise.std(axis=0)
+        noise = (noise - noise.mean(axis=0)) / np.where(own == 0, 1, own)
     pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]),
              "units that are two apart": (noise[:, :-2], noise[:, 2:]),
              "one row with the next": (noise[:-1], noise[1:]),
@@ -257,7 +273,8 @@ def _one_kind(report, added, std, names):
 
 def _flips(report, layer, x, y):
     p, flipped = layer.p, np.abs(y - x) > 1e-9
-    report.add("largest distance of y from x and from 1 − x", np.minimum(abs(y - x), abs(y - (1 - x))).max(), 0, 1e-12)
+    apart = np.minimum(abs(y - x), abs(y - (1 - x)))
+    report.add("largest distance of y from x and from 1 − x", apart.max(), 0, 1e-12)
 
     def shares(to, p):
         for value in x[0, :4]:
@@ -273,13 +290,18 @@ def _flips(report, layer, x, y):
     if 0 < share < 1 and report.wrong() and (sentence := shared(flipped.astype(float))):
         report.findings.append(sentence)
         return
-    report.explain(("1 − p stands where p belongs: a pixel flips with probability p", lambda to: shares(to, 1 - p)),
-                   ("p² stands where p belongs: a pixel flips with probability p", lambda to: shares(to, p * p)),
-                   (f"pixels flip with probability {share:.4g}, not p = {p:g}", lambda to: shares(to, share)))
     if p < 1 and flipped.all():
-        report.findings.append("every pixel flips: make the comparison with p once, before anything is written")
-    elif (y[flipped] == 1).all() and flipped[x < 1].any():
+        report.findings.append("every pixel flips: make the comparison with p once, before anything is written" if p
+                               else "every pixel flips, and with p = 0 none may")
+    elif any(each.name.startswith("share") for each in report.wrong()):
+        report.explain(("1 − p stands where p belongs: a pixel flips with probability p", lambda to: shares(to, 1 - p)),
+                       ("p² stands where p belongs: a pixel flips with probability p", lambda to: shares(to, p * p)),
+                       (f"pixels flip with probability {share:.4g}, not p = {p:g}", lambda to: shares(to, share)))
+    if (y[flipped] == 1).all() and flipped[x < 1].any() and not flipped.all():
         report.findings.append("pixels are set to 1 where they should flip: y = 1 − x")
+    elif not apart.max() < 1e-9:
+        worst = apart.argmax()
+        report.findings.append(f"some pixels are neither x nor 1 − x: x = {x.flat[worst]:g} became {y.flat[worst]:.4g}")
     grad = np.array(layer.backward(x, np.ones_like(x)))
     for name, where, slope in (("flipped pixels whose derivative is −1", flipped, -1),
                                ("other pixels whose derivative is 1", ~flipped, 1)):

@@ -8,6 +8,7 @@ import numpy as np
 from minivae.debug.noise_shapes import described, repeated, shared
 
 ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
+ROUNDING = 1e-9  # a smaller standard error allows for rounding alone
 REPEATED = 0.01  # share of noise that comes again: more is no chance
 MOST = 6  # statistics that are off, the worst, in a printed report
 
@@ -95,7 +96,8 @@ class DistributionReport:
         shown = wrong[:MOST] or self.statistics
         width = max(len(each.name) for each in shown)
         for each in shown:
-            off = "exact" if each.error == 0 and each.z == 0 else f"{each.z:.1f} standard errors off"
+            off = f"{each.z:.1f} standard errors off" if each.error > ROUNDING else (
+                "it has to be exact" if each in wrong else "exact")
             lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
                          f"expected {each.expected:>9.5f}  {off}")
         if wrong:

@@ -7,11 +7,12 @@
                 row n·L + l of y is draw l for row n: the draws of one row stand together
     backward    with G = ∂L/∂y, derive ∂L/∂a
 
-A Sigmoid follows: z = σ(y) is above ½ with probability σ(a), at any temperature, and the lower T,
-the nearer z is to 0 or 1.  self.draw(backend.uniform, shape) draws u, or hands out what is held; it
-stays in self.noise.  nn.Sampler keeps L as self.samples, and self.grouped(array) shows an array
-(N·L, Q) as (N, L, Q), without copying it.  A generator of numbers in [0, 1) may return 0 exactly,
-and ln 0 = −∞: keep u within SMALLEST … LARGEST.
+y may be any number: leave the sigmoid to the layer after this one, a Sigmoid.  Its z = σ(y) is
+above ½ with probability σ(a), at any temperature, and the lower T, the nearer z is to 0 or 1.
+self.draw(backend.uniform, shape) draws u, or hands out what is held; it stays in self.noise.
+nn.Sampler keeps L as self.samples, and self.grouped(array) shows an array (N·L, Q) as (N, L, Q),
+without copying it.  A generator of numbers in [0, 1) may return 0 exactly, and ln 0 = −∞: keep u
+within SMALLEST … LARGEST.
 
 Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: add --hint 1, 2 or 3
 """
@@ -62,10 +63,10 @@ def conditions(test):
         )
 
     def rows():
-        logits = np.array([[-200], [0], [200]], dtype=np.float32)  # far beyond any noise
+        logits = np.array([[-60], [0], [60]], dtype=np.float32)  # far beyond any noise
         signs = np.sign(BernoulliSampler(samples=4).forward(logits))
         same(
-            "the signs of y for the logits −200 and 200, four draws each",
+            "the signs of y for the logits −60 and 60, four draws each",
             signs[[0, 1, 2, 3, 8, 9, 10, 11]],
             np.array([[-1]] * 4 + [[1]] * 4),
         )

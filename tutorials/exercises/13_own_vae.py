@@ -1,6 +1,7 @@
 """Exercise 13: everything in this model is yours.  After exercises 01, 03, 05, 06, 08, 09 and 10.
 
-Build the VAE of tutorial 09 from the parts that you have written, and train it with your own Adam.
+Build a VAE from the parts that you have written, and train it with your own Adam.  It is that of
+tutorial 09 with one hidden layer on each side in place of two.
 Of minivae's nn you may use Module, Sequential and ConcatTable alone.
 
     x  (N, D) rows of D pixels, 0 or 1      H  hidden units      Q  size of the code
@@ -124,12 +125,20 @@ def conditions(test):
 
     def flips():
         noisy = build(64, 32, 2, p=0.4)
-        first = noisy.list_modules()[1]
+        first = next(
+            each for each in noisy.list_modules() if not isinstance(each, nn.Container)
+        )
+        expect(
+            type(first).__name__ == "BernoulliNoise",
+            f"with p = 0.4 the first layer is a {type(first).__name__}, "
+            "expected your BernoulliNoise",
+        )
         x = np.zeros((200, 64), np.float32)
         share = first.forward(x).mean()
         expect(
             abs(share - 0.4) < 0.05,
-            f"with p = 0.4 the first layer flips a share of {share:.2f} of the pixels",
+            f"with p = 0.4 the first layer flips a share of {share:.2f} of the pixels, "
+            "expected 0.4",
         )
 
     def trained(seed, steps=600):

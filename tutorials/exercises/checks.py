@@ -40,11 +40,11 @@ class Checks:
             self._say(f"WRONG     must hold: {what}", str(error))
         except Exception as error:  # the student's code may do anything
             place, said = _place(error), f"{type(error).__name__}: {error}{_explanation(error)}"
-            if isinstance(error, Warning) or place is None:
-                where = f"in {place}" if place else "in the check, on what your code has returned"
-                self._say(f"WRONG     must hold: {what}", f"{said}\n{where}")
-            else:
+            where = f"in {place}" if place else "in the check, on what your code has returned"
+            if self.quiet and place and not isinstance(error, Warning):
                 self._say(f"WRONG     {place}", said, aloud=True)
+            else:
+                self._say(f"WRONG     must hold: {what}", f"{said}\n{where}")
         else:
             self.passed += 1
             self._say(f"passed    {what}")
@@ -304,7 +304,8 @@ def _draws_anew(layer, x):
     first = _copy(layer.forward(_copy(x)))
     expect(
         _differ(first, layer.forward(_copy(x))),
-        "two calls gave the same output: noise is drawn anew each time",
+        "two calls gave the same output: each call must draw noise of its own, and the output "
+        "must depend on it",
     )
     layer.hold_noise()
     expect(
