@@ -146,7 +146,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
         "--beta, on a line")
     add("--kl-start", None, "WEIGHT", None, "where it begins, by default at 0; above --beta, the code learns what "
         "matters most first")
-    add("--momentum", None, "M", None, "descend along the gradient with this momentum, 0 for none; by default Adam")
+    add("--momentum", None, "M", None, "step against the gradient with this momentum, 0 for none; by default Adam")
     add("--free-bits", None, "NATS", None, "each unit of the code is not charged for its first so many nats of KL, on "
         "the mean over a batch, so that it has no reason to close")
     add("--patience", None, "N", None, "end when the bound on test images was no better in N epochs")
