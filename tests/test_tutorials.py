@@ -191,3 +191,18 @@ claim("a mean is no more than its largest number", holds=np.mean([x, 1]) <= 1)
 def test_a_small_sweep_over_seeds_finds_every_claim_held():
     status, rows, _ = sweep("01", "02", "04", "06", "07", "--seeds", 2)
     assert status == 0 and len(rows) > 10
+
+
+def test_the_syllabus_sends_a_lesson_after_those_that_it_needs():
+    rows = re.findall(r"^\| (\d\d) \| \[[^|]*\]\(\d\d_\w+\.py\) \|[^|]*\| \d+ \|([^|]*)\|",
+                      (FOLDER / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    after = {lesson: set(re.findall(r"\d\d", named)) for lesson, named in rows}
+    known = {}
+    for lesson in sorted(after):
+        known[lesson] = after[lesson].union(*(known[each] for each in after[lesson]))
+        text = next(FOLDER.glob(f"{lesson}_*.py")).read_text(encoding="utf-8").replace("\n# ", " ")
+        needs = re.search(r"Needs: (.*?)[.;]", text)[1]
+        named = set(re.findall(r"\b\d\d\b", needs))
+        for first, last in re.findall(r"\b(\d\d) to (\d\d)\b", needs):
+            named |= {f"{k:02d}" for k in range(int(first), int(last))}
+        assert after[lesson] <= named <= known[lesson], (lesson, after[lesson], named)

@@ -2,7 +2,7 @@
 # # 11 Encode bits
 # **How can an encoder learn to set bits, when a bit jumps and a jump has no gradient?**
 #
-# Needs: 06 to 08 (reparameterization, divergence, bound). About 45 minutes. No network
+# Needs: 06 to 08 (reparameterization, divergence, bound). About 60 minutes. No network
 # in this lesson: one bit, whose best value is known exactly. Lesson 12 trains many.
 #
 # A code of bits can be stored, counted and read. The encoder looks at an image and
@@ -277,7 +277,7 @@ claim("yet it has stopped short of the best logit", logit_now < 3.7)
 
 # %% [markdown]
 # The bit has learned: a gradient has passed through a draw of bits. But it stops near
-# 2.8, though 4 is best. The loss was computed with *relaxed* bits, and its minimum is
+# 2.7, though 4 is best. The loss was computed with *relaxed* bits, and its minimum is
 # elsewhere. Lesson 12 asks how far off that is, and what the temperature has to do with
 # it.
 #
@@ -287,9 +287,18 @@ claim("yet it has stopped short of the best logit", logit_now < 3.7)
 #
 #     y = (ln p − ln(−ln u)) / T
 #
-# The noise −ln(−ln u) is a **Gumbel** variable. Equation (1) needs the difference of
-# two of these, which is logistic; the listing has one. Here is its layer, with its
-# derivative 1/(pT). **Predict:** what does the gradient check say?
+# The noise g = −ln(−ln u) is a **Gumbel** variable. The right equation, which is number
+# (1) in the article and the y of "Soften the jump" above, needs logistic noise. That is
+# the difference of *two* Gumbel variables:
+#
+# 1. E = −ln u is exponential: P(E > s) = P(u < e^−s) = e^−s. And g = −ln E.
+# 2. g₁ − g₂ < x means ln E₂ − ln E₁ < x, or E₂ < c E₁ with c = e^x.
+# 3. If E₁ = s, this has the probability 1 − e^(−c s). The mean over s, which has the
+#    density e^−s, is 1 − 1/(1 + c) = c/(1 + c) = σ(x).
+# 4. ln u − ln(1 − u) < x means u < σ(x), which has the same probability.
+#
+# The listing has one. Here is its layer, with its derivative 1/(pT). **Predict:** what
+# does the gradient check say?
 
 
 # %%
@@ -330,7 +339,8 @@ claim("a bit that must be 1 is 0 in more than a third of the draws", listed[3] <
 # %% [markdown]
 # The bit is set where −ln u < p, and that has the probability 1 − e⁻ᵖ, at most 0.632.
 # Only counting finds this. `check_sampler` counts, and it knows this mistake by name.
-# It hands logits to a layer, so we turn them into probabilities first.
+# It hands logits to a layer, so we turn them into probabilities first. In its report u
+# is σ(noise), which is uniform on (0, 1) if the noise is logistic.
 
 
 # %%
@@ -412,6 +422,17 @@ print("minivae, by the logit:", by_logits)
 # %%
 claim("at a = 16 the listing is nearly right", abs(by_probability[0] - 15.8) < 0.1)
 claim("at a = 17 it has the wrong sign", by_probability[1] < 0)
+
+# %% [markdown]
+# What should `BernoulliKL` give, which takes the derivative by the logit?
+#
+# 1. KL = θ ln 2θ + (1 − θ) ln 2(1 − θ). Its derivative by θ is ln θ − ln(1 − θ), since
+#    the other terms, θ/θ and −(1 − θ)/(1 − θ), cancel. And that is a.
+# 2. dθ/da = θ(1 − θ). So ∂KL/∂a = θ(1 − θ) a.
+# 3. θ = 1/(1 + e^−a) and 1 − θ = 1/(1 + e^a). Their product is 1/(2 + e^a + e^−a) =
+#    1/(2 + 2 cosh a), a form without a difference that could be rounded to 0.
+
+# %%
 exact = high[0] / (2 + 2 * np.cosh(high[0]))
 claim(
     "by the logit it is θ(1 − θ) a, right at both",
@@ -419,8 +440,10 @@ claim(
 )
 
 # %% [markdown]
-# At 17, p is rounded to 1, and all that remains of 1 − p is the guard. `BernoulliKL`
-# takes logits, and needs no guard.
+# At 17, p is rounded to 1, and all that remains of 1 − p is the guard, 10⁻²⁰. So 1/rest
+# and p/rest are both 10²⁰. float32 keeps 8 digits of such a number, and adding −ln rest
+# = 46 to it changes none of them. Then the two cancel each other, the 46 is lost, and
+# the last term is left: −ln 2 = −0.69. `BernoulliKL` takes logits, and needs no guard.
 #
 # ## In three sentences
 # A bit has no gradient, but it can be written as a logit plus logistic noise, of which

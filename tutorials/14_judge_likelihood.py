@@ -125,7 +125,8 @@ claim("the difference of each image scatters less", paired.std() < 0.7 * alone)
 #
 #     ln (1/K) Σₖ wₖ        wₖ = p(x∣zₖ) p(zₖ) / q(zₖ∣x)
 #
-# 1. The mean of K weights is p(x) on average, since each weight is (08).
+# 1. The mean of K weights is p(x) on average, since a single weight is p(x) on average
+#    (08).
 # 2. The logarithm is concave, so the mean of the logarithm is at most ln p(x): a bound.
 # 3. The mean of more weights scatters less, so the bound loses less. It grows with K.
 #
@@ -247,7 +248,7 @@ claim("the silent unit costs nothing", silent.divergence[0] == 0 < active.diverg
 #
 # ## The scale of the pixels
 # A density depends on the unit. **Predict:** by how much does a Gaussian's log-density
-# of an image change when its pixels go from 0 to 255 instead of 1, with mean and σ?
+# of an image change when pixels, mean and σ are all multiplied by 255?
 
 # %%
 gaussian = nn.GaussianNLLCriterion().double()
@@ -344,8 +345,8 @@ claim("the columns of the posterior p(z∣x) do", np.allclose(posterior.sum(axis
 
 # %% [markdown]
 # p(z∣x) is the *posterior*, which takes Bayes' rule, and the encoder's q(z∣x)
-# approximates it. Likewise the note's "Bernoulli or Gaussian" is said of the decoder's
-# likelihood.
+# approximates it. The note also says that the encoder is "Bernoulli or Gaussian". That
+# is true of the decoder: the note's own encoder is Gaussian.
 #
 # ## In three sentences
 # A number in nats needs its binarization, its kind of bound with K, and the scale of

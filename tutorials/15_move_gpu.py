@@ -106,9 +106,10 @@ stale = complaint(lambda: optim.adam(lambda x: (0.0, x), flat, {}))
 print(stale)
 
 # %% [markdown]
-# The weights are the same to the last bit, but they stand in new memory. Nobody reads
-# the old vector any more, so Adam refuses it: a step on it would change nothing. First
-# move, then call `get_parameters`.
+# The weights are the same to the last bit, but they stand in new memory. That is so
+# even from NumPy to NumPy: a door hands on the array that it gets, but `to` always
+# copies. Nobody reads the old vector any more, so Adam refuses it: a step on it would
+# change nothing. First move, then call `get_parameters`.
 #
 # **Step in here:** `minivae.nn.copying.convert`, and watch `moved` fill.
 
@@ -198,8 +199,9 @@ print(note)
 # %%
 claim("the stand-ins note the whole formula", note == "x / (1 + |x|)")
 long = np.random.default_rng(0).standard_normal(300_000)
-in_blocks = backend.elementwise(softsign, long, out=np.empty_like(long))
-claim("in blocks it is the same function", np.allclose(in_blocks, softsign(np, long)))
+plain = softsign(np, long)
+compiled = backend.elementwise(softsign, long, out=np.empty_like(long))
+claim("compiled, or in blocks, it is the same function", np.allclose(compiled, plain))
 
 # %% [markdown]
 # ## A deliberate mistake: np for xp

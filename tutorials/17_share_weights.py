@@ -41,13 +41,16 @@ show(
 # %% [markdown]
 # With a kernel of kh rows and kw columns:
 #
-#     y[u, v] = b + Σ W[i, j] x[u + i, v + j]        the sum is over i < kh and j < kw
+#     y[u, v] = b + Σ W[i, j] x[u + i − p, v + j − p]        over i < kh and j < kw
+#
+# Here p is the **padding**: the image is framed by p rows and columns of zeros, so x is
+# 0 beyond its border. Without a frame, p = 0, the plane is smaller than the image.
 #
 # A layer may make several planes. It has a kernel for each pair of an input plane and
 # an output plane, and an output plane is the sum over the input planes. Here is one
 # kernel for one plane, which we set by hand: +1 on the left, 0 in the middle, −1 on the
-# right. `padw` and `padh` put zeros around the image, so that the plane is as large as
-# the image.
+# right. `padw` and `padh` are p, for columns and rows. With p = 1 the plane of a 3×3
+# kernel is as large as the image.
 
 # %%
 edges = nn.SpatialConvolution(1, 1, 3, 3, padw=1, padh=1)  # planes in, out; kernel
@@ -177,17 +180,22 @@ claim("it holds the kernel's numbers only", set(np.unique(matrix)) == {-1, 0, 1}
 # ## The way back
 # Let G = ∂L/∂y. First the gradient for the image, ∂L/∂x[r, s] for one pixel:
 #
-# 1. Which outputs saw the pixel? y[u, v] sees x[u + i, v + j]. That is our pixel if u =
-#    r − i and v = s − j. So there is one such output for each (i, j).
+# 1. Which outputs saw the pixel? y[u, v] sees x[u + i − p, v + j − p]. That is our
+#    pixel if u = r + p − i and v = s + p − j. So there is one such output for each (i,
+#    j), unless it would lie outside of the plane y.
 # 2. In that output the pixel has the weight W[i, j].
-# 3. Where a value goes several ways, its gradients add up (03):
+# 3. Where a value goes several ways, its gradients add up (03). G is 0 outside of the
+#    plane, where there is no output:
 #
-#        ∂L/∂x[r, s] = Σ W[i, j] G[r − i, s − j]        over i, j
+#        ∂L/∂x[r, s] = Σ W[i, j] G[r + p − i, s + p − j]        over i, j
 #
-# It looks like a convolution of G, except for the minus signs. While i goes down in W,
-# r − i goes up in G. To make both go down, turn the kernel by **half a turn**: last row
-# first, and last column first. So the way back is a convolution of G with the turned
-# kernel.
+# 4. It looks like a convolution of G, except for the signs of i and j. While i goes
+#    down in W, r + p − i goes up in G. To make both go down, turn the kernel by **half
+#    a turn**: last row first, and last column first. With i′ = kh − 1 − i, the row of G
+#    is r + i′ − (kh − 1 − p).
+#
+# So the way back is a convolution of G with the turned kernel and the padding kh − 1 −
+# p. For our 3×3 kernel with p = 1 that is 1 again.
 #
 # **Predict:** how does our kernel look after half a turn? Is it the same?
 #
@@ -214,9 +222,9 @@ claim(
 
 # %% [markdown]
 # Now the gradient for the kernel. W[i, j] is used in every output y[u, v], and there it
-# multiplies x[u + i, v + j]. All these ways add up:
+# multiplies x[u + i − p, v + j − p]. All these ways add up:
 #
-#     ∂L/∂W[i, j] += Σ G[u, v] x[u + i, v + j]        over u, v
+#     ∂L/∂W[i, j] += Σ G[u, v] x[u + i − p, v + j − p]        over u, v
 #
 # So a kernel of nine numbers gets its gradient from all 576 places, and from all
 # images. That is why it learns from few images.
@@ -250,7 +258,8 @@ show(beside(*pictures), "a kernel and its gradient")
 # %% [markdown]
 # The gradient looks like the wanted kernel with its signs changed, because the layer
 # walks against it. Here is why: the pixels of noise are independent, so what remains on
-# average of the sum above is W − W of the edges. After 31 steps the kernel is there.
+# average of the sum above are the products of a pixel with itself: our kernel minus the
+# edge kernel. After 31 steps the kernel is there.
 
 # %%
 wanted = edges.weight[0, 0]
@@ -433,25 +442,28 @@ claim(
 )
 
 # %% [markdown]
-# In the picture, the upper row are squares at hidden places. Below is what the
-# convolutional VAE makes of them, and below that what the other makes of them.
+# The picture shows squares at hidden places, and what each VAE makes of them.
 
 # %%
 some = hidden[::13].astype("float32")
 rows = np.concatenate([some, convolutional.reconstruct(some), linear.reconstruct(some)])
 grid = figures.grid(rows, columns=10, gap=1, background=0.25)
-show(figures.picture(grid, scale=3), "squares at hidden places")
+names = [(39, "hidden"), (114, "convolutional"), (189, "linear")]
+framed_sheet = figures.style.framed(figures.picture(grid, scale=3), "", rows=names)
+show(framed_sheet, "squares at hidden places")
 
 # %% [markdown]
 # With a thirteenth of the weights it does better where nothing was shown: of the 576
-# pixels of a hidden square it gets 2 wrong, the other 15 [about 25 and 35; fast mode
-# ends before either is good, and which has fewer wrong pixels then depends on the
-# seed]. It has learned what an edge is, while the other has learned what pixel 217 is.
-# A step takes longer, though: there are few weights, but each is used at every place.
+# pixels of a hidden square it gets 2 to 4 wrong, the other 13 to 23, by seed and
+# machine [about 25 and 35; fast mode ends before either is good, and which has fewer
+# wrong pixels then depends on the seed]. It has learned what an edge is, while the
+# other has learned what pixel 217 is. A step takes longer, though: there are few
+# weights, but each is used at every place.
 #
 # ## What it has learned to see
 # These are the eight kernels of its first layer, and below each its gradient for one
-# batch of squares.
+# batch of squares. Gradients of different kernels may differ in size by a factor of a
+# hundred. So each is drawn in its own scale, and its largest number stands above it.
 
 # %%
 first_layer = convolutional.find_modules(nn.SpatialConvolution)[0]
@@ -464,23 +476,25 @@ convolutional.backward(batch, criterion.backward(logits, batch))
 
 
 # %%
-def eight(title, kernels):
-    largest = np.abs(kernels).max()
-    row = np.full((3, 31), np.nan)
-    for k in range(8):
-        row[:, 4 * k : 4 * k + 3] = kernels[k, 0]
+def draw_kernels(axes):
+    page = np.full((9, 31), np.nan)
+    for top, kernels in ((1, first_layer.weight), (6, first_layer.grad_weight)):
+        for k in range(8):
+            left = 4 * k
+            largest = np.abs(kernels[k]).max()
+            page[top : top + 3, left : left + 3] = kernels[k, 0] / largest
+            scale = f"±{largest:.2f}" if largest < 10 else f"±{largest:.0f}"
+            axes.text(left + 1, top - 1, scale, ha="center", va="center")
+    axes.imshow(page, cmap="PuOr", vmin=-1, vmax=1)
+    axes.set(xticks=range(1, 31, 4), xticklabels=range(8))
+    axes.set_yticks((2, 7), ("kernel", "gradient"))
+    axes.grid(visible=False)
 
-    def draw(axes):
-        colours = axes.imshow(row, cmap="PuOr", vmin=-largest, vmax=largest)
-        axes.figure.colorbar(colours, orientation="horizontal", aspect=50)
-        axes.set(xticks=range(1, 31, 4), xticklabels=range(8), yticks=[])
-        axes.grid(visible=False)
 
-    return plot(title, "kernel", "", draw, size=(9, 2.6))
-
-
-show(eight("Kernels of the first layer", first_layer.weight), "kernels")
-show(eight("Their gradients", first_layer.grad_weight), "gradients of the kernels")
+show(
+    plot("The first layer's kernels", "number of the kernel", "", draw_kernels, (9, 3.4)),
+    "kernels and their gradients",
+)
 
 # %% [markdown]
 # Few of them are as clean as our edge kernel. A kernel need not please the eye: it only
@@ -499,16 +513,18 @@ claim(
 # %% [markdown]
 # ## For later: normalized batches
 # `BatchNormalization` often stands behind a convolution (Ioffe and Szegedy 2015). It
-# takes from each plane its mean over the batch and divides by its standard deviation.
-# Then it scales and shifts the result with two weights of its own. So an output depends
-# on *the other images in the batch*.
+# subtracts from each plane its mean over the batch and divides by its standard
+# deviation. Then it scales and shifts the result with two weights of its own. So an
+# output depends on *the other images in the batch*.
 #
 # In evaluation there may be one image only. So the layer keeps running averages of the
 # mean and variance in training, and uses these in evaluation. `state_dict` holds them
 # as it holds weights, but Adam never touches them.
 #
-# **Predict:** here a layer has seen numbers around 4. Now it gets two images around 9.
-# What is the mean of its output in training mode? And in evaluation?
+# **Predict:** here a layer has seen numbers around 4, with a standard deviation of 1.
+# Now it gets two images around 9, first in training mode, then once more in evaluation.
+# What are the two means of its output? (Each pass in training mode moves the running
+# averages by a tenth of the way to the batch's own.)
 
 # %%
 layer = nn.BatchNormalization(1)
@@ -533,8 +549,9 @@ print("running mean", before, "then", after)
 # %% [markdown]
 # In training mode it is 0. The two bright images are alone in their batch, so they are
 # as bright as its average, and nobody can tell that they are bright. And the running
-# mean has moved towards them, only because we looked. That is the mistake to make with
-# this layer: to forget `evaluate()`. `encode`, `decode`, `reconstruct` and
+# mean has moved towards them, from near 4 to 4.4, only because we looked. So in
+# evaluation the mean is below the 5 that it was before. That is the mistake to make
+# with this layer: to forget `evaluate()`. `encode`, `decode`, `reconstruct` and
 # `evaluation.elbo` switch the modes themselves.
 
 # %%

@@ -101,8 +101,9 @@ claim("the largest sum is the first to arrive", (largest == first).mean() > 0.99
 # ## A deliberate mistake: the wrong noise
 # The article on bits adds one Gumbel variable where the difference of two is needed
 # (11). Here each value needs one of its own. Somebody remembers "logistic noise" from
-# the bits, and adds ln u − ln(1 − u) to each logit. **Predict:** what does the gradient
-# check say? How often does the favourite win?
+# the bits, and adds ln u − ln(1 − u) to each logit. (A layer's logits have the shape
+# (rows, variables, values). Below are 2 rows, each with 2 variables of 3 values.)
+# **Predict:** what does the gradient check say? How often does the favourite win?
 
 
 # %%
@@ -143,8 +144,9 @@ claim("counting passes minivae's sampler", right.ok)
 # "The largest" has no gradient. Its soft form has: y = softmax((a + g) / T), the
 # *Gumbel-softmax* or *Concrete* distribution (Jang et al. and Maddison et al., both
 # 2016). Three numbers that add up to 1 are a point in a triangle, whose corners are the
-# one-hot codes. The picture shows 1,000 draws, warm and cold. **Predict:** for which T
-# do they lie in the corners? Does T change how often each corner is nearest?
+# one-hot codes. The picture shows 1,000 draws, warm and cold. The number at a corner is
+# the value for which it stands. **Predict:** for which T do they lie in the corners?
+# Does T change how often each corner is nearest?
 
 
 # %%
@@ -158,8 +160,10 @@ def draw_triangles(axes):
         left = 1.3 * k
         axes.plot([left, left + 1, left + 0.5, left], [0, 0, 0.87, 0], color="0.6")
         axes.scatter(left + y[:, 1] + y[:, 2] / 2, 0.87 * y[:, 2], 6, colour, alpha=0.4)
-        axes.text(left + 0.5, -0.12, f"T = {temperature}", ha="center")
-    axes.set(aspect="equal", xticks=[], yticks=[])
+        for value, (right, up) in enumerate(((-0.06, -0.1), (1.06, -0.1), (0.5, 0.9))):
+            axes.text(left + right, up, f"{value}", ha="center")
+        axes.text(left + 0.5, -0.2, f"T = {temperature}", ha="center")
+    axes.set(aspect="equal", xticks=[], yticks=[], ylim=(-0.3, 1.05))
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
@@ -216,7 +220,8 @@ claim("and refuses the hard one, as it should", not hard_ok)
 # ## What the gradients are worth
 # How wrong are they? Take a loss of one choice for which the exact gradient is known:
 # L(y) = (f·y − ½)² with f = (2, 1, 0). With a one-hot y it is 2.25, 0.25 or 0.25. The
-# mean over choices is Σ pₖ Lₖ, and since ∂pⱼ/∂aₖ = pⱼ (1[j = k] − pₖ), its gradient is
+# mean over choices is Σ pₖ Lₖ, and since ∂pⱼ/∂aₖ = pⱼ (1[j = k] − pₖ), where 1[j = k]
+# is 1 for j = k and else 0, its gradient is
 #
 #     ∂/∂aₖ = pₖ (Lₖ − Σⱼ pⱼ Lⱼ)
 #
@@ -258,7 +263,7 @@ def draw_gradients(axes):
 
 
 show(
-    plot("The gradient of one soft choice", "temperature T", "nats", draw_gradients),
+    plot("One soft choice", "temperature T", "gradient ∂/∂a, in nats", draw_gradients),
     "gradients",
 )
 
@@ -297,8 +302,8 @@ claim(
 # Now a network: the 16 places of lesson 12, a code of 2 variables with 4 values,
 # exactly as many codes as places. So ln p(x) is a sum of 16 terms. Train it twice, for
 # 400 steps. Once warm, at T = 3. Once annealed, T = max(0.3, e^(−rt)) after t steps,
-# which goes from 1 to 0.3. **Predict:** whose loss is lower? Whose −ELBO with hard
-# codes? (2 seconds)
+# which goes from 1 to 0.3 and is set anew every 20 steps. **Predict:** whose loss is
+# lower? Whose −ELBO with hard codes? (2 seconds)
 
 # %%
 images = rectangles(5000, height=8, width=8, sides=(5, 5))
@@ -335,9 +340,10 @@ claim(
 )
 
 # %% [markdown]
-# The warm loss promises nearly the optimum, and no hard code keeps it: a warm code is a
-# soft mixture, from which the decoder reads far more than a choice. The annealed loss
-# is worse, and means what it says. The picture shows what all 16 hard codes decode to.
+# The warm loss comes near the optimum, and with some seeds below it, where no model can
+# be. No hard code keeps this promise: a warm code is a soft mixture, from which the
+# decoder reads far more than a choice. The annealed loss is worse, and means what it
+# says. The picture shows what all 16 hard codes decode to.
 
 # %%
 pictures = []

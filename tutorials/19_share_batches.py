@@ -2,9 +2,9 @@
 # # 19 Share batches
 # **What must many processes tell each other to train one model, as if they were one?**
 #
-# Needs: 09, and 04 for the step of Adam. About 45 minutes. Only the last section wants
-# MPI, the usual way to pass messages between processes (`pip install -e ".[mpi]"`).
-# Without it, that section says so and the rest runs.
+# Needs: 10, whose model it trains, and 04 for the step of Adam. About 45 minutes. Only
+# the last section wants MPI, the usual way to pass messages between processes (`pip
+# install -e ".[mpi]"`). Without it, that section says so and the rest runs.
 #
 # One computer is slow, but there are others. In **data parallelism** each process,
 # which is called a **rank**, has a copy of the model and takes some rows of every
@@ -204,9 +204,15 @@ claim("a process alone is the first of one rank", Ranks().first and Ranks().size
 
 # %% [markdown]
 # ## When does it pay?
-# On R ranks the work of a step takes 1/R of its time. To this comes the message. In a
-# good all-reduce of P numbers of 4 bytes, each rank sends 2 (R − 1)/R · 4 P bytes: it
-# passes on the parts of the sum, and then the parts of the result.
+# On R ranks the work of a step takes 1/R of its time. To this comes the message. How
+# long is it? In a good all-reduce the ranks stand in a ring, and each cuts its gradient
+# of P numbers of 4 bytes into R pieces:
+#
+# 1. Each rank sends one piece to its neighbour, who adds its own numbers and passes the
+#    sum on. After R − 1 such rounds each rank has one piece of the total.
+# 2. Then the finished pieces travel around the ring, again R − 1 rounds.
+# 3. In each round a rank sends one piece, 4 P/R bytes. Together that is 2 (R − 1)/R · 4
+#    P bytes.
 #
 # Take a network that sends 1 GB in a second, and two models:
 #
@@ -260,9 +266,10 @@ show(
 # %% [markdown]
 # More ranks hardly help either model: the message does not shrink, and for many ranks
 # it is all that is left. On one machine the message is a copy in memory and faster than
-# this. Two ranks on two cores took 4.8 ms in place of 6.0 for the first model, and 23.1
-# in place of 18.5 for the second: each rank takes the whole step of Adam, and both wait
-# for the same memory (`tests/benchmarks/RESULTS.md`, Ranks).
+# this. In a measurement on two cores, the first model took 6.0 ms alone and 4.8 on two
+# ranks. The second took 18.5 ms alone, on that day and machine, and 23.1 on two ranks:
+# each rank takes the whole step of Adam, and both wait for the same memory
+# (`tests/benchmarks/RESULTS.md`, Ranks).
 #
 # ## Real ranks
 # `mpiexec -n 2` starts two processes. `python -m mpi4py` ends all ranks when one fails;
