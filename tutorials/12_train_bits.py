@@ -277,7 +277,7 @@ claim("and its bound is better", cold_hard < warm_hard - 3)
 # %% [markdown]
 # The loss of the cold model looks worse by nats, and its bound, −ELBO with true bits,
 # is better by nats: 6 to 11 where the warm one has 15 to 37. −ln p(x) differs less, 6
-# to 11 beside 7 to 16. So most of what the warm model loses is the distance of q from
+# to 11 beside 7 to 16. So much of what the warm model loses is the distance of q from
 # the posterior (08): rounded to bits, its codes are not the ones that the decoder
 # wants.
 #

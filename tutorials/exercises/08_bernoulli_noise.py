@@ -60,8 +60,8 @@ def conditions(test):
         )
 
     planes = np.random.default_rng(2).random((2, 3, 3)).astype(np.float32)
-    test.noise(lambda: BernoulliNoise(0.4), x, planes)
     test.that("a share p of the pixels is flipped, counted over 25,000 pixels", flips)
+    test.noise(lambda: BernoulliNoise(0.4), x, planes)
     test.that("evaluation changes nothing", evaluates)
     test.that("training goes on after an evaluation", comes_back)
 
