@@ -392,7 +392,7 @@ claim("one random code in 16 names a place", abs(meaningful - 1 / 16) < 0.005)
 #    learn to ignore it. Until it has, the bit is noise in the reconstruction. This is
 #    most of what 64 bits lose here.
 #
-# The third cost falls as training goes on. After 3,000 steps, with five seeds, 8 bits
+# The third cost falls as training goes on. After 3,000 steps, with four seeds, 8 bits
 # come to between −5.5 and −4.6 nats, and 64 bits to between −5.2 and −4.9, but for one
 # run at −8.9. The article takes 25 or 50 bits for 256 places, where 8 would do. With
 # hidden layers of 128 units, its 25 bits have an ELBO of −57 after 500 steps and of −42

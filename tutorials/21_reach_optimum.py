@@ -228,7 +228,8 @@ claim("at 40 the code says nothing", kl < 0.1)
 # When the weight falls later, the decoder has long learned to look away, and it takes
 # many steps until it notices the code again. By then all bits are cheap at once, and
 # decide in a hurry. Falling from 40 to 1, also in 680 of 800 steps, finds 8 to 14 of
-# the 16 squares (five seeds), and falling from 20 finds 14 to 16.
+# the 16 squares (five seeds), and falling from 20 finds 14 to 16. From 40 the KL is
+# 0.00 up to step 600, and there β has come down to 6.
 #
 # Now three numbers can be put together. Below β = 16.3 a slight lean pays. Below 15.0
 # and 12.9 the first two bits pay even if they are certain. But a lean that pays still
