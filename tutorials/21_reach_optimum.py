@@ -107,11 +107,11 @@ claim("it stays more than a nat above the optimum", plain_bound > optimum + 1)
 claim("some squares have no code", plain_squares < n)
 
 # %% [markdown]
-# So it was not the noise. (With the seeds 0, 1 and 2 it finds 10, 7 and 6 squares.) In
-# the first steps each bit takes some split of the images, and hardens: a bit that is
-# sure of itself has a vanishing gradient. Some values of the code have several squares,
-# some have none, and to exchange them a bit would have to be wrong for a while. That is
-# a local optimum.
+# So it was not the noise. (With the seeds 0, 1 and 2 it finds 6 to 10 squares.) In the
+# first steps each bit takes some split of the images, and hardens: a bit that is sure
+# of itself has a vanishing gradient. Some values of the code have several squares, some
+# have none, and to exchange them a bit would have to be wrong for a while. That is a
+# local optimum.
 #
 # ## What a bit is worth
 # One idea mends it: make bits expensive at first. With the weight β, a bit costs β ln 2
