@@ -1448,3 +1448,152 @@ class GateForgetsItsValue(nn.Module):
     def update_grad_input(self, input, grad_output):
         t = np.tanh(np.split(input, 2, axis=1)[1])
         return np.concatenate([grad_output * t, grad_output * (1 - t * t)], axis=1)
+
+
+# -- windows, numberings and precision ----------------------------------------------------------------
+
+
+@plant("shifted", input=x(2, 2, 5, 6), make=lambda cls: cls(3, 3, 2, 2, 1, 1))
+class PoolingCropsAtTheCorner(nn.SpatialAveragePooling):
+    def update_grad_input(self, input, grad_output):
+        n, c, h, w = input.shape
+        frame = np.zeros((n, c, h + 2, w + 2), input.dtype)
+        for i, j in np.ndindex(grad_output.shape[2:]):
+            frame[:, :, 2 * i:2 * i + 3, 2 * j:2 * j + 3] += grad_output[:, :, i:i + 1, j:j + 1] / 9
+        return frame[:, :, :h, :w].copy()
+
+
+@plant("numbered", input=x(2, 2, 4, 6), make=lambda cls: cls(2, 2))
+class PoolingNumbersAlongColumns(nn.SpatialMaxPooling):
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros_like(input)
+        for n, c, i, j in np.ndindex(grad_output.shape):
+            column, row = divmod(input[n, c, 2 * i:2 * i + 2, 2 * j:2 * j + 2].argmax(), 2)
+            grad[n, c, 2 * i + row, 2 * j + column] = grad_output[n, c, i, j]
+        return grad
+
+
+@plant("numbered", input=x(2, 1, 4, 6), make=lambda cls: cls(2, 2))
+class PoolingCountsByTheHeight(nn.SpatialMaxPooling):
+    def update_grad_input(self, input, grad_output):
+        n, c, h, w = input.shape
+        grad = np.zeros((n, c, h * w), input.dtype)
+        for at in np.ndindex(grad_output.shape):
+            corner = 2 * np.array(at[2:])
+            row, column = corner + divmod(input[at[:2]][tuple(map(slice, corner, corner + 2))].argmax(), 2)
+            grad[(*at[:2], row * h + column)] += grad_output[at]
+        return grad.reshape(n, c, h, w)
+
+
+class Overlapping(nn.Module):
+    """y[t] = x[t] + ½ x[t − 1] + bias, along the last axis"""
+
+    parameter_names = ("bias",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("bias", (2,))
+
+    def update_output(self, input):
+        self.output = np.pad(input, ((0, 0), (0, 0), (0, 1))) + np.pad(0.5 * input, ((0, 0), (0, 0), (1, 0)))
+        self.output += self.bias[:, None]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[..., :-1] + 0.5 * grad_output[..., 1:]
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_bias += scale * grad_output.sum(axis=(0, 2))
+
+
+@plant("added several times", input=x(3, 2, 5))
+class BiasInEveryWindow(Overlapping):
+    def update_output(self, input):
+        super().update_output(input)
+        self.output[..., 1:-1] += self.bias[:, None]
+        return self.output
+
+
+@plant("assigned", input=x(3, 2, 5))
+class WindowsAreOverwritten(Overlapping):
+    def update_output(self, input):
+        super().update_output(input)
+        self.output[..., 1:] = 0.5 * input + self.bias[:, None]
+        return self.output
+
+
+@plant("mask missing", input=x(4, 3))
+class SlopeCountsEveryInput(nn.Module):
+    """y = x up to |x| = 1, and slope · x beyond"""
+
+    parameter_names = ("slope",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("slope", (3,))
+        self.slope[...] = 0.3
+
+    def update_output(self, input):
+        self.output = np.where(np.abs(input) < 1, input, self.slope * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * np.where(np.abs(input) < 1, 1, self.slope)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_slope += scale * (grad_output * input).sum(axis=0)
+
+
+@plant("branch missing", input=x(3, 4), make=lambda cls: cls(nn.Sequential(nn.Linear(4, 4), nn.Tanh())))
+class ForgetsTheDirectWay(nn.Container):
+    def update_output(self, input):
+        self.output = self[0].forward(input) - 0.5 + input
+        return self.output
+
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self.grad_input = self[0].backward(input, grad_output, scale)
+        return self.grad_input
+
+
+@plant("outputs left out", input=x(3, 4))
+class ForgetsAnOutputOfItsTable(nn.Module):
+    def update_output(self, input):
+        self.output = np.sin(input), (input * input).sum(axis=1), np.exp(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[0] * np.cos(input) + grad_output[2] * np.exp(input)
+
+
+@plant("dtype")
+class GradientInHalfTheDigits(nn.Tanh):
+    def update_grad_input(self, input, grad_output):
+        return super().update_grad_input(input, grad_output).astype(np.float32)
+
+
+@plant("output dtype")
+class OutputInHalfTheDigits(nn.Sigmoid):
+    def update_output(self, input):
+        self.output = (1 / (1 + np.exp(-input))).astype(np.float32)
+        return self.output
+
+
+@plant("draws", input=x(6, 4), target=x(3, 4, seed=1), make=lambda cls: cls(samples=2))
+class TargetsTiledInBothPasses(nn.AbsCriterion):
+    def update_output(self, input, target):
+        return float(np.abs(input - np.tile(target, (2, 1))).sum()) / 2
+
+    def update_grad_input(self, input, target):
+        return np.sign(input - np.tile(target, (2, 1))) / 2
+
+
+@plant("draws", input=x(3, 4))
+class DrawsTiledInBothPasses(nn.Module):
+    samples = 2
+
+    def update_output(self, input):
+        self.output = np.tile(input, (2, 1)) + self.draw(backend.uniform, (2 * len(input), 4))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[:len(input)] + grad_output[len(input):]

@@ -9,6 +9,7 @@ from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import Module, side_loss
 
 OVERWRITTEN = "backward has changed self.output: write to a buffer of your own, self.buffer(...)"
+SHORTER = np.float16, np.float32
 LARGE = 100  # of an input whose exponential may overflow
 
 
@@ -110,6 +111,37 @@ def not_finite(input, output, side_loss=0.0):
                     Finding("not finite", f"{text}: look for 0/0, log 0, an overflow of exp, or a buffer that was "
                             "never written", "certain")]
     return []
+
+
+def not_double(name, value, kind="dtype"):
+    """[Finding] on an array of less precision in a float64 copy; of a container, ask each layer inside."""
+    short = [(path, array.dtype) for path, array in named(name, value) if getattr(array, "dtype", None) in SHORTER]
+    return [Finding(kind, f"the {path} is {dtype} in a module of float64: digits are lost; make arrays with the dtype "
+                    "of the input, as self.buffer(...) does", "certain") for path, dtype in short[:1]]
+
+
+def grouped_otherwise(samples, given, result, words):
+    """[Finding] on L draws for each row of `given` that are not side by side in `result(given)`, in both passes alike.
+
+    words   names of what has L rows for each row, and of what is given
+    """
+    rows, place = len(arrays(given)[0]), np.arange(samples * len(arrays(given)[0]))
+    if samples < 2 or rows < 2:
+        return []
+    before, after = (arrays(copied(result(each))) for each in (given, mapped(_with_equal_rows, given)))
+    changed = np.any([(one != other).reshape(len(place), -1).any(axis=1) for one, other in zip(before, after)
+                      if one.ndim and len(one) == len(place)] or [place < 0], axis=0)
+    if not changed[place // samples != 1].any() or changed[place % rows != 1].any():
+        return []
+    draws, of = words
+    return [Finding("draws", f"row k of the {draws} belongs to row k mod N of the {of}, as numpy.tile orders them; the "
+                    f"L draws for a row belong side by side, as numpy.repeat orders them: to row k // {samples}",
+                    "certain")]
+
+
+def _with_equal_rows(array):
+    """The array with its second row as the first."""
+    return np.concatenate([array[:1], array[:1], array[2:]])
 
 
 def unrepeatable(first, second, drawn, overwritten):

@@ -59,7 +59,7 @@ OBSERVATIONS = {
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
     "sum along an axis", "some outputs", "misfed", "argument",
     "shifted", "epsilon", "term", "regrouped", "function for another", "part",
-    "another mask",
+    "another mask", "numbered", "assigned", "added several times",
 }
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}

@@ -18,7 +18,7 @@ class Facts(Vocabulary):
     """What a module was fed and gave back, and what copies of it do with other arguments."""
 
     def __init__(self, module, input, output, grad_output, earlier=None):
-        self.module, self.input, self.grad_output = module, input, grad_output
+        self.module, self.input, self.output, self.grad_output = module, input, output, grad_output
         self._of = None, None  # an input's name and its Jacobians
         self.of_parameter = False  # whether the array that is explained now is one
         self.earlier = earlier or {}  # {name: input gradient that an earlier forward, with other noise, had}

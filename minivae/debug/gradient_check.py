@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import not_finite, observe, random_like, random_state, unrepeatable
+from minivae.debug.behaviour import (
+    grouped_otherwise,
+    not_double,
+    not_finite,
+    observe,
+    random_like,
+    random_state,
+    unrepeatable,
+)
 from minivae.debug.diagnosis import explain, explain_shared, explain_swap
 from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
@@ -22,7 +30,7 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "loss changes"}
+          "loss changes", "output dtype"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0
@@ -62,7 +70,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     grad_output, written = random_like(output), copied(output)
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
-    shared = overlapping("input", earlier)
+    shared, short = overlapping("input", earlier), _precision(twin)
     earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
     before = random_state()
     repeated = copied(twin.backward(input, copied(grad_output)))
@@ -75,7 +83,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     findings = not_finite(input, output, side_loss(twin))
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
-        findings = findings or unrepeatable(earlier, repeated, drawn, overwritten)
+        findings = findings or unrepeatable(earlier, repeated, drawn, overwritten) or short
         output = copied(twin.forward(input))
 
     objective = partial(terms, twin, input, grad_output)
@@ -88,7 +96,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     if failed:  # which explains it
         findings = [finding for finding in findings if finding.kind != "needs grad_input"]
     if not (failed or findings or beside):
-        findings = second_look(twin, unused, input, step, tolerance)
+        findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
     layers = []
     if (failed or findings) and twin.children():
         fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
@@ -119,6 +127,32 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     return GradientReport(title, checks, findings, inside)
 
 
+def _precision(twin):
+    """[Finding] on the output and the gradients of a module or of any inside that are not in float64."""
+    return [finding for layer in twin.list_modules() for finding in (
+        not_double("output", layer.output, "output dtype") or not_double("input gradient", layer.grad_input))][:1] or [
+        finding for path, _, grad in twin.named_parameters() for finding in not_double(f"gradient of {path}", grad)][:1]
+
+
+def _pairing(twin, prediction, target):
+    def gradient(target):
+        twin.forward(prediction, target)
+        return twin.backward(prediction, target)
+
+    try:
+        return grouped_otherwise(twin.samples, target, gradient, ("prediction", "target"))
+    except Exception:  # it does not take rows that are equal
+        return []
+
+
+def _grouping(twin, input):
+    samples = getattr(twin, "samples", 1)
+    try:
+        return grouped_otherwise(samples, input, twin.forward, ("output", "input")) if isinstance(samples, int) else []
+    except Exception:  # it does not take rows that are equal
+        return []
+
+
 def _expect_arrays(verb, value, title):
     for array in arrays(value):
         if not isinstance(array, np.ndarray):
@@ -146,13 +180,13 @@ def gradcheck_criterion(criterion: Criterion, prediction: Any, target: Any, *, t
 
 
 def _check_criterion(twin, prediction, target, title, tolerance, step, beside=False):
-    kept, findings, unused = copied((prediction, target)), [], copy.deepcopy(twin)
+    kept, unused = copied((prediction, target)), copy.deepcopy(twin)
     loss = twin.forward(prediction, target)
     if loss is None or np.ndim(loss):
         raise GradientError(f"update_output returned {loss!r} where one number belongs: is its return missing?")
     grads = twin.backward(prediction, target)
     _expect_arrays("update_grad_input", grads, title)
-    grads = copied(grads)
+    grads, findings = copied(grads), not_double("gradient", grads)
     for (name, now), (_, before) in zip(named("arguments", (prediction, target)), named("arguments", kept)):
         if not np.array_equal(now, before, equal_nan=True):
             which = "prediction" if name.startswith("arguments[0]") else "target"
@@ -167,7 +201,8 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
               for name, array, grad in pairs("prediction", prediction, grads)]
     failed = [check for check in checks if not check.ok]
     if not (failed or findings or beside):
-        findings = second_look(twin, unused, (prediction, target), step, tolerance)
+        findings = second_look(twin, unused, (prediction, target), step, tolerance) or _pairing(
+            twin, prediction, target)
     if failed and not (findings or beside) and all(check.error <= tolerance for check in failed):
         near = _check_criterion(twin, mapped(near_by, prediction), target, f"{title}, beside its kinks", tolerance,
                                 step, beside=True)
@@ -176,7 +211,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
         for check in failed:
             check.beside = True
         failed = []
-    ones = tuple(np.ones_like(each) for each in arrays(prediction))
+    ones = tuple(map(np.ones_like, arrays(prediction)))
     facts = Facts(twin, (*arrays(prediction), *arrays(target)), prediction, ones)
     for check in failed:
         check.findings = explain(check, facts, Elsewhere(twin, (prediction, target), step, tolerance))

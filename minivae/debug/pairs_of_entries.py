@@ -7,8 +7,8 @@ import numpy as np
 
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
-from minivae.debug.places import where
-from minivae.debug.tables import same
+from minivae.debug.places import condition, where
+from minivae.debug.tables import named, same
 
 
 class Pairs:
@@ -67,6 +67,19 @@ class Pairs:
                         for each in (used, given)], of, to
         return None
 
+    def place(self, outputs):
+        """The words for those outputs, True in a flat array: "0, 1 of axis 2", of a table "output[2]"; or None."""
+        if len(self.facts.y) == 1:
+            return where(outputs.reshape(self.shape))
+        parts = [(name, outputs[start:start + np.prod(shape, dtype=int)].reshape(shape))
+                 for start, name, shape in _entries(self.facts)]
+        parts = [(name, part) for name, part in parts if part.any()]
+        if len(parts) == 1 and not parts[0][1].all():
+            place = where(parts[0][1])
+            return place and f"{parts[0][0]} {place}"
+        return None if outputs.all() or not all(part.all() for _, part in parts) else " and ".join(
+            name for name, _ in parts)
+
     def backward_is(self, other):
         return same(other, self.backward, TOLERANCE)
 
@@ -79,7 +92,7 @@ class Pairs:
 
 
 def _kept(pairs):
-    return pairs.backward_is(np.where(pairs.lost, 0, pairs.forward)) and where(pairs.lost.reshape(pairs.shape))
+    return pairs.backward_is(np.where(pairs.lost, 0, pairs.forward)) and pairs.place(pairs.lost)
 
 
 def _factors(pairs):
@@ -98,9 +111,9 @@ def _known_factor(pairs):
     if factor is None:
         return None
     wrong = np.abs(factor - 1) > 1e-4
-    if (place := where(wrong.reshape(pairs.shape))) and np.ptp(factor[wrong]) < 1e-4 * np.abs(factor[wrong]).max():
-        return (f"what comes back from the outputs {place} is {factor[wrong][0]:.4g} times what it should be, all else "
-                "is right")
+    if pairs.place(wrong) and np.ptp(factor[wrong]) < 1e-4 * np.abs(factor[wrong]).max():
+        return (f"what comes back from {_outputs(pairs, wrong)} is {factor[wrong][0]:.4g} times what it should be, all "
+                "else is right")
     for label, f in pairs.facts.functions(pairs.facts.y[0].shape) if len(pairs.facts.y) == 1 else ():
         for words, wanted in (("first to be multiplied by {}", 1 / factor if factor.all() else None),
                               ("not to be multiplied by {}", factor)):
@@ -131,6 +144,43 @@ def _regrouped(pairs):
     forward, backward = (words[each] for each in ways.pop())
     return (f"along axis {' and '.join(map(str, axes))} update_output has what belongs together {forward}, and "
             f"backward takes it {backward}: other places get each other's gradients")
+
+
+def _counted(pairs):
+    """The sentence if one pass adds an entry of the parameter, such as a bias, several times to an output."""
+    if not pairs.of_parameter or (pairs.used.sum(axis=0) != 1).any() or not np.array_equal(pairs.used, pairs.given):
+        return None
+    forward, backward = (each[pairs.used] for each in (pairs.forward, pairs.backward))
+    for one, other, times in (("update_output", "backward", forward / backward),
+                              ("backward", "update_output", backward / forward)):
+        most = np.rint(times.max())
+        if same(times, np.rint(times), TOLERANCE) and 1 <= np.rint(times.min()) < most:
+            return (f"{one} counts each {_entry(pairs)} up to {most:.0f} times in an output, as in every window that "
+                    f"overlaps there, and {other} once: a bias is added once, after the windows")
+    return None
+
+
+def _masked(pairs):
+    """The words for outputs on which nothing acts, and from which backward takes something all the same; or None."""
+    lost = pairs.given.any(axis=0) & ~pairs.used.any(axis=0)
+    if len(pairs.facts.y) > 1 or not np.array_equal(pairs.given & ~pairs.used, pairs.given & lost):
+        return None
+    lost = lost.reshape(pairs.shape)
+    inputs = [each for each in pairs.facts.values(pairs.shape) if not each[0].startswith("the output")]
+    return condition(lost, inputs)
+
+
+def _assigned(pairs):
+    """Whether each output depends on inputs at the last, or the first, of the places that backward gives to only."""
+    axes = pairs.facts.shape[2:]
+    if not axes or not pairs.used.any(axis=1).all() or not (pairs.given & ~pairs.used).any():
+        return False
+    flat = np.unravel_index(np.arange(len(pairs.used)), pairs.facts.shape)[2:]
+    place, most = np.ravel_multi_index(flat, axes)[:, None], np.prod(axes)
+    (first, last), (first_used, last_used) = (
+        (np.where(each, place, most).min(axis=0), np.where(each, place, -1).max(axis=0))
+        for each in (pairs.given, pairs.used))
+    return np.array_equal(first_used, last_used) and any(map(np.array_equal, (first, last), (first_used, last_used)))
 
 
 def _mixing(pairs):
@@ -180,6 +230,23 @@ def _shift(pairs):
             f"axis {axes} of the output: look at an offset, a stride, a dilation or a padding")
 
 
+def _shift_of_inputs(pairs):
+    """The sentence if each output gives to inputs all shifted alike along an axis or two, as with a stride."""
+    shape = pairs.facts.shape
+    if pairs.of_parameter or len(shape) < 3 or len(pairs.forward) != np.prod(shape):
+        return None
+    along = [[(axis, by) for by in range(-3, 4) if abs(by) < shape[axis] - 1] for axis in range(2, len(shape))]
+    forward, backward = (np.moveaxis(each.reshape(*shape, -1), -1, 0) for each in (pairs.forward, pairs.backward))
+    for shifts in sorted(product(*along), key=lambda each: sum(by != 0 for _, by in each)):
+        shifts = [(axis + 1, by) for axis, by in shifts if by]
+        if shifts and _same_shifted(forward, backward, shifts, all_of=True):
+            axes, steps = (", ".join(map(str, dict.fromkeys(each))) for each in (
+                [axis - 1 for axis, _ in shifts], [abs(by) for _, by in shifts]))
+            return (f"what each output gives back is shifted by {steps} along axis {axes} of the input: look at "
+                    "an offset, a crop or a padding of both passes")
+    return None
+
+
 def _strided(pairs):
     """The sentence if each entry meets what it should, but at outputs nearer to the first, or farther from it."""
     forward, backward = (each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))
@@ -193,24 +260,56 @@ def _strided(pairs):
                                         for axis in range(len(pairs.shape))))]
         part = tuple(map(slice, thinned.shape))
         both = (one[part] != 0) & (thinned != 0) & (np.indices(thinned.shape)[along[0] + 1] > 0)
-        if both.sum() > 2 and same(one[part], thinned, TOLERANCE) and not same(one[part], other[part], TOLERANCE):
+        varies = any(np.ptp(one[part], axis=axis + 1).any() for axis in along)  # else any outputs would be the same
+        if both.sum() > 2 and varies and same(one[part], thinned, TOLERANCE) and not same(
+                one[part], other[part], TOLERANCE):
             words = words.format(" and ".join(map(str, along)))
             return f"what comes back to each {_entry(pairs)} is of outputs {step} {words}"
     return None
 
 
-def _same_shifted(forward, backward, shifts):
-    """Whether they agree after shifts, [(axis, by)], where both have values."""
+def _numbered(pairs, within="the image"):
+    """The sentence if each output is of one input, whose place `within` the two passes number otherwise."""
+    if pairs.copied is None or len(pairs.facts.shape) != 4 != len(pairs.shape):
+        return None
+    (used, given), of, to = pairs.copied
+    if to != pairs.shape or not np.array_equal(used[:2], given[:2]):
+        return None
+    (height, width), begin = of[2:], (0, 0)
+    if within != "the image":
+        kernel, step, pad = (getattr(pairs.facts.module, name, 0) for name in ("kernel", "step", "pad"))
+        if not np.any(kernel) or not all(np.shape(each) in ((), (2,)) for each in (kernel, step, pad)):
+            return None
+        (height, width), (step, pad) = np.broadcast_to(kernel, 2), (np.broadcast_to(each, 2) for each in (step, pad))
+        begin = [place * by - off for place, by, off in zip(np.indices(to)[2:], step, pad)]
+    (y, x), (v, u) = ((each[2] - begin[0], each[3] - begin[1]) for each in (used, given))
+    for how, ways in (
+            (f"by rows of {width} in one pass and of {height} in the other: the height stands where the width belongs",
+             ((y * width + x, v * height + u), (y * height + x, v * width + u))),
+            ("along rows in one pass and along columns in the other",
+             ((y * width + x, u * height + v), (x * height + y, v * width + u)))):
+        if any(np.array_equal(*way) for way in ways):
+            return (f"each output's gradient goes to another input than the one it came from: the places of {within} "
+                    f"are numbered {how}")
+    return None
+
+
+def _numbered_in_windows(pairs):
+    return _numbered(pairs, "its window")
+
+
+def _same_shifted(forward, backward, shifts, all_of=False):
+    """Whether they agree after shifts, [(axis, by)], where both have values, or in all that is left."""
     for axis, by in shifts:
         length = forward.shape[axis]
         forward = forward.take(range(max(by, 0), length + min(by, 0)), axis)
         backward = backward.take(range(max(-by, 0), length + min(-by, 0)), axis)
-    both = (forward != 0) & (backward != 0)
+    both = (forward != 0) | (backward != 0) if all_of else (forward != 0) & (backward != 0)
     return both.sum() > 2 and same(forward[both], backward[both], TOLERANCE)
 
 
 # (kind, whether it holds, sentence or function that makes it); the first that holds is the finding.
-REGROUPED = (("regrouped", _regrouped, _regrouped),)
+REGROUPED = (("regrouped", _regrouped, _regrouped), ("numbered", _numbered_in_windows, _numbered_in_windows))
 EXACT = (
     ("direction", lambda p: p.whole and p.backward_is(p.forward.T),
      "backward does to grad_output just as update_output does to its input, in the same direction: a shift has to go "
@@ -220,12 +319,20 @@ EXACT = (
      "grad_output is multiplied by ∂yᵢ/∂xᵢ alone: each output depends on other inputs too, and each adds its term, "
      "Σⱼ Gⱼ ∂yⱼ/∂xᵢ"),
     ("outputs left out", _kept, lambda p:
-     f"nothing comes back from the outputs {where(p.lost.reshape(p.shape))}, all else is right: a loop ends early, or "
-     "what it adds is overwritten"),
+     f"nothing comes back from {_outputs(p, p.lost)}, all else is right: " + (
+         "a loop ends early, or what it adds is overwritten" if len(p.facts.y) == 1 else
+         "the term with its grad_output is missing")),
     ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
      f"of the outputs that an {_entry(p)} acts on, only {p.which()} something back: those of all are to be added, +=, "
      f"as where windows overlap or rows are used twice{_at(p)}"),
     ("rows mixed", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _mixing(p), _mixing),
+    ("mask missing", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _masked(p), lambda p:
+     f"outputs {_masked(p)} do not depend on it, and backward takes their gradients too, all else is right: a mask is "
+     f"missing, or update_output has one too many{example(p.facts)}"),
+    ("assigned", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _assigned(p), lambda p:
+     f"of what several {_entry(p, True)} add to an output, as where windows overlap, update_output keeps one share and "
+     f"backward counts all: update_output assigns (=) where it must add (+=), or backward adds too much{_at(p)}"),
+    ("added several times", _counted, _counted),
     ("too many inputs", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE), lambda p:
      f"an {_entry(p)} is given gradients of outputs on which it does not act, all else is right: backward lacks a "
      f"mask, a slice or a condition of update_output, or pads otherwise; or update_output assigns where it must add"
@@ -238,6 +345,8 @@ EXACT = (
 OTHERS = (
     ("shifted", _strided, _strided),
     ("shifted", lambda p: _shift(p), lambda p: _shift(p)),
+    ("shifted", _shift_of_inputs, _shift_of_inputs),
+    ("numbered", _numbered, _numbered),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {_entry(p)} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
@@ -260,8 +369,8 @@ OTHERS = (
 )
 VAGUE = (
     ("factor of outputs", _any_factor, _any_factor),
-    ("some outputs", lambda p: where(p.wrong.reshape(p.shape)), lambda p:
-     f"only what comes back from the outputs {where(p.wrong.reshape(p.shape))} is wrong" + example(p.facts)),
+    ("some outputs", lambda p: p.place(p.wrong), lambda p:
+     f"only what comes back from {_outputs(p, p.wrong)} is wrong" + example(p.facts)),
 )
 
 
@@ -271,8 +380,13 @@ def _entry(pairs, several=False):
 
 
 def _at(pairs):
-    place = where(pairs.wrong.reshape(pairs.shape))
-    return (f"; this is so of the outputs {place}" if place else "") + example(pairs.facts)
+    so = f"; this is so of {_outputs(pairs, pairs.wrong)}" if pairs.place(pairs.wrong) else ""
+    return so + example(pairs.facts)
+
+
+def _outputs(pairs, which):
+    """The words for some outputs that have a place."""
+    return ("the outputs " if len(pairs.facts.y) == 1 else "") + pairs.place(which)
 
 
 def regrouped(a, n, seen, facts):
@@ -307,11 +421,18 @@ def _first(rules, a, n, seen, facts):
             return
 
 
+def _entries(facts):
+    """[(its first place in the flat outputs, name, shape)] of the arrays in the output."""
+    starts = np.cumsum([0, *(each.size for each in facts.y)])
+    return [(start, name, each.shape) for start, (name, each) in zip(starts, named("output", facts.output))]
+
+
 def example(facts):
     """The pair that is most wrong, in words that can be checked by hand."""
     forward, backward = facts.jacobians()
     i, k = np.unravel_index(np.abs(forward - backward).argmax(), forward.shape)
     source = ", ".join(map(str, np.unravel_index(i, facts.shape)))
-    target = ", ".join(map(str, np.unravel_index(k, facts.y[0].shape))) if len(facts.y) == 1 else f"number {k}"
-    return (f"; for one, ∂output[{target}]/∂{facts.name}[{source}] is {forward[i, k] + 0.0:.4g} by update_output and "
+    start, name, shape = [each for each in _entries(facts) if each[0] <= k][-1]
+    target = ", ".join(map(str, np.unravel_index(k - start, shape)))
+    return (f"; for one, ∂{name}[{target}]/∂{facts.name}[{source}] is {forward[i, k] + 0.0:.4g} by update_output and "
             f"{backward[i, k] + 0.0:.4g} by backward")

@@ -27,10 +27,11 @@ def condition(mask, values):
     for label, v in values:
         for name, value in ((label, v), (f"the size of {label}", np.abs(v))):
             if np.shape(value) == mask.shape:
-                if value[mask].min() > value[~mask].max():
-                    return f"where {name} is above {value[~mask].max():.3g}"
-                if value[mask].max() < value[~mask].min():
-                    return f"where {name} is below {value[~mask].min():.3g}"
+                for word, above, below in (("above", value[mask], value[~mask]), ("below", value[~mask], value[mask])):
+                    low, high = below.max(), above.min()
+                    if low < high:  # where 0 parts them as well, it is most likely 0
+                        bound = 0 if low < 0 < high else low if word == "above" else high
+                        return f"where {name} is {word} {bound:.3g}"
     for label, v in values if mask.sum() > 2 else ():
         if np.shape(v) == mask.shape:
             low, high = v[mask].min(), v[mask].max()

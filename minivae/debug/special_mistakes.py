@@ -237,6 +237,10 @@ def by_children(a, n, seen, facts):
         return
     parts = [(name, part) for name, child in facts.module.children() if child.grad_input is not None
              for part in arrays(child.grad_input)]
+    if any(fits(g, n - a, seen) for g in facts.g) and not any(fits(part, n - a, seen) for _, part in parts):
+        yield Finding("branch missing", "grad_output, which comes past the modules inside by the direct way, as "
+                      "update_output adds its input, has not been added to what comes through them")
+        return
     for name, part in parts:
         if np.shape(part) == a.shape and fits(part, a, seen) and not fits(part, n, seen):
             yield Finding("branch missing", f"only the gradient of branch ({name}) is there: those of all branches "
