@@ -1,10 +1,10 @@
 """Mistakes that show pair by pair: which output acts on which input or weight, by update_output and by backward."""
 
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 
+from minivae.debug import order_of_entries as order
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.places import condition, where
@@ -83,6 +83,10 @@ class Pairs:
     def backward_is(self, other):
         return same(other, self.backward, TOLERANCE)
 
+    def entry(self, several=False):
+        return (("entries" if several else "entry") + " of the parameter" if self.of_parameter else
+                "inputs" if several else "input")
+
     def which(self):
         """Of the outputs that an input acts on, those that give back."""
         first, last = ((np.cumsum(each, axis=1) == 1) & each for each in (self.used, self.used[:, ::-1]))
@@ -122,30 +126,6 @@ def _known_factor(pairs):
     return None
 
 
-def _regrouped(pairs):
-    """The sentence if copies, or what is summed, lie side by side in one pass and a length apart in the other."""
-    if pairs.copied is None or pairs.of_parameter or len(pairs.facts.y) > 1:
-        return None
-    places, of, to = pairs.copied
-    axes, ways = [], set()
-    for axis, (length, place) in enumerate(zip(of, np.indices(to))):
-        known = {"repeat": place * length // to[axis], "tile": place % length}
-        way = tuple(next((name for name, each in known.items() if np.array_equal(of_pass[axis], each)), None)
-                    for of_pass in places)
-        if None in way:
-            return None
-        if way[0] != way[1]:
-            axes.append(axis)
-            ways.add(way)
-    if len(ways) != 1 or not same(*(np.sort(each, axis=0) for each in (pairs.forward, pairs.backward)), TOLERANCE):
-        return None
-    words = {"repeat": "side by side, as numpy.repeat orders them (place k belongs to k // the number of copies)",
-             "tile": "a whole length apart, as numpy.tile orders them (place k belongs to k mod the length)"}
-    forward, backward = (words[each] for each in ways.pop())
-    return (f"along axis {' and '.join(map(str, axes))} update_output has what belongs together {forward}, and "
-            f"backward takes it {backward}: other places get each other's gradients")
-
-
 def _counted(pairs):
     """The sentence if one pass adds an entry of the parameter, such as a bias, several times to an output."""
     if not pairs.of_parameter or (pairs.used.sum(axis=0) != 1).any() or not np.array_equal(pairs.used, pairs.given):
@@ -155,7 +135,7 @@ def _counted(pairs):
                               ("backward", "update_output", backward / forward)):
         most = np.rint(times.max())
         if same(times, np.rint(times), TOLERANCE) and 1 <= np.rint(times.min()) < most:
-            return (f"{one} counts each {_entry(pairs)} up to {most:.0f} times in an output, as in every window that "
+            return (f"{one} counts each {pairs.entry()} up to {most:.0f} times in an output, as in every window that "
                     f"overlaps there, and {other} once: a bias is added once, after the windows")
     return None
 
@@ -207,109 +187,11 @@ def _any_factor(pairs):
         f"{example(pairs.facts)}")
 
 
-def _shift(pairs):
-    """The sentence if all that is wrong of some inputs stands at other outputs, each shifted along an axis or two."""
-    wrong = np.abs(pairs.backward - pairs.forward).max(axis=1) > 1e-4 * np.abs(pairs.forward).max()
-    along = [[(axis, by) for by in range(-5, 6) if 0 < abs(by) < pairs.shape[axis] - 1]
-             for axis in range(1, len(pairs.shape))]
-    shifts = [(each,) for axis in along for each in axis]
-    shifts += [each for each in product(*along[-2:]) if max(abs(by) for _, by in each) < 4] if len(along) > 1 else []
-    found = []
-    for i in np.flatnonzero(wrong):
-        forward, backward = (each[i].reshape(pairs.shape) for each in (pairs.forward, pairs.backward))
-        near = sorted(shifts, key=lambda each: each not in found[-1:])  # mostly that of the entry before
-        found.append(next((each for each in near if _same_shifted(forward, backward, each)), None))
-        if found[-1] is None:
-            return None
-    if not found:
-        return None
-    axes = " and ".join(map(str, sorted({axis for each in found for axis, _ in each})))
-    steps = ", ".join(map(str, sorted({abs(by) for each in found for _, by in each})))
-    place = where(wrong.reshape(pairs.facts.shape)) if wrong.size == np.prod(pairs.facts.shape, dtype=int) else None
-    return (f"what comes back to the {_entry(pairs, True)}{' ' + place if place else ''} is shifted by {steps} along "
-            f"axis {axes} of the output: look at an offset, a stride, a dilation or a padding")
-
-
-def _shift_of_inputs(pairs):
-    """The sentence if each output gives to inputs all shifted alike along an axis or two, as with a stride."""
-    shape = pairs.facts.shape
-    if pairs.of_parameter or len(shape) < 3 or len(pairs.forward) != np.prod(shape):
-        return None
-    along = [[(axis, by) for by in range(-3, 4) if abs(by) < shape[axis] - 1] for axis in range(2, len(shape))]
-    forward, backward = (np.moveaxis(each.reshape(*shape, -1), -1, 0) for each in (pairs.forward, pairs.backward))
-    for shifts in sorted(product(*along), key=lambda each: sum(by != 0 for _, by in each)):
-        shifts = [(axis + 1, by) for axis, by in shifts if by]
-        if shifts and _same_shifted(forward, backward, shifts, all_of=True):
-            axes, steps = (", ".join(map(str, dict.fromkeys(each))) for each in (
-                [axis - 1 for axis, _ in shifts], [abs(by) for _, by in shifts]))
-            return (f"what each output gives back is shifted by {steps} along axis {axes} of the input: look at "
-                    "an offset, a crop or a padding of both passes")
-    return None
-
-
-def _strided(pairs):
-    """The sentence if each entry meets what it should, but at outputs nearer to the first, or farther from it."""
-    forward, backward = (each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))
-    axes = [(axis,) for axis in range(1, len(pairs.shape))] + ([(2, 3)] if len(pairs.shape) == 4 else [])
-    for step, along, (one, other, words) in product((2, 3), axes, (
-            (forward, backward, "times as far from the first, along axis {}, as those that it acts on: a stride is "
-             "left out of backward, or too many in update_output"),
-            (backward, forward, "times as near to the first, along axis {}, as those that it acts on: a stride is "
-             "there twice in backward, or left out of update_output"))):
-        thinned = other[(slice(None), *(slice(None, None, step if axis in along else None)
-                                        for axis in range(len(pairs.shape))))]
-        part = tuple(map(slice, thinned.shape))
-        both = (one[part] != 0) & (thinned != 0) & (np.indices(thinned.shape)[along[0] + 1] > 0)
-        varies = any(np.ptp(one[part], axis=axis + 1).any() for axis in along)  # else any outputs would be the same
-        if both.sum() > 2 and varies and same(one[part], thinned, TOLERANCE) and not same(
-                one[part], other[part], TOLERANCE):
-            words = words.format(" and ".join(map(str, along)))
-            return f"what comes back to each {_entry(pairs)} is of outputs {step} {words}"
-    return None
-
-
-def _numbered(pairs, within="the image"):
-    """The sentence if each output is of one input, whose place `within` the two passes number otherwise."""
-    if pairs.copied is None or len(pairs.facts.shape) != 4 != len(pairs.shape):
-        return None
-    (used, given), of, to = pairs.copied
-    if to != pairs.shape or not np.array_equal(used[:2], given[:2]):
-        return None
-    (height, width), begin = of[2:], (0, 0)
-    if within != "the image":
-        kernel, step, pad = (getattr(pairs.facts.module, name, 0) for name in ("kernel", "step", "pad"))
-        if not np.any(kernel) or not all(np.shape(each) in ((), (2,)) for each in (kernel, step, pad)):
-            return None
-        (height, width), (step, pad) = np.broadcast_to(kernel, 2), (np.broadcast_to(each, 2) for each in (step, pad))
-        begin = [place * by - off for place, by, off in zip(np.indices(to)[2:], step, pad)]
-    (y, x), (v, u) = ((each[2] - begin[0], each[3] - begin[1]) for each in (used, given))
-    for how, ways in (
-            (f"by rows of {width} in one pass and of {height} in the other: the height stands where the width belongs",
-             ((y * width + x, v * height + u), (y * height + x, v * width + u))),
-            ("along rows in one pass and along columns in the other",
-             ((y * width + x, u * height + v), (x * height + y, v * width + u)))):
-        if any(np.array_equal(*way) for way in ways):
-            return (f"each output's gradient goes to another input than the one it came from: the places of {within} "
-                    f"are numbered {how}")
-    return None
-
-
-def _numbered_in_windows(pairs):
-    return _numbered(pairs, "its window")
-
-
-def _same_shifted(forward, backward, shifts, all_of=False):
-    """Whether they agree after shifts, [(axis, by)], where both have values, or in all that is left."""
-    for axis, by in shifts:
-        length = forward.shape[axis]
-        forward = forward.take(range(max(by, 0), length + min(by, 0)), axis)
-        backward = backward.take(range(max(-by, 0), length + min(-by, 0)), axis)
-    both = (forward != 0) | (backward != 0) if all_of else (forward != 0) & (backward != 0)
-    return both.sum() > 2 and same(forward[both], backward[both], TOLERANCE)
-
-
 # (kind, whether it holds, sentence or function that makes it); the first that holds is the finding.
-REGROUPED = (("regrouped", _regrouped, _regrouped), ("numbered", _numbered_in_windows, _numbered_in_windows))
+REGROUPED = (
+    ("regrouped", order.regrouped, order.regrouped),
+    ("numbered", order.numbered_in_windows, order.numbered_in_windows),
+)
 EXACT = (
     ("direction", lambda p: p.whole and p.backward_is(p.forward.T),
      "backward does to grad_output just as update_output does to its input, in the same direction: a shift has to go "
@@ -323,32 +205,33 @@ EXACT = (
          "a loop ends early, or what it adds is overwritten" if len(p.facts.y) == 1 else
          "the term with its grad_output is missing")),
     ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
-     f"of the outputs that an {_entry(p)} acts on, only {p.which()} something back: those of all are to be added, +=, "
+     f"of the outputs that an {p.entry()} acts on, only {p.which()} something back: those of all are to be added, +=, "
      f"as where windows overlap or rows are used twice{_at(p)}"),
     ("rows mixed", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _mixing(p), _mixing),
     ("mask missing", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _masked(p), lambda p:
      f"outputs {_masked(p)} do not depend on it, and backward takes their gradients too, all else is right: a mask is "
      f"missing, or update_output has one too many{example(p.facts)}"),
     ("assigned", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _assigned(p), lambda p:
-     f"of what several {_entry(p, True)} add to an output, as where windows overlap, update_output keeps one share and "
-     f"backward counts all: update_output assigns (=) where it must add (+=), or backward adds too much{_at(p)}"),
+     f"of what several {p.entry(several=True)} add to an output, as where windows overlap, update_output keeps one "
+     "share and backward counts all: update_output assigns (=) where it must add (+=), or backward adds too much"
+     f"{_at(p)}"),
     ("added several times", _counted, _counted),
     ("too many inputs", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE), lambda p:
-     f"an {_entry(p)} is given gradients of outputs on which it does not act, all else is right: backward lacks a "
+     f"an {p.entry()} is given gradients of outputs on which it does not act, all else is right: backward lacks a "
      f"mask, a slice or a condition of update_output, or pads otherwise; or update_output assigns where it must add"
      f"{_at(p)}"),
     ("mean for sum", lambda p: p.used.sum(axis=1).max() > 1 and same(
         p.backward * p.used.sum(axis=1, keepdims=True), p.forward, TOLERANCE), lambda p:
-     f"the gradients of the outputs that an {_entry(p)} acts on are averaged, where they are to be added, or "
+     f"the gradients of the outputs that an {p.entry()} acts on are averaged, where they are to be added, or "
      "update_output has the inverse factor"),
 )
 OTHERS = (
-    ("shifted", _strided, _strided),
-    ("shifted", lambda p: _shift(p), lambda p: _shift(p)),
-    ("shifted", _shift_of_inputs, _shift_of_inputs),
-    ("numbered", _numbered, _numbered),
+    ("shifted", order.strided, order.strided),
+    ("shifted", order.shift, order.shift),
+    ("shifted", order.shift_of_inputs, order.shift_of_inputs),
+    ("numbered", order.numbered, order.numbered),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
-     f"each output's gradient goes to another {_entry(p)} than the one it came from: look at the indices (row and "
+     f"each output's gradient goes to another {p.entry()} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
     ("taken as constant", lambda p: p.drawn and (p.used & ~p.own).any() and not (p.given & ~p.own).any(),
      "each output depends on several inputs, and backward on its own only: what update_output computes from them, such "
@@ -359,7 +242,7 @@ OTHERS = (
      f"from {p.forward[p.used].min() + 0.0:.4g} to {p.forward[p.used].max() + 0.0:.4g}, as at the borders of an image"),
     ("spread", lambda p: same(p.forward.sum(axis=0), p.backward.sum(axis=0), TOLERANCE) and not np.array_equal(
         p.used, p.given), lambda p:
-     f"each output's gradient is handed on whole, but is shared out otherwise than update_output uses the {_entry(p)}s"
+     f"each output's gradient is handed on whole, but is shared out otherwise than update_output uses the {p.entry()}s"
      + example(p.facts)),
     ("rows mixed", _mixing, _mixing),
     ("rows not mixed", lambda p: p.whole and 0 in p.mixing[1],
@@ -372,11 +255,6 @@ VAGUE = (
     ("some outputs", lambda p: p.place(p.wrong), lambda p:
      f"only what comes back from {_outputs(p, p.wrong)} is wrong" + example(p.facts)),
 )
-
-
-def _entry(pairs, several=False):
-    return (("entries" if several else "entry") + " of the parameter" if pairs.of_parameter else
-            "inputs" if several else "input")
 
 
 def _at(pairs):
