@@ -236,6 +236,21 @@ def test_equal_numbers_are_told_apart_at_another_size():
     assert "certain: every entry is 4 times" in str(report) and "factor of the length of a row D in it" in str(report)
 
 
+def test_a_factor_of_each_unit_or_row_is_not_blamed_on_windows():
+    class Uneven(nn.Linear):
+        axis = 1
+
+        def update_output(self, input):
+            count = np.arange(1, 4).reshape((1, 3) if self.axis else (3, 1))
+            self.output = input @ self.weight.T + count * self.bias
+            return self.output
+
+    report = mv.gradcheck(Uneven(4, 3), x(3, 4))
+    assert not report.ok and "window" not in str(report) and "certain" not in str(report)
+    Uneven.axis = 0
+    assert "window" not in str(mv.gradcheck(Uneven(4, 3), x(3, 4)))
+
+
 def test_nothing_is_certain_that_cannot_be_tried_elsewhere():
     """A layer that takes one input only: its explanation fits, and is not proven."""
     class Half(nn.Tanh):

@@ -209,6 +209,18 @@ class NoSign(nn.BernoulliNoise):
         return grad_output
 
 
+class OfUniform(nn.BernoulliSampler):
+    """Its noise is a function of a uniform number."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def update_output(self, input):
+        self.output = (input + self.function(self.draw(backend.uniform, input.shape))) / self.temperature
+        return self.output
+
+
 class NoisyInEvaluation(nn.GaussianNoise):
     def __init__(self):
         super().__init__(0.3)
@@ -250,6 +262,8 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     (check_sampler, lambda: Noise(one_size), "all units of a row have the same noise but for its sign"),
     (check_sampler, lambda: Noise(moving_average), "several depend on each other"),
     (check_sampler, lambda: OneDraw(3), "all draws for a row have the same noise"),
+    (check_sampler, lambda: OfUniform(lambda u: np.log(u) + np.log(1 - u)), "is ln u + ln(1 − u), with one sign wrong"),
+    (check_sampler, lambda: OfUniform(np.log), "is exponential with its sign turned, ln u, with mean"),
     (check_sampler, Probit, "the noise is normal, with mean"), (check_sampler, Probit, "it should be logistic"),
     (check_sampler, LogisticForGumbel, "the noise is "), (check_sampler, TwoLogistics, "it needs one Gumbel variable"),
     (check_sampler, ASigmoid, "y lies between 0 and 1"),

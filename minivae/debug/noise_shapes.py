@@ -10,9 +10,11 @@ SHAPES = {
     "normal": lambda x: (1 + erf(x / sqrt(2))) / 2,
     "logistic": lambda x: 1 / (1 + exp(-x * pi / sqrt(3))),
     "uniform": lambda x: min(max((x / sqrt(3) + 1) / 2, 0), 1),
-    "Gumbel, −ln(−ln u),": lambda x: exp(-exp(-(x * pi / sqrt(6) + EULER))),
+    "Gumbel, −ln(−ln u)": lambda x: exp(-exp(-(x * pi / sqrt(6) + EULER))),
     "a Gumbel with its sign turned": lambda x: 1 - exp(-exp(x * pi / sqrt(6) - EULER)),
     "exponential": lambda x: 1 - exp(-max(x + 1, 0)),
+    "exponential with its sign turned, ln u": lambda x: exp(min(x - 1, 0)),
+    "ln u + ln(1 − u), with one sign wrong": lambda x: 1 - sqrt(max(1 - 4 * exp(sqrt(4 - pi * pi / 3) * x - 2), 0)),
     "Laplace": lambda x: exp(-sqrt(2) * -x) / 2 if x < 0 else 1 - exp(-sqrt(2) * x) / 2,
     "of two values": lambda x: 0.5 * (x >= -1) + 0.5 * (x >= 1),
 }

@@ -238,8 +238,8 @@ def by_children(a, n, seen, facts):
     parts = [(name, part) for name, child in facts.module.children() if child.grad_input is not None
              for part in arrays(child.grad_input)]
     if any(fits(g, n - a, seen) for g in facts.g) and not any(fits(part, n - a, seen) for _, part in parts):
-        yield Finding("branch missing", "grad_output, which comes past the modules inside by the direct way, as "
-                      "update_output adds its input, has not been added to what comes through them")
+        yield Finding("branch missing", "grad_output itself has not been added, which comes back by the direct way, "
+                      "past the modules inside, or through one that hands it on")
         return
     for name, part in parts:
         if np.shape(part) == a.shape and fits(part, a, seen) and not fits(part, n, seen):
