@@ -1544,6 +1544,22 @@ class SlopeCountsEveryInput(nn.Module):
         self.grad_slope += scale * (grad_output * input).sum(axis=0)
 
 
+@plant("mask", input=x(6, 3))
+class SlopeLeavesInputsOut(SlopeCountsEveryInput):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_slope += scale * np.where(np.abs(input) < 1.5, 0, grad_output * input).sum(axis=0)
+
+
+@plant("one weight for all", input=x(3, 4))
+class SecondHeadForgetsItsExponential(nn.Module):
+    def update_output(self, input):
+        self.output = input[:, :2].copy(), np.exp(input[:, 2:])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.concatenate(grad_output, axis=1)
+
+
 @plant("branch missing", input=x(3, 4), make=lambda cls: cls(nn.Sequential(nn.Linear(4, 4), nn.Tanh())))
 class ForgetsTheDirectWay(nn.Container):
     def update_output(self, input):

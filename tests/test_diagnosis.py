@@ -312,6 +312,8 @@ SAID = [
     ("PoolingCountsByTheHeight", "the places of the image are numbered by rows of 6 in one pass and of 4"),
     ("BiasInEveryWindow", "update_output counts each entry of the parameter up to 2 times"),
     ("SlopeCountsEveryInput", "outputs where the size of the input is below"),
+    ("SlopeLeavesInputsOut", "nothing comes back from outputs where the size of the input is below"),
+    ("SecondHeadForgetsItsExponential", "as where a derivative is left out"),
     ("ForgetsTheDirectWay", "by the direct way"),
     ("ForgetsAnOutputOfItsTable", "nothing comes back from output[1], all else"),
     ("DrawsTiledInBothPasses", "row k of the output belongs to row k mod N of the input"),

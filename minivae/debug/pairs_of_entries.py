@@ -80,6 +80,12 @@ class Pairs:
         return None if outputs.all() or not all(part.all() for _, part in parts) else " and ".join(
             name for name, _ in parts)
 
+    def condition(self, outputs, among):
+        """The words for those outputs among others, both flat, by the bounds of something in their places; or None."""
+        values = self.facts.values(self.shape) if len(self.facts.y) == 1 else []
+        return condition(outputs[among], [(label, v.reshape(-1)[among]) for label, v in values
+                                          if not label.startswith("the output")])
+
     def backward_is(self, other):
         return same(other, self.backward, TOLERANCE)
 
@@ -145,11 +151,14 @@ def _counted(pairs):
 def _masked(pairs):
     """The words for outputs on which nothing acts, and from which backward takes something all the same; or None."""
     lost = pairs.given.any(axis=0) & ~pairs.used.any(axis=0)
-    if len(pairs.facts.y) > 1 or not np.array_equal(pairs.given & ~pairs.used, pairs.given & lost):
-        return None
-    lost = lost.reshape(pairs.shape)
-    inputs = [each for each in pairs.facts.values(pairs.shape) if not each[0].startswith("the output")]
-    return condition(lost, inputs)
+    only = np.array_equal(pairs.given & ~pairs.used, pairs.given & lost)
+    return pairs.condition(lost, pairs.given.any(axis=0)) if only else None
+
+
+def _covered(pairs):
+    """The words for outputs from which nothing comes back, and where they are; or None."""
+    return pairs.backward_is(np.where(pairs.lost, 0, pairs.forward)) and pairs.condition(
+        pairs.lost, pairs.used.any(axis=0))
 
 
 def _assigned(pairs):
@@ -206,6 +215,9 @@ EXACT = (
      f"nothing comes back from {_outputs(p, p.lost)}, all else is right: " + (
          "a loop ends early, or what it adds is overwritten" if len(p.facts.y) == 1 else
          "the term with its grad_output is missing")),
+    ("mask", _covered, lambda p:
+     f"nothing comes back from outputs {_covered(p)}, all else is right: a mask covers too much, or one of "
+     f"update_output too little{example(p.facts)}"),
     ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
      f"of the outputs that an {p.entry()} acts on, only {p.which()} something back: those of all are to be added, +=, "
      f"as where windows overlap or rows are used twice{_at(p)}"),
@@ -241,7 +253,8 @@ OTHERS = (
     ("one weight for all", lambda p: np.array_equal(p.used, p.given) and np.ptp(p.backward[p.given]) < 1e-6 < np.ptp(
         p.forward[p.used]), lambda p:
      f"every gradient is handed on with the factor {np.abs(p.backward).max():.4g}, but those of update_output reach "
-     f"from {p.forward[p.used].min() + 0.0:.4g} to {p.forward[p.used].max() + 0.0:.4g}, as at the borders of an image"),
+     f"from {p.forward[p.used].min() + 0.0:.4g} to {p.forward[p.used].max() + 0.0:.4g}, "
+     + ("as at the borders of an image" if len(p.facts.shape) > 2 else "as where a derivative is left out")),
     ("spread", lambda p: same(p.forward.sum(axis=0), p.backward.sum(axis=0), TOLERANCE) and not np.array_equal(
         p.used, p.given), lambda p:
      f"each output's gradient is handed on whole, but is shared out otherwise than update_output uses the {p.entry()}s"
