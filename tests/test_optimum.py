@@ -1,5 +1,7 @@
 """The recipes that come near to the optimum of the rectangles, and what they need."""
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,16 @@ def test_the_preset_begins_to_learn():
     assert training.protocol["beta"][:2].tolist() == pytest.approx([50, 50 - 49 / 3500], rel=1e-5)
     total = training.protocol["reconstruction"]
     assert total[-20:].mean() < 0.7 * total[:5].mean()
+
+
+def test_the_preset_of_two_numbers_takes_its_settings_and_falls(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", "vae", "--preset", "optimum", "--hidden", "8", "--epochs", "1", "--images", "16",
+                 "--batch-size", "16", "--kl-warm-up", "90", "--out", str(folder)]) == 0
+    with (folder / "protocol.csv").open(encoding="utf-8") as file:
+        rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows[0]["beta"] == 12 and rows[45]["beta"] == pytest.approx(6.5) and rows[-1]["beta"] == 1
+    assert rows[0]["learning_rate"] == pytest.approx(3e-3) and rows[-1]["learning_rate"] < 1e-5
 
 
 def test_a_run_by_the_preset_is_evaluated_exactly(tmp_path, capsys):
