@@ -54,7 +54,8 @@ def finish(*arguments):
 
 
 def contents(run):
-    return {path.name: path.read_bytes() for path in Path(run).iterdir()}
+    """The files of a run, but for the curve, which processes do not draw here."""
+    return {path.name: path.read_bytes() for path in Path(run).iterdir() if path.name != "curve.png"}
 
 
 def steps(run):
