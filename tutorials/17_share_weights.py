@@ -482,7 +482,8 @@ def draw_kernels(axes):
         for k in range(8):
             left = 4 * k
             largest = np.abs(kernels[k]).max()
-            page[top : top + 3, left : left + 3] = kernels[k, 0] / (largest or 1)  # 0: it is dead
+            shades = kernels[k, 0] / (largest or 1)  # a dead kernel's gradient is 0
+            page[top : top + 3, left : left + 3] = shades
             scale = f"±{largest:.2f}" if largest < 10 else f"±{largest:.0f}"
             axes.text(left + 1, top - 1, scale, ha="center", va="center")
     axes.imshow(page, cmap="PuOr", vmin=-1, vmax=1)
