@@ -198,7 +198,7 @@ def first_batch():
     """The time when MNIST's first batch is there."""
     from minivae.data import Batches, mnist
 
-    next(iter(Batches(mnist("train")[0], batch_size=128, scale=1 / 255)))
+    Batches(mnist("train")[0], batch_size=128, scale=1 / 255).next()
     return time.time()
 
 
@@ -242,7 +242,8 @@ def steps(args):
 
 
 def of_rounds(args):
-    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range."
+    rounds = "One round" if args.rounds == 1 else f"Medians of {args.rounds} rounds"
+    return f"{rounds}; in brackets the peer's time divided by minivae's, and its range."
 
 
 def beside(what, rows, peers, unit):
@@ -276,11 +277,14 @@ def evaluation(args):
 
 
 def start(args):
-    """Tables of the time to the first step, and to MNIST's first batch."""
+    """A table of the time to the first step, and, where MNIST is, the time to its first batch."""
+    loading = compare(["loading"], args).get("loading")
     rows = {WORKLOADS[name].title: compare(STARTS, args, name) for name in ("mnist", "dvae")}
-    loading = statistics.median(each["s"] for each in compare(["loading"], args)["loading"])
-    return "\n".join([of_rounds(args), "", *beside("s to the end of the first step", rows, STARTS, "s"), "",
-                      f"A new process has MNIST's first batch, verified and shuffled, after {loading:.2f} s."])
+    text = "\n".join([of_rounds(args), "", *beside("s to the end of the first step", rows, STARTS, "s")])
+    if loading:
+        seconds = statistics.median(each["s"] for each in loading)
+        text += f"\n\nA new process has MNIST's first batch, verified and shuffled, after {seconds:.2f} s."
+    return text
 
 
 def growth(args):
