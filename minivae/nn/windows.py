@@ -58,8 +58,7 @@ class Windowed(Module):
     def taps(self, planes, size):
         """One place of every window, for each of the kh·kw places in reading order: views (C, H′, W′, N)."""
         (kh, kw), (dh, dw), (height, width) = self.kernel, self.step, size
-        return [planes[:, i:i + dh * height:dh, j:j + dw * width:dw]
-                for i in range(kh) for j in range(kw)]
+        return [planes[:, i:i + dh * height:dh, j:j + dw * width:dw] for i in range(kh) for j in range(kw)]
 
     def expect_small_padding(self):
         if any(2 * pad > k for pad, k in zip(self.pad, self.kernel)):

@@ -242,8 +242,9 @@ def steps(args):
 
 
 def of_rounds(args):
-    rounds = "One round" if args.rounds == 1 else f"Medians of {args.rounds} rounds"
-    return f"{rounds}; in brackets the peer's time divided by minivae's, and its range."
+    if args.rounds == 1:
+        return "One round; in brackets the peer's time divided by minivae's."
+    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range."
 
 
 def beside(what, rows, peers, unit):
@@ -257,8 +258,9 @@ def beside(what, rows, peers, unit):
         for peer in others:
             theirs = [each[unit] for each in results.get(peer, [])]
             ratios = [a / b for a, b in zip(theirs, mine)]
-            cells.append(f"{statistics.median(theirs):.2f} (×{statistics.median(ratios):.2f}, {min(ratios):.2f}–"
-                         f"{max(ratios):.2f})" if theirs else "")
+            spread = f", {min(ratios):.2f}–{max(ratios):.2f}" if len(ratios) > 1 else ""
+            cells.append(f"{statistics.median(theirs):.2f} (×{statistics.median(ratios):.2f}{spread})"
+                         if theirs else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

@@ -176,7 +176,7 @@ struct product_task {
     void *gemm;
     const int64_t *bounds, *steps; /* steps: of A, B and C, elements from one row (column, if transposed) to the next */
     int64_t rows, columns, inner;
-    char *a, *b, *c, *row; /* row: NULL, or one that is added to each row of C; column to column, if it stands */
+    char *a, *b, *c, *row; /* row: NULL, or what is added to each row of C; if it stands, to each column */
     int a_as, b_as, by_rows, size, stands;
     double beta;
 };
