@@ -36,13 +36,13 @@ class BernoulliLatent(Latent):
         return self.xp.broadcast_to(grad[:, None], z.shape) * logit
 
     def sample_prior(self, n, code):
-        return (backend.uniform(self.new(n, code)) < self.layer.prior_probability).astype(self.dtype)
+        return self.placed(backend.uniform(self.new(n, code)) < self.layer.prior_probability)
 
     def expected(self, parameters):
-        return sigmoid(self.xp, parameters)  # θ
+        return self.placed(sigmoid(self.xp, parameters))  # θ
 
     def most_likely(self, parameters):
-        return (parameters > 0).astype(self.dtype)  # 1 where θ > ½
+        return self.placed(parameters > 0)  # 1 where θ > ½
 
     def statistics(self, parameters):
         """Of θ, of |a|, and of the bits not yet decided, θ in (.1, .9)."""
@@ -54,7 +54,7 @@ class BernoulliLatent(Latent):
         return 2**code
 
     def support(self, code):
-        return bits(self.xp, code).astype(self.dtype)
+        return self.placed(bits(self.xp, code))
 
 
 def bits(xp, length):

@@ -45,7 +45,7 @@ class CategoricalLatent(Latent):
         return self.most_likely(backend.uniform(self.new(n, code // c, c)))
 
     def expected(self, parameters):
-        return _rows(self.xp.exp(self._log_probabilities(parameters)))  # p
+        return self.placed(_rows(self.xp.exp(self._log_probabilities(parameters))))  # p
 
     def most_likely(self, parameters):
         return _rows(one_hot(self.xp, parameters, out=self.new(*parameters.shape)))
@@ -63,7 +63,7 @@ class CategoricalLatent(Latent):
 
     def support(self, code):
         c = self._categories()
-        return one_hots(self.xp, code // c, c).astype(self.dtype)
+        return self.placed(one_hots(self.xp, code // c, c))
 
     def _log_probabilities(self, a):
         """ln p (N, K, C), finite also where logits stand at both ends of what a float holds."""

@@ -44,7 +44,7 @@ class GaussianLatent(Latent):
         return backend.standard_normal(self.new(n, code))
 
     def expected(self, parameters):
-        return parameters[0].copy()
+        return self.placed(parameters[0])
 
     most_likely = expected  # the mean, where the density is highest
 

@@ -67,6 +67,12 @@ class Latent:
         """A new array of the layer's kind."""
         return backend.empty(shape, self.dtype, self.layer.backend)
 
+    def placed(self, codes: backend.Array) -> backend.Array:
+        """The same numbers in such an array.  Its place in memory is always alike, and so is the rounding of products."""
+        place = self.new(*codes.shape)
+        place[...] = codes
+        return place
+
     def _missing(self, method):
         return NotImplementedError(f"{type(self).__name__} has no {method}, which {self.layer.title} is asked for")
 
