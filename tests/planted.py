@@ -1613,3 +1613,200 @@ class DrawsTiledInBothPasses(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output[:len(input)] + grad_output[len(input):]
+
+
+# -- digits, frames, labels, sums over units, what a gradient depends on --------------------------------------------
+
+
+@plant("output dtype")
+class ComputesInHalfTheDigits(nn.Tanh):
+    def update_output(self, input):
+        self.output = np.tanh(input.astype(np.float32)).astype(input.dtype)
+        return self.output
+
+
+@plant("dtype", make=wide)
+class LearnsInHalfTheDigits(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += (scale * grad_output.T @ input).astype(np.float32)
+        self.grad_bias += scale * grad_output.sum(axis=0)
+
+
+@plant("output dtype", target=x(3, 5, seed=1))
+class LossInHalfTheDigits(nn.AbsCriterion):
+    def update_output(self, input, target):
+        return float(np.abs(input - target).astype(np.float32).sum())
+
+
+@plant("outputs left out", input=x(2, 3, 4, 5))
+class FrameRepeatsTheEdge(nn.Module):
+    def update_output(self, input):
+        self.output = np.pad(input, ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[:, :, 1:-1].copy()
+
+
+class LabelToTheFirst(nn.KeepLabel):
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output.copy()
+        self.grad_input[:, :self.label.classes] += self.label.grad
+        return self.grad_input
+
+
+@plant("misfed", input=x(4, 5))
+class LabelGivesBackInTheWrongColumns(nn.Sequential):
+    def __init__(self):
+        label = nn.Label(2)
+        super().__init__(LabelToTheFirst(label), nn.Linear(5, 3), nn.AppendLabel(label))
+
+
+@plant("displaced", input=x(3, 6))
+class DoublesTheLastTwo(nn.Module):
+    def update_output(self, input):
+        self.output = input + np.sin(np.pad(input[:, 4:], ((0, 0), (4, 0))))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output.copy()
+        self.grad_input[:, :2] += (grad_output * np.cos(input))[:, 4:]
+        return self.grad_input
+
+
+@plant("part of a sum", input=x(3, 4))
+class LogSoftmaxOfTheInput(nn.Module):
+    def update_output(self, input):
+        self.output = input - np.log(np.exp(input).sum(axis=1, keepdims=True))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output - np.tanh(input) * grad_output.sum(axis=1, keepdims=True)
+
+
+@plant("part of a sum", input=x(4, 6))
+class RowsOfVarianceOverDLessOne(nn.Module):
+    def update_output(self, input):
+        centred = input - input.mean(axis=1, keepdims=True)
+        self.inverse = 1 / np.sqrt((centred**2).sum(axis=1, keepdims=True) / (input.shape[1] - 1))
+        self.output = centred * self.inverse
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        mean, along = (each.mean(axis=1, keepdims=True) for each in (grad_output, grad_output * self.output))
+        return self.inverse * (grad_output - mean - self.output * along)
+
+
+@plant("part of a sum", input=x(3, 2, 3, 4), make=lambda cls: cls(2))
+class PlanesAveragedByTheirNumber(nn.BatchNormalization):
+    def update_grad_input(self, input, grad_output):
+        normal, axes = self.buffers["normalized"], (0, 2, 3)
+        mean, along = (each.sum(axis=axes, keepdims=True) / len(input) for each in (grad_output, grad_output * normal))
+        slope = (self.weight * self.buffers["inverse"]).reshape(1, -1, 1, 1)
+        return slope * (grad_output - mean - normal * along)
+
+
+@plant("part of a sum", input=x(5, 4))
+class RootOfMeanSquareTakenForASum(nn.Module):
+    def update_output(self, input):
+        self.size = np.sqrt((input * input).mean(axis=1, keepdims=True))
+        self.output = input / self.size
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return (grad_output - self.output * (grad_output * self.output).sum(axis=1, keepdims=True)) / self.size
+
+
+@plant("part of a sum", input=x(3, 4), target=x(3, 4, seed=1, low=0, high=1))
+class CountsTakenForShares(nn.Criterion):
+    def update_output(self, input, target):
+        return (target * (np.log(np.exp(input).sum(axis=1, keepdims=True)) - input)).sum()
+
+    def update_grad_input(self, input, target):
+        p = np.exp(input)
+        return p / p.sum(axis=1, keepdims=True) - target
+
+
+@plant("dependence", input=x(3, 2, 4))
+class DivergenceOverTheWholeCode(nn.CategoricalKL):
+    def update_grad_input(self, input, grad_output):
+        p = np.exp(input)
+        p /= p.sum(axis=2, keepdims=True)
+        ratio = np.log(p * input.shape[2])
+        return grad_output + self.beta * p * (ratio - (p * ratio).sum(axis=(1, 2), keepdims=True))
+
+
+class PriorOfLogits(nn.LearnedCategoricalKL):
+    def __init__(self):
+        super().__init__(2, categories=3)
+        self.prior_logits[...] = x(2, 3, seed=2)
+
+
+@plant("dependence", input=x(5, 2, 3))
+class PriorNormalisedOverTheVariables(PriorOfLogits):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        r, p = np.exp(self.prior_logits), np.exp(input)
+        self.grad_prior_logits += scale * self.beta * (r / r.sum(axis=0) - p / p.sum(axis=2, keepdims=True)).sum(axis=0)
+
+
+@plant("dependence", input=(x(4, 3), x(4, 3, seed=1)), target=x(4, 3, seed=2))
+class ScaleForgetsTheResidual(nn.Criterion):
+    def update_output(self, input, target):
+        return (0.5 * input[1] + np.log1p((input[0] - target)**2 * np.exp(-input[1]))).sum()
+
+    def update_grad_input(self, input, target):
+        residual, scale = input[0] - target, np.exp(input[1])
+        return 2 * residual / (scale + residual**2), 0.5 - 1 / (1 + scale)
+
+
+@plant("dependence", input=(x(4, 5), np.log(np.float32([0.1, 0.2, 0.3, 0.4]))), target=x(3, 5, low=0, high=1),
+       make=lambda cls: cls(nn.BCEWithLogitsCriterion()))
+class PosteriorWithoutItsPrior(nn.LikelihoodCriterion):
+    def update_grad_input(self, input, target):
+        r = np.exp(-self.criterion.pairs(input[0], target))
+        r /= r.sum(axis=1, keepdims=True)
+        return self.criterion.pairs_backward(input[0], target, r), -r.sum(axis=0)
+
+
+@plant("factor too many", input=(x(4, 5), np.float32([[0.1, 0.2, 0.3, 0.4]] * 3) * x(3, 4, seed=2, low=0.5, high=1)),
+       target=x(3, 5, seed=1, low=0, high=1), make=lambda cls: cls(nn.BCEWithLogitsCriterion()))
+class LossesTimesTheirShares(nn.ExpectedCriterion):
+    def update_grad_input(self, input, target):
+        grads = super().update_grad_input(input, target)
+        return grads[0], grads[1] * input[1]
+
+
+@plant("turned", input=x(3, 5), target=x(3, 5, seed=1, low=0, high=1))
+class LossOfTheWrongConstant(nn.Criterion):
+    def update_output(self, input, target):
+        return (-np.log(np.sinh(input) / input + 2) - input * target).sum()
+
+    def update_grad_input(self, input, target):
+        ratio = np.sinh(input) / input
+        return (np.cosh(input) - ratio) / input / (ratio + 2) - target
+
+
+@plant("one side", input=(x(4, 3), x(4, 3, seed=1)), target=x(4, 3, seed=2))
+class LaplaceWithoutItsAbsoluteValue(nn.Criterion):
+    def update_output(self, input, target):
+        return (input[1] + np.abs(input[0] - target) * np.exp(-input[1])).sum()
+
+    def update_grad_input(self, input, target):
+        return np.sign(input[0] - target) * np.exp(-input[1]), 1 - (input[0] - target) * np.exp(-input[1])
+
+
+@plant("mask", input=(x(5, 3), x(5, 3, seed=1)), make=lambda cls: cls(free_bits=0.6))
+class ChargedRowByRow(nn.GaussianKL):
+    def update_grad_input(self, input, grad_output):
+        charge = self.beta * (self.units(input) > self.free_bits)
+        return grad_output[0] + charge * input[0], grad_output[1] + 0.5 * charge * np.expm1(input[1])
+
+
+@plant("mask", input=x(4, 5))
+class LeakyMaskOnly(nn.Module):
+    def update_output(self, input):
+        self.output = np.where(input > 0, input, 0.2 * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (input > 0)

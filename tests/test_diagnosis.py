@@ -21,7 +21,7 @@ def check(make, input, target):
     return mv.gradcheck(make(), input) if target is None else mv.gradcheck_criterion(make(), input, target)
 
 
-@pytest.mark.parametrize(("name", "make", "input", "target", "kinds"), few(50, SPREAD),
+@pytest.mark.parametrize(("name", "make", "input", "target", "kinds"), few(70, SPREAD),
                          ids=[each[0] for each in SPREAD])
 def test_every_planted_mistake_is_found_and_explained(name, make, input, target, kinds):
     report = check(make, input, target)
@@ -211,6 +211,52 @@ def test_no_noise_is_supposed_where_none_is_drawn(name):
     assert "draw noise with" not in said and "noise is drawn anew" not in said
 
 
+def test_a_layer_that_cannot_be_run_by_itself_is_checked_in_its_container():
+    label = nn.Label(2)
+    model = nn.Sequential(nn.KeepLabel(label), nn.Linear(5, 3), nn.AppendLabel(label))
+    assert mv.gradcheck(model, x(4, 5)).ok
+
+    class Waits(nn.Identity):
+        def update_grad_input(self, input, grad_output):
+            self.grad_input = self.scale * grad_output  # which the layer behind it leaves
+            return self.grad_input
+
+    class Leads(nn.Sequential):
+        def update_grad_input(self, input, grad_output):
+            self[0].scale = 2
+            grad = super().update_grad_input(input, grad_output)
+            del self[0].scale
+            return grad
+
+        def backward(self, input, grad_output, scale=1, need_grad_input=True):
+            self[0].scale = 2
+            grad = super().backward(input, grad_output, scale, need_grad_input)
+            del self[0].scale
+            return grad
+
+    report = mv.gradcheck(Leads(Waits(), nn.Tanh()), x(4, 5))
+    assert not report.ok and "module (0) gives back something else than the derivative of the loss" in str(report)
+
+
+def test_numbers_that_are_short_are_not_taken_for_float32():
+    class Halves(nn.Module):
+        def update_output(self, input):
+            self.output = np.stack([np.sign(input), np.floor(input) / 4], axis=1)
+            return self.output
+
+        def update_grad_input(self, input, grad_output):
+            return np.zeros(input.shape)
+
+    assert "digits" not in str(mv.gradcheck(Halves(), x(3, 4)))
+    for criterion in (nn.AbsCriterion(), nn.MSECriterion()):
+        assert mv.gradcheck_criterion(criterion, x(1, 1), x(1, 1, seed=1)).ok
+
+
+def test_steps_may_be_meant():
+    report = mv.gradcheck(nn.HardOneHot(3, straight_through=True), x(2, 6))
+    assert "an estimator (straight-through), which no difference can check" in str(report)
+
+
 def test_a_right_backward_is_not_blamed_for_what_the_forward_does_otherwise():
     for name in ("LinearForwardTransposed", "LinearForgetsItsRectifier", "SamplerTiles", "Unmoved"):
         (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
@@ -317,6 +363,23 @@ SAID = [
     ("ForgetsTheDirectWay", "by the direct way"),
     ("ForgetsAnOutputOfItsTable", "nothing comes back from output[1], all else"),
     ("DrawsTiledInBothPasses", "row k of the output belongs to row k mod N of the input"),
+    ("LearnsInHalfTheDigits", "the gradient of weight has the digits of float32 only"),
+    ("FrameRepeatsTheEdge", "as where a border is mirrored or copied"),
+    ("LabelGivesBackInTheWrongColumns", "module (0) gives back something else"),
+    ("LabelGivesBackInTheWrongColumns", "what belongs at 3, 4 of axis 1 is added at 0, 1"),
+    ("LogSoftmaxOfTheInput", "multiplied by tanh v of the input, where e^v of the output belongs"),
+    ("RowsOfVarianceOverDLessOne", "a factor of (D − 1) / D, as of a variance over D − 1"),
+    ("PlanesAveragedByTheirNumber", "is 12 times what it should be: there is a factor of the positions H·W"),
+    ("RootOfMeanSquareTakenForASum", "a factor of the length of a row D"),
+    ("CountsTakenForShares", "one has 1, the other the sum of the target over each row"),
+    ("DivergenceOverTheWholeCode", "a sum or mean over axis 1 runs over more than it should"),
+    ("PriorNormalisedOverTheVariables", "runs over the wrong axis, axis 0 for axis 1"),
+    ("ScaleForgetsTheResidual", "does not depend on the prediction[0] and the target"),
+    ("PosteriorWithoutItsPrior", "does not depend on the prediction[1]"),
+    ("LossOfTheWrongConstant", "all of it but the term -1 times the target has the opposite sign"),
+    ("LaplaceWithoutItsAbsoluteValue", "an absolute value is missing"),
+    ("ChargedRowByRow", "its mean over the batch is to decide"),
+    ("LeakyMaskOnly", "there 0.2 times grad_output belongs"),
 ]
 
 

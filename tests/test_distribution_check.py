@@ -296,6 +296,44 @@ def test_noise_that_comes_again_is_no_new_noise(cls, every):
     assert "is that of another row" in report.findings[0]
 
 
+class OneForTheWholeCode(nn.HardOneHot):
+    def harden(self, input, out):
+        out[...] = np.arange(input.shape[1]) == input.argmax(axis=1)[:, None]
+
+
+class SoftmaxOfTheWholeCode(nn.GumbelSoftmaxSampler):
+    def update_output(self, input):
+        relaxed = super().update_output(input)
+        self.output = relaxed**2 / (relaxed**2).sum(axis=1, keepdims=True)
+        return self.output
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_sampler_may_be_a_sequence_of_layers(samples):
+    def sequence(cls):
+        sampler = nn.GumbelSoftmaxSampler(temperature=0.5, samples=samples)
+        return nn.Sequential(sampler, cls(3, straight_through=True))
+
+    report = check_sampler(sequence(nn.HardOneHot), "categorical", draws=20_000)
+    assert report.ok and not report.findings, str(report)
+    for wrong in (sequence(OneForTheWholeCode), SoftmaxOfTheWholeCode(samples=samples)):
+        report = check_sampler(wrong, "categorical", draws=20_000)
+        assert not report.ok and "each of the K variables needs a softmax, or a largest" in report.findings[0]
+
+
+def test_rows_that_share_the_noise_of_each_draw_are_named():
+    class OfAllRows(nn.GaussianSampler):
+        def draw(self, fill, shape):
+            noise = super().draw(fill, shape)
+            noise[...] = np.tile(noise[:self.samples], (len(noise) // self.samples, 1))
+            return noise
+
+    for samples in (1, 2, 3):
+        report = check_sampler(OfAllRows(samples), draws=6_000)
+        said, = report.findings
+        assert not report.ok and said == "all rows of the batch have the same noise: draw a number for each entry"
+
+
 def test_a_right_distribution_gets_no_sentence():
     assert check_sampler(nn.GaussianSampler()).findings == []
 

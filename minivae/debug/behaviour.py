@@ -115,9 +115,19 @@ def not_finite(input, output, side_loss=0.0):
 
 def not_double(name, value, kind="dtype"):
     """[Finding] on an array of less precision in a float64 copy; of a container, ask each layer inside."""
-    short = [(path, array.dtype) for path, array in named(name, value) if getattr(array, "dtype", None) in SHORTER]
-    return [Finding(kind, f"the {path} is {dtype} in a module of float64: digits are lost; make arrays with the dtype "
-                    "of the input, as self.buffer(...) does", "certain") for path, dtype in short[:1]]
+    short = [(path, f"is {array.dtype}") for path, array in named(name, value) if getattr(array, "dtype", 0) in SHORTER]
+    short += [(path, "has the digits of float32 only") for path, array in named(name, value) if _few_digits(array)]
+    return [Finding(kind, f"the {path} {what} in a module of float64: digits are lost; compute with the dtype of the "
+                    "input, without a cast, in arrays made as self.buffer(...) makes them", "certain")
+            for path, what in short[:1]]
+
+
+def _few_digits(array):
+    """Whether all numbers of an array are float32 ones, and not because they are short."""
+    if getattr(array, "dtype", None) != np.float64 or not np.isfinite(array).all() or not np.any(array):
+        return False
+    mantissas = np.frexp(array[array != 0])[0]
+    return bool((mantissas == mantissas.astype(np.float32)).all() and (mantissas * 2**12 % 1 != 0).any())
 
 
 def grouped_otherwise(samples, given, result, words):

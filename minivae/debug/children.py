@@ -6,6 +6,7 @@ import numpy as np
 
 from minivae.debug.differences import compare
 from minivae.debug.fitting import TOLERANCE, constant_names, fit
+from minivae.debug.places import displaced
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import side_loss
 
@@ -43,6 +44,7 @@ def _sentences(facts):
                        f"{_known(given, called, fed) or 'each needs the input of its own'}")
             if to is not None and each.runs == 1:
                 yield from _of_output(name, each, to, called, facts, objective)
+                yield from _of_input(name, each, objective)
         if not each.given:
             yield f"module ({name}) has run forward, and backward does not call it: its gradients are missing"
 
@@ -74,6 +76,20 @@ def _of_output(name, each, given, called, facts, objective):
         yield said + (f", where for one {_example(to, due.numeric)}" if other is None and c is None else "")
 
 
+def _of_input(name, each, objective):
+    moved, back = named("input", each.shift), named("input", each.back)
+    if [(path, array.shape) for path, array in moved] != [(path, np.shape(g)) for path, g in back]:
+        return
+    for (path, array), (_, g) in zip(moved, back):
+        if array.size > LARGEST:
+            continue
+        due = compare(path, array, g, objective, 1e-5, 1e-6)
+        if due.error > 1e-6:
+            yield (f"module ({name}) gives back something else than the derivative of the loss by its {path}, which it "
+                   "does not show by itself: look at its update_grad_input, and at what it shares with other modules; "
+                   + (displaced(g, due.numeric) or f"for one, {_example(g, due.numeric)}"))
+
+
 def _example(a, n):
     worst = np.unravel_index(np.abs(a - n).argmax(), a.shape)
     return f"[{', '.join(map(str, worst))}] is {a[worst]:.4g} and should be {n[worst]:.4g}"
@@ -92,7 +108,7 @@ class _Watched:
     """A module whose verbs are noted, and whose output can be moved."""
 
     def __init__(self, module):
-        self.input = self.output = self.moved = None
+        self.input = self.output = self.moved = self.shift = self.back = None
         self.given = []  # (input, grad_output, input of the last forward) of each call in backward
         self.runs, self.last = 0, None
         self._run = {verb: getattr(module, verb) for verb in (
@@ -103,8 +119,9 @@ class _Watched:
 
     def _forward(self, input):
         self.runs, self.last = self.runs + (not self.given), copied(input)
-        output = copied(self._run["update_output"](input))
+        output = copied(self._run["update_output"](input if self.shift is None else _plus(input, self.shift)))
         if self.moved is None:
+            self.shift = mapped(np.zeros_like, copied(input))
             self.input, self.output, self.moved = copied(input), copied(output), mapped(np.zeros_like, output)
         return _plus(output, self.moved)
 
@@ -113,7 +130,9 @@ class _Watched:
             self.given.append((copied(input), copied(grad_output), self.last))
         before, self._inside = self._inside, True
         try:
-            return self._run[verb](input, grad_output, *args, **options)
+            result = self._run[verb](input, grad_output, *args, **options)
+            self.back = self.back if result is None else copied(result)
+            return result
         finally:
             self._inside = before
 

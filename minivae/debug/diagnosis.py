@@ -10,6 +10,7 @@ from minivae.debug import general_mistakes as general
 from minivae.debug import pairs_of_entries as pairs
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
+from minivae.debug import sums_over_units as sums
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
 from minivae.debug.places import where
@@ -31,12 +32,15 @@ RULES = (
     (structural.by_weight,),
     (pairs.exactly,),
     (structural.by_ratio,),
+    (structural.elsewhere,),
     (pairs.otherwise, structural.by_sums),
     (structural.by_arguments,),
     (general.swapped, general.epsilon),
     (general.missing_terms,),
+    (general.turned,),
     (general.in_own_term,),
-    (structural.by_statistic,),
+    (sums.by_parts,),
+    (sums.by_statistic,),
     (general.recognised,),
     (general.in_part,),
     (pairs.vaguely,),
@@ -59,8 +63,11 @@ OBSERVATIONS = {
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
     "sum along an axis", "some outputs", "misfed", "argument",
     "shifted", "epsilon", "term", "regrouped", "function for another", "part",
-    "another mask", "numbered", "assigned", "added several times",
+    "another mask", "numbered", "assigned", "added several times", "part of a sum", "turned",
+    "displaced",
 }
+# Found by moving arrays, one by one, which proves them; in place of those that say less.
+SEEN, WEAK = {"dependence"}, {"sum along an axis", "some outputs"}
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
 
@@ -102,9 +109,11 @@ def explain(check, facts, elsewhere=None):
         kept = ignoring(check.name, elsewhere)
         found, only_here = kept or found, [] if kept else only_here
     found = found or [each for each in once if each.kind not in OBSERVATIONS][:1]
+    if elsewhere and all(each.kind in WEAK for each in found):
+        found = _dependence(check.name, elsewhere, facts) or found
     certain = bool(others) and not _rivals(found, tiers, facts) and check.told_to <= check.tolerance
     for finding in found:
-        finding.certainty = ("possible" if len(found) > 1 or finding in once else
+        finding.certainty = ("certain" if finding.kind in SEEN else "possible" if len(found) > 1 or finding in once else
                              "certain" if certain and len(finding.names) < 2 and finding.kind != "stale noise" else
                              "likely")
     return (only_here + (found or _partly(check, a, n, facts)))[:3]
@@ -156,6 +165,22 @@ def ignoring(name, elsewhere):
                     "of update_output does: backward uses an array that was kept at an earlier call or in __init__ (an "
                     "output, a mask, places of maxima, a copy of a weight), or overwritten since, or a constant",
                     "certain", name)] if ignored else []
+
+
+def _dependence(name, elsewhere, facts):
+    """[Finding] on what the gradient depends on, and the derivative does not, or the other way round."""
+    mixed, arrays = ([], []), ([], [])
+    for found, each, depends in (
+            *((mixed, axis, elsewhere.depends(name, name, axis)) for axis in range(len(facts.shape))),
+            *((arrays, label, elsewhere.depends(name, label)) for label in elsewhere.names())):
+        if depends and depends[0] != depends[1]:
+            found[depends[1]].append(each if found is mixed or each[:4] == "the " else f"the {each}")
+    less, does, does_not, what = (True, "does not depend", "does", "left out of") if arrays[True] else (
+        False, "depends", "does not", "too many in")
+    sentence = pairs.mixes(*mixed, batch=not facts.of_parameter) or (arrays[less] and (
+        f"the gradient {does} on {' and '.join(arrays[less])}, and the derivative of update_output {does_not}: a term, "
+        f"a factor or a condition with it is {what} backward"))
+    return [Finding("dependence", sentence)] if sentence else []
 
 
 def _in_evaluation(name, elsewhere):

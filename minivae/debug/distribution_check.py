@@ -3,7 +3,7 @@
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
-from math import pi, sqrt
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
     report = DistributionReport(sampler.title, false_alarm)
     with backend.seeded(seed):
         twin = sampler.clone().cpu().double().training()
+        if twin.children():  # a sampler and layers behind it
+            twin.samples = prod(getattr(layer, "samples", 1) for layer in twin.list_modules())
         checks[kind](twin, draws, report)
     return report
 
@@ -165,6 +167,9 @@ def _check_categorical(sampler, draws, report):
                    ("the draws do not depend on the logits", lambda guess: shares(
                        guess, lambda logits: softmax(0 * logits), odd)),
                    (MIXED, lambda guess: shares(guess, softmax, tiled)))
+    if np.abs(y.sum(axis=2) - 1).max() > 1e-9 > np.abs(y.sum(axis=(1, 2)) - 1).max():
+        report.findings.append("all K·C numbers of a row add up to 1: each of the K variables needs a softmax, or a "
+                               "largest, of its own C categories")
     if report.wrong() and all(np.ptp(largest[rows], axis=0).max() == 0 for rows in (odd, ~odd)):
         report.findings.append("the largest logit wins always: no Gumbel noise is added")
     with np.errstate(all="ignore"):  # a softmax in which the largest of all has taken everything

@@ -50,12 +50,16 @@ class DistributionReport:
         self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
 
     def explain(self, *guesses):
-        """Add the sentence of the first guess, (sentence, function that counts for it), by which nothing is off."""
-        for sentence, count in guesses if self.wrong() else ():
+        """Add the sentence of the first guess, (sentence, function that counts for it), by which nothing is off.
+
+        One of what it counts must be off without it.
+        """
+        off = {each.name for each in self.wrong()}
+        for sentence, count in guesses if off else ():
             guess = DistributionReport(self.title, self.false_alarm)
             with np.errstate(over="ignore", invalid="ignore"):
                 count(guess)
-            if guess.ok:
+            if guess.ok and off & {each.name for each in guess.statistics}:
                 self.findings.append(sentence)
                 return
 

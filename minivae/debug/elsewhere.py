@@ -63,6 +63,28 @@ class Elsewhere:
                 continue
         return found
 
+    def depends(self, name, on, axis=None):
+        """(Whether the gradient of that array depends on the array `on`, whether its derivative does), or None.
+
+        With an axis: at all places along it but the first, on the first.
+        """
+        try:
+            point, both = Point(self.twin, self.given, held=True), []
+            for _ in range(2):
+                both.append((point.gradients[name][1], self._numeric(name, point)))
+                place = (slice(None),) * (axis or 0) + (slice(None, None if axis is None else 1),)
+                point.arrays[on][place] = _resampled(point.arrays[on])[place]
+                point.look()
+            if axis is not None:
+                both = [[np.delete(each, 0, axis) for each in pair] for pair in both]
+            return tuple(not same(*pair, 1e-5) for pair in zip(*both))
+        except Exception:  # whatever a layer may raise
+            return None
+
+    def names(self):
+        """Of all arrays that the module has been given or has learned."""
+        return list(Point(self.twin, self.given, held=True).arrays)
+
     def with_other_noise(self, name):
         """(Whether the derivative by that array then differs, and whether the gradient does not).
 
@@ -109,6 +131,7 @@ class Elsewhere:
 class Point:
     """A copy of a module or criterion, run at what it is given; `gradients` holds {name: (array, its gradient)}.
 
+    arrays    {name: array} of what it is given, and of its parameters
     change    a function that gives the copy other weights, or None
     held      whether noise and grad_output are as at any other such point, so that gradients can be compared
     """
@@ -118,7 +141,8 @@ class Point:
         self.criterion = isinstance(twin, Criterion)
         if self.criterion:
             prediction, target = self.given
-            self.gradients = _by_name(pairs("prediction", prediction, self.run()))
+            self.arrays = dict(named("prediction", prediction) + named("the target", target))
+            self.look()
             ones = mapped(np.ones_like, prediction)
             self.facts = Facts(self.twin, (*arrays(prediction), *arrays(target)), prediction, ones)
             return
@@ -133,8 +157,16 @@ class Point:
                 self.grad_output = random_like(output)
         else:
             self.grad_output = random_like(output)
-        self.gradients = _by_name([*pairs("input", self.given, self.run()), *self.twin.named_parameters()])
+        weights = {path: array for path, array, _ in self.twin.named_parameters()}
+        self.arrays = dict(named("input", self.given)) | weights
+        self.look()
         self.facts = Facts(self.twin, self.given, output, self.grad_output)
+
+    def look(self):
+        """Set the gradients by all that there is now."""
+        inputs = ("prediction", self.given[0]) if self.criterion else ("input", self.given)
+        found = pairs(*inputs, self.run())
+        self.gradients = _by_name(found if self.criterion else [*found, *self.twin.named_parameters()])
 
     def run(self):
         """The gradients by the input, copied."""

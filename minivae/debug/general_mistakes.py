@@ -13,9 +13,30 @@ from minivae.nn import Criterion
 
 MOST_TERMS, ROWS = 3_000, 64  # whose pairs are tried, so many rows at a time: they stay in the cache
 TARGET = {"a constant", "the target"}
+OWN = "in the layer's own gradient, which is added to grad_output: "
 
 
 def masked(a, n, seen, facts):
+    yield from _masked(a, n, seen, facts)
+    for g in facts.g if facts.passes_on else ():
+        if g.shape == a.shape and np.any(a - g):
+            yield from (Finding(each.kind, OWN + each.pattern, names=each.names)
+                        for rule in (_masked_by_row, _masked) for each in rule(a - g, n - g, seen, facts))
+
+
+def _masked_by_row(a, n, seen, facts):
+    """Units whose loss counts in some rows, where it should in all of them or in none."""
+    size = np.abs(n).max() * 1e-6 + 1e-12
+    counts, should = np.abs(a) > size, np.abs(n) > size
+    for label, v in facts.unit_losses(a.shape) if len(a) > 1 else ():
+        place = condition(counts, [(label, v)])
+        if place and (should == should[:1]).all() and not (counts == counts[:1]).all() and same(
+                *(np.where(counts & should, each, 0) for each in (a, n)), TOLERANCE):
+            yield Finding("mask", f"a unit counts in the rows {place}, and in update_output in all rows or in none: "
+                          "its mean over the batch is to decide")
+
+
+def _masked(a, n, seen, facts):
     size = np.abs(n).max() * 1e-6 + 1e-12
     zero_a, zero_n = np.abs(a) <= size, np.abs(n) <= size
     c = fit(np.where(zero_n, 0, a), n, seen) if (zero_n & ~zero_a & seen).any() else None
@@ -26,8 +47,11 @@ def masked(a, n, seen, facts):
                       f"not, the others are {rest} missing", names=() if plain else constant_names(c, facts))
     elif (zero_a & ~zero_n & seen).any() and fits(np.where(zero_a, 0, n), a, seen):
         wrong = zero_a & ~zero_n
-        yield Finding("mask", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} are 0 and should not be, the "
-                      "others are right: a mask covers too much" + (", or a loop ends early" if where(wrong) else ""))
+        due = [c for g in facts.g if g.shape == a.shape and (c := fit(g, n, seen & wrong)) and abs(c - 1) > 1e-4]
+        belongs = f"; there {due[0]:.4g} times grad_output belongs" if due else ""
+        yield Finding("mask", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} are 0 and should not "
+                      "be, the others are right: a mask covers too much" + (
+                          ", or a loop ends early" if where(wrong) else "") + belongs)
     elif (zero_a ^ zero_n).mean() > 0.99 and any(fits(np.where(zero_n, g, 0), a, seen) for g in facts.g
                                                  if g.shape == a.shape):
         yield Finding("mask inverted", "the gradient passes exactly where it should be 0: the mask is inverted")
@@ -44,7 +68,7 @@ def masked(a, n, seen, facts):
 
 
 def _places(wrong, facts):
-    place = where(wrong) or condition(wrong, facts.values(wrong.shape))
+    place = where(wrong) or condition(wrong, [*facts.values(wrong.shape), *facts.unit_losses(wrong.shape)])
     return f", {place}," if place else ""
 
 
@@ -181,7 +205,7 @@ def on_one_side(a, n, seen, facts):
     places = [place for label, v in facts.regions(a.shape) if (place := condition(wrong[seen], [(label, v[seen])]))]
     if any(place.startswith("where the target") for place in places) and any(missing_terms(a, n, seen, facts)):
         return  # a term with the target is more exact
-    rules = (factor, by_function, missing_terms) if places else ()
+    rules = (factor, by_function, turned, missing_terms) if places else ()
     about = next((finding for rule in rules for finding in rule(a, n, seen & wrong, facts)), None)
     text = about.pattern if about else "compare the two formulas of the derivative there"
     for place in places:
@@ -228,10 +252,9 @@ def in_own_term(a, n, seen, facts):
     for g in facts.g if facts.passes_on else ():
         if g.shape == a.shape:
             for finding in chain.from_iterable(rule(a - g, n - g, seen, facts)
-                                               for rule in (masked, by_function, instead) if np.any(a - g)):
+                                               for rule in (by_function, instead) if np.any(a - g)):
                 if finding.kind != "wrong derivative":
-                    yield Finding(finding.kind, "in the layer's own gradient, which is added to grad_output: "
-                                  + finding.text, finding.certainty)
+                    yield Finding(finding.kind, OWN + finding.text, finding.certainty)
 
 
 def swapped(a, n, seen, facts):
@@ -246,12 +269,7 @@ def swapped(a, n, seen, facts):
 
 def missing_terms(a, n, seen, facts):
     """A − N is a multiple of something, or a sum of two: a term was left out, or one too many added."""
-    given = [] if isinstance(facts.module, Criterion) else [each for each in facts.g if each.shape == a.shape]
-    with np.errstate(all="ignore"):
-        basis = [("a constant", np.ones_like(a)), *facts.functions(a.shape), *facts.products(a.shape)]
-        basis += [(f"grad_output · {label}" if label != "a constant" else "grad_output", g * f)
-                  for g in given for label, f in basis]
-    basis = [(label, f) for label, f in basis if np.isfinite(f[seen]).all() and np.any(f[seen])]
+    basis = _basis(a.shape, seen, facts)
     singles = [(label, c) for label, f in basis if seen.sum() > 1 and (c := fit(f, a - n, seen)) is not None]
     for label, c in singles[:4]:
         half = ", or half of it has the wrong sign" if abs(abs(c) - 2) < 1e-4 else ""
@@ -263,6 +281,26 @@ def missing_terms(a, n, seen, facts):
                   "where labels are smoothed" if {label for label, _ in terms} == TARGET else "look for a bracket or a "
                   "factor that stands in the wrong place, or for what is too many or missing")
         yield Finding("term", f"the gradient is the right one plus {sums}: {advice}")
+
+
+def _basis(shape, seen, facts):
+    """[(label, array)] of what may be a term."""
+    given = [] if isinstance(facts.module, Criterion) else [each for each in facts.g if each.shape == shape]
+    with np.errstate(all="ignore"):
+        basis = [("a constant", np.ones(shape)), *facts.functions(shape), *facts.products(shape)]
+        basis += [(f"grad_output · {label}" if label != "a constant" else "grad_output", g * f)
+                  for g in given for label, f in basis]
+    return [(label, f) for label, f in basis if np.isfinite(f[seen]).all() and np.any(f[seen])]
+
+
+def turned(a, n, seen, facts):
+    """All but one term has the sign of the derivative turned."""
+    half = (a + n) / 2
+    found = [(label, c) for label, f in _basis(a.shape, seen, facts) if seen.sum() > 2 and np.any(half[seen])
+             and (c := fit(f, half, seen)) and (abs(2 * c - round(2 * c)) < 1e-4 or constant_names(c, facts))]
+    for label, c in sorted(found, key=lambda each: len(each[0]))[:1]:
+        yield Finding("turned", f"all of it but the term {c:.4g} times {label} has the opposite sign of the derivative "
+                      "of update_output: a sign is wrong in one of the passes, or an absolute value is missing")
 
 
 def _two_terms(basis, difference, seen, facts):

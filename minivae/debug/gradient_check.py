@@ -70,7 +70,7 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     grad_output, written = random_like(output), copied(output)
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
-    shared, short = overlapping("input", earlier), _precision(twin)
+    shared, short = overlapping("input", earlier), _precision(twin, kept, grad_output)
     earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
     before = random_state()
     repeated = copied(twin.backward(input, copied(grad_output)))
@@ -100,8 +100,8 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     layers = []
     if (failed or findings) and twin.children():
         fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
-        layers = [_check(layer, given, layer.title, tolerance, step, fresh.get(layer)) for layer, given in fed.items()
-                  if not not_finite((), given)]
+        layers = [report for layer, given in fed.items() if not not_finite((), given)
+                  for report in _alone(layer, given, layer.title, tolerance, step, fresh.get(layer))]
     inside = [report for report in layers if not report.ok]
     kinky = any(check.kink.any() for check in [*checks, *(check for report in layers for check in report.checks)])
     # A layer must be right at its kinks; in a container several of them may add up to anything.
@@ -127,11 +127,41 @@ def _check(twin, input, title, tolerance, step, unused=None, beside=False):
     return GradientReport(title, checks, findings, inside)
 
 
-def _precision(twin):
+def _alone(layer, *arguments):
+    """[Its report], or none of a layer that cannot be run by itself, as one that waits for what another leaves."""
+    try:
+        return [_check(layer, *arguments)]
+    except GradientError:
+        raise
+    except Exception:  # whatever a layer may raise
+        return []
+
+
+def _precision(twin, input, grad_output):
     """[Finding] on the output and the gradients of a module or of any inside that are not in float64."""
-    return [finding for layer in twin.list_modules() for finding in (
+    fine = twin.clone()  # at a point whose numbers need all digits
+    try:
+        with backend.seeded(1):
+            nudge(fine)
+            fine.zero_grad_parameters()
+            fine.hold_noise(False).forward(mapped(near_by, input))
+            fine.backward(mapped(near_by, input), copied(grad_output))
+    except Exception:  # it does not take that
+        fine = twin
+    return [finding for layer in fine.list_modules() for finding in (
         not_double("output", layer.output, "output dtype") or not_double("input gradient", layer.grad_input))][:1] or [
-        finding for path, _, grad in twin.named_parameters() for finding in not_double(f"gradient of {path}", grad)][:1]
+        finding for path, _, grad in fine.named_parameters() for finding in not_double(f"gradient of {path}", grad)][:1]
+
+
+def _criterion_precision(criterion, prediction, target):
+    """[Finding] on a loss or a gradient that is not in float64, at a prediction near by."""
+    try:
+        with backend.seeded(1):
+            near, twin = mapped(near_by, prediction), copy.deepcopy(criterion)
+        loss = np.array(twin.forward(near, copied(target)))
+        return not_double("loss", loss, "output dtype") or not_double("gradient", twin.backward(near, copied(target)))
+    except Exception:  # it does not take that
+        return []
 
 
 def _pairing(twin, prediction, target):
@@ -186,7 +216,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
         raise GradientError(f"update_output returned {loss!r} where one number belongs: is its return missing?")
     grads = twin.backward(prediction, target)
     _expect_arrays("update_grad_input", grads, title)
-    grads, findings = copied(grads), not_double("gradient", grads)
+    grads, findings = copied(grads), _criterion_precision(unused, prediction, target) or not_double("gradient", grads)
     for (name, now), (_, before) in zip(named("arguments", (prediction, target)), named("arguments", kept)):
         if not np.array_equal(now, before, equal_nan=True):
             which = "prediction" if name.startswith("arguments[0]") else "target"
@@ -214,6 +244,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, beside=Fa
     ones = tuple(map(np.ones_like, arrays(prediction)))
     facts = Facts(twin, (*arrays(prediction), *arrays(target)), prediction, ones)
     for check in failed:
-        check.findings = explain(check, facts, Elsewhere(twin, (prediction, target), step, tolerance))
+        if not CAUSES & {finding.kind for finding in findings}:
+            check.findings = explain(check, facts, Elsewhere(twin, (prediction, target), step, tolerance))
     explain_swap(checks)
     return GradientReport(title, checks, findings)

@@ -61,7 +61,7 @@ def shared(noise, samples=1):
     groups = [("units of a row", noise, noise[:, :1]), ("rows of the batch", noise, noise[:1])]
     if samples > 1:
         draws = noise.reshape(-1, samples, noise.shape[1])
-        groups.insert(0, ("draws for a row", draws, draws[:, :1]))
+        groups = [("draws for a row", draws, draws[:, :1]), *groups, ("rows of the batch", draws, draws[:1])]
     for what, each, one in groups:
         if np.allclose(each, one, atol=1e-9):
             return f"all {what} have the same noise: draw a number for each entry"

@@ -39,6 +39,14 @@ class Pairs:
         return self.used.any(axis=0) & ~self.given.any(axis=0)
 
     @cached_property
+    def repeats(self):
+        """Whether each of those is of one input, of which others are made too, that give something back."""
+        alone = self.used.sum(axis=0) == 1
+        seen = self.used[:, alone & ~self.lost].any(axis=1)
+        of_lost = self.used[:, self.lost].any(axis=1)
+        return bool(not self.of_parameter and alone[self.lost].all() and seen[of_lost].all())
+
+    @cached_property
     def wrong(self):
         """Outputs whose share is wrong."""
         off = np.abs(self.backward - self.forward).max(axis=0)
@@ -176,17 +184,22 @@ def _assigned(pairs):
 
 def _mixing(pairs):
     """The sentence on the axes along which backward alone mixes places, or None."""
-    more, less = pairs.mixing
+    return mixes(*pairs.mixing)
+
+
+def mixes(more, less, batch=True):
+    """The sentence on backward, which mixes places along the axes `more`, where update_output does along `less`."""
     if not more:
         return None
-    ours, theirs = (" and ".join(f"axis {axis}" for axis in axes) for axes in pairs.mixing)
-    what = "the rows of the batch" if more == [0] else f"the places along {ours}"
+    ours, theirs = (" and ".join(f"axis {axis}" for axis in axes) for axes in (more, less))
+    rows = batch and more == [0]
+    what = "the rows of the batch" if rows else f"the places along {ours}"
     if less:
         return (f"backward mixes {what}, and update_output the places along {theirs} instead: a sum or mean runs over "
                 f"the wrong axis, {ours} for {theirs}")
     return (f"backward mixes {what}, and update_output treats each by itself: " + (
         "sums and means over the batch do not belong here, as in evaluation mode, or run over the wrong axis"
-        if more == [0] else
+        if rows else
         f"a sum or mean over {ours} runs over more than it should, or does not belong here"))
 
 
@@ -213,8 +226,10 @@ EXACT = (
      "Σⱼ Gⱼ ∂yⱼ/∂xᵢ"),
     ("outputs left out", _kept, lambda p:
      f"nothing comes back from {_outputs(p, p.lost)}, all else is right: " + (
-         "a loop ends early, or what it adds is overwritten" if len(p.facts.y) == 1 else
-         "the term with its grad_output is missing")),
+         "the term with its grad_output is missing" if len(p.facts.y) > 1 else
+         "their inputs act on other outputs too, as where a border is mirrored or copied: what comes back from all of "
+         "them is to be added" if p.repeats else
+         "a loop ends early, what it adds is overwritten, or a slice cuts it off")),
     ("mask", _covered, lambda p:
      f"nothing comes back from outputs {_covered(p)}, all else is right: a mask covers too much, or one of "
      f"update_output too little{example(p.facts)}"),

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from minivae.debug.fitting import TOLERANCE
+from minivae.debug.tables import same
+
 
 def where(mask):
     """The places that are True: "0, 1 of axis 2", "at the borders", or None if they have no such form, or are all."""
@@ -37,6 +40,21 @@ def condition(mask, values):
             low, high = v[mask].min(), v[mask].max()
             if not ((v >= low) & (v <= high) & ~mask).any():
                 return f"where {label} is between {low:.3g} and {high:.3g}"
+    return None
+
+
+def displaced(a, n):
+    """The sentence on something that is added at one place along an axis where it belongs at another; or None."""
+    d = a - n
+    size = np.abs(d).max(initial=0)
+    for axis in range(d.ndim):
+        rest = tuple(other for other in range(d.ndim) if other != axis)
+        places = np.flatnonzero(np.abs(d).max(axis=rest) > 1e-4 * size)
+        one, other = np.split(places, [len(places) // 2])
+        if 0 < len(one) == len(other) and np.ptp(other - one) == 0 and same(
+                d.take(one, axis), -d.take(other, axis), TOLERANCE):
+            return (f"what belongs at {_few(other)} of axis {axis} is added at {_few(one)}, or the other way round: "
+                    "look at the slice")
     return None
 
 

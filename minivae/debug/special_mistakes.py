@@ -16,8 +16,11 @@ from minivae.nn import Container, Criterion
 
 def unused(a, n, seen, facts):
     if not np.any(np.abs(n[seen]) > 1e-9):
+        steps = all(np.array_equal(y, np.round(y)) for y in facts.y) and not isinstance(facts.module, Criterion)
         yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
-                      "pass has left it out, or overwritten what it made of it")
+                      "pass has left it out, or overwritten what it made of it" + (
+                          "; or its steps are meant, and backward is an estimator (straight-through), which no "
+                          "difference can check: count draws with check_sampler" if steps else ""))
 
 
 def own_loss(a, n, seen, facts):
@@ -33,10 +36,10 @@ def own_loss(a, n, seen, facts):
 
 def by_pairing(a, n, seen, facts):
     """Criterions that compare a prediction with another row's target."""
-    if not isinstance(facts.module, Criterion) or len(facts.x[-1]) < 2:
-        return
     *predictions, target = facts.x
     rows, samples = len(target), len(a) // len(target)
+    if not isinstance(facts.module, Criterion) or rows < 2 or {len(each) for each in predictions} != {samples * rows}:
+        return
     k = np.arange(len(a))
     tiled = k % samples * rows + k // samples
     for how, to in ((f"k mod N, as numpy.tile orders them, where k // {samples} belongs", tiled),

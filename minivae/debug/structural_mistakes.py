@@ -9,6 +9,7 @@ import numpy as np
 
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
+from minivae.debug.places import displaced
 from minivae.debug.tables import same
 from minivae.nn import Criterion
 
@@ -28,6 +29,11 @@ def permuted(a, n, seen, facts):
     yield Finding("places", "the values are right and stand in other places: the two passes order them differently, as "
                   "by a reshape without its transpose, row and column exchanged, or rows given out in another order: "
                   f"{EITHER}")
+
+
+def elsewhere(a, n, seen, facts):
+    if how := displaced(a, n):
+        yield Finding("displaced", how)
 
 
 def _shifted(a, n):
@@ -189,30 +195,3 @@ def by_sums(a, n, seen, facts):
                          "; update_output, which has something else or more in it, has another derivative")
             yield Finding("wrong sum", f"the gradient is the sum of grad_output times {label}{right}")
             return
-
-
-def _is_multiple(d, f, axes):
-    size = (f * f).sum(axes, keepdims=True)
-    return np.any(d) and same((d * f).sum(axes, keepdims=True) / np.where(size, size, 1) * f, d, TOLERANCE)
-
-
-def by_statistic(a, n, seen, facts):
-    """A − N is a function of each entry times one number a row, a column or a plane: a sum over that axis is wrong."""
-    if a.ndim < 2 or not seen.all():
-        return
-    spans = [("plane", (0, 2, 3))] if a.ndim == 4 else []
-    spans += [("row", tuple(range(1, a.ndim))), ("column", (0,))]
-    spans += [("vector along the last axis", (a.ndim - 1,))] if a.ndim > 2 else []
-    for (unit, axes), (label, f) in itertools.product(
-            spans, [("a constant", np.ones_like(a)), *(v for v in facts.values(a.shape) if v[0] == "the target"),
-                    *facts.softmaxes(a.shape), *facts.functions(a.shape)]):
-        if np.prod([a.shape[axis] for axis in axes]) < 3:
-            continue
-        if not _is_multiple(a - n, f, axes):  # or of f without its mean, beside a mean of its own
-            off, f = (each - each.mean(axes, keepdims=True) for each in (a - n, f))
-            if np.prod([a.shape[axis] for axis in axes]) < 4 or not _is_multiple(off, f, axes):
-                continue
-            label += ", and a constant,"
-        yield Finding("sum along an axis", f"the difference is {label} times one number for each {unit}: the term with "
-                      f"a sum or mean over each {unit} is missing or wrong, or there without need (the path through a "
-                      "mean, a variance, a norm or a softmax's sum)")

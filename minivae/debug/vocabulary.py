@@ -120,12 +120,15 @@ class Vocabulary:
         target = dict(found).get("the target")
         found += [(f"{label} − the target", v - target) for label, v in found
                   if target is not None and label != "the target"]
-        if self.passes_on:
-            try:
-                found.append(("the divergence of a unit", self.module.units(self.input)))
-            except Exception:  # whatever a layer may raise
-                return found
-        return [each for each in found if np.shape(each[1]) == shape]
+        return found + self.unit_losses(shape)
+
+    def unit_losses(self, shape):
+        """[(label, array)] of the divergence of each unit, of a layer that has one."""
+        try:
+            units = self.module.units(self.input) if self.passes_on else None
+        except Exception:  # whatever a layer may raise
+            return []
+        return [("the divergence of a unit", units)] if np.shape(units) == shape else []
 
     @staticmethod
     def _index(table, i):
