@@ -1810,3 +1810,53 @@ class LeakyMaskOnly(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output * (input > 0)
+
+
+@plant("wrong sum", input=x(4, 3), make=lambda cls: cls())
+class TableOfTheBatchesSoftmax(nn.Module):
+    parameter_names = ("table",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("table", (3, 2))
+        backend.fill_uniform(self.table, -1, 1)
+
+    def shares(self, input, axis=1):
+        return np.exp(input) / np.exp(input).sum(axis=axis, keepdims=True)
+
+    def update_output(self, input):
+        self.output = self.shares(input) @ self.table
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        p, grad = self.shares(input), grad_output @ self.table.T
+        return p * (grad - (p * grad).sum(axis=1, keepdims=True))
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_table += scale * self.shares(input, axis=0).T @ grad_output
+
+
+@plant("rows mixed", input=x(3, 4, 4))
+class MeanOverTheOtherAxis(nn.Module):
+    def update_output(self, input):
+        self.output = input - input.mean(axis=2, keepdims=True)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output - grad_output.mean(axis=1, keepdims=True)
+
+
+@plant("part of a sum", input=x(5, 4), make=lambda cls: cls(4))
+class MeanOfTheBatchTakenForAConstant(nn.BatchNormalization):
+    def update_grad_input(self, input, grad_output):
+        normal = self.buffers["normalized"]
+        return self.weight * self.buffers["inverse"] * (grad_output - normal * (grad_output * normal).mean(axis=0))
+
+
+@plant("part of a sum", input=x(4, 3), target=x(4, 3, seed=1))
+class LossTakesAMeanForAConstant(nn.Criterion):
+    def update_output(self, input, target):
+        return ((input - input.mean(axis=1, keepdims=True) - target)**2).sum()
+
+    def update_grad_input(self, input, target):
+        return 2 * (input - input.mean(axis=1, keepdims=True) - target)

@@ -379,6 +379,10 @@ SAID = [
     ("LossOfTheWrongConstant", "all of it but the term -1 times the target has the opposite sign"),
     ("LaplaceWithoutItsAbsoluteValue", "an absolute value is missing"),
     ("ChargedRowByRow", "its mean over the batch is to decide"),
+    ("TableOfTheBatchesSoftmax", "the softmax of the input along axis 0, where the softmax of the input along axis 1"),
+    ("MeanOverTheOtherAxis", "runs over the wrong axis, axis 1 for axis 2"),
+    ("MeanOfTheBatchTakenForAConstant", "the gradient's own mean over each column has to be subtracted"),
+    ("LossTakesAMeanForAConstant", "the gradient's own mean over each row has to be subtracted"),
     ("LeakyMaskOnly", "there 0.2 times grad_output belongs"),
 ]
 

@@ -259,6 +259,7 @@ OTHERS = (
     ("shifted", order.shift, order.shift),
     ("shifted", order.shift_of_inputs, order.shift_of_inputs),
     ("numbered", order.numbered, order.numbered),
+    ("rows mixed", _mixing, _mixing),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {p.entry()} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
@@ -274,7 +275,6 @@ OTHERS = (
         p.used, p.given), lambda p:
      f"each output's gradient is handed on whole, but is shared out otherwise than update_output uses the {p.entry()}s"
      + example(p.facts)),
-    ("rows mixed", _mixing, _mixing),
     ("rows not mixed", lambda p: p.whole and 0 in p.mixing[1],
      "update_output mixes the rows of the batch, and backward treats each by itself: the statistics of the batch have "
      "derivatives too"),

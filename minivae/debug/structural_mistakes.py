@@ -186,7 +186,8 @@ def by_sums(a, n, seen, facts):
         axes = tuple(axis for axis in range(g.ndim) if axis != (1 if g.ndim > 2 else g.ndim - 1))
         sums = [(label, (g * f).sum(axes)) for label, f in [("1", np.ones_like(g)), *facts.functions(g.shape)]]
     elif a.ndim == 2 and g.ndim == 2 == x.ndim:
-        sums = [(label, g.T @ f) for label, f in facts.functions(x.shape)]
+        sums = [(label, product) for label, f in [*facts.functions(x.shape), *facts.softmaxes(x.shape, axes=(1, 0))]
+                for product in (g.T @ f, f.T @ g)]
     else:
         return
     for label, total in sums:

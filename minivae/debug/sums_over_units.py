@@ -125,6 +125,12 @@ def by_statistic(a, n, seen, facts):
             if size < 4 or _multiple(off, f, axes) is None:
                 continue
             label += ", and a constant,"
+        if number is not None and label == "a constant":
+            for one, sign, how in ((a, 1, "has to be subtracted from it, as update_output subtracts a mean"),
+                                   (n, -1, "is subtracted without need, and update_output subtracts none")):
+                if same(sign * number, one.mean(axes, keepdims=True), TOLERANCE):
+                    yield Finding("part of a sum", f"the gradient's own mean over each {unit} {how}")
+                    return
         known = [] if number is None else [(one, other) for (one, p), (other, q) in permutations(
             _numbers(unit, a.shape, facts), 2) if same(p - q, number, TOLERANCE)]
         if known:

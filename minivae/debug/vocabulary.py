@@ -40,13 +40,14 @@ class Vocabulary:
                               (f"the norm of {label}", np.sqrt((each * each).sum(rest)))]
         return [(label, each) for label, each in found if np.shape(each) == (length,)]
 
-    def softmaxes(self, shape):
-        """[(label, array)] of the softmax of each value along its last axis."""
+    def softmaxes(self, shape, axes=(-1,)):
+        """[(label, array)] of the softmax of each value along its last axis, or along those."""
         found = []
-        for label, v in self.values(shape):
-            p = np.exp(v - v.max(axis=-1, keepdims=True))
-            p /= p.sum(axis=-1, keepdims=True)
-            found.append((f"the softmax of {label}", p))
+        for axis in axes:
+            for label, v in self.values(shape):
+                p = np.exp(v - v.max(axis=axis, keepdims=True))
+                p /= p.sum(axis=axis, keepdims=True)
+                found.append((f"the softmax of {label}" + (f" along axis {axis}" if len(axes) > 1 else ""), p))
         return found
 
     def formulas(self, shape):
