@@ -29,6 +29,14 @@ MISTAKES = {
                                   "input.shape:\n            cls.kept = input.copy()\n        self.output = cls.kept", "WRONG"),
         "always float32": ("self.output = self.buffer(\"output\", input.shape)",
                            "self.output = self.xp.empty(input.shape, 'float32')", "WRONG"),
+        "all from the first call": ("self.xp.maximum(input, 0, out=self.output)", "if getattr(self, 'mask', input[:0]).shape != input.shape:\n            self.mask = input > 0\n        self.output[...] = input * self.mask", "the output"),
+        "∂L/∂x in float64": ("        return self.grad_input\n", "        return self.grad_input.astype('float64')\n", "update_grad_input returns has dtype float64"),
+        "a cap": ("self.xp.maximum(input, 0, out=self.output)", "self.xp.clip(input, 0, 4000, out=self.output)", "±1e30"),
+        "a threshold": ("self.xp.maximum(input, 0, out=self.output)", "self.output[...] = input * (input > 1e-3)", "±1e-30"),
+        "two axes": ("self.xp.maximum(input, 0, out=self.output)", "for n in range(input.shape[0]):\n            for d in range(input.shape[1]):\n                self.output[n, d] = self.xp.maximum(input[n, d], 0)", "IndexError"),
+        "silences NumPy": ("self.xp.maximum(", "self.xp.seterr(all='ignore')\n        self.xp.maximum(", "np.seterr"),
+        "sets a seed": ("self.xp.maximum(", "__import__('minivae').manual_seed(3)\n        self.xp.maximum(", "sets a seed"),
+        "an object of its own": ("return self.output", "return type('A', (), {'__array__': lambda self, *_: 0})()", "is of type A"),
     },
     "02_sigmoid": {
         "overflows": ("self.xp.where(input >= 0, 1, e) / (1 + e)", "1 / (1 + self.xp.exp(-input))", "overflow"),
@@ -45,6 +53,8 @@ MISTAKES = {
         "derivative of the first row": ("self.output * (1 - self.output)", "self.output[:1] * (1 - self.output[:1])",
                                         "WRONG"),
         "an error function": ("self.xp.where(input >= 0, 1, e) / (1 + e)", "0.5 + 0.5 * self.xp.tanh(input)", "the output"),
+        "an overflow that is hidden": ("        e = self", "        with self.xp.errstate(all='ignore'):\n            self.output[...] = 1 / (1 + self.xp.exp(-input))\n            return self.output\n        e = self", "overflow"),
+        "the derivative in float32": ("(1 - self.output)", "(1 - self.output.astype('float32'))", "in float64"),
     },
     "03_linear_backward": {
         "overwrites": ("self.grad_weight +=", "self.grad_weight[...] =", "FAIL"),
@@ -59,6 +69,8 @@ MISTAKES = {
                           "self.grad_input += self.xp.matmul(grad_output, self.weight)", "WRONG"),
         "learns in backward": ("self.grad_bias += scale *", "self.weight -= 1e-3\n        self.grad_bias += scale *", "WRONG"),
         "scales ∂L/∂output": ("self.grad_weight +=", "grad_output *= scale\n        self.grad_weight +=", "FAIL|WRONG"),
+        "only while training": ("        self.grad_weight +=", "        if not self.train:\n            return\n        self.grad_weight +=", "after several calls"),
+        "float32 inside": ("self.xp.matmul(grad_output, self.weight, out=self.grad_input)", "self.grad_input[...] = grad_output.astype('float32') @ self.weight.astype('float32')", "in float64"),
     },
     "04_concat_table_backward": {
         "the last head only": ("self.grad_input += module", "self.grad_input[...] = module", "GRADIENTS DIFFER"),
@@ -76,6 +88,9 @@ MISTAKES = {
         "the last head does not learn": ("in zip(self.modules, grad_output):\n            module.acc",
                                          "in zip(self.modules[:-1], grad_output):\n            module.acc",
                                          "GRADIENTS DIFFER"),
+        "forward again": ("            self.grad_input += ", "            module.forward(input)\n            self.grad_input += ", "noise layer"),
+        "rows of numbers only": ("self.buffer(\"grad_input\", input.shape)", "self.xp.zeros((input.shape[0], input.shape[1]), input.dtype)", "Error"),
+        "float64": ("self.buffer(\"grad_input\", input.shape)", "self.xp.zeros(input.shape)", "dtype float64"),
     },
     "05_gaussian_kl": {
         "forgets ½": ("0.5 * float(", "float(", "divergence"),
@@ -96,6 +111,10 @@ MISTAKES = {
         "without beta": ("grad_output[1] + self.beta * 0.5", "grad_output[1] + 0.5", "WRONG"),
         "half of half": ("grad_output[1] + self.beta * 0.5", "grad_output[1] + self.beta * 0.25", "GRADIENTS DIFFER"),
         "changes its input": ("self.output = input", "mean *= 1.5\n        self.output = input", "WRONG"),
+        "divergence of training alone": ("        self.divergence", "        if self.train:\n            self.divergence", "the divergence of one batch after another"),
+        "three columns": (" - log_var).sum()", " - log_var)[:, :3].sum()", "the divergence of one batch after another"),
+        "beta of the first call": ("        self.grad_input = ", "        self.beta = self.__dict__.setdefault('first', self.beta)\n        self.grad_input = ", "after beta was set to 0.5"),
+        "log of the variance again": ("self.xp.expm1(log_var) - log_var", "self.xp.exp(log_var) - 1 - self.xp.log(self.xp.exp(log_var))", "divide by zero"),
     },
     "06_gaussian_sampler": {
         "σ² for σ, forward and backward": (
@@ -130,6 +149,13 @@ MISTAKES = {
                                         "self.xp.abs(noise) / (1 + self.xp.abs(noise)))\n", "WRONG"),
         "always float32": ("self.output = self.buffer(\"output\", noise.shape)",
                            "self.output = self.xp.empty(noise.shape, 'float32')", "WRONG"),
+        "log_var tiled": ("std[:, None] * self.grouped(noise)", "self.grouped(self.xp.tile(std, (self.samples, 1)) * noise)", "the size of z"),
+        "σ of the first row": (("std[:, None] * self", "half_std * self.grouped(grad_output * self.noise).sum(axis=1)"), ("std[0] * self", "0\n        self.grad_input[1][0] = half_std[0] * (grad_output * self.noise).sum(axis=0)"), "the size of z"),
+        "one draw in evaluation": ("        n, q = mean.shape", "        n, q = mean.shape\n        if not self.train and self.samples > 1:\n            return mean + self.xp.exp(0.5 * log_var) * self.draw(backend.standard_normal, (n, q))", r"expected \(12, 3\)"),
+        "no derivative in evaluation": ("half_std * self", "self.train * half_std * self", "GRADIENTS DIFFER"),
+        "the noise of before in evaluation": ("noise = self.draw(backend.standard_normal, (n * self.samples, q))", "noise = self.noise\n        if self.train or noise is None or len(noise) != n * self.samples:\n            noise = self.draw(backend.standard_normal, (n * self.samples, q))", "two calls gave the same output"),
+        "held noise of NumPy's": ("noise = self.draw(backend.standard_normal, (n * self.samples, q))", "import numpy as np\n        if not (self.holding_noise and self.noise is not None):\n            self.noise = np.random.standard_normal((n * self.samples, q)).astype(mean.dtype)\n        noise = self.noise", "not with np.random"),
+        "float32 inside": ("half_std = 0.5 * self.xp.exp(0.5 * log_var)", "half_std = 0.5 * self.xp.exp(0.5 * log_var.astype('float32'))", "in float64"),
     },
     "07_bernoulli_sampler": {
         "one Gumbel, as the listing": ("self.xp.log(u) - self.xp.log(1 - u)", "-self.xp.log(-self.xp.log(u))",
@@ -155,6 +181,11 @@ MISTAKES = {
         "half of the noise": ("self.xp.log(u) - self.xp.log(1 - u)", "self.xp.log(u)", "WRONG"),
         "mean over the draws": ("self.grouped(grad_output).sum(axis=1)", "self.grouped(grad_output).mean(axis=1)",
                                 "GRADIENTS DIFFER"),
+        "clipped far inside": ("SMALLEST), LARGEST", "0.001), 0.999", "y for u = 1e-6"),
+        "no noise in evaluation": ("(input[:, None] + noise)", "(input[:, None] + self.train * noise)", "two calls gave the same"),
+        "T of the first call": ("(input[:, None] + noise) / self.temperature", "(input[:, None] + noise) / self.__dict__.setdefault('T', self.temperature)", "the share of z"),
+        "changes the noise": ("u = self.xp.minimum(", "u[...] = u * u\n        u = self.xp.minimum(", "leave self.noise as it was drawn|FAIL"),
+        "hands on ∂L/∂y": ("        self.grad_input = self", "        if self.temperature == self.samples == 1:\n            return grad_output\n        self.grad_input = self", "memory of ∂L/∂output"),
     },
     "08_bernoulli_noise": {
         "+1 where flipped": ("-grad_output, grad_output", "grad_output, grad_output", "GRADIENTS DIFFER"),
@@ -176,6 +207,11 @@ MISTAKES = {
         "evaluates for ever": ("if not self.train:\n            self.output = input",
                                "self.p = self.p if self.train else 0\n        if not self.train:\n            "
                                "self.output = input", "goes on after an evaluation"),
+        "at p too": ("u < self.p", "u <= self.p", "the output for p = 0"),
+        "the noise of training in evaluation": ("        if not self.train:\n            self.grad_input", "        if self.noise is None:\n            self.grad_input", "grad_input in evaluation"),
+        "draws in evaluation": ("        if not self.train:\n            self.output", "        self.draw(backend.uniform, input.shape)\n        if not self.train:\n            self.output", "draws noise in evaluation"),
+        "leaves evaluation": ("            self.output = input\n", "            self.output, self.train = input, True\n", "forward sets self.train"),
+        "always the same number": (("u < self.p, 1", "self.noise < self.p"), ("self.noise.argsort(axis=None).argsort().reshape(input.shape) < int(self.p * input.size), 1", "self.noise.argsort(axis=None).argsort().reshape(input.shape) < int(self.p * input.size)"), "each of 50 calls flips"),
     },
     "09_bce_from_logits": {
         "by way of probabilities": (
@@ -192,6 +228,12 @@ MISTAKES = {
         "divided by the batch": ("(1 + e) - target", "(1 + e) / len(input) - target / len(input)", "WRONG"),
         "overwrites the prediction": ("xp = self.xp\n", "xp = self.xp\n        input *= 0.5\n        input *= 2.5\n", "WRONG"),
         "nothing returned": ("        return self.output\n", "", "return"),
+        "in float64, up to 700": ("xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))", "xp.log1p(xp.exp(input.astype('float64'))) - input * target", "overflow"),
+        "logits clipped": ("        xp = self.xp\n", "        xp = self.xp\n        input = xp.clip(input, -200, 200)\n", "2e30"),
+        "∂L/∂a in float64": ("        return self.grad_input", "        return self.grad_input.astype('float64')", "dtype float64"),
+        "∂L/∂a in float32": ("e = self.xp.exp(-self.xp.abs(input))", "e = self.xp.exp(-self.xp.abs(input.astype('float32')))", "in float64"),
+        "an array of the class": ("self.grad_input = self.buffer(\"grad_input\", input.shape)", "cls = type(self)\n        if getattr(cls, 'kept', target[:0]).shape != input.shape or cls.kept.dtype != input.dtype:\n            cls.kept = input.copy()\n        self.grad_input = cls.kept", "after another criterion"),
+        "a loss for each pixel": ("self.output = float((xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))).sum())", "self.output = xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))", "an array of shape"),
     },
     "10_adam": {
         "no correction": (" * sqrt(1 - beta2**t) / (1 - beta1**t)", "", "factor for the start at zero is missing"),
@@ -217,6 +259,12 @@ MISTAKES = {
         "kept on the function": ("state[\"m\"] = m = beta1 * state.get(\"m\", 0)",
                                  "adam.m = m = beta1 * getattr(adam, \"m\", 0)", "WRONG"),
         "no memory of t": ("state[\"t\"] = t = state.get(\"t\", 0) + 1", "t = 1", "WRONG"),
+        "η as it was first": ("state[\"learning_rate\"] *", "state.setdefault('first', state[\"learning_rate\"]) *", "x after step 10"),
+        "writes into g": ("loss, grad = feval(x)", "loss, grad = feval(x)\n    kept = grad.copy()\n    grad *= 0\n    grad = kept", "feval's gradient after the step"),
+        "feval of a copy": ("feval(x)", "feval(x.copy())", "another array than x"),
+        "five entries": ("x -= step * m / (v**0.5 + state[\"epsilon\"])", "x[:5] -= (step * m / (v**0.5 + state[\"epsilon\"]))[:5]", "x of length 40"),
+        "float32 inside": ("(1 - beta1) * grad\n", "(1 - beta1) * grad.astype('float32')\n", "in float64, after 60 steps"),
+        "no correction after twenty steps": ("sqrt(1 - beta2**t) / (1 - beta1**t)", "(sqrt(1 - beta2**t) / (1 - beta1**t) if t <= 20 else 1)", "after 60 steps"),
     },
     "11_importance_weighting": {
         "mean of the logarithms": ("peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))",
@@ -236,6 +284,9 @@ MISTAKES = {
                                       "log_likelihood += log_prior - log_posterior\n    log_weight = log_likelihood",
                                       "WRONG"),
         "the peak left out": ("return peak + ", "return ", "WRONG"),
+        "not below −20,000": ("log_prior - log_posterior", "log_prior - log_posterior\n    log_weight = np.maximum(log_weight, -2e4)", "−1e30"),
+        "one array for all calls": ("    return ", "    import functools\n    kept = functools.__dict__.setdefault(f'kept{len(peak)}', peak.astype('float64'))\n    kept[...] = peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))\n    return kept\n    return ", "after another call"),
+        "a list": ("    return peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))", "    return list(peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1)))", "of type list"),
     },
     HUNT: {
         "still σ²": (("0.5 * log_var", "0.5 * self.xp.exp(0.5 * input"), ("log_var", "self.xp.exp(input"),
@@ -250,6 +301,10 @@ MISTAKES = {
             "self.output = float((xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))).sum())",
             "p = xp.clip(0.5 + 0.5 * xp.tanh(0.5 * input), 1e-7, 1 - 1e-7)\n"
             "        self.output = -float((target * xp.log(p) + (1 - target) * xp.log(1 - p)).sum())", "1 of 5 mistakes"),
+        "beta lost": ("+ self.beta * 0.5 * (", "+ 0.5 * (", "1 of 5 mistakes"),
+        "logits clipped": ("        xp = self.xp\n", "        xp = self.xp\n        input = xp.clip(input, -100, 100)\n", "1 of 5 mistakes"),
+        "zeroed afterwards": (("    model.zero_grad_parameters()\n", "    return loss, grads"), ("", "    kept = grads.copy()\n    grads.fill(0)\n    return loss, kept"), "1 of 5 mistakes"),
+        "forward twice": ("criterion.backward(prediction, x)", "criterion.backward(model.forward(x), x)", "1 of 5 mistakes"),
     },
     "13_own_vae": {
         "minivae's own layer": ('mine("03_linear_backward", "Linear")', "nn.Linear", "Linear is minivae's"),
@@ -265,8 +320,15 @@ MISTAKES = {
                             "the first layer is a Linear"),
         "noise after the first layer": ("*noise, Linear(pixels, hidden),", "Linear(pixels, hidden), *noise,", "WRONG"),
         "no step": ('return mine("10_adam", "adam")(feval, parameters, state)[1]', "return feval(parameters)[0]",
-                    "does not move"),
+                    "of Adam"),
         "nothing returned": ("return mine(\"10_adam\"", "mine(\"10_adam\"", "step 1 returns None"),
+        "minivae's adam": ("mine(\"10_adam\", \"adam\")(", "mv.optim.adam(", "minivae's adam"),
+        "steps of one size": ("return mine(\"10_adam\", \"adam\")(feval, parameters, state)[1]", "value, g = feval(None)\n    parameters -= 0.002 * (g > 0) - 0.002 * (g < 0)\n    return value", "of Adam"),
+        "a new state at each step": ("parameters, state)", "parameters, dict(state))", "after step 2 of Adam"),
+        "half the divergence": ("\"GaussianKL\")()", "\"GaussianKL\")(0.5)", "beta = 0.5"),
+        "always 0.4": ("\"BernoulliNoise\")(p)", "\"BernoulliNoise\")(0.4)", "expected 0.1"),
+        "another width": ("Linear(code, hidden), ReLU(), Linear(hidden, pixels)", "Linear(code, 2 * hidden), ReLU(), Linear(2 * hidden, pixels)", "of the sizes"),
+        "sizes of the first test": ("Linear(pixels, hidden), ReLU(), nn.ConcatTable(Linear(hidden, code), Linear(hidden, code))", "Linear(pixels, 32), ReLU(), nn.ConcatTable(Linear(32, code), Linear(32, code))", "of the sizes"),
     },
 }
 # the same for solutions that are right in another way: they pass
@@ -308,7 +370,9 @@ RIGHT = {
     "09_bce_from_logits": {"logaddexp": ("xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))",
                                          "xp.logaddexp(0, input) - input * target"),
                            "one plus": ("xp.log1p(xp.exp(-xp.abs(input)))", "xp.log(1 + xp.exp(-xp.abs(input)))"),
-                           "a new result": ("self.grad_input[...] = ", "self.grad_input = ")},
+                           "a new result": ("self.grad_input[...] = ", "self.grad_input = "),
+                           "p of the forward pass": (("        xp = self.xp\n", "self.xp.where(input >= 0, 1, e) / (1 + e)"),
+                                                     ("        xp = self.xp\n        self.p = 0.5 + 0.5 * xp.tanh(input / 2)\n", "self.p"))},
     "10_adam": {"factors apart": ("sqrt(1 - beta2**t) / (1 - beta1**t)", "(1 - beta2**t)**0.5 * (1 / (1 - beta1**t))"),
                 "by slices": ("x -= step", "x[:] = x - step")},
     "11_importance_weighting": {"logaddexp": ("peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1))",
@@ -333,6 +397,18 @@ class GaussianKL(nn.Divergence):
 """
 IN_A_VERB = KL.replace("        mean, log_var = input\n        self.divergence", "        {}\n        mean, log_var = input\n"
                        "        self.divergence").replace("0.5 * float", "0.7 * float")
+RELU = """
+from minivae import nn
+class ReLU(nn.Module{0}):
+{1}
+    def update_output(self, input):
+        {2}
+        return input.copy()
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+"""
+OWN = ("    def __init__(self):\n        super().__init__()\n        own = nn.ReLU()\n"
+       "        self.forward, self.backward = own.forward, own.backward")
 # ways around the work, as they are graded
 CHEATS = {  # name: (exercise, file, words of the note)
     "an alias": ("05_gaussian_kl", "from minivae.nn import GaussianKL\n", "does not define GaussianKL"),
@@ -369,8 +445,8 @@ CHEATS = {  # name: (exercise, file, words of the note)
     "the end at once": ("05_gaussian_kl", "import os\nos._exit(0)\n" + IN_A_VERB.format("raise SystemExit(0)"), "SystemExit"),
     "words of success": ("05_gaussian_kl", IN_A_VERB.format("print('  12 of 12 checks passed')"), "WRONG"),
     "a result of its own": ("05_gaussian_kl", IN_A_VERB.format(
-        "import glob; open(glob.glob('*') and 'x' or 'result.json', 'w').write('{\"passed\": 12}'); import os; os._exit(0)"),
-        "it writes result.json"),
+        "import glob; open(glob.glob('*') and 'x' or 'result.txt', 'w').write('{\"passed\": 12}'); import os; os._exit(0)"),
+        "it writes result.txt"),
     "the solution read": ("05_gaussian_kl", IN_A_VERB.format(
         f"exec(open({str(TESTS / 'solutions' / '05_gaussian_kl.py')!r}).read())"), "it reads 05_gaussian_kl.py"),
     "minivae's source read": ("05_gaussian_kl", IN_A_VERB.format(
@@ -396,4 +472,21 @@ class ReLU(nn.Module):
         self.grad_input = input.copy().view(Yes)
         return self.grad_input
 """, "WRONG"),
+    "another class made by __new__": ("01_relu", RELU.format("", "    def __new__(cls):\n        return nn.ReLU()", "pass"),
+                                      "in the place of its own"),
+    "another class made by a metaclass": ("01_relu", "from minivae import nn\nclass Meta(type):\n    def __call__(cls):\n"
+                                          "        return nn.ReLU()\n" + RELU.format(", metaclass=Meta", "", "pass"),
+                                          "in the place of its own"),
+    "verbs of another object": ("01_relu", RELU.format("", OWN, "pass"), "in the place of its own"),
+    "a thread": ("01_relu", RELU.format("", "", "import threading; own = nn.ReLU(); thread = threading.Thread("
+                                        "target=own.forward, args=(input,)); thread.start(); thread.join(); return own.output"),
+                 "in the place of its own"),
+    "a profiler that comes back": ("01_relu", RELU.format("", "", "import sys; old = sys.getprofile(); sys.setprofile(None); y ="
+                                   " nn.ReLU().forward(input); sys.setprofile(old); return y"), "it uses sys.setprofile"),
+    "a tally of its own": ("01_relu", RELU.format("", "", "import gc; [setattr(each, 'passed', 99) for each in gc.get_objects() "
+                           "if type(each).__name__ == 'Judged']"), "the tally"),
+    "files patched": ("01_relu", RELU.format("", "", "import pathlib; pathlib.Path.read_text = None"), "it changes .*read_text"),
+    "Python patched": ("01_relu", RELU.format("", "", "import builtins; builtins.any = lambda each: False"),
+                       "it changes builtins.any"),
+    "a folder removed": ("01_relu", RELU.format("", "", "import os; os.rmdir('.')"), "it uses os.rmdir"),
 }

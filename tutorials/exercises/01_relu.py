@@ -42,8 +42,14 @@ def conditions(test):
         grad_output = np.array([[1, 1, -3, 5]], dtype=np.float32)
         same("∂L/∂x there", layer.backward(x, grad_output), np.array([[0, 0, 0, 5]]))
 
-    test.layer(ReLU, nn.ReLU, normal(4, 5), normal(2, 3, 3), 1000 * normal(7, 2, seed=3))
+    def sizes():
+        x = np.array([-1e30, -1e-30, 1e-30, 1e30], dtype=np.float32)
+        same("the output for ±1e-30 and ±1e30", ReLU().forward(x), np.maximum(x, 0), 0)
+
+    inputs = normal(4, 5), normal(3, 3, 3), normal(2, 3, 2, 2), normal(6), 1000 * normal(7, 2)
+    test.layer(ReLU, nn.ReLU, *inputs)
     test.that("at x = 0, ∂L/∂x is 0", at_the_kink)
+    test.that("very large and very small numbers are right too", sizes)
 
 
 if __name__ == "__main__":

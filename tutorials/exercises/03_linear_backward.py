@@ -17,6 +17,7 @@ Check it: python tutorials/exercises/03_linear_backward.py      A hint: add --hi
 
 from math import sqrt
 
+import numpy as np
 from checks import check, gradients, keeps_to_itself, like, normal, same
 
 from minivae import backend, nn
@@ -66,8 +67,10 @@ def conditions(test):
     def numbers():
         layer, own = Linear(4, 3), nn.Linear(4, 3)
         own.load_state_dict(layer.state_dict())
-        for n, scale in ((5, 1), (1, 0.5), (7, -2)):
+        for n, scale in ((5, 1), (1, 0.5), (7, -2), (7, 1)):
             x = normal(n, 4, seed=n)
+            if scale == -2:
+                layer.evaluate()  # a gradient is added in either mode
             for each in (layer, own):
                 each.forward(x)
             grad_output = like(own.output)
@@ -75,6 +78,14 @@ def conditions(test):
             same("∂L/∂x", got, own.backward(x, like(own.output), scale))
             same("∂L/∂W after several calls", layer.grad_weight, own.grad_weight)
             same("∂L/∂b after several calls", layer.grad_bias, own.grad_bias)
+        layer, own, x = layer.double(), own.double(), x.astype(np.float64)
+        for each in (layer, own):
+            each.zero_grad_parameters()
+            each.forward(x)
+        grad_output = like(own.output)
+        got, wanted = (each.backward(x, grad_output) for each in (layer, own))
+        same("∂L/∂x in float64", got, wanted, 1e-9)
+        same("∂L/∂W in float64", layer.grad_weight, own.grad_weight, 1e-9)
 
     test.that("∂L/∂x is right", by_input)
     test.that(

@@ -41,13 +41,21 @@ def conditions(test):
         return table(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 3))
 
     def hands_on():
+        for x in (normal(3, 4), normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=5)):
+            module = ConcatTable(nn.Identity(), nn.Identity(), nn.Identity())
+            grad_output = like(module.forward(x))
+            kept = tuple(each.copy() for each in grad_output)
+            grad_input = module.backward(x, grad_output)
+            same("grad_input of three Identities", grad_input, kept[0] + kept[1] + kept[2])
+            same("the caller's grad_output after backward", grad_output, kept)
+
+    def of_one_forward():
         x = normal(3, 4)
-        module = ConcatTable(nn.Identity(), nn.Identity(), nn.Identity())
-        grad_output = like(module.forward(x))
-        kept = tuple(each.copy() for each in grad_output)
-        grad_input = module.backward(x, grad_output)
-        same("grad_input of three Identities", grad_input, kept[0] + kept[1] + kept[2])
-        same("the caller's grad_output after backward", grad_output, kept)
+        module = ConcatTable(nn.BernoulliNoise(0.5), nn.Identity())
+        flipped = (module.forward(x)[0] != x).copy()
+        one = np.ones_like(x)
+        wanted = np.where(flipped, 0, 2)  # −1 where x was flipped, and 1 of the Identity
+        same("grad_input of a noise layer and an Identity", module.backward(x, (one, one)), wanted)
 
     def scales():
         x = normal(5, 4)
@@ -79,6 +87,7 @@ def conditions(test):
         "three heads that hand on their arrays: ∂L/∂x is right, and nobody else's array is changed",
         hands_on,
     )
+    test.that("the noise that a head drew in forward counts in backward", of_one_forward)
     test.that("scale weighs the gradients of the parameters, and not ∂L/∂x", scales)
 
 

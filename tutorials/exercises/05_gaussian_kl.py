@@ -43,7 +43,9 @@ def conditions(test):
         )
 
     def by_hand():
-        known = ((0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2))
+        known = (
+            (0, 0, 0), (1, 0, 0.5), (0, np.log(4), 1.5 - np.log(2)), (2, 0, 2), (0, -200, 99.5)
+        )
         for mean, log_var, wanted in known:
             kl = GaussianKL()
             kl.forward((column(mean, 2), column(log_var, 2)))
@@ -59,7 +61,7 @@ def conditions(test):
         kl.forward((column(mean, 1), column(log_var, 1)))
         is_a_number(kl)
         log_p = -0.5 * (np.log(2 * np.pi) + z**2)
-        mean_is("the mean of ln q − ln p", log_q - log_p, float(kl.divergence))
+        mean_is("the divergence", float(kl.divergence), log_q - log_p)
 
     def weighs():
         kl = GaussianKL(beta=3)
@@ -77,11 +79,17 @@ def conditions(test):
         zero = np.zeros((3, 2), np.float32)
         grad_input = kl.backward(x, (zero, zero))
         same("grad_input at beta=3", grad_input, (3 * x[0], 1.5 * (np.exp(x[1]) - 1)))
+        kl.beta = 0.5
+        grad_input = kl.backward(x, (zero, zero))
+        wanted = 0.5 * x[0], 0.25 * (np.exp(x[1]) - 1)
+        same("grad_input after beta was set to 0.5", grad_input, wanted)
 
     def reports():
         kl, own = GaussianKL(), nn.GaussianKL()
-        for n, seed in ((4, 1), (1, 2), (6, 3)):
-            x = normal(n, 3, seed=seed), normal(n, 3, seed=seed + 5)
+        for n, q in ((4, 3), (1, 3), (4, 3), (300, 5)):
+            x = normal(n, q, seed=n), normal(n, q, seed=n + 5)
+            if n == 300:
+                kl.evaluate()
             kl.forward(x)
             own.forward(x)
             is_a_number(kl)
@@ -92,7 +100,7 @@ def conditions(test):
     test.that("beta weighs the gradient and the loss, not the divergence", weighs)
     quarter = (lambda: GaussianKL(0.25)), (lambda: nn.GaussianKL(0.25))
     test.layer(*quarter, table, name="beta = 0.25: ")
-    test.that("the divergence is of the batch just seen", reports)
+    test.that("the divergence is of the batch just seen, in evaluation too", reports)
     test.that("the divergence is right where it can be computed by hand", by_hand)
     test.that("the divergence is the mean of ln q(z) − ln p(z)", by_counting)
 

@@ -17,7 +17,7 @@ Check it: python tutorials/exercises/06_gaussian_sampler.py      A hint: add --h
 """
 
 import numpy as np
-from checks import check, column, draws_right, expect, gradients, normal, same
+from checks import check, column, draws_right, expect, gradients, like, normal, same
 
 from minivae import backend, nn  # noqa: F401  backend.standard_normal is for you
 from minivae.debug import check_sampler
@@ -40,18 +40,38 @@ def conditions(test):
         z = GaussianSampler(samples=2).forward((mean, column(-30, 3)))
         wanted = np.array([[0], [0], [1], [1], [2], [2]])
         same("z for the means 0, 1, 2, two draws each", z, wanted, 1e-3)
+        log_var = np.array([[-40], [0], [40]], dtype=np.float32)
+        z = GaussianSampler(samples=2).forward((np.zeros_like(log_var), log_var))
+        same(
+            "the size of z, as 0 (tiny), 1 or 2 (huge), for the log_var −40, 0, 40, two draws each",
+            np.digitize(np.abs(z), (1e-4, 1e4)),
+            wanted,
+        )
 
     def sizes():
         for n, samples in ((4, 1), (4, 3), (1, 2)):
-            shape = GaussianSampler(samples).forward((normal(n, 3), normal(n, 3))).shape
-            expect(
-                shape == (n * samples, 3),
-                f"z of {samples} draws for each of {n} rows has shape {shape}, "
-                f"expected ({n * samples}, 3)",
-            )
+            for mode in ("training", "evaluate"):
+                layer = getattr(GaussianSampler(samples), mode)()
+                shape = layer.forward((normal(n, 3), normal(n, 3))).shape
+                expect(
+                    shape == (n * samples, 3),
+                    f"z of {samples} draws for each of {n} rows has shape {shape}, "
+                    f"expected ({n * samples}, 3)",
+                )
+
+    def precise():
+        layer = GaussianSampler(samples=3).double()
+        mean, log_var = (each.astype(np.float64) for each in x)
+        z = layer.forward((mean, log_var)).reshape(4, 3, 3)  # (N, L, Q)
+        grad_output = like(z)
+        grad_input = layer.backward((mean, log_var), grad_output.reshape(12, 3))
+        moved = 0.5 * grad_output * (z - mean[:, None])
+        wanted = grad_output.sum(axis=1), moved.sum(axis=1)
+        same("∂L/∂(mean, log_var) in float64", grad_input, wanted, 1e-9)
 
     def evaluation():
-        draws_right(check_sampler(Evaluated(), "gaussian"))
+        for samples in (1, 3):
+            draws_right(check_sampler(Evaluated(samples), "gaussian"))
 
     class Evaluated(GaussianSampler):
         def training(self):
@@ -62,7 +82,7 @@ def conditions(test):
     test.noise(GaussianSampler, x)
     test.that(
         "three draws a row: gradients agree with finite differences",
-        lambda: gradients(GaussianSampler(samples=3), x),
+        lambda: [gradients(GaussianSampler(samples=3), x), precise()],
     )
     test.that("the draws of one row stand together", rows)
     test.that(

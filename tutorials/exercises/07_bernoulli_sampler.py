@@ -18,7 +18,7 @@ Check it: python tutorials/exercises/07_bernoulli_sampler.py      A hint: add --
 """
 
 import numpy as np
-from checks import check, column, draws_right, expect, gradients, normal, same
+from checks import check, column, draws_right, expect, gradients, keeps_to_itself, normal, same
 
 from minivae import backend, nn  # noqa: F401  backend.uniform is for you
 from minivae.debug import check_sampler
@@ -47,8 +47,10 @@ def conditions(test):
             draws_right(check_sampler(BernoulliSampler(temperature), "bernoulli"))
 
     def nearness():  # of relaxed bits z = σ(y), |y| < ln 9 is z in (.1, .9)
+        layer = BernoulliSampler()
         for temperature, share in ((0.1, 0.09), (0.5, 0.44), (1, 0.75), (2, 0.97)):
-            y = BernoulliSampler(temperature).forward(column(np.log(0.3) - np.log(0.7)))
+            layer.temperature = temperature  # which a schedule lowers while a model learns
+            y = layer.forward(column(np.log(0.3) - np.log(0.7)))
             what = f"the share of z in (.1, .9), for p = .3 and T = {temperature},"
             same(what, (np.abs(y) < np.log(9)).mean(), share, 0.02)
 
@@ -62,6 +64,24 @@ def conditions(test):
             f"u = 0, 0.5 and 1 − 2⁻²⁴ gave y = {y[0]}, expected finite numbers",
         )
 
+    def of_known_noise():
+        layer = BernoulliSampler(0.5).hold_noise()
+        u = np.array([[1e-6, 1e-3, 0.2, 0.5, 0.75, 0.9999]], dtype=np.float32)
+        layer.noise = u.copy()
+        y = layer.forward(np.full_like(u, 0.3))
+        noise = np.log(u) - np.log1p(-u)
+        # −noise is distributed alike
+        wanted = 2 * (0.3 + (noise if np.ndim(y) != 2 or y[0, 0] < 0 else -noise))
+        same("y for u = 1e-6, 0.001, 0.2, 0.5, 0.75, 0.9999, logit 0.3 and T = 0.5", y, wanted, 1e-3)
+
+    def evaluation():
+        for samples in (1, 3):
+            draws_right(check_sampler(Evaluated(0.5, samples), "bernoulli"))
+
+    class Evaluated(BernoulliSampler):
+        def training(self):
+            return self.evaluate()
+
     def rows():
         logits = np.array([[-60], [0], [60]], dtype=np.float32)  # far beyond any noise
         signs = np.sign(BernoulliSampler(samples=4).forward(logits))
@@ -73,12 +93,13 @@ def conditions(test):
 
     def sizes():
         for n, samples in ((4, 1), (4, 3), (1, 2)):
-            shape = BernoulliSampler(0.7, samples).forward(normal(n, 3)).shape
-            expect(
-                shape == (n * samples, 3),
-                f"y of {samples} draws for each of {n} rows has shape {shape}, "
-                f"expected ({n * samples}, 3)",
-            )
+            for mode in ("training", "evaluate"):
+                shape = getattr(BernoulliSampler(0.7, samples), mode)().forward(normal(n, 3)).shape
+                expect(
+                    shape == (n * samples, 3),
+                    f"y of {samples} draws for each of {n} rows has shape {shape}, "
+                    f"expected ({n * samples}, 3)",
+                )
 
     x = normal(4, 3)
     test.that("each row gets `samples` draws", sizes)
@@ -87,6 +108,10 @@ def conditions(test):
         "three draws a row: gradients agree with finite differences",
         lambda: gradients(BernoulliSampler(0.7, samples=3), x),
     )
+    test.that(
+        "at T = 1 nobody else's array is written to or kept",
+        lambda: keeps_to_itself(BernoulliSampler, x),
+    )
     test.that("the draws of one row stand together", rows)
     test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
     test.that(
@@ -94,6 +119,8 @@ def conditions(test):
         lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli")),
     )
     test.that("the share of z near ½ is right at four temperatures", nearness)
+    test.that("y is right for noise that is known", of_known_noise)
+    test.that("bits are drawn in evaluation too", evaluation)
     test.that("y is finite for u at both ends of [0, 1)", ends)
 
 

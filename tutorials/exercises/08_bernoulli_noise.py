@@ -18,7 +18,7 @@ Check it: python tutorials/exercises/08_bernoulli_noise.py      A hint: add --hi
 import numpy as np
 from checks import check, draws_right, expect, gradients, same
 
-from minivae import backend, nn  # noqa: F401  backend.uniform is for you
+from minivae import backend, nn
 from minivae.debug import check_noise
 
 
@@ -43,12 +43,39 @@ def conditions(test):
     def flips():
         for p in (0.1, 0.5, 0.0, 1.0):
             draws_right(check_noise(BernoulliNoise(p), "bernoulli"))
+        layer = BernoulliNoise(0.4)
+        counts = [int((layer.forward(x) != x).sum()) for _ in range(50)]
+        expect(
+            min(counts) < max(counts),
+            f"each of 50 calls flips {counts[0]} of {x.size} pixels; each pixel is to flip with "
+            "probability p, whatever becomes of the others",
+        )
+
+    def ends():
+        for p in (0, 1):
+            layer = BernoulliNoise(p).hold_noise()
+            layer.noise = np.array([[0, 1 - 2.0**-24]], dtype=np.float32)
+            given = np.array([[0.25, 0.25]], dtype=np.float32)
+            wanted = (1 - p) * given + p * (1 - given)
+            same(f"the output for p = {p} and u = 0 and 1 − 2⁻²⁴", layer.forward(given), wanted)
 
     def evaluates():
-        layer = BernoulliNoise(0.5).evaluate()
-        same("output in evaluation", layer.forward(x), x)
-        same("grad_input in evaluation", layer.backward(x, x), x)
-        gradients(layer, x)
+        trained = BernoulliNoise(0.5)
+        trained.forward(x)
+        for layer in (BernoulliNoise(0.5).evaluate(), trained.evaluate()):
+            state, noise = backend.get_random_state(), layer.noise
+            for _ in range(2):
+                same("output in evaluation", layer.forward(x), x)
+                expect(
+                    not layer.train,
+                    "forward sets self.train: only training() and evaluate() change the mode",
+                )
+                same("grad_input in evaluation", layer.backward(x, x), x)
+            expect(
+                backend.get_random_state() == state and layer.noise is noise,
+                "it draws noise in evaluation",
+            )
+            gradients(layer, x)
 
     def comes_back():
         layer = BernoulliNoise(0.5)
@@ -61,7 +88,8 @@ def conditions(test):
 
     planes = np.random.default_rng(2).random((2, 3, 3)).astype(np.float32)
     test.that("a share p of the pixels is flipped, counted over 25,000 pixels", flips)
-    test.noise(lambda: BernoulliNoise(0.4), x, planes)
+    test.noise(lambda: BernoulliNoise(0.4), x, planes, modes=("training",))
+    test.that("p = 0 flips nothing and p = 1 everything, for u at both ends of [0, 1)", ends)
     test.that("evaluation changes nothing", evaluates)
     test.that("training goes on after an evaluation", comes_back)
 

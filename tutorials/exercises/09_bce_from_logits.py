@@ -36,9 +36,13 @@ def conditions(test):
     a = normal(4, 6)
     x = np.random.default_rng(0).random((4, 6)).astype(np.float32)
     far = np.array([[-200, -200, 200, 200]], dtype=np.float32)
+    farther = 1e28 * far
     ends = np.array([[0, 1, 0, 1]], dtype=np.float32)
 
     def differences():
+        twice = BCEWithLogitsCriterion()
+        first = float(twice.forward(a, x))
+        same("the loss of one batch, asked twice,", float(twice.forward(a, x)), first)
         report = mv.gradcheck_criterion(BCEWithLogitsCriterion(), a, x)
         expect(report.ok, str(report))
 
@@ -49,26 +53,47 @@ def conditions(test):
             target = np.random.default_rng(n).random((n, 6)).astype(np.float32)
             kept = logits.copy(), target.copy()
             loss = mine.forward(logits, target)
+            expect(loss is not None, "update_output returns None: is a return missing?")
             expect(
-                loss is not None and np.ndim(loss) == 0,
-                "update_output returns a number: is a return missing?",
+                np.ndim(loss) == 0,
+                f"update_output returns an array of shape {np.shape(loss)}, expected a number",
             )
             same("the loss", float(loss), own.forward(logits, target))
             grad = mine.backward(logits, target)
-            expect(grad is not None, "update_grad_input returns None: is a return missing?")
             same("∂L/∂a", grad, own.backward(logits, target))
+            expect(grad.dtype == "float32", f"∂L/∂a has dtype {grad.dtype}, expected float32")
             same("the prediction and the target after both passes", (logits, target), kept, 0)
+        mine, own = mine.double(), own.double()
+        logits, target = logits.astype(np.float64), target.astype(np.float64)
+        loss = float(mine.forward(logits, target))
+        same("the loss in float64", loss, own.forward(logits, target), 1e-9)
+        grad = mine.backward(logits, target)
+        same("∂L/∂a in float64", grad, own.backward(logits, target), 1e-9)
+
+    def two():
+        first, second = BCEWithLogitsCriterion(), BCEWithLogitsCriterion()
+        first.forward(a, x)
+        grad = first.backward(a, x)
+        kept = grad.copy()
+        second.forward(-a, x)
+        second.backward(-a, x)
+        same("∂L/∂a, after another criterion was used,", grad, kept, 0)
 
     def loss_far_out():
         loss = BCEWithLogitsCriterion().forward(far, ends)
         same("the loss of logits −200, −200, 200, 200 at targets 0, 1, 0, 1", loss, 400)
+        loss = BCEWithLogitsCriterion().forward(farther, ends)
+        same("1e-28 times the loss of logits ±2e30 at the same targets", float(loss) / 1e28, 400)
 
     def derivative_far_out():
-        grad_input = BCEWithLogitsCriterion().backward(far, ends)
-        same("grad_input", grad_input, np.array([[0, -1, 1, 0]]))
+        for logits in (far, farther):
+            criterion = BCEWithLogitsCriterion()
+            criterion.forward(logits, ends)
+            same("grad_input", criterion.backward(logits, ends), np.array([[0, -1, 1, 0]]))
 
     test.that("the loss and its derivative are right, call after call", numbers)
     test.that("the derivative agrees with finite differences", differences)
+    test.that("two criterions do not share an array", two)
     test.that("logits of ±200: 0 nats where right, 200 where wrong", loss_far_out)
     test.that("logits of ±200: the derivative is right", derivative_far_out)
 

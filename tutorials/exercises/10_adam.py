@@ -39,26 +39,34 @@ def conditions(test):
     options = {"learning_rate": 0.1, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}
     scales = np.array([1, 10, 0.1, 3, 0], dtype=np.float32)
 
-    def problem():
+    def problem(own=None):
+        """A bowl; with `own`, feval must be given that array, which the weights are views of."""
         grad = np.zeros(5, np.float32)
 
         def feval(x):
             feval.calls += 1
-            grad[:] = scales * (x - 1)
+            expect(
+                own is None or x is own,
+                "feval is given another array than x, and the weights of a model are views of x",
+            )
+            grad[:] = feval.gradient = scales * (x - 1)
             return float((scales * (x - 1) ** 2).sum() / 2), grad
 
-        feval.calls = 0
+        feval.calls, feval.grad = 0, grad
         return feval
 
     def steps(n):
         x, wanted = normal(5), normal(5)
         mine, theirs = dict(options), dict(options)
-        feval = problem()
+        feval = problem(own=x)
         for t in range(1, n + 1):
+            if t == n // 2:
+                mine["learning_rate"] = theirs["learning_rate"] = 0.03  # a schedule may lower it
             _, loss = adam(feval, x, mine)
             _, its_loss = optim.adam(problem(), wanted, theirs)
             same(f"x after step {t}", x, wanted)
             same(f"the loss returned by step {t}", loss, its_loss)
+            same("feval's gradient after the step", feval.grad, feval.gradient, 0)
             expect(feval.calls == t, f"feval was called {feval.calls} times in {t} steps")
 
     def first_step():
@@ -116,6 +124,16 @@ def conditions(test):
             optim.adam(problem(), wanted, states[2])
         same("x after three steps, with another optimiser in between", one, wanted)
 
+    def of_any_length():
+        for n in (1, 40):
+            for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-9)):
+                x, wanted = (normal(n, seed=n).astype(dtype) for _ in range(2))
+                states = dict(options), dict(options)
+                for _ in range(60):
+                    adam(lambda at: (0.0, at**3), x[:], states[0])
+                    optim.adam(lambda at: (0.0, at**3), wanted, states[1])
+                same(f"x of length {n} in {x.dtype}, after 60 steps", x, wanted, tolerance)
+
     def in_place():
         storage = normal(5)
         x, _ = adam(problem(), storage, dict(options))
@@ -130,7 +148,8 @@ def conditions(test):
         same(what, x[:4], np.ones(4), 0.05)
 
     test.that("the first step is right", first_step)
-    test.that("twenty steps are right", lambda: steps(20))
+    test.that("twenty steps are right, and x and g are handled with care", lambda: steps(20))
+    test.that("sixty steps are right, in float32 and float64, for x of any length", of_any_length)
     test.that("x is changed in place", in_place)
     test.that("it keeps m and v, not feval's array", keeps_its_own)
     test.that("what it keeps is in the state", two_at_once)

@@ -77,11 +77,11 @@ def conditions(test):
 
     def unlike():
         rows = np.array(
-            [[-50, -51, -60], [-300, -310, -300], [20, 10, 0], [-1e4, -1e4, -2e4]],
+            [[-50, -51, -60], [-300, -310, -300], [20, 10, 0], [-1e30, -1e30, -2e30]],
             dtype=np.float32,
         )
         wanted = np.logaddexp.reduce(rows.astype(np.float64), axis=1) - np.log(3)
-        what = "the bounds of images whose ln w are near −50, −300, 20 and −10,000"
+        what = "the bounds of images whose ln w are near −50, −300, 20 and −1e30"
         same(what, of_weights(rows), wanted)
 
     def impossible():
@@ -97,6 +97,9 @@ def conditions(test):
             same("what was given, after the call", each, before, 0)
         weights = (kept[0] + kept[1] - kept[2]).astype(np.float64)
         same("the bound", got, np.log(np.exp(weights).mean(axis=1)))
+        first = got.copy()
+        importance_bound(*(each + 1 for each in kept))
+        same("the bound, after another call,", got, first, 0)
         of_one = importance_bound(*(each[:, :1] for each in kept))
         same("the bound of one draw", of_one, weights[:, 0])
 

@@ -1,10 +1,12 @@
 """The checks of the exercises, which say what passed, what is wrong, and what is still to write."""
 
 import argparse
+import contextlib
 import sys
 import traceback
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -31,9 +33,11 @@ class Checks:
         backend.use("numpy")
         mv.manual_seed(0)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate():
                 warnings.simplefilter("error")  # an overflow or a NaN is a mistake too
+                before = np.geterr()
                 function()
+                expect(np.geterr() == before, "it calls np.seterr, which silences NumPy everywhere")
         except NotImplementedError as error:
             self._say(f"to write  {_place(error)}", aloud=True)
         except Wrong as error:
@@ -75,20 +79,20 @@ class Checks:
         )
         self._note_buffers(make, inputs[0])
 
-    def noise(self, make, *inputs):
+    def noise(self, make, *inputs, modes=("training", "evaluate")):
         """The checks of a layer with noise, for any distribution; make() is the student's."""
+
+        def each(check):
+            for mode in modes:
+                for x in inputs:
+                    check(lambda mode=mode: getattr(make(), mode)(), x)
+
         self.that(
             "the backward passes agree with finite differences",
-            lambda: [gradients(make(), x) for x in inputs],
+            lambda: each(lambda made, x: gradients(made(), x)),
         )
-        self.that(
-            "new noise each time, unless it is held",
-            lambda: [_draws_anew(make(), x) for x in inputs],
-        )
-        self.that(
-            "nobody else's array is written to or kept",
-            lambda: [keeps_to_itself(make, x) for x in inputs],
-        )
+        self.that("new noise each time, unless it is held", lambda: each(_draws_anew))
+        self.that("nobody else's array is written to or kept", lambda: each(keeps_to_itself))
         self._note_buffers(make, inputs[0])
 
     def _note_buffers(self, make, input):
@@ -170,6 +174,10 @@ def same(what, mine, wanted, tolerance=1e-5):
             same(f"{what}[{k}]", a, b, tolerance)
         return
     expect(mine is not None, f"{what} is None: is a return missing?")
+    expect(
+        type(mine) is np.ndarray or np.isscalar(mine),
+        f"{what} is of type {type(mine).__name__}, expected a NumPy array or a number",
+    )
     mine, wanted = np.asarray(mine), np.asarray(wanted)
     expect(mine.shape == wanted.shape, f"{what} has shape {mine.shape}, expected {wanted.shape}")
     off = ~np.isclose(mine, wanted, rtol=tolerance, atol=tolerance)
@@ -198,37 +206,47 @@ def draws_right(report):
 def both_passes(module, input):
     """(output, grad_input, the ∂L/∂y used); raises if a verb returns nothing."""
     output = module.forward(input)
-    expect(output is not None, "update_output returns None: is a return missing?")
-    for array in _arrays(output):
-        expect(
-            type(array) is np.ndarray,
-            f"update_output returns a {type(array).__name__}, expected a NumPy array",
-        )
-    expect(
-        _dtypes(output) == _dtypes(input),
-        f"the output has dtype {', '.join(_dtypes(output))}, expected that of the input, "
-        f"{', '.join(_dtypes(input))}: work in self.buffer(...), and draw noise with "
-        "self.draw(...), which have the layer's dtype",
-    )
+    _expect_arrays("update_output", output, input)
     grad_output = like(output)
     grad_input = module.backward(input, grad_output)
-    expect(grad_input is not None, "update_grad_input returns None: is a return missing?")
+    _expect_arrays("update_grad_input", grad_input, input)
     return output, grad_input, grad_output
 
 
-def mean_is(what, draws, wanted):
-    """Raise if the mean of independent draws is off by 5 standard errors.
+def _expect_arrays(verb, value, input):
+    """Raise unless a verb returned NumPy's arrays, in the dtype of the input."""
+    expect(value is not None, f"{verb} returns None: is a return missing?")
+    for array in _arrays(value):
+        expect(
+            type(array) is np.ndarray,
+            f"{verb} returns a {type(array).__name__}, expected a NumPy array",
+        )
+    expect(
+        _dtypes(value) == _dtypes(input),
+        f"what {verb} returns has dtype {', '.join(_dtypes(value))}, expected that of the input, "
+        f"{', '.join(_dtypes(input))}: work in self.buffer(...), and draw noise with "
+        "self.draw(...), which have the layer's dtype",
+    )
+
+
+def mean_is(what, number, draws):
+    """Raise if a number is off the mean of independent draws by 5 standard errors.
 
     That is a false alarm once in two million seeds.
     """
-    draws = np.asarray(draws, dtype=np.float64)
-    expect(np.isfinite(draws).all(), f"{what}: some draws are infinite or not a number")
     error = draws.std() / np.sqrt(draws.size)
     expect(
-        abs(draws.mean() - wanted) <= 5 * error + 1e-9,
-        f"{what} is {draws.mean():.4f} over {draws.size} draws (± {error:.4f}), "
-        f"expected {wanted:.4f}",
+        abs(draws.mean() - number) <= 5 * error + 1e-9,
+        f"{what} is {number:.4f}, expected the mean over {draws.size} draws, "
+        f"{draws.mean():.4f} ± {error:.4f}",
     )
+
+
+@contextlib.contextmanager
+def hidden_warnings():
+    """Show the warnings that np.errstate hides: what overflows in it overflows all the same."""
+    with mock.patch.object(np, "errstate", lambda **_: contextlib.nullcontext()):
+        yield
 
 
 def normal(*shape, seed=1):
@@ -253,8 +271,10 @@ def _same_calls(make, own, inputs, mode, backwards):
     mine, other = make(), own()
     for module in (mine, other):
         getattr(module, mode)()
-    for given in (*inputs, _first_rows(inputs[0], 1)):
-        where = f" in {mode} mode" if mode == "evaluate" else ""
+    where = f" in {mode} mode" if mode == "evaluate" else ""
+    mv.manual_seed(7)
+    state = backend.get_random_state()
+    for given in (*inputs, like(inputs[-1], seed=7), _first_rows(inputs[0], 1)):
         output, wanted = mine.forward(_copy(given)), _copy(other.forward(_copy(given)))
         same("the output" + where, output, wanted)
         expect(
@@ -265,6 +285,10 @@ def _same_calls(make, own, inputs, mode, backwards):
             grad_output = like(wanted)
             got = mine.backward(_copy(given), _copy(grad_output))
             same("∂L/∂input" + where, got, other.backward(_copy(given), _copy(grad_output)))
+    expect(
+        backend.get_random_state() == state,
+        "the layer draws random numbers or sets a seed; it has no noise",
+    )
     if backwards:
         mine, other = mine.double(), other.double()
         given = _as(inputs[0], np.float64)
@@ -275,6 +299,9 @@ def _same_calls(make, own, inputs, mode, backwards):
             f"after double() the output has dtype {', '.join(_dtypes(output))}, "
             "expected float64: work in self.buffer(...), or keep the input's dtype",
         )
+        grad_output = like(wanted)
+        got = mine.backward(_copy(given), _copy(grad_output))
+        same("∂L/∂input in float64", got, other.backward(_copy(given), grad_output), 1e-9)
 
 
 def keeps_to_itself(make, input):
@@ -300,10 +327,15 @@ def keeps_to_itself(make, input):
     )
 
 
-def _draws_anew(layer, x):
-    first = _copy(layer.forward(_copy(x)))
+def _draws_anew(make, x):
+    def drawn(layer):
+        return _copy(layer.forward(_copy(x)))
+
+    layer = make()
+    first = drawn(layer)
+    second = drawn(layer)
     expect(
-        _differ(first, layer.forward(_copy(x))),
+        _differ(first, second),
         "two calls gave the same output: each call must draw noise of its own, and the output "
         "must depend on it",
     )
@@ -311,10 +343,17 @@ def _draws_anew(layer, x):
     expect(
         layer.noise is not None, "there is no self.noise: draw with self.draw(...), which keeps it"
     )
-    first = _copy(layer.forward(_copy(x)))
     expect(
-        not _differ(first, layer.forward(_copy(x))),
-        "hold_noise() did not hold: draw with self.draw(...)",
+        not _differ(second, drawn(layer)),
+        "hold_noise() did not hold: draw with self.draw(...), and leave self.noise as it was drawn",
+    )
+    mv.manual_seed(0)
+    first = drawn(make())
+    mv.manual_seed(0)
+    expect(
+        not _differ(first, drawn(make())),
+        "after mv.manual_seed(0) the noise is not the same again: draw with self.draw(...), "
+        "not with np.random",
     )
 
 

@@ -14,7 +14,7 @@ the verbs to be written in them.  Of the rest of the file only imports, constant
 functions and classes are used; nothing else in it is run.  A file gets 0, and a note says why,
 when what it defines is minivae's own under another name, has minivae's own do the work,
 changes minivae, NumPy or the checks, reads minivae's sources or its tests, writes files,
-starts programs, or ends the process.
+starts programs, ends the process, or is a link.
 
 What this does not protect against: it runs the students' code, as you, on your machine.  The
 rules are kept by Python inside that process, so somebody who sets out to break them can.
@@ -24,7 +24,6 @@ what scores oddly.
 
 import argparse
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -99,6 +98,8 @@ def positive(text):
 def grade(student, exercise, args):
     """{"passed": conditions met, "note": why not all, in a line} of one file."""
     path = student / f"{exercise}.py"
+    if path.is_symlink():  # it may lead to a solution
+        return {"passed": 0, "note": "is a link; hand in the file itself"}
     if not path.is_file():
         there = path.exists()
         return {"passed": 0, "note": "is no file" if there else "", "missing": not there}
@@ -108,7 +109,7 @@ def grade(student, exercise, args):
 def judge(exercise, path, args):
     """What judge.py says of a file; of None, how many conditions the exercise has."""
     with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
+        result = Path(folder) / "result.txt"
         command = [
             sys.executable,
             "-W",
@@ -137,7 +138,8 @@ def judge(exercise, path, args):
         finally:
             end(process)
         try:
-            return json.loads(result.read_text(encoding="utf-8"))
+            passed, conditions, note = result.read_text(encoding="utf-8").split(" ", 2)
+            return {"passed": int(passed), "conditions": int(conditions), "note": note}
         except (OSError, ValueError):
             return {"passed": 0, "note": note}
 
@@ -172,7 +174,7 @@ def table(students, found, totals):
     widths = [
         max(len(exercise[:2]) + 1, len(f"{total}/{total}")) for exercise, total in totals.items()
     ]
-    name = max(len("student"), *(len(student.name) for student in students))
+    name = max(len("student"), *(len(plain(student.name)) for student in students))
     head = [exercise[:2].rjust(width) for exercise, width in zip(totals, widths)]
     lines = ["  ".join(["student".ljust(name), *head, "all"])]
     for student in students:
@@ -183,9 +185,9 @@ def table(students, found, totals):
         ]
         shares = [each["passed"] / total for each, total in zip(results, totals.values())]
         share = sum(shares) / len(shares)
-        lines.append("  ".join([student.name.ljust(name), *cells, f"{share:.0%}"]))
+        lines.append("  ".join([plain(student.name).ljust(name), *cells, f"{share:.0%}"]))
     notes = [
-        f"{student.name}/{exercise}.py: {found[student, exercise]['note']}"
+        plain(f"{student.name}/{exercise}.py: {found[student, exercise]['note']}")
         for student in students
         for exercise in totals
         if found[student, exercise]["note"]
@@ -194,12 +196,18 @@ def table(students, found, totals):
     return "\n".join([*lines, "", legend, *notes])
 
 
+def plain(text):
+    """Text on one line, which any terminal and file can hold."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
 def write(path, students, found, totals):
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["student", "exercise", "passed", "conditions"])
         rows.writerows(
-            [student.name, exercise, found[student, exercise]["passed"], total]
+            [plain(student.name), exercise, found[student, exercise]["passed"], total]
             for student in students
             for exercise, total in totals.items()
         )

@@ -4,15 +4,17 @@ grade.py runs it, in a process of its own:
 
     python judge.py EXERCISE FILE RESULT SECONDS MEGABYTES
 
-The result, {"passed", "conditions", "note"} in JSON, is written once everything has run.
-Without it, whatever else has happened, the file has not passed.
+The result, "PASSED CONDITIONS NOTE", is written once everything has run.  Without it, whatever
+else has happened, the file has not passed.
 """
 
 import ast
+import builtins
 import importlib.util
-import json
 import os
+import pathlib
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -31,6 +33,8 @@ class Refused(BaseException):
 
 def main(exercise, path, result, seconds, megabytes):
     del sys.argv[1:]
+    # taken now, before a student's code could exchange them
+    create, write, leave, flags = os.open, os.write, os._exit, os.O_CREAT | os.O_WRONLY
     limit(int(seconds), int(megabytes))
     # so that nothing is read from minivae's folder later
     for module in ("evaluation", "checkpoint", "training", "models", "data", "debug", "figures"):
@@ -49,9 +53,10 @@ def main(exercise, path, result, seconds, megabytes):
         except Refused as refusal:
             verdict["note"] = str(refusal)
         except BaseException as error:  # a student's code may raise anything
-            verdict["note"] = f"{type(error).__name__}: {error}"[:200]
-    Path(result).write_text(json.dumps(verdict), encoding="utf-8")
-    os._exit(0)  # without the student's atexit and __del__
+            verdict["note"] = " ".join(f"{type(error).__name__}: {error}"[:200].split())
+    text = "{passed} {conditions} {note}".format(**verdict).encode("utf-8", "replace")
+    write(create(result, flags), text)
+    leave(0)  # without the student's atexit and __del__
 
 
 def limit(seconds, megabytes):
@@ -116,7 +121,7 @@ def examine(original, checks, exercise, path):
         for name, its_verbs in verbs.items():
             expect_own(name, student.get(name), getattr(original, name), its_verbs, path)
             setattr(original, name, student[name])
-        test = checks.Checks()
+        test = judged(checks)
         original.conditions(test)
     after = fingerprint(checks, original)
     mine = {("original", name) for name in verbs}
@@ -128,6 +133,24 @@ def examine(original, checks, exercise, path):
     return {"passed": test.passed, "note": lines[0] if lines else ""}
 
 
+def judged(checks):
+    """Checks whose tally only they may change, not what they run."""
+
+    class Judged(checks.Checks):
+        def that(self, what, function):
+            def watched():
+                tally = self.count, self.passed, list(self.lines)
+                try:
+                    function()
+                finally:
+                    if (self.count, self.passed, self.lines) != tally:
+                        raise Refused("it changes the tally of the checks")
+
+            super().that(what, watched)
+
+    return Judged()
+
+
 class Watcher:
     """Looks on while a student's code runs: what it calls of minivae, and does to the machine."""
 
@@ -135,31 +158,46 @@ class Watcher:
         self.path, self.refusal, self.on = path, "", False
         self.student = {verb for its_verbs in verbs.values() for verb in its_verbs} or set(verbs)
         self.own = {code for name in verbs for code in reference(name)}
+        self.makers = {nn.Module.__init__.__code__, nn.Criterion.__init__.__code__}
+        self.watched = self.own | self.makers
+        self.made = []  # minivae's own modules that the student's code has made
         self.look = self.profile  # one object, by which it is found again
 
     def __enter__(self):
         sys.addaudithook(self.audit)  # which nothing can take off
-        self.on = True
         sys.setprofile(self.look)
+        threading.setprofile(self.look)
+        self.on = True
 
     def __exit__(self, *_):
+        self.on = False
         if sys.getprofile() is not self.look:
             self.refusal = self.refusal or "it changes sys.setprofile, or calls itself without end"
         sys.setprofile(None)
-        self.on = False
+        threading.setprofile(None)
 
     def profile(self, frame, event, argument):
-        """Note when a student's verb has minivae's own do the work."""
-        if event != "call" or self.refusal or frame.f_code not in self.own:
+        """Note when a student's verb, or a module that it has put there, does minivae's work."""
+        if event != "call" or self.refusal or frame.f_code not in self.watched:
             return
-        caller = frame.f_back
-        while caller is not None:
-            code = caller.f_code
-            if code.co_filename == str(self.path) and code.co_name in self.student:
+        module = frame.f_locals.get("self")
+        if frame.f_code in self.makers:
+            if type(module).__module__.startswith("minivae") and any(self.callers(frame)):
+                self.made.append(module)
+            return
+        if any(each is module for each in self.made):
+            self.refusal = f"it puts minivae's own {type(module).__name__} in the place of its own"
+        for code in self.callers(frame):
+            if code.co_name in self.student:
                 self.refusal = (
                     f"{code.co_qualname} has minivae's own {frame.f_code.co_qualname} do the work"
                 )
-            caller = caller.f_back
+
+    def callers(self, frame):
+        """The code of the student's file that waits for a frame to return."""
+        while (frame := frame.f_back) is not None:
+            if frame.f_code.co_filename == str(self.path):
+                yield frame.f_code
 
     def audit(self, event, arguments):
         """Refuse programs, sources, and files that are written."""
@@ -172,9 +210,12 @@ class Watcher:
                 mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             ):
                 self.refuse(f"it writes {path.name}")
-            if path != self.path and path.suffix == ".py" and FORBIDDEN & set(path.parents):
+            if path != self.path and path.suffix in (".py", ".pyc") and FORBIDDEN & set(path.parents):
                 self.refuse(f"it reads {path.name}")
-        elif event.startswith(PROGRAMS):
+        elif event.startswith(PROGRAMS) or (
+            event in ("sys.setprofile", "sys.settrace")
+            and sys._getframe(1).f_code.co_filename != threading.__file__
+        ):
             self.refuse(f"it uses {event}")
 
     def refuse(self, why):
@@ -192,6 +233,8 @@ PROGRAMS = (
     "os.kill",
     "os.remove",
     "os.rename",
+    "os.rmdir",
+    "os.mkdir",
     "os.chmod",
     "os.link",
     "os.symlink",
@@ -300,17 +343,19 @@ def expect_own(name, mine, original, verbs, path):
             )
 
 
+STANDARD = {each.__name__: each for each in (builtins, os, pathlib)}
 METHODS = (types.FunctionType, property, staticmethod, classmethod)
 
 
 def fingerprint(checks, original):
-    """{(module, name): identity} of what judges: checks, exercise, minivae, NumPy's functions."""
+    """{(module, name): identity} of what judges: checks, exercise, minivae, and what they use."""
     found = {}
     modules = [
         ("checks", checks),
         ("original", original),
         ("numpy", np),
         ("numpy.random", np.random),
+        *STANDARD.items(),
     ]
     modules += [
         (name, module) for name, module in sys.modules.items() if name.split(".")[0] == "minivae"
@@ -318,12 +363,13 @@ def fingerprint(checks, original):
     for name, module in modules:
         for key, value in list(vars(module).items()):
             if isinstance(value, types.FunctionType | type) or (
-                name.startswith("numpy") and callable(value)
+                callable(value) and (name.startswith("numpy") or name in STANDARD)
             ):
                 found[name, key] = identity(value)
                 if isinstance(value, type) and value.__module__.split(".")[0] in (
                     "minivae",
                     PRIVATE,
+                    "pathlib",
                 ):
                     found |= {
                         (name, f"{key}.{each}"): identity(inner)
