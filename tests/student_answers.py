@@ -71,6 +71,7 @@ MISTAKES = {
         "scales ∂L/∂output": ("self.grad_weight +=", "grad_output *= scale\n        self.grad_weight +=", "FAIL|WRONG"),
         "only while training": ("        self.grad_weight +=", "        if not self.train:\n            return\n        self.grad_weight +=", "after several calls"),
         "float32 inside": ("self.xp.matmul(grad_output, self.weight, out=self.grad_input)", "self.grad_input[...] = grad_output.astype('float32') @ self.weight.astype('float32')", "in float64"),
+        "all in update_grad_input": (("self.xp.matmul(grad_output, self.weight, out=self.grad_input)", "self.grad_weight += scale * self.xp.matmul(grad_output.T, input)", "self.grad_bias += scale * grad_output.sum(axis=0)"), ("self.xp.matmul(grad_output, self.weight, out=self.grad_input)\n        self.grad_weight += grad_output.T @ input\n        self.grad_bias += grad_output.sum(axis=0)", "pass", "pass"), "adds to this gradient: only"),
     },
     "04_concat_table_backward": {
         "the last head only": ("self.grad_input += module", "self.grad_input[...] = module", "GRADIENTS DIFFER"),
@@ -91,6 +92,8 @@ MISTAKES = {
         "forward again": ("            self.grad_input += ", "            module.forward(input)\n            self.grad_input += ", "noise layer"),
         "rows of numbers only": ("self.buffer(\"grad_input\", input.shape)", "self.xp.zeros((input.shape[0], input.shape[1]), input.dtype)", "Error"),
         "float64": ("self.buffer(\"grad_input\", input.shape)", "self.xp.zeros(input.shape)", "dtype float64"),
+        "three heads at most": ("            self.grad_input += ", "            if module in self.modules[3:]:\n                break\n            self.grad_input += ", "5 Identities"),
+        "only while training": ("            module.acc_grad", "            if self.train:\n                module.acc_grad", "after three calls"),
     },
     "05_gaussian_kl": {
         "forgets ½": ("0.5 * float(", "float(", "divergence"),
@@ -212,6 +215,8 @@ MISTAKES = {
         "draws in evaluation": ("        if not self.train:\n            self.output", "        self.draw(backend.uniform, input.shape)\n        if not self.train:\n            self.output", "draws noise in evaluation"),
         "leaves evaluation": ("            self.output = input\n", "            self.output, self.train = input, True\n", "forward sets self.train"),
         "always the same number": (("u < self.p, 1", "self.noise < self.p"), ("self.noise.argsort(axis=None).argsort().reshape(input.shape) < int(self.p * input.size), 1", "self.noise.argsort(axis=None).argsort().reshape(input.shape) < int(self.p * input.size)"), "each of 50 calls flips"),
+        "one noise for all channels": (("u < self.p, 1", "self.noise < self.p"), ("(u if u.ndim < 3 else u[:, :1]) < self.p, 1", "(self.noise if self.noise.ndim < 3 else self.noise[:, :1]) < self.p"), "the next channel"),
+        "p up to ½": (("u < self.p, 1", "self.noise < self.p"), ("u < (self.p if self.p == 1 else min(self.p, 0.5)), 1", "self.noise < (self.p if self.p == 1 else min(self.p, 0.5))"), "not p = 0.8"),
     },
     "09_bce_from_logits": {
         "by way of probabilities": (

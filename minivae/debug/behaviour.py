@@ -226,9 +226,11 @@ def _expect_apart(watch, grads):
     watch.twin.update_grad_input(watch.input, copied(watch.grad_output))
     for path, alone, both in zip(watch.paths, watch.grads(), grads):
         if np.any(alone):
-            watch.add("accumulated twice" if same(2 * alone, both) else "accumulates in update_grad_input",
-                      "update_grad_input adds to this gradient, and acc_grad_parameters "
-                      "adds to it again: only acc_grad_parameters may", path)
+            twice = same(2 * alone, both)
+            watch.add("accumulated twice" if twice else "accumulates in update_grad_input",
+                      "update_grad_input adds to this gradient"
+                      + (", and acc_grad_parameters adds to it again" if twice else "")
+                      + ": only acc_grad_parameters may", path)
     return bool(watch.findings)
 
 

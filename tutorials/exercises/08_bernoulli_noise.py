@@ -41,8 +41,17 @@ def conditions(test):
     x = np.random.default_rng(1).random((4, 5)).astype(np.float32)
 
     def flips():
-        for p in (0.1, 0.5, 0.0, 1.0):
+        for p in (0.1, 0.5, 0.8, 0.0, 1.0):
             draws_right(check_noise(BernoulliNoise(p), "bernoulli"))
+        images = np.full((200, 3, 6, 6), 0.3, np.float32)
+        flipped = BernoulliNoise(0.5).forward(images) != images
+        for axis, name in enumerate(("image", "channel", "row", "column")):
+            share = np.diff(flipped, axis=axis).mean()
+            expect(
+                abs(share - 0.5) < 0.03,
+                f"p = 0.5: of a pixel and the one in the next {name}, one alone is flipped in "
+                f"{share:.0%} of the cases, expected 50%: draw a number for each pixel",
+            )
         layer = BernoulliNoise(0.4)
         counts = [int((layer.forward(x) != x).sum()) for _ in range(50)]
         expect(
