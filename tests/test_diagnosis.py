@@ -367,7 +367,7 @@ SAID = [
     ("FrameRepeatsTheEdge", "as where a border is mirrored or copied"),
     ("LabelGivesBackInTheWrongColumns", "module (0) gives back something else"),
     ("LabelGivesBackInTheWrongColumns", "what belongs at 3, 4 of axis 1 is added at 0, 1"),
-    ("LogSoftmaxOfTheInput", "multiplied by tanh v of the input, where e^v of the output belongs"),
+    ("LogSoftmaxOfTheInput", "tanh v of the input, where the derivative of update_output has e^v of the output"),
     ("RowsOfVarianceOverDLessOne", "a factor of (D − 1) / D, as of a variance over D − 1"),
     ("PlanesAveragedByTheirNumber", "is 12 times what it should be: there is a factor of the positions H·W"),
     ("RootOfMeanSquareTakenForASum", "a factor of the length of a row D"),

@@ -4,6 +4,8 @@ An explanation is certain if it reproduces every entry, here and at other points
 other weights, with other noise and grad_output), and if no other rule's explanation does, but for those that follow.
 """
 
+from math import prod
+
 import numpy as np
 
 from minivae.debug import general_mistakes as general
@@ -11,6 +13,7 @@ from minivae.debug import pairs_of_entries as pairs
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
 from minivae.debug import sums_over_units as sums
+from minivae.debug.elsewhere import SMALL
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
 from minivae.debug.places import where
@@ -170,16 +173,19 @@ def ignoring(name, elsewhere):
 def _dependence(name, elsewhere, facts):
     """[Finding] on what the gradient depends on, and the derivative does not, or the other way round."""
     mixed, arrays = ([], []), ([], [])
+    if prod(facts.shape) > SMALL:
+        return []
     for found, each, depends in (
             *((mixed, axis, elsewhere.depends(name, name, axis)) for axis in range(len(facts.shape))),
             *((arrays, label, elsewhere.depends(name, label)) for label in elsewhere.names())):
         if depends and depends[0] != depends[1]:
             found[depends[1]].append(each if found is mixed or each[:4] == "the " else f"the {each}")
-    less, does, does_not, what = (True, "does not depend", "does", "left out of") if arrays[True] else (
-        False, "depends", "does not", "too many in")
+    less, does, does_not, what = (
+        (True, "does not depend", "does", "left out of backward, or too many in update_output") if arrays[True] else
+        (False, "depends", "does not", "too many in backward, or left out of update_output"))
     sentence = pairs.mixes(*mixed, batch=not facts.of_parameter) or (arrays[less] and (
         f"the gradient {does} on {' and '.join(arrays[less])}, and the derivative of update_output {does_not}: a term, "
-        f"a factor or a condition with it is {what} backward"))
+        f"a factor or a condition with it is {what}"))
     return [Finding("dependence", sentence)] if sentence else []
 
 

@@ -13,6 +13,7 @@ from minivae.nn import Criterion, side_loss
 
 CHANGES = ("values", "rows", "columns", "weights")  # of a point, beside the one that was checked
 LARGEST = 5_000  # entries of an array whose differences are taken again
+SMALL = 1_000     # of one for which that is done many times
 
 
 class Elsewhere:
@@ -26,7 +27,7 @@ class Elsewhere:
     def __init__(self, twin, given, step, tolerance, unused=None):
         self.twin, self.given, self.step, self.tolerance = twin, given, step, tolerance
         self.unused = unused  # a copy from before the module was first run
-        self._points = {}
+        self._points, self._held = {}, {}
 
     def checks(self, name):
         """[(change, ArrayCheck, Facts)] of that array, at the points where the module can be run."""
@@ -69,12 +70,13 @@ class Elsewhere:
         With an axis: at all places along it but the first, on the first.
         """
         try:
-            point, both = Point(self.twin, self.given, held=True), []
-            for _ in range(2):
-                both.append((point.gradients[name][1], self._numeric(name, point)))
-                place = (slice(None),) * (axis or 0) + (slice(None, None if axis is None else 1),)
-                point.arrays[on][place] = _resampled(point.arrays[on])[place]
-                point.look()
+            point = Point(self.twin, self.given, held=True)
+            if name not in self._held:
+                self._held[name] = point.gradients[name][1], self._numeric(name, point)
+            place = (slice(None),) * (axis or 0) + (slice(None, None if axis is None else 1),)
+            point.arrays[on][place] = _resampled(point.arrays[on])[place]
+            point.look()
+            both = [self._held[name], (point.gradients[name][1], self._numeric(name, point))]
             if axis is not None:
                 both = [[np.delete(each, 0, axis) for each in pair] for pair in both]
             return tuple(not same(*pair, 1e-5) for pair in zip(*both))

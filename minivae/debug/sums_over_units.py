@@ -33,7 +33,7 @@ def by_parts(a, n, seen, facts):
                     found += [(1, k, *each) for each in _wrong_parts(least, one, f, of_a, of_n, unit, size, facts)]
                 elif not any(off) and norm(of_a[1] * f) > least:
                     found.append((2, k, len(one + other), f"the sum or mean over each {unit} is multiplied by {one}, "
-                                  f"where {other} belongs", ()))
+                                  f"where the derivative of update_output has {other}", ()))
     for *_, text, names in sorted(found)[:1]:  # of what is so of a plane, and so of each row of it, the plane
         yield Finding("part of a sum", text, names=names)
 
@@ -75,8 +75,9 @@ def _wrong_parts(least, label, f, of_a, of_n, unit, size, facts):
         if norm((one - other) * column) < least:
             continue
         c = fit(other, one, np.ones(one.shape, bool))
-        how = ("is missing" if norm(one * column) < least else "is there without need" if norm(other * column) < least
-               else None if c is None else "has the wrong sign" if abs(c + 1) < 1e-4 else
+        how = ("is missing in backward, or too many in update_output" if norm(one * column) < least else
+               "is there in backward, and not in the derivative of update_output" if norm(other * column) < least else
+               None if c is None else "has the wrong sign in one of the passes" if abs(c + 1) < 1e-4 else
                f"is {c:.4g} times what it should be: there is a factor of {{names}} in it, or the inverse in "
                "update_output")
         names = constant_names(c, facts, sizes) if how and "{names}" in how else ()
