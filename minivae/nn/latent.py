@@ -68,7 +68,7 @@ class Latent:
         return backend.empty(shape, self.dtype, self.layer.backend)
 
     def placed(self, codes: backend.Array) -> backend.Array:
-        """The same numbers in such an array.  Its place in memory is always alike, and so is the rounding of products."""
+        """The same numbers in such an array; all begin alike in memory, so products round alike."""
         place = self.new(*codes.shape)
         place[...] = codes
         return place
