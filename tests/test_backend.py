@@ -50,7 +50,8 @@ def test_unknown_backend_is_refused(call):
 
 def test_environment_chooses_the_backend():
     code = "from minivae import backend; print(backend.current())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"MINIVAE_BACKEND": "jax"})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8",
+                          env={"MINIVAE_BACKEND": "jax"})
     assert done.returncode != 0 and "unknown backend 'jax'" in done.stderr
 
 

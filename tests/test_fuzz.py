@@ -26,8 +26,8 @@ SMALL = {"--images": ["16", "20"], "--epochs": ["1", "2"], "--hidden": ["2", "3"
          "--categories": ["2"]}
 ALWAYS = {"train": ["--images", "16", "--epochs", "1", "--batch-size", "8"], "evaluate": ["--images", "2"],
           "profile": ["--steps", "1", "--batch-size", "4"], "step": ["--images", "1"]}
-ENVIRONMENT = {"MINIVAE_BACKEND": ["", "numpy", "auto", "jax", "a" * 300, "λ"],
-               "MINIVAE_THREADS": ["1", "0", "-1", "abc", "½"],
+ENVIRONMENT = {"MINIVAE_BACKEND": ["", "numpy", "auto", "jax", "a" * 300, os.fsdecode("λ".encode())],
+               "MINIVAE_THREADS": ["1", "0", "-1", "abc", os.fsdecode("½".encode())],
                "MINIVAE_DATA": ["", "~", "loop", "file", "a" * 300, "nowhere"], "HOME": ["", "nowhere", "loop"],
                "XDG_CACHE_HOME": ["", "~", "loop", "file", "a" * 300], "COLUMNS": ["0", "-1", "1", "abc", "9" * 50],
                "PMI_SIZE": ["", "0", "1", "-3", "abc", "9" * 5000, "2"], "OMPI_COMM_WORLD_SIZE": ["", "1", "x", "4"],
