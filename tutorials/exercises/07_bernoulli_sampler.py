@@ -72,7 +72,8 @@ def conditions(test):
         noise = np.log(u) - np.log1p(-u)
         # −noise is distributed alike
         wanted = 2 * (0.3 + (noise if np.ndim(y) != 2 or y[0, 0] < 0 else -noise))
-        same("y for u = 1e-6, 0.001, 0.2, 0.5, 0.75, 0.9999, logit 0.3 and T = 0.5", y, wanted, 1e-3)
+        which = "y for u = 1e-6, 0.001, 0.2, 0.5, 0.75, 0.9999, logit 0.3 and T = 0.5"
+        same(which, y, wanted, 1e-3)
 
     def evaluation():
         for samples in (1, 3):

@@ -210,7 +210,8 @@ class Watcher:
                 mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             ):
                 self.refuse(f"it writes {path.name}")
-            if path != self.path and path.suffix in (".py", ".pyc") and FORBIDDEN & set(path.parents):
+            code = path != self.path and path.suffix in (".py", ".pyc")
+            if code and FORBIDDEN & set(path.parents):
                 self.refuse(f"it reads {path.name}")
         elif event.startswith(PROGRAMS) or (
             event in ("sys.setprofile", "sys.settrace")
