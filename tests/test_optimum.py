@@ -36,15 +36,6 @@ def test_an_epoch_has_so_many_rounds():
         Batches(squares(), 100, rounds=0)
 
 
-def test_the_spread_is_a_factor_of_the_first_logits():
-    logits = []
-    for spread in (1, 20):
-        backend.manual_seed(3)
-        model = models.build("bernoulli", hidden=8, code=4, spread=spread)
-        logits.append(model.encode(squares()[:7].astype(np.float32)))
-    assert np.allclose(20 * logits[0], logits[1], rtol=1e-4)
-
-
 def test_the_preset_begins_to_learn():
     options = {name: each for name, each in models.BERNOULLI.presets["optimum"].settings.items()
                if name in models.BERNOULLI.parameters}

@@ -223,7 +223,7 @@ def test_options_of_a_built_in_run_have_no_file(folder, capsys):
 
 OPTIONS = {"image": (1, 8, 8), "hidden": 3, "code": 3, "beta": 0.5, "samples": 2, "planes": (2, 3), "p": 0.25,
            "temperature": 0.7, "straight_through": True, "learn_prior": True, "categories": 4, "likelihood": "gaussian",
-           "log_var_floor": None, "batch_normalization": True, "labels": 3, "spread": 2.5}
+           "log_var_floor": None, "batch_normalization": True, "labels": 3}
 
 
 @pytest.mark.parametrize("record", models.ALL, ids=lambda record: record.name)

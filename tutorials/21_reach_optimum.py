@@ -238,16 +238,14 @@ claim("at 40 the code says nothing", kl < 0.1)
 # first bit decided around step 160, at β = 8.
 #
 # The detector is the KL. It may lie at zero for a while, but then it must rise bit by
-# bit, by 0.69 each. If it jumps by several bits at once, the start was too dear, or the
-# first logits were too small: `bernoulli_vae(..., spread=20)` makes their first weights
-# 20 times as large.
+# bit, by 0.69 each. If it jumps by several bits at once, the start was too dear.
 #
 # ## The articles' squares
 # The 256 squares of 9×9 pixels in 24×24, with 8 bits, are the same problem. The optimum
 # is ln 256 = 5.545 nats, and the largest eigenvalue is 76. The recipe is `minivae train
-# bernoulli --preset optimum`: the weight falls from 50 to 1 in 3,500 steps, and the
-# first logits are 20 times wider, so that the code is awake when the training begins.
-# It takes a few minutes. `tests/benchmarks/RESULTS.md` says how near it comes.
+# bernoulli --preset optimum`: the weight falls from 50 to 1 in 3,500 of 4,000 steps. It
+# takes a few minutes. `tests/benchmarks/RESULTS.md` says how near it comes, and what is
+# lost when a part of the recipe is left out.
 #
 # ## In three sentences
 # Where the optimum is known, one can tell a local optimum from a model that is too

@@ -10,22 +10,17 @@ from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 def bernoulli_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 50, samples: Whole = 1,
                   beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False,
-                  spread: Positive = 1, learn_prior: bool = False) -> VAE:
+                  learn_prior: bool = False) -> VAE:
     """Codes of `code` bits, relaxed while training (binary Concrete): 576-1152-1152-50, 50-1152-1152-576.
 
     With hidden=0 encoder and decoder are linear, as in the sigmoid belief networks of the literature.
     While it trains, reconstruction + KL is a surrogate: the KL of bits beside a reconstruction from relaxed bits
     (Maddison et al. 2016, appendix C.2).  Evaluation uses hard bits, and then it is a bound.  With `straight_through`
     the bits are hard in training too, and the gradient is an estimate.
-
-        spread   factor of the first weights of the logits: the larger, the more is decided before training
     """
     options = dict(locals())
     encoder = nn.Sequential(nn.View(prod(image)))
-    logits = nn.Linear(hidden_layers(encoder, prod(image), hidden), code)
-    for parameter in (logits.weight, logits.bias):
-        parameter *= spread
-    encoder.add(logits)
+    encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))
     sampler = nn.Sequential(nn.BernoulliSampler(temperature, samples), nn.Sigmoid(),
                             nn.HardBits(straight_through))
     decoder = mlp_decoder(image, hidden, code)
@@ -42,7 +37,7 @@ JANG = Preset("after table 1 of Jang et al. 2016, on MNIST, with a learning rate
 # tests/benchmarks/optimum.py leaves out each part in turn.
 OPTIMUM = Preset("that comes within 0.1 nats of the optimum of the rectangles, ln 256: exact gradients, batches of "
                  "every square once, a weight of the KL that falls from 50 to 1",
-                 {"code": 8, "hidden": 256, "spread": 20, "estimator": "exact", "data": "squares", "batch_size": 256,
+                 {"code": 8, "hidden": 256, "estimator": "exact", "data": "squares", "batch_size": 256,
                   "kl_start": 50.0, "kl_warm_up": 3500, "learning_rate": 1e-3, "learning_rate_decay": 0.0,
                   "epochs": 40})
 BERNOULLI = Record("bernoulli", bernoulli_vae, "the Bernoulli VAE, code of 50 bits",

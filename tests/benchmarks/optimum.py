@@ -27,7 +27,6 @@ GOAL = 5.60  # nats
 PARTS = {
     "all": {},
     "KL weight 1 from the start": {"kl_start": 1.0},
-    "first logits as Torch7's": {"spread": 1},
     "batches of 256 drawn with replacement": {"data": "rectangles"},
     "relaxed bits in place of exact gradients": {"estimator": "relaxed"},
 }
