@@ -58,7 +58,7 @@ def test_every_solution_gets_full_credit(tmp_path):
 @pytest.mark.slow
 def test_ways_around_the_work_score_what_they_deserve(tmp_path):
     files = {(name, exercise): text for name, (exercise, text, _) in CHEATS.items()}
-    found, said = graded(handed_in(tmp_path, files), "--timeout", "20")
+    found, said = graded(handed_in(tmp_path, files))
     for name, (exercise, _, words) in CHEATS.items():
         passed, conditions = found[name, exercise]
         note, = [line for line in said.splitlines() if line.startswith(f"{name}/")]

@@ -23,9 +23,13 @@ def by_parts(a, n, seen, facts):
         return
     for k, (unit, axes) in enumerate(_units(a.shape)):
         size = prod(a.shape[axis] for axis in axes)
-        for h in _multiplied(a.shape, facts) if size > 3 else ():
-            fits_a, fits_n = ([(label, f, parts) for label, f in [*facts.softmaxes(a.shape), *facts.functions(a.shape)]
-                               if (parts := _parts(each, h, f, axes))] for each in (a, n))
+        if size < 4:
+            continue
+        functions = [(label, f, _centred(f, axes))
+                     for label, f in [*facts.softmaxes(a.shape), *facts.functions(a.shape)]]
+        for h in _multiplied(a.shape, facts):
+            fits_a = _fits(a, h, functions, axes)
+            fits_n = _fits(n, h, functions, axes) if fits_a else []
             for (one, f, of_a), (other, _, of_n) in product(fits_a, fits_n):
                 columns, least = (h, f, np.ones_like(f)), TOLERANCE * norm(a)
                 off = [norm((p - q) * column) > least for p, q, column in zip(of_a, of_n, columns)]
@@ -53,10 +57,21 @@ def _multiplied(shape, facts):
     return [g * slope for g in facts.g for slope in slopes if g.shape == shape]
 
 
+def _fits(v, h, functions, axes):
+    """[(label, f, parts)] of the functions with which h makes up v."""
+    v, h = _centred(v, axes), _centred(h, axes)
+    return [(label, f, parts) for label, f, own in functions if (parts := _parts(v, h, own, axes))]
+
+
+def _centred(v, axes):
+    """(its mean over each unit, itself without that mean)"""
+    mean = v.mean(axes, keepdims=True)
+    return mean, v - mean
+
+
 def _parts(v, h, f, axes):
-    """(s, b, c), numbers for each unit of which s · h + b · f + c is v; or None."""
-    (v0, h0, f0), (v, h, f) = zip(*((each.mean(axes, keepdims=True), each - each.mean(axes, keepdims=True))
-                                    for each in (v, h, f)))
+    """(s, b, c), numbers for each unit of which s · h + b · f + c is v; or None.  All three are centred."""
+    (v0, v), (h0, h), (f0, f) = v, h, f
     hh, hf, ff, vh, vf = ((p * q).sum(axes, keepdims=True) for p, q in ((h, h), (h, f), (f, f), (v, h), (v, f)))
     det = hh * ff - hf * hf
     if not (det > 1e-8 * hh * ff).all():
