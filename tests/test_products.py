@@ -84,7 +84,10 @@ def test_copies_of_parts(shape, part, dtype):
     values = np.random.default_rng(0).integers(0, 99, np.empty(shape)[part].shape).astype(dtype)
     out = backend.empty(shape, np.dtype(dtype), "cupy")
     out.fill(7)
-    backend.copy(backend.from_numpy(values, like="cupy"), out[part])
+    target = out[part]
+    assert backend.copy(backend.from_numpy(values, like="cupy"), target) is target
+    same = backend.aligned(values, np.dtype(dtype), "cupy")
+    assert same.dtype == dtype and np.array_equal(backend.to_numpy(same), values)
     wanted = np.full(shape, 7, dtype)
     wanted[part] = values
     assert np.array_equal(backend.to_numpy(out), wanted)

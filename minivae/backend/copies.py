@@ -15,9 +15,10 @@ _kernels = {}
 def copy(array: Array, out: Array) -> Array:
     """out = array, broadcast to it.  A device copies 16 bytes at a time where they lie together: a thread for each
     number would spend its time on finding out where that number is."""
-    if not isinstance(out, np.ndarray):
-        array, out = (array, out) if not _goes_wide(array, out) else (_wide(array), _wide(out))
-    out[...] = array
+    if isinstance(out, np.ndarray) or not _goes_wide(array, out):
+        out[...] = array
+    else:
+        _wide(out)[...] = _wide(array)
     return out
 
 
