@@ -37,3 +37,11 @@ def same(a, b, terms=0):
         if one.shape != other.shape or not (abs(one - other) <= allowed).all():
             return False
     return True
+
+
+def placed(array):
+    """Whether an array lies where the engine puts all, so that its products round alike in each run of a program.
+
+    Such memory is of bytes (`backend.empty`).
+    """
+    return array.dtype == np.uint8 if array.base is None else placed(array.base)

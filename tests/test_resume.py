@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from few import few
+from rounding import placed
 from small import sized
 
 from minivae import checkpoint, evaluation, models
@@ -52,7 +53,7 @@ def run(tmp_path, monkeypatch, small_mnist):
     share, astray = products._share, set()
 
     def watched(out, a, b, **how):
-        astray.update(each.shape for each in (out, a, b) if root(each).dtype != np.uint8)
+        astray.update(each.shape for each in (out, a, b) if not placed(each))
         share(out, a, b, **how)
 
     monkeypatch.setattr(products, "_share", watched)
@@ -68,11 +69,6 @@ def run(tmp_path, monkeypatch, small_mnist):
         assert main(["train", *RUNS[name], *options, "--out", out, *more]) == 0
         assert not astray
     return run
-
-
-def root(array):
-    """The array that owns the memory; `backend.empty` makes it of bytes."""
-    return array if array.base is None else root(array.base)
 
 
 def contents(folder):
