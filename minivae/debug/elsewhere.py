@@ -13,7 +13,7 @@ from minivae.nn import Criterion, side_loss
 
 CHANGES = ("values", "rows", "columns", "weights")  # of a point, beside the one that was checked
 LARGEST = 5_000  # entries of an array whose differences are taken again
-SMALL = 1_000     # of one for which that is done many times
+SMALL = 1_000  # of one for which that is done many times
 
 
 class Elsewhere:

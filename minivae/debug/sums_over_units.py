@@ -109,7 +109,7 @@ def _numbers(unit, shape, facts):
     found = [("1", np.ones((shape[0], *[1] * (len(shape) - 1))))]
     criterion = isinstance(facts.module, Criterion)
     for k, g in enumerate([v for label, v in facts.values(shape) if label == "the target"] if criterion else facts.g):
-        word = "the target" if criterion else f"grad_output{facts._index(facts.g, k)}"
+        word = "the target" if criterion else f"grad_output{facts.index(facts.g, k)}"
         if g.ndim > 1 and len(g) == shape[0]:
             for name, each in ((word, g), *((f"{word} · {label}", g * v) for label, v in facts.values(g.shape))):
                 total = each.sum(tuple(range(1, each.ndim))).reshape(found[0][1].shape)

@@ -30,7 +30,7 @@ class Vocabulary:
         names = *getattr(self.module, "parameter_names", ()), "running_mean", "running_var", "std", "var", "mean"
         found = [(name, getattr(self.module, name, None)) for name in names]
         found += [(f"self.{name}", each.reshape(-1)) for name, each in self.kept.items()]
-        for label, each in [(f"the input{self._index(self.x, i)}", v) for i, v in enumerate(self.x)] + [
+        for label, each in [(f"the input{self.index(self.x, i)}", v) for i, v in enumerate(self.x)] + [
                 ("the output", self.y[0]), ("grad_output", self.g[0])]:
             for axis in range(each.ndim):
                 rest = tuple(other for other in range(each.ndim) if other != axis)
@@ -96,11 +96,11 @@ class Vocabulary:
     def values(self, shape):
         """[(label, array)] of that shape, whose factors or terms may have been left out."""
         if isinstance(self.module, Criterion):
-            names = [f"the prediction{self._index(self.x[:-1], i)}" for i in range(len(self.x) - 1)]
+            names = [f"the prediction{self.index(self.x[:-1], i)}" for i in range(len(self.x) - 1)]
             sources = list(zip([*names, "the target"], self.x))
         else:
-            sources = [(f"the input{self._index(self.x, i)}", each) for i, each in enumerate(self.x)]
-            sources += [(f"the output{self._index(self.y, i)}", each) for i, each in enumerate(self.y)
+            sources = [(f"the input{self.index(self.x, i)}", each) for i, each in enumerate(self.x)]
+            sources += [(f"the output{self.index(self.y, i)}", each) for i, each in enumerate(self.y)
                         if not self.passes_on]  # where it is the input
         sources += [] if self.noise is None else [("the noise", self.noise)]
         sources += [(f"self.{name}", each) for name, each in self.kept.items()]
@@ -132,7 +132,7 @@ class Vocabulary:
         return [("the divergence of a unit", units)] if np.shape(units) == shape else []
 
     @staticmethod
-    def _index(table, i):
+    def index(table, i):
         return f"[{i}]" if len(table) > 1 else ""
 
     def functions(self, shape):
