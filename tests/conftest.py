@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -25,16 +26,25 @@ SEED = int(os.environ.get("MINIVAE_TEST_SEED", "0"))  # no test may hang on it
 
 
 @pytest.fixture(autouse=True)
-def same_start():
+def same_start(tmp_path_factory):
     """Every test starts from one seed on NumPy, whatever ran before it and whatever the environment says."""
     backend.use("numpy")
     backend.set_default_dtype("float32")
     backend.manual_seed(SEED)
-    before = surroundings()
+    before, path, modules = surroundings(), sys.path[:], set(sys.modules)
     yield
     backend.set_default_dtype("float32")
     backend.compile(None)
+    forget_files(tmp_path_factory.getbasetemp(), path, modules)
     assert surroundings() == before, "the test leaves the process otherwise than it found it"
+
+
+def forget_files(folder, path, modules):
+    """What was imported from this folder could be found by a later test, whose file of that name holds other lines."""
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
 
 
 def surroundings():

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -99,6 +100,13 @@ def test_every_verb_works_on_its_runs(run, capsys, how):
     assert capsys.readouterr().err.count("minivae: ") == 0
     for verb in (["step", "my_vae.py:RECORD", "--table"], ["profile", "my_vae:RECORD", "--steps", "1"]):
         assert main(verb) == 0, verb
+
+
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_a_module_is_that_of_the_folder_one_works_in(folder, time):
+    assert "own_my_vae" not in sys.modules and "my_vae" not in sys.modules
+    found = own_model.find("my_vae:tiny")
+    assert found.file == str(folder / "my_vae.py") and str(folder) in sys.path
 
 
 def test_no_file_is_executed_that_nobody_named(run, capsys):
