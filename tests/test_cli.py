@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from few import few
 from PIL import Image
 from rounding import same
 from small import sized
@@ -37,7 +38,7 @@ def pixels(path):
         return np.asarray(picture)
 
 
-@pytest.mark.parametrize("model", [each.name for each in models.ALL if "labels" not in each.parameters])
+@pytest.mark.parametrize("model", few(3, [each.name for each in models.ALL if "labels" not in each.parameters]))
 def test_train_writes_a_run_and_sample_draws_from_it(folder, capsys, rendering, model):
     size = [word for name, value in sized(model, hidden="8", planes="2,3").items() for word in (f"--{name}", value)]
     assert main(["train", model, "--images", "64", "--epochs", "2", "--batch-size", "16", "--data", "rectangles",

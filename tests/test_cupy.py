@@ -9,6 +9,7 @@ import pytest
 import strict_cublas
 import strict_cupy
 from conftest import GPU, REASON
+from few import few
 from layers import ROWS, arrays, random_like
 from rounding import same, terms
 from small import built
@@ -107,10 +108,11 @@ def training(name, kind, batch_size=64):
     return Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), batch_size))
 
 
-each_model = pytest.mark.parametrize("name", [*models.BY_NAME, "aevb gaussian", "aevb identity_gaussian"])
+MODELS = [*models.BY_NAME, "aevb gaussian", "aevb identity_gaussian"]
+each_model = pytest.mark.parametrize("name", MODELS)
 
 
-@each_model
+@pytest.mark.parametrize("name", few(5, MODELS))
 def test_fifty_steps_of_every_model(name, device):
     """From the same weights, with the same batches and noise: the same gradients and loss at each step, nearly.
 

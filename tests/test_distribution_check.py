@@ -252,7 +252,7 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     assert "DRAWS FROM ANOTHER DISTRIBUTION" in str(report) and "FAIL" in str(report)
 
 
-@pytest.mark.parametrize(("check", "make", "sentence"), [
+@pytest.mark.parametrize(("check", "make", "sentence"), few(9, [
     (check_sampler, VarianceForStd, "σ² stands where σ belongs"), (check_sampler, lambda: MixesDraws(3), "are mixed"),
     (check_sampler, lambda: TiledBits(samples=3), "are mixed"),
     (check_sampler, OneGumbel, "one Gumbel is added to ln θ"),
@@ -274,13 +274,13 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     (check_noise, lambda: Flips(0.0, lambda u, x: np.where(u > 0, 1 - x, x)), "with p = 0 none may"),
     (check_noise, lambda: Flips(0.1, lambda u, x: np.where(u > 0.1, 1 - x, x)), "1 − p stands where p belongs"),
     (check_sampler, OneGumbelForAllVariables, "both variables"),
-    (check_noise, NoSign, "derivative is −1")])
+    (check_noise, NoSign, "derivative is −1")]))
 def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     finding, = reported(check, make).findings
     assert sentence in finding
 
 
-@pytest.mark.parametrize("every", [3, 7, 40])
+@pytest.mark.parametrize("every", few(1, [7, 3, 40]))
 @pytest.mark.parametrize("cls", [nn.GaussianSampler, nn.BernoulliSampler, nn.GumbelSoftmaxSampler, nn.GaussianNoise])
 def test_noise_that_comes_again_is_no_new_noise(cls, every):
     """Each so many-th row has the noise of a row far away, and every statistic of rows side by side is right."""

@@ -103,7 +103,7 @@ def test_each_exercise_has_three_hints(name, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("name", "mistake"), [
-    case for name in MISTAKES for case in few(2, [(name, mistake) for mistake in MISTAKES[name]])])
+    case for name in MISTAKES for case in few(1, [(name, mistake) for mistake in MISTAKES[name]])])
 def test_a_typical_mistake_is_refused_and_explained(name, mistake, capsys):
     right, written, symptom = MISTAKES[name][mistake]
     test = checked(name, [(right, written)] if isinstance(right, str) else zip(right, written))

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import strict_cupy
+from few import few
 from test_cupy import each_model, host, training
 
 from minivae import backend, checkpoint, models, nn
@@ -83,7 +84,7 @@ def cyclic(t):
     return float(t % 7 > 3)
 
 
-@pytest.mark.parametrize("options", [
+@pytest.mark.parametrize("options", few(8, [
     {"momentum": 0.9}, {"redrawn": True}, {"samples": 3}, {"by_epoch": True, "batch_size": 7},
     {"by_epoch": True, "batch_size": 20},
     {"name": "bernoulli", "annealing": Annealing(every=1, rate=0.01)}, {"name": "bernoulli", "straight_through": True},
@@ -94,7 +95,7 @@ def cyclic(t):
     {"name": "bernoulli", "estimator": "exact", "beta": WarmUp(20)}, {"samples": 3, "objective": "iwae"},
     {"name": "categorical", "categories": 3, "code": 2, "objective": "exact_likelihood"},
     {"name": "bernoulli", "estimator": "score_function", "samples": 2}, {"samples": 3, "objective": "dreg"},
-    {"beta": cyclic, "momentum": 0.0}], ids=lambda options: f"{options}".partition(" at ")[0])
+    {"beta": cyclic, "momentum": 0.0}]), ids=lambda options: f"{options}".partition(" at ")[0])
 def test_whatever_changes_from_step_to_step(options):
     assert recorded(expect_replayed_as_launched(lambda: small(**options), steps=30))
 

@@ -38,7 +38,7 @@ def fashion(folder):
     idx_set(folder / "fashion", pack=True, n=30, shape=(16, 16))
 
 
-@pytest.mark.parametrize(("make", "options", "image"), few(3, [
+@pytest.mark.parametrize(("make", "options", "image"), few(2, [
     (photographs, ["vae", "--hidden", "8", "--data", "photos", "--size", "16"], [3, 16, 16]),
     (array, ["conv", "--planes", "4,4", "--data", "a.npy", "--test-share", "0.3"], [3, 16, 16]),
     (fashion, ["denoising", "--hidden", "8", "--data", "fashion"], [1, 16, 16]),

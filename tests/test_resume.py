@@ -76,7 +76,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", few(10, RUNS))
 def test_some_epochs_and_then_the_others_are_all_epochs(run, name):
     run(name, "whole", EPOCHS)
     run(name, "parts", 1)

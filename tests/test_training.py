@@ -34,7 +34,7 @@ LEARNERS = [("vae", {"code": 2}, 3e-3), ("denoising", {"code": 2, "p": 0.02}, 3e
             ("categorical", {"code": 8, "categories": 4}, 1e-2), ("conv", {"batch_normalization": True}, 3e-3)]
 
 
-@pytest.mark.parametrize(("name", "options", "learning_rate"), LEARNERS)
+@pytest.mark.parametrize(("name", "options", "learning_rate"), few(3, LEARNERS))
 def test_every_model_learns_squares(name, options, learning_rate):
     """16 squares of 3×3 in 6×6 pixels: 36 ln 2 = 25 nats at the start, 19 for the best without a code, ln 16 = 2.8.
 
@@ -126,7 +126,7 @@ def test_two_threads_train_as_if_alone():
     ("conv", {"planes": (64, 128), "batch_normalization": True}, 4)])
 @pytest.mark.parametrize(("loops", "most"), [
     pytest.param(True, 1e6, id="compiled"),
-    pytest.param(False, 2e6, id="NumPy")])  # one array of a block for each of two threads
+    pytest.param(False, 2e6, id="NumPy", marks=pytest.mark.slow)])  # one array of a block for each of two threads
 def test_a_step_allocates_nothing_that_grows_with_the_model(name, options, batch_size, loops, most, monkeypatch):
     """At the articles' sizes, by NumPy's own account of its memory at any time of three steps."""
     backend.manual_seed(0)
