@@ -112,6 +112,14 @@ def test_a_typical_mistake_is_refused_and_explained(name, mistake, capsys):
     assert re.search(symptom, said), said
 
 
+def test_a_step_that_is_right_but_not_in_place_costs_what_asks_for_that(capsys):
+    """A student who writes x = x - ... knows Adam: two of the conditions are about x itself."""
+    right, written, _ = MISTAKES["10_adam"]["a new vector"]
+    test = checked("10_adam", [(right, written)])
+    said = capsys.readouterr().out
+    assert test.count - test.passed == 2 and said.count("WRONG") == 2 and "is not changed in place" in said, said
+
+
 def test_a_line_of_the_checks_is_not_blamed():
     """An error in a check, on what a student's code has returned, comes with the check's name and no line."""
     exercise = loaded("05_gaussian_kl")

@@ -38,14 +38,19 @@ def handed_in(folder, files):
 def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
     begun = KL.replace("self.beta * mean", "mean").replace("self.beta * 0.5", "0.5")
     stub = (FOLDER / "05_gaussian_kl.py").read_text(encoding="utf-8")
-    found, said = graded(handed_in(tmp_path, {
+    handed_in(tmp_path, {
         ("ada", "05_gaussian_kl"): KL, ("ben", "05_gaussian_kl"): begun, ("cy", "05_gaussian_kl"): stub,
-        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1]}))
+        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1]})
+    (tmp_path / "ed").symlink_to(tmp_path / "ada")
+    (tmp_path / "flo").mkdir()
+    (tmp_path / "flo" / "05_gaussian_kl.py").symlink_to(tmp_path / "ada" / "05_gaussian_kl.py")
+    found, said = graded(tmp_path)
     marks = [found[student, "05_gaussian_kl"][0] for student in ("ada", "ben", "cy", "di")]
     total = found["ada", "05_gaussian_kl"][1]
     assert marks[0] == total > marks[1] > marks[2] == marks[3] == 0
     assert "ada/" not in said and "cy/05_gaussian_kl.py: to write" in said and "do the work" in said
     assert found["ada", "11_importance_weighting"][0] == 0  # not handed in
+    assert found["ed", "05_gaussian_kl"][0] == found["flo", "05_gaussian_kl"][0] == 0 and said.count("is a link") == 2
 
 
 @pytest.mark.slow
