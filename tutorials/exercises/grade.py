@@ -98,7 +98,7 @@ def positive(text):
 def grade(student, exercise, args):
     """{"passed": conditions met, "note": why not all, in a line} of one file."""
     path = student / f"{exercise}.py"
-    if path.is_symlink() or student.is_symlink() and path.exists():  # it may lead to a solution
+    if path.is_symlink() or (student.is_symlink() and path.exists()):  # it may lead to a solution
         return {"passed": 0, "note": "is a link; hand in the file itself"}
     if not path.is_file():
         there = path.exists()
