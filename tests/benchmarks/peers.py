@@ -58,26 +58,27 @@ def plain(work, device):
 
 def floor(work, device):
     """Only the matrix products, each in the orientation that its layer has them in."""
-    random, xp, finish = np.random.default_rng(0), np, done
+    xp, finish = np, done
     if device == "gpu":
         import cupy as xp
 
         finish = xp.cuda.get_current_stream().synchronize
 
-    def array(*shape):
-        return xp.asarray(random.standard_normal(shape, dtype=np.float32))
-
-    products = []
-    for rows, n_in, n_out, first in work.products():
-        x, w, g = array(rows, n_in), array(n_out, n_in), array(rows, n_out)
-        y, gx, gw = xp.empty((rows, n_out), np.float32), xp.empty_like(x), xp.empty_like(w)
-        products += [(x, w.T, y), (g.T, x, gw)] + ([] if first else [(g, w, gx)])
+    products = [(xp.asarray(a), xp.asarray(b), xp.empty((len(a), b.shape[1]), np.float32)) for a, b in factors(work)]
 
     def step():
         for a, b, out in products:
             xp.matmul(a, b, out=out)
 
     return step, finish, xp.__version__
+
+
+def factors(work):
+    """The two factors of every matrix product of a step; those that are turned are views of another array."""
+    random = np.random.default_rng(0)
+    for rows, n_in, n_out, first in work.products():
+        x, w, g = (random.standard_normal(shape, np.float32) for shape in ((rows, n_in), (n_out, n_in), (rows, n_out)))
+        yield from [(x, w.T), (g.T, x)] + ([] if first else [(g, w)])
 
 
 # -- PyTorch ------------------------------------------------------------------------------------------
@@ -98,6 +99,19 @@ def compile(work, device):
 def graphs(work, device):
     """Compiled, and replayed as a CUDA graph: no launch has a cost of its own."""
     return _pytorch(work, device, fused=True, mode="reduce-overhead")
+
+
+def torch_floor(work, device):
+    """The same products as `floor`, on the CPU."""
+    import torch
+
+    products = [(*map(torch.from_numpy, pair), torch.empty(len(pair[0]), pair[1].shape[1])) for pair in factors(work)]
+
+    def step():
+        for a, b, out in products:
+            torch.mm(a, b, out=out)
+
+    return step, done, torch.__version__
 
 
 def _pytorch(work, device, fused=False, mode=None):
@@ -282,3 +296,23 @@ def jax(work, device):
         held["state"] = compiled(held["state"], key)
 
     return step, lambda: jax.block_until_ready(held["state"]), jax.__version__
+
+
+def jax_floor(work, device):
+    """The same products as `floor`, on the CPU; JAX gives each result a new array."""
+    import jax
+
+    pairs = list(factors(work))
+    turned = [[each.base is not None for each in pair] for pair in pairs]
+    given = [[jax.numpy.asarray(each if each.base is None else each.base) for each in pair] for pair in pairs]
+    held = {}
+
+    @jax.jit
+    def multiply(given):
+        return [jax.numpy.matmul(*(each.T if turn else each for each, turn in zip(*both)))
+                for both in zip(given, turned)]
+
+    def step():
+        held["products"] = multiply(given)
+
+    return step, lambda: jax.block_until_ready(held["products"]), jax.__version__

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/speed.py [WORKLOAD ...] [--rounds 5] [--peers minivae plain floor eager fused compile jax]
     python tests/benchmarks/speed.py --what evaluation     the bound of 1,000 images by 100 draws of each
+    python tests/benchmarks/speed.py --what products       a step's bare matrix products, by each library
     python tests/benchmarks/speed.py --what start          from nothing to the first step, and to MNIST's first batch
     python tests/benchmarks/speed.py --what growth         steps of larger batches and wider layers, as a picture too
     python tests/benchmarks/speed.py --device gpu [--batch 4096]
@@ -10,10 +11,11 @@
 A step is: gather a batch from bytes, forward, loss, backward, Adam.  Every measurement is a process of its own, the
 peers take turns, and what is printed is the median of the rounds with its range.  PyTorch takes its cross entropy from
 logits, as its best user would.  `plain`: minivae without a C compiler; `floor`: the step's bare matrix products in
-NumPy or CuPy; `graphs`: PyTorch with CUDA graphs, as minivae on a GPU (gpu_check.py is quicker).  Peers not
-installed are left out.  `--write` also puts the tables into a file, between the lines <!-- speed cpu --> and
-<!-- end -->, or <!-- speed evaluation -->, <!-- speed gpu -->, <!-- speed gpu 4096 -->.  OPENBLAS_L2_SIZE, which slows
-NumPy down, is unset.  `OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2` stands in for a processor without AVX-512.
+NumPy or CuPy, `torch_floor`, `jax_floor`: by those; `graphs`: PyTorch with CUDA graphs, as minivae on a GPU
+(gpu_check.py is quicker).  Peers not installed are left out.  `--write` also puts the tables into a file, between the
+lines <!-- speed cpu --> and <!-- end -->, or <!-- speed evaluation -->, <!-- speed gpu -->, <!-- speed gpu 4096 -->.
+OPENBLAS_L2_SIZE, which slows NumPy down, is unset.  `OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2` stands in for
+a processor without AVX-512.
 """
 
 import argparse
@@ -35,7 +37,7 @@ PEERS = {"cpu": ("minivae", "plain", "floor", "eager", "fused", "compile", "jax"
          "gpu": ("minivae", "floor", "eager", "fused", "compile", "graphs", "jax")}
 NAMES = {"minivae": "minivae", "plain": "minivae, no C compiler", "floor": "bare products", "eager": "PyTorch eager",
          "fused": "PyTorch, fused Adam", "compile": "torch.compile, fused Adam", "graphs": "torch.compile, CUDA graphs",
-         "jax": "JAX jit"}
+         "jax": "JAX jit", "torch_floor": "bare products, PyTorch", "jax_floor": "bare products, JAX"}
 SECONDS = 2  # of one measurement, after the warm-up
 WARM_UP = 30  # steps
 TOGETHER = 5  # steps that are timed together, and waited for together
@@ -43,6 +45,7 @@ BOUNDS = ("minivae", "plain", "eager", "compile", "jax")
 NOTHING_KEPT = ", with empty caches"  # of compiled code
 STARTS = ("minivae", f"minivae{NOTHING_KEPT}", "plain", "eager", "compile", f"compile{NOTHING_KEPT}", "jax")
 KERNELS = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "MINIVAE_THREADS")  # that the head of a table names
+PRODUCTS = ("floor", "torch_floor", "jax_floor")
 GROWING = ("minivae", "fused", "compile", "jax")
 BATCHES = (16, 64, 256, 1024, 4096)
 WIDTHS = (128, 512, 2048, 4096)
@@ -241,19 +244,20 @@ def steps(args):
     return "\n".join(lines)
 
 
-def of_rounds(args):
+def of_rounds(args, whose="minivae's"):
     if args.rounds == 1:
-        return "One round; in brackets the peer's time divided by minivae's."
-    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by minivae's, and its range."
+        return f"One round; in brackets the peer's time divided by {whose}."
+    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by {whose}, and its range."
 
 
 def beside(what, rows, peers, unit):
-    """Lines of a table of {title: {peer: measurements}}, each peer beside minivae in the same round."""
-    others = [peer for peer in peers if peer != "minivae" and any(peer in results for results in rows.values())]
-    lines = [f"| {what} | minivae | " + " | ".join(name_of(peer) for peer in others) + " |",
+    """Lines of a table of {title: {peer: measurements}}, each peer beside the first in the same round."""
+    first, *others = peers
+    others = [peer for peer in others if any(peer in results for results in rows.values())]
+    lines = [f"| {what} | {name_of(first)} | " + " | ".join(name_of(peer) for peer in others) + " |",
              "|---" * (len(others) + 2) + "|"]
     for title, results in rows.items():
-        mine = [each[unit] for each in results["minivae"]]
+        mine = [each[unit] for each in results[first]]
         cells = [title, f"{statistics.median(mine):.2f}"]
         for peer in others:
             theirs = [each[unit] for each in results.get(peer, [])]
@@ -276,6 +280,13 @@ def evaluation(args):
 
     title = f"{bounds.IMAGES:,} images, K = {bounds.DRAWS}, 784-400-20"
     return "\n".join([of_rounds(args), "", *beside("ms", {title: compare(BOUNDS, args)}, BOUNDS, "ms")])
+
+
+def products(args):
+    """A table of the time of a step's products by each library."""
+    rows = {f"{WORKLOADS[name].title}, batch {WORKLOADS[name].batch}": compare(PRODUCTS, args, name)
+            for name in args.workloads}
+    return "\n".join([of_rounds(args, "NumPy's"), "", *beside("ms of the products of a step", rows, PRODUCTS, "ms")])
 
 
 def start(args):
@@ -319,8 +330,9 @@ def draw_growth(rows, picture):
     figure.savefig(picture, dpi=110)
 
 
-TABLES = {"steps": steps, "evaluation": evaluation, "start": start, "growth": growth}
-MEASURES = {"steps": measure_step, "growth": measure_step, "evaluation": measure_bound, "start": measure_start}
+TABLES = {"steps": steps, "evaluation": evaluation, "start": start, "growth": growth, "products": products}
+MEASURES = {"steps": measure_step, "growth": measure_step, "evaluation": measure_bound, "start": measure_start,
+            "products": measure_step}
 
 
 if __name__ == "__main__":
