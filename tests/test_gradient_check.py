@@ -12,6 +12,7 @@ from minivae import backend, nn
 from minivae.debug import jacobian_backward, jacobian_forward
 from minivae.debug.gradient_check import GradientError
 from minivae.debug.tables import mapped
+from minivae.errors import MinivaeError
 
 
 def x(*shape, seed=0, dtype=np.float32):
@@ -328,3 +329,11 @@ def test_a_divergence_that_is_no_number_is_named(divergence, message):
 
     with pytest.raises(GradientError, match=message):
         mv.gradcheck(Wrong(), (x(3, 4), x(3, 4)))
+
+
+@pytest.mark.parametrize("table", [[x(3, 4), x(3, 4)], [(x(3, 4), x(3, 4)), x(3, 4)], (x(3, 4), [x(3, 4)])])
+def test_a_list_of_arrays_is_told_to_be_a_tuple(table):
+    with pytest.raises(MinivaeError, match=r"a table, which is a tuple: tuple\(\.\.\.\) makes one"):
+        mv.gradcheck(nn.GaussianKL(), table)
+    with pytest.raises(MinivaeError, match=r"numpy.asarray\(\.\.\., dtype='float32'\) makes one"):
+        mv.gradcheck(nn.Tanh(), [[1.0, 2.0]])

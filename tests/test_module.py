@@ -242,6 +242,7 @@ def test_a_typo_raises_at_once():
 NOT_ARRAYS = {  # what is given to a Linear(2, 2): what its error says
     "a list": ([[1.0, 2.0]], r"input is a list of 1, expected an array of numpy; numpy\.asarray\(x, dtype='float32'\)"),
     "a table": ((np.zeros((1, 2)),) * 2, "input is a tuple of 2, expected an array of numpy; a table goes into"),
+    "arrays in a list": ([np.zeros((1, 2))] * 2, r"input is a list of 2, expected an array.*; tuple\(...\) makes"),
     "a number": (1.5, r"input is of type float, expected an array of numpy; an array has a batch axis.*full\(\(1, 1\)"),
     "NumPy's number": (np.float32(1), "input is one number, of type float32, expected an array .*an array has a batch"),
     "a text": ("x", r"input is of type str, expected an array of numpy; numpy\.asarray"),

@@ -86,8 +86,10 @@ def name_of(array: object) -> str:
     for name, xp in _libraries.items():
         if isinstance(array, xp.ndarray):
             return name
-    raise DTypeError(f"expected an array, got {type(array).__name__}; numpy.asarray(..., dtype='float32') "
-                     "makes one")
+    several = isinstance(array, list) and any(isinstance(each, tuple) or getattr(each, "ndim", 0) for each in array)
+    cure = ("several arrays are a table, which is a tuple: tuple(...) makes one" if several else
+            "numpy.asarray(..., dtype='float32') makes one")
+    raise DTypeError(f"expected an array, got {type(array).__name__}; {cure}")
 
 
 def default_dtype() -> np.dtype:

@@ -84,7 +84,8 @@ def show_shape(shape):
 
 def _conversion(array):
     if isinstance(array, tuple | list) and all(hasattr(each, "shape") for each in array):
-        return "a table goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
+        table = "tuple(...) makes a table, which" if isinstance(array, list) else "a table"
+        return f"{table} goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
     if not hasattr(array, "__len__"):
         return "an array has a batch axis, also for one number: numpy.full((1, 1), x, dtype='float32')"
     try:
