@@ -646,7 +646,7 @@ for name, kinds, forward, back in (
     ("StandardisedMeanOnly", "sum along an axis", standard, lambda x, y, g: centred(g) / x.std(axis=0)),
     ("StandardisedDetached", "taken as constant", standard, lambda x, y, g: g / x.std(axis=0)),
     ("ScaledByColumn", "factor along an axis", lambda x: x * COLUMNS, lambda x, y, g: g * COLUMNS**3),
-    ("WindowsAssigned", "outputs left out", windows, first_of_windows),
+    ("WindowsAssigned", "assigned", windows, first_of_windows),
     ("PoolSpreads", "spread", lambda x: pooled(x[:, :4]),
      lambda x, y, g: np.pad(np.repeat(g, 2, axis=1) / 2, ((0, 0), (0, 1)))),
     ("MixesRows", "rows mixed", np.tanh, lambda x, y, g: centred(g) * (1 - y * y)),
@@ -1860,3 +1860,186 @@ class LossTakesAMeanForAConstant(nn.Criterion):
 
     def update_grad_input(self, input, target):
         return 2 * (input - input.mean(axis=1, keepdims=True) - target)
+
+
+@plant("assigned", input=x(3, 2, 7))
+class MaximaAreAssigned(nn.Module):
+    """The largest of each three neighbours, whose windows overlap by two."""
+
+    def update_output(self, input):
+        self.output = np.stack([input[..., i:i + 3].max(axis=-1) for i in range(5)], axis=-1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros(input.shape)
+        for i in range(5):
+            largest = input[..., i:i + 3] == self.output[..., i, None]
+            grad[..., i:i + 3] = largest * grad_output[..., i, None]
+        return grad
+
+
+@plant("assigned", input=x(4, 5))
+class GatherAssigns(nn.Module):
+    """Every column twice, in another order in each row."""
+
+    def places(self, input):
+        return np.argsort(np.concatenate([input, np.sin(7 * input)], axis=1), axis=1) % input.shape[1]
+
+    def update_output(self, input):
+        self.output = np.take_along_axis(input, self.places(input), axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros(input.shape)
+        np.put_along_axis(grad, self.places(input), grad_output, axis=1)
+        return grad
+
+
+class GatherTakesTheLargest(GatherAssigns):
+    def update_grad_input(self, input, grad_output):
+        grad = np.full(input.shape, -np.inf)
+        np.maximum.at(grad, (np.arange(len(input))[:, None], self.places(input)), grad_output)
+        return grad
+
+
+plant("assigned", input=x(4, 5))(GatherTakesTheLargest)
+
+
+@plant("factor", input=(x(6, 2), x(6, seed=1)), target=x(4, 2, seed=2))
+class MeanOfTheTargets(nn.Criterion):
+    """How far each prediction, with a weight, is from each target."""
+
+    def update_output(self, input, target):
+        places, weights = input
+        far = ((places[:, None] - target)**2).sum(axis=2)
+        return float((weights * far.sum(axis=1)).sum())
+
+    def update_grad_input(self, input, target):
+        places, weights = input
+        apart = places[:, None] - target
+        return 2 * weights[:, None] * apart.sum(axis=1), (apart**2).sum(axis=(1, 2)) / len(target)
+
+
+def shares(a):
+    e = np.exp(a - a.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@plant("factor of outputs", input=x(3, 4))
+class AttentionForgetsItsShares(nn.Module):
+    """(cos of the queries, the share of each key)"""
+
+    keys = x(4, 6, seed=3).astype(float)
+
+    def update_output(self, input):
+        self.output = np.cos(input), shares(input @ self.keys)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        by_cos, by_shares = grad_output
+        centred = by_shares - (self.output[1] * by_shares).sum(axis=1, keepdims=True)
+        return centred @ self.keys.T - np.sin(input) * by_cos
+
+
+@plant("factor of outputs", input=x(3, 4))
+class RunningSumHasAFactorTooMany(nn.Module):
+    def update_output(self, input):
+        self.output = np.cos(input), np.exp(input).cumsum(axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        later = (self.output[1] * grad_output[1])[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return np.exp(input) * later - np.sin(input) * grad_output[0]
+
+
+@plant("memory order", input=x(3, 2, 4, 4), make=lambda cls: nn.Sequential(nn.SpatialConvolution(2, 2, 3, 3), cls()))
+class MeansOfPairsInMemory(nn.Module):
+    """The means of neighbours, by a reshape in the order in which they lie."""
+
+    def update_output(self, input):
+        self.output = input.ravel(order="A" if input.flags.c_contiguous else "K").reshape(-1, 2, 2, 1, 2).mean(axis=4)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.repeat(grad_output, 2, axis=3) / 2
+
+
+@plant("draws", input=(x(6, 3), x(3, 2, seed=1)))
+class ContextOfDrawsIsSummedOtherwise(nn.Module):
+    """(z (N·L, Q), context (N, C)) -> (N·L, Q + C)"""
+
+    def update_output(self, input):
+        z, context = input
+        self.output = np.hstack([np.tanh(z), np.repeat(context, len(z) // len(context), axis=0)])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        z, context = input
+        by_z, by_context = np.split(grad_output, [z.shape[1]], axis=1)
+        return by_z * (1 - np.tanh(z)**2), by_context.reshape(-1, *context.shape).sum(axis=0)
+
+
+class LabelOfRowsApart(nn.AppendLabel):
+    def update_grad_input(self, input, grad_output):
+        n, q = len(self.label.rows), input.shape[1]
+        self.label.grad = grad_output[:, q:].reshape(-1, n, self.label.classes).sum(axis=0)
+        return grad_output[:, :q].copy()
+
+
+@plant("misfed", input=x(3, 5))
+class LabelOfDrawsIsSummedOtherwise(nn.Sequential):
+    def __init__(self):
+        label = nn.Label(2)
+        super().__init__(nn.KeepLabel(label), nn.Linear(5, 4), nn.BernoulliSampler(samples=2), LabelOfRowsApart(label))
+
+
+@plant("misfed", make=lambda cls: nn.Sequential(nn.Linear(5, 4), cls(), nn.Sigmoid(inplace=True)))
+class SpareOutputThatIsRead(nn.Module):
+    """y = e^x − 1"""
+
+    spare_output = True
+
+    def update_output(self, input):
+        self.output = self.buffer("output", input.shape)
+        np.exp(input, out=self.output)
+        self.output -= 1
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (self.output + 1)
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 5), nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 3)))
+class SequentialOneOffBehindAnInPlaceLayer(nn.Sequential):
+    def _backwards(self, input, first=0):
+        for k in range(len(self._modules) - 1, first - 1, -1):
+            yield self._modules[k], self._modules[k - 1].output if k > 1 else input
+
+
+class SlopeKept(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slope = 0.5
+        self.spread = self.slope**2
+        self.slope = 0.7
+
+    def update_output(self, input):
+        self.output = np.sin(input) * self.slope**2
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * np.cos(input) * self.spread
+
+
+plant("stale number", input=x(3, 4))(SlopeKept)
+
+
+@plant("assigned", input=x(2, 2, 3, 3), make=lambda cls: cls(2, 2, 3, 3, 2, 2, 1, 1))
+class OverlapIsAssignedInForward(nn.SpatialFullConvolution):
+    def update_output(self, input):
+        super().update_output(input)
+        frame = np.zeros((len(input), 2, *np.add(self.output.shape[2:], 2)))
+        for u, v in np.ndindex(input.shape[2:]):
+            frame[:, :, 2 * u:2 * u + 3, 2 * v:2 * v + 3] = np.einsum("nc,coij->noij", input[:, :, u, v], self.weight)
+        self.output[...] = frame[:, :, 1:-1, 1:-1] + self.bias.reshape(-1, 1, 1)
+        return self.output

@@ -381,6 +381,15 @@ SAID = [
     ("MeanOfTheBatchTakenForAConstant", "the gradient's own mean over each column has to be subtracted"),
     ("LossTakesAMeanForAConstant", "the gradient's own mean over each row has to be subtracted"),
     ("LeakyMaskOnly", "there 0.2 times grad_output belongs"),
+    ("MaximaAreAssigned", "keeps the last share alone"),
+    ("GatherTakesTheLargest", "keeps the largest share alone"),
+    ("MeanOfTheTargets", "a factor of 1 / the rows of the target in it"),
+    ("AttentionForgetsItsShares", "in which a factor, the output[1], is missing"),
+    ("RunningSumHasAFactorTooMany", "grad_output[1] has not to be multiplied by the output[1]"),
+    ("LabelOfDrawsIsSummedOtherwise", "of the grad_output of module (3), backward takes rows l·N + n"),
+    ("SpareOutputThatIsRead", "overwritten it since forward, as `spare_output = True` of (1) allows"),
+    ("SequentialOneOffBehindAnInPlaceLayer", "module (1) is given another input in backward"),
+    ("OverlapIsAssignedInForward", "or update_output leaves out or overwrites what these entries add"),
 ]
 
 

@@ -47,6 +47,8 @@ def observe(twin, input, grad_output, kept):
         if new[2] is not old[2]:
             watch.add("rebound", "the gradient has become a new array, of which the flat vector of get_parameters "
                       "knows nothing: add in place, grad += ..., not grad = grad + ...", path)
+    if not watch.findings:
+        _expect_any_layout(watch)
     pairs = [(path, array, each) for (path, array, _), each in zip(watch.parameters, grads)]
     finite = all(np.isfinite(each).all() for each in (*arrays(grad), *grads))
     if watch.findings or not finite or _expect_apart(watch, grads):  # what follows would only repeat what was found
@@ -196,6 +198,27 @@ def _expect_scaled(watch, grad, grads):
     for a, b in zip(arrays(grad), arrays(halved_grad)):
         if same(0.5 * a, b) and np.any(a):
             watch.add("scale", "scale has been applied to the input gradient too; it belongs to the parameters only")
+
+
+def _expect_any_layout(watch):
+    """The same numbers give the same, however they lie in memory."""
+    def run(input, grad_output):
+        output = copied(watch.twin.forward(input))
+        watch.twin.zero_grad_parameters()
+        return arrays(output), arrays((copied(watch.twin.backward(input, grad_output)), *watch.grads()))
+
+    given = watch.input, watch.grad_output
+    laid = mapped(lambda array: np.array(array, order="F" if array.flags.c_contiguous else "C"), given)
+    try:
+        before, other, after = (run(*map(copied, each)) for each in (given, laid, given))
+    except Exception:  # it does not take that
+        return
+    for verb, one, changed, again in zip(("update_output", "backward"), before, other, after):
+        if all(map(same, one, again)) and not all(map(same, one, changed)):
+            watch.add("memory order", f"{verb} gives something else for the same numbers in another order in memory, "
+                      "as images behind a convolution have, whose batch lies last: reshape and ravel in the order of "
+                      "the axes, order='C', not 'K', 'A' or 'F'")
+            return
 
 
 def _expect_alone(watch, grads):

@@ -6,7 +6,7 @@ import numpy as np
 
 from minivae.debug.differences import compare
 from minivae.debug.fitting import TOLERANCE, constant_names, fit
-from minivae.debug.places import displaced
+from minivae.debug.places import displaced, drawn
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import side_loss
 
@@ -16,15 +16,31 @@ LARGEST = 5_000  # entries of an output that is moved
 def misfed(facts):
     """The sentence on the first module inside, in the order of backward, that is not given what is due; or None."""
     try:
-        return next(_sentences(facts), None)
+        said, twin = next(_sentences(facts, facts.module.clone()), None), facts.module.clone()
+        twin.forward(copied(facts.input))
+        for one, other, layer in _in_place(twin) if said else ():
+            layer.inplace = False
+            if not any(_sentences(facts, twin.clone())):
+                return (f"backward needs the output of module ({one}), and module ({other}), with inplace=True, has "
+                        f"overwritten it since forward, as `spare_output = True` of ({one}) allows: declare that only "
+                        "of a layer whose output nothing reads in backward")
+            layer.inplace = True
+        return said
     except Exception:  # whatever a layer may raise
         return None
 
 
-def _sentences(facts):
-    twin = facts.module.clone()
+def _in_place(twin):
+    """[(name of a module inside, name of the one that overwrites its output, the layer of that which does it)]."""
+    home = {id(layer): name for name, child in twin.children() for layer in child.list_modules()}
+    return [(home[id(layer.overwrites)], name, layer) for name, child in twin.children()
+            for layer in child.list_modules() if id(getattr(layer, "overwrites", None)) in home]
+
+
+def _sentences(facts, twin):
     watched = {name: _Watched(child) for name, child in twin.children()}
     twin.forward(copied(facts.input))
+    spoiled = {name for _, name, _ in _in_place(twin)}  # whose input is overwritten, as may be
     fed = {name: each.input for name, each in watched.items()}
     twin.zero_grad_parameters()
     twin.backward(copied(facts.input), copied(facts.grad_output))
@@ -36,7 +52,7 @@ def _sentences(facts):
     called = [(name, each) for name, each in watched.items() if fed[name] is not None]
     for name, each in reversed(called):
         for given, to, last in each.given:
-            if not _alike(last, given):
+            if not (_alike(last, given) or (name in spoiled and _alike(each.output, given))):
                 yield (f"module ({name}) runs {each.runs} times, and is given the input of an earlier run in backward, "
                        "while it holds what the last run has left: run it forward again with that input first, or use "
                        "a clone that shares its parameters" if each.runs > 1 else
@@ -44,7 +60,7 @@ def _sentences(facts):
                        f"{_known(given, called, fed) or 'each needs the input of its own'}")
             if to is not None and each.runs == 1:
                 yield from _of_output(name, each, to, called, facts, objective)
-                yield from _of_input(name, each, objective)
+                yield from _of_input(name, each, called, objective)
         if not each.given:
             yield f"module ({name}) has run forward, and backward does not call it: its gradients are missing"
 
@@ -76,7 +92,7 @@ def _of_output(name, each, given, called, facts, objective):
         yield said + (f", where for one {_example(to, due.numeric)}" if other is None and c is None else "")
 
 
-def _of_input(name, each, objective):
+def _of_input(name, each, called, objective):
     moved, back = named("input", each.shift), named("input", each.back)
     if [(path, array.shape) for path, array in moved] != [(path, np.shape(g)) for path, g in back]:
         return
@@ -85,9 +101,12 @@ def _of_input(name, each, objective):
             continue
         due = compare(path, array, g, objective, 1e-5, 1e-6)
         if due.error > 1e-6:
-            yield (f"module ({name}) gives back something else than the derivative of the loss by its {path}, which it "
-                   "does not show by itself: look at its update_grad_input, and at what it shares with other modules; "
-                   + (displaced(g, due.numeric) or f"for one, {_example(g, due.numeric)}"))
+            said = f"module ({name}) gives back something else than the derivative of the loss by its {path}, "
+            how = next((f"grad_output of module ({other}), {how}" for other, it in called for _, to, _ in it.given
+                        for part in arrays(to) if to is not None and (how := drawn(g, due.numeric, part))), None)
+            yield said + (f"as the two passes group the draws differently: of the {how}" if how else
+                          "which it does not show by itself: look at its update_grad_input, and at what it shares with "
+                          "other modules; " + (displaced(g, due.numeric) or f"for one, {_example(g, due.numeric)}"))
 
 
 def _example(a, n):

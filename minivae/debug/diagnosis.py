@@ -27,12 +27,14 @@ RULES = (
     (general.by_side,),
     (general.masked,),
     (pairs.regrouped,),
+    (special.by_rows,),
     (structural.permuted,),
     (general.on_one_side,),
     (structural.scaled,),
     (general.by_function, general.by_axis),
     (general.instead,),
     (structural.by_weight,),
+    (structural.assigned,),
     (pairs.exactly,),
     (structural.by_ratio,),
     (structural.elsewhere,),
@@ -57,6 +59,8 @@ IMPLIED = {
     "mask": {"wrong derivative", "derivative missing"},
     "argument": {"wrong derivative", "factor missing", "factor too many", "term"},
     "one side": {"wrong derivative"},
+    "regrouped": {"draws"},
+    "misfed": {"draws"},
     "grad_output not added": {"factor", "factor missing", "factor too many", "term"},
 }
 # How the gradient looks, whatever the reason: these rival no explanation.
@@ -70,7 +74,7 @@ OBSERVATIONS = {
     "displaced",
 }
 # Found by moving arrays, one by one, which proves them; in place of those that say less.
-SEEN, WEAK = {"dependence"}, {"sum along an axis", "some outputs"}
+SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs"}
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
 
@@ -112,6 +116,8 @@ def explain(check, facts, elsewhere=None):
         kept = ignoring(check.name, elsewhere)
         found, only_here = kept or found, [] if kept else only_here
     found = found or [each for each in once if each.kind not in OBSERVATIONS][:1]
+    if elsewhere and [each.kind for each in found] == ["factor"] and a.size <= SMALL:
+        found = _stale_number(check.name, elsewhere, facts.module) or found
     if elsewhere and all(each.kind in WEAK for each in found):
         found = _dependence(check.name, elsewhere, facts) or found
     certain = bool(others) and not _rivals(found, tiers, facts) and check.told_to <= check.tolerance
@@ -172,14 +178,11 @@ def ignoring(name, elsewhere):
 
 def _dependence(name, elsewhere, facts):
     """[Finding] on what the gradient depends on, and the derivative does not, or the other way round."""
-    mixed, arrays = ([], []), ([], [])
     if prod(facts.shape) > SMALL:
         return []
-    for found, each, depends in (
-            *((mixed, axis, elsewhere.depends(name, name, axis)) for axis in range(len(facts.shape))),
-            *((arrays, label, elsewhere.depends(name, label)) for label in elsewhere.names())):
-        if depends and depends[0] != depends[1]:
-            found[depends[1]].append(each if found is mixed or each[:4] == "the " else f"the {each}")
+    mixed = _dependent(name, elsewhere, ((axis, name, axis) for axis in range(len(facts.shape))))
+    arrays = _dependent(name, elsewhere, ((each if each[:4] == "the " else f"the {each}", each, None)
+                                          for each in elsewhere.names()))
     less, does, does_not, what = (
         (True, "does not depend", "does", "left out of backward, or too many in update_output") if arrays[True] else
         (False, "depends", "does not", "too many in backward, or left out of update_output"))
@@ -187,6 +190,25 @@ def _dependence(name, elsewhere, facts):
         f"the gradient {does} on {' and '.join(arrays[less])}, and the derivative of update_output {does_not}: a term, "
         f"a factor or a condition with it is {what}"))
     return [Finding("dependence", sentence)] if sentence else []
+
+
+def _dependent(name, elsewhere, those):
+    """(What of those the gradient alone depends on, what the derivative alone does), of [(word, name, axis)]."""
+    found = [], []
+    for word, on, axis in those:
+        depends = elsewhere.depends(name, on, axis)
+        if depends and depends[0] != depends[1]:
+            found[depends[1]].append(word)
+    return found
+
+
+def _stale_number(name, elsewhere, module):
+    """[Finding] on a number of the layer's own that stands in backward for one that has changed since."""
+    both = _dependent(name, elsewhere, ((each, each, None) for each in elsewhere.numbers()))
+    one, other = (f"self.{each[0]}, {getattr(module, each[0]):.4g}," if each else None for each in both)
+    return [Finding("stale number", f"every entry is wrong by a factor: backward depends on {one} and not on {other} "
+                    "as update_output does: what was computed from the second, in __init__ or since, does not change "
+                    "with it")] if one and other else []
 
 
 def _in_evaluation(name, elsewhere):

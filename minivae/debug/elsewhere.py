@@ -65,7 +65,7 @@ class Elsewhere:
         return found
 
     def depends(self, name, on, axis=None):
-        """(Whether the gradient of that array depends on the array `on`, whether its derivative does), or None.
+        """(Whether the gradient of that array depends on `on`, array or number, whether its derivative does), or None.
 
         With an axis: at all places along it but the first, on the first.
         """
@@ -74,7 +74,10 @@ class Elsewhere:
             if name not in self._held:
                 self._held[name] = point.gradients[name][1], self._numeric(name, point)
             place = (slice(None),) * (axis or 0) + (slice(None, None if axis is None else 1),)
-            point.arrays[on][place] = _resampled(point.arrays[on])[place]
+            if on in point.arrays:
+                point.arrays[on][place] = _resampled(point.arrays[on])[place]
+            else:
+                vars(point.twin)[on] *= 1.3
             point.look()
             both = [self._held[name], (point.gradients[name][1], self._numeric(name, point))]
             if axis is not None:
@@ -82,6 +85,11 @@ class Elsewhere:
             return tuple(not same(*pair, 1e-5) for pair in zip(*both))
         except Exception:  # whatever a layer may raise
             return None
+
+    def numbers(self):
+        """The names of the module's own numbers."""
+        return [name for name, value in vars(self.twin).items()
+                if type(value) is float or (type(value) is int and name in ("temperature", "beta"))]
 
     def names(self):
         """Of all arrays that the module has been given or has learned."""

@@ -2,6 +2,7 @@
 
 from collections import ChainMap
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Facts(Vocabulary):
     def __init__(self, module, input, output, grad_output, earlier=None):
         self.module, self.input, self.output, self.grad_output = module, input, output, grad_output
         self._of = None, None  # an input's name and its Jacobians
+        self.forward = None  # the first of these, by update_output, where that is known alone
         self.of_parameter = False  # whether the array that is explained now is one
         self.earlier = earlier or {}  # {name: input gradient that an earlier forward, with other noise, had}
         self.x, self.y, self.g = arrays(input), arrays(output), arrays(grad_output)
@@ -39,6 +41,12 @@ class Facts(Vocabulary):
             if each.ndim == 4:
                 self.numbers[f"the positions H·W of the {name}"] = each[0, 0].size
                 self.sizes |= {f"{letter} of the {name}": size for letter, size in zip("CHW", each.shape[1:])}
+        known = [*enumerate(x.shape[:2 if x.ndim == 2 else 1])]
+        for label, pair in ((label, pair) for label, each in self.labelled() for pair in enumerate(each.shape)):
+            if pair not in known:  # axes of another length, under the first of their names
+                known.append(pair)
+                axis, size = pair
+                self.numbers[f"the length of axis {axis} of {label}" if axis else f"the rows of {label}"] = size
         kernel = [getattr(module, name, None) for name in ("kh", "kw")]
         if all(isinstance(each, int) for each in kernel):
             self.numbers["the window's size kh·kw"] = kernel[0] * kernel[1]
@@ -59,6 +67,11 @@ class Facts(Vocabulary):
         self.number = names.index(name) if name in names else 0
         self.shape = np.shape(dict(self.parameters()).get(name, self.x[self.number]))
         return self
+
+    def entries(self):
+        """[(its first place in the flat outputs, name, shape)] of the arrays in the output."""
+        starts = np.cumsum([0, *(each.size for each in self.y)])
+        return [(start, name, each.shape) for start, (name, each) in zip(starts, named("output", self.output))]
 
     def parameters(self):
         """[(name, array)] of a module; a criterion has none."""
@@ -90,8 +103,20 @@ class Facts(Vocabulary):
                 self._of = self.name, None
         return self._of[1]
 
-    def _jacobians(self):
+    def reach(self):
+        """Which outputs change if an input is larger than all, or less, (input size, output size); it may raise."""
         twin, table = self.module.clone(), copied(self.input)
+        moved, before = arrays(table)[self.number], copied(twin.forward(copied(self.input)))
+        start, low, high = np.array(moved), moved.min() - 1, moved.max() + 1
+        found = []
+        for index, value in product(np.ndindex(moved.shape), (low, high)):
+            moved[...] = start
+            moved[index] = value
+            found.append((twin.forward(copied(table)) != before).reshape(-1))
+        return np.array(found).reshape(moved.size, 2, -1).any(axis=1)
+
+    def _jacobians(self):
+        twin, table, self.forward = self.module.clone(), copied(self.input), None
         if self.passes_on or isinstance(self.module, Criterion):
             return None
         moved = dict((path, array) for path, array, _ in twin.named_parameters())[self.name] if self.of_parameter \
@@ -115,6 +140,7 @@ class Facts(Vocabulary):
         step = 1e-5 * np.eye(moved.size).reshape(-1, *moved.shape)
         forward = np.array([(output(start + each) - output(start - each)) / 2e-5 for each in step])
         output(start)
+        self.forward = forward
         backward = np.array([gradient(each) for each in np.eye(outputs)]).T
         g = np.concatenate([each.reshape(-1) for each in self.g])
         linear = backward.shape == forward.shape and same(backward @ g, gradient(g), 1e-6)

@@ -43,8 +43,10 @@ def _masked(a, n, seen, facts):
     wrong, plain = zero_n & ~zero_a, c is not None and abs(c - 1) < 1e-4
     if plain or (c is not None and condition(wrong, facts.values(a.shape))):
         rest = "right: a mask is" if plain else f"to be {c:.4g} times as large: a mask and a factor of {{names}} are"
+        other = ("" if facts.passes_on or not where(wrong) else
+                 ", or update_output leaves out or overwrites what these entries add")
         yield Finding("mask missing", f"{wrong.mean():.0%} of the entries{_places(wrong, facts)} should be 0 and are "
-                      f"not, the others are {rest} missing", names=() if plain else constant_names(c, facts))
+                      f"not, the others are {rest} missing{other}", names=() if plain else constant_names(c, facts))
     elif (zero_a & ~zero_n & seen).any() and fits(np.where(zero_a, 0, n), a, seen):
         wrong = zero_a & ~zero_n
         due = [c for g in facts.g if g.shape == a.shape and (c := fit(g, n, seen & wrong)) and abs(c - 1) > 1e-4]
@@ -69,7 +71,7 @@ def _masked(a, n, seen, facts):
 
 def _places(wrong, facts):
     place = where(wrong) or condition(wrong, [*facts.values(wrong.shape), *facts.unit_losses(wrong.shape)])
-    return f", {place}," if place else ""
+    return f", {place.replace('the image', 'the kernel' if facts.of_parameter else 'the image')}," if place else ""
 
 
 def by_function(a, n, seen, facts):

@@ -30,7 +30,7 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "loss changes", "output dtype"}
+          "loss changes", "output dtype", "memory order"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0

@@ -8,7 +8,8 @@ from minivae.debug import order_of_entries as order
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.places import condition, where
-from minivae.debug.tables import named, same
+from minivae.debug.sums_over_units import centred
+from minivae.debug.tables import same
 
 
 class Pairs:
@@ -80,7 +81,7 @@ class Pairs:
         if len(self.facts.y) == 1:
             return where(outputs.reshape(self.shape))
         parts = [(name, outputs[start:start + np.prod(shape, dtype=int)].reshape(shape))
-                 for start, name, shape in _entries(self.facts)]
+                 for start, name, shape in self.facts.entries()]
         parts = [(name, part) for name, part in parts if part.any()]
         if len(parts) == 1 and not parts[0][1].all():
             place = where(parts[0][1])
@@ -100,13 +101,6 @@ class Pairs:
     def entry(self, several=False):
         return (("entries" if several else "entry") + " of the parameter" if self.of_parameter else
                 "inputs" if several else "input")
-
-    def which(self):
-        """Of the outputs that an input acts on, those that give back."""
-        first, last = ((np.cumsum(each, axis=1) == 1) & each for each in (self.used, self.used[:, ::-1]))
-        return ("the first of them gives" if np.array_equal(self.given, first) else
-                "the last of them gives" if np.array_equal(self.given, last[:, ::-1]) else
-                f"{self.given.sum() / self.used.sum():.0%} of them give")
 
 
 def _kept(pairs):
@@ -132,11 +126,14 @@ def _known_factor(pairs):
     if pairs.place(wrong) and np.ptp(factor[wrong]) < 1e-4 * np.abs(factor[wrong]).max():
         return (f"what comes back from {_outputs(pairs, wrong)} is {factor[wrong][0]:.4g} times what it should be, all "
                 "else is right")
-    for label, f in pairs.facts.functions(pairs.facts.y[0].shape) if len(pairs.facts.y) == 1 else ():
-        for words, wanted in (("first to be multiplied by {}", 1 / factor if factor.all() else None),
-                              ("not to be multiplied by {}", factor)):
-            if wanted is not None and same(wanted, f.reshape(-1), TOLERANCE):
-                return f"grad_output has {words.format(label)}; or update_output should be another"
+    for start, name, shape in pairs.facts.entries():
+        part = slice(start, start + np.prod(shape, dtype=int))
+        for label, f in pairs.facts.functions(shape) if wrong[part].sum() == wrong.sum() else ():
+            for words, wanted in (("first to be multiplied by {}", 1 / factor[part] if factor.all() else None),
+                                  ("not to be multiplied by {}", factor[part])):
+                if wanted is not None and same(wanted, f.reshape(-1), TOLERANCE):
+                    return (f"grad_{name if len(pairs.facts.y) > 1 else 'output'} has {words.format(label)}; or "
+                            "update_output should be another")
     return None
 
 
@@ -227,14 +224,15 @@ EXACT = (
     ("outputs left out", _kept, lambda p:
      f"nothing comes back from {_outputs(p, p.lost)}, all else is right: " + (
          "the term with its grad_output is missing" if len(p.facts.y) > 1 else
-         "their inputs act on other outputs too, as where a border is mirrored or copied: what comes back from all of "
-         "them is to be added" if p.repeats else
+         "their inputs act on other outputs too, as where a border is mirrored or copied, or an index is there twice: "
+         "what comes back from all of them is to be added" if p.repeats else
          "a loop ends early, what it adds is overwritten, or a slice cuts it off")),
     ("mask", _covered, lambda p:
      f"nothing comes back from outputs {_covered(p)}, all else is right: a mask covers too much, or one of "
      f"update_output too little{example(p.facts)}"),
     ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
-     f"of the outputs that an {p.entry()} acts on, only {p.which()} something back: those of all are to be added, +=, "
+     f"of the outputs that an {p.entry()} acts on, only "
+     f"{p.given.sum() / p.used.sum():.0%} of them give something back: those of all are to be added, +=, "
      f"as where windows overlap or rows are used twice{_at(p)}"),
     ("rows mixed", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _mixing(p), _mixing),
     ("mask missing", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _masked(p), lambda p:
@@ -279,6 +277,7 @@ OTHERS = (
      "update_output mixes the rows of the batch, and backward treats each by itself: the statistics of the batch have "
      "derivatives too"),
     ("factor of outputs", _known_factor, _known_factor),
+    ("factor of outputs", centred, centred),
 )
 VAGUE = (
     ("factor of outputs", _any_factor, _any_factor),
@@ -329,18 +328,12 @@ def _first(rules, a, n, seen, facts):
             return
 
 
-def _entries(facts):
-    """[(its first place in the flat outputs, name, shape)] of the arrays in the output."""
-    starts = np.cumsum([0, *(each.size for each in facts.y)])
-    return [(start, name, each.shape) for start, (name, each) in zip(starts, named("output", facts.output))]
-
-
 def example(facts):
     """The pair that is most wrong, in words that can be checked by hand."""
     forward, backward = facts.jacobians()
     i, k = np.unravel_index(np.abs(forward - backward).argmax(), forward.shape)
     source = ", ".join(map(str, np.unravel_index(i, facts.shape)))
-    start, name, shape = [each for each in _entries(facts) if each[0] <= k][-1]
+    start, name, shape = [each for each in facts.entries() if each[0] <= k][-1]
     target = ", ".join(map(str, np.unravel_index(k - start, shape)))
     return (f"; for one, ∂{name}[{target}]/∂{facts.name}[{source}] is {forward[i, k] + 0.0:.4g} by update_output and "
             f"{backward[i, k] + 0.0:.4g} by backward")

@@ -58,5 +58,18 @@ def displaced(a, n):
     return None
 
 
+def drawn(a, n, g):
+    """The sentence if sums over the L rows of g for each row, in some columns, are of other rows in `a`; or None."""
+    rows, samples = len(n), len(g) // max(len(n), 1)
+    if rows < 2 or samples < 2 or len(g) != samples * rows:
+        return None
+    moved = (g.reshape(samples, rows, -1).sum(axis=0) - g.reshape(rows, samples, -1).sum(axis=1)).T
+    off = [each for each in (a - n).reshape(rows, -1).T if np.abs(each).max() > 1e-5 * np.abs(n).max()]
+    for sign, taken, made in ((-1, "n·L + l", "l·N + n"), (1, "l·N + n", "n·L + l")):
+        if off and all(any(same(sign * one, each, TOLERANCE) for one in moved) for each in off):
+            return f"backward takes rows {taken} for row n, and update_output has made rows {made} of it"
+    return None
+
+
 def _few(indices):
     return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")

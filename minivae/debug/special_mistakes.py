@@ -10,8 +10,11 @@ import numpy as np
 
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import constant_names, fit, fits
+from minivae.debug.places import drawn
 from minivae.debug.tables import arrays, copied, mapped
 from minivae.nn import Container, Criterion
+
+GROUPED = "the two passes group the draws differently: of grad_output, "
 
 
 def unused(a, n, seen, facts):
@@ -190,8 +193,8 @@ def by_draws(a, n, seen, facts):
             ratio = n / other.sum(axis=0)
             if fits(ratio * grouped.sum(axis=1), a, seen & np.isfinite(ratio)) and (rows is g) == np.allclose(
                     ratio, ratio.flat[0], rtol=1e-4):
-                yield Finding("draws", "the two passes group the draws differently: of grad_output, backward takes "
-                              "rows n·L + l for row n, and update_output has made rows l·N + n of it")
+                yield Finding("draws", f"{GROUPED}backward takes rows n·L + l for row n, and update_output has made "
+                              "rows l·N + n of it")
                 return
             constant = fits(scale[1], np.full(n.shape, scale[1].flat[0]), seen)  # as of the mean, which has no noise
             plain = grouped.sum(axis=1) if rows is g and not constant else None
@@ -206,6 +209,13 @@ def by_draws(a, n, seen, facts):
                     if fits(factor * total, a, seen) and not fits(factor * total, n, seen):
                         yield Finding("draws", f"the sum over the draws is wrong: it takes {what}")
                         return
+
+
+def by_rows(a, n, seen, facts):
+    """Any array of N rows to which L rows of an output belong."""
+    for how in () if facts.of_parameter else filter(None, (drawn(a, n, each) for each in facts.g)):
+        yield Finding("draws", GROUPED + how)
+        return
 
 
 def _pairings(g, noise):

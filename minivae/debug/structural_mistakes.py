@@ -9,7 +9,8 @@ import numpy as np
 
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
-from minivae.debug.places import displaced
+from minivae.debug.pairs_of_entries import example
+from minivae.debug.places import displaced, where
 from minivae.debug.tables import same
 from minivae.nn import Criterion
 
@@ -34,6 +35,36 @@ def permuted(a, n, seen, facts):
 def elsewhere(a, n, seen, facts):
     if how := displaced(a, n):
         yield Finding("displaced", how)
+
+
+def assigned(a, n, seen, facts):
+    """Of what several outputs give back to an entry, one share is kept, or none if that is 0."""
+    both, g, forward = facts.jacobians(), facts.g[0].reshape(-1), facts.forward
+    if forward is None or len(facts.g) > 1:
+        return
+    used, shares = np.abs(forward) > 1e-6 * np.abs(forward).max(), forward * g
+    lost = where((used.any(axis=0) & ~(both[1] != 0).any(axis=0)).reshape(facts.y[0].shape)) if both else None
+    near = np.abs(shares - a.reshape(-1, 1)) < 1e-4 * np.abs(shares).max()
+    if (lost and lost.count("axis") == 1 and "axis 0" not in lost) or not (  # a loop that ends early is more exact
+            near.any(axis=1) | (np.abs(a.reshape(-1)) < 1e-4 * np.abs(a).max())).all():
+        return
+    for acts in (lambda: used), (lambda: used if facts.of_parameter else facts.reach()):  # the second writes zeros too
+        try:
+            reach = acts()
+        except Exception:  # whatever a layer may raise
+            return
+        for which, place, how in (
+                ("last", reach.shape[1] - 1 - reach[:, ::-1].argmax(axis=1), "assigns (=), takes one of them, or uses "
+                 "+= with an array of indices,"),
+                ("first", reach.argmax(axis=1), "takes one of them, or assigns (=) in the order from the last,"),
+                ("largest", np.where(reach, shares, -np.inf).argmax(axis=1), "takes the maximum"),
+                ("largest", np.where(reach, np.abs(shares), -1).argmax(axis=1), "takes the maximum")):
+            if fits(np.take_along_axis(shares, place[:, None], 1).reshape(a.shape), a, seen):
+                yield Finding("assigned", "of what several outputs give back to an entry, as where windows overlap, an "
+                              "index is there several times or a loop runs over rows, backward keeps the "
+                              f"{which} share alone: it {how} where it must add all of them, +=, with numpy.add.at "
+                              f"where indices repeat{example(facts) if both else ''}")
+                return
 
 
 def _shifted(a, n):

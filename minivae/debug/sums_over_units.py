@@ -157,3 +157,28 @@ def by_statistic(a, n, seen, facts):
         yield Finding("sum along an axis", f"the difference is {label} times one number for each {unit}: the term with "
                       f"a sum or mean over each {unit} is missing or wrong, or there without need (the path through a "
                       "mean, a variance, a norm or a softmax's sum)")
+
+
+def centred(pairs):
+    """The sentence on a factor of grad_output less a mean, where the probabilities that weigh the mean are an output.
+
+    With C, which subtracts the mean, one pass multiplies by M C and the other by M D C, D being that factor.
+    """
+    facts, rows = pairs.facts, pairs.rows
+    whole = len(pairs.forward) == np.prod(facts.shape) and not pairs.of_parameter  # no row lacks an entry
+    for (start, name, shape), y in zip(facts.entries(), facts.y) if whole else ():
+        own = np.arange(start, start + y.size)
+        if len(shape) != 2 or shape[0] != rows or shape[1] < 4 or np.delete(pairs.wrong, own).any():
+            continue
+        passes = [np.array([one[:, at] for one, at in zip(each.reshape(rows, -1, each.shape[1]), own.reshape(shape))])
+                  for each in (pairs.forward, pairs.backward)]
+        for p, (label, f), (words, right, taken) in product(
+                [p for p in (y, np.exp(y)) if same(p.sum(axis=1), np.ones(rows))],
+                [each for each in facts.functions(shape) if "the output" in each[0]],
+                (("is missing", *passes), ("is too many", *passes[::-1]))):
+            less = np.eye(shape[1]) - p[:, None]  # C
+            off = right - (taken * f[:, None]) @ less  # M is `taken`, and any multiple of p in each of its rows
+            if same(taken @ less, taken, TOLERANCE) and _multiple(off, (p * f)[:, None] @ less, 2) is not None:
+                return (f"what comes back from {name} is a sum with grad_{name} less its mean, in which a factor, "
+                        f"{label}, {words}")
+    return None

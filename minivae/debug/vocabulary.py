@@ -95,13 +95,7 @@ class Vocabulary:
 
     def values(self, shape):
         """[(label, array)] of that shape, whose factors or terms may have been left out."""
-        if isinstance(self.module, Criterion):
-            names = [f"the prediction{self.index(self.x[:-1], i)}" for i in range(len(self.x) - 1)]
-            sources = list(zip([*names, "the target"], self.x))
-        else:
-            sources = [(f"the input{self.index(self.x, i)}", each) for i, each in enumerate(self.x)]
-            sources += [(f"the output{self.index(self.y, i)}", each) for i, each in enumerate(self.y)
-                        if not self.passes_on]  # where it is the input
+        sources = self.labelled()
         sources += [] if self.noise is None else [("the noise", self.noise)]
         sources += [(f"self.{name}", each) for name, each in self.kept.items()]
         sources += [(name, getattr(self.module, name)) for name in self.module.parameter_names
@@ -113,6 +107,15 @@ class Vocabulary:
             sources[len(self.x) - 1] = "the target", np.broadcast_to(self.x[-1], shape)
         sources += [piece for label, each in sources for piece in _pieces(label, np.asarray(each), shape)]
         return [(label, each) for label, each in sources if np.shape(each) == shape]
+
+    def labelled(self):
+        """[(label, array)] of what the module is given, and of its outputs."""
+        if isinstance(self.module, Criterion):
+            names = [f"the prediction{self.index(self.x[:-1], i)}" for i in range(len(self.x) - 1)]
+            return list(zip([*names, "the target"], self.x))
+        return [(f"the input{self.index(self.x, i)}", each) for i, each in enumerate(self.x)] + [
+            (f"the output{self.index(self.y, i)}", each) for i, each in enumerate(self.y)
+            if not self.passes_on]  # where it is the input
 
     def regions(self, shape):
         """[(label, array)] of what conditions are of: arguments, a prediction's distance to the target, a unit's KL."""
