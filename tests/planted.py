@@ -2043,3 +2043,27 @@ class OverlapIsAssignedInForward(nn.SpatialFullConvolution):
             frame[:, :, 2 * u:2 * u + 3, 2 * v:2 * v + 3] = np.einsum("nc,coij->noij", input[:, :, u, v], self.weight)
         self.output[...] = frame[:, :, 1:-1, 1:-1] + self.bias.reshape(-1, 1, 1)
         return self.output
+
+
+@plant("outputs left out", input=x(4, 3))
+class GatherAddsRowByRow(nn.Module):
+    """A table's rows, some of them several times: those that are there twice in a row of the input are added once."""
+
+    parameter_names = ("table",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("table", (4, 2))
+        backend.fill_uniform(self.table, -1, 1)
+
+    def update_output(self, input):
+        self.index = np.rint(np.abs(input)).astype(int)
+        self.output = self.table[self.index]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return np.zeros_like(input)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for index, grad in zip(self.index, grad_output):
+            self.grad_table[index] += scale * grad

@@ -36,6 +36,7 @@ RULES = (
     (structural.by_weight,),
     (structural.assigned,),
     (pairs.exactly,),
+    (pairs.left_out,),
     (structural.by_ratio,),
     (structural.elsewhere,),
     (pairs.otherwise, structural.by_sums),

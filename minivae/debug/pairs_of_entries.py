@@ -225,15 +225,11 @@ EXACT = (
      f"nothing comes back from {_outputs(p, p.lost)}, all else is right: " + (
          "the term with its grad_output is missing" if len(p.facts.y) > 1 else
          "their inputs act on other outputs too, as where a border is mirrored or copied, or an index is there twice: "
-         "what comes back from all of them is to be added" if p.repeats else
+         "what comes back from all of them is to be added, with numpy.add.at where indices repeat" if p.repeats else
          "a loop ends early, what it adds is overwritten, or a slice cuts it off")),
     ("mask", _covered, lambda p:
      f"nothing comes back from outputs {_covered(p)}, all else is right: a mask covers too much, or one of "
      f"update_output too little{example(p.facts)}"),
-    ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
-     f"of the outputs that an {p.entry()} acts on, only "
-     f"{p.given.sum() / p.used.sum():.0%} of them give something back: those of all are to be added, +=, "
-     f"as where windows overlap or rows are used twice{_at(p)}"),
     ("rows mixed", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _mixing(p), _mixing),
     ("mask missing", lambda p: same(np.where(p.used, p.backward, 0), p.forward, TOLERANCE) and _masked(p), lambda p:
      f"outputs {_masked(p)} do not depend on it, and backward takes their gradients too, all else is right: a mask is "
@@ -251,6 +247,12 @@ EXACT = (
         p.backward * p.used.sum(axis=1, keepdims=True), p.forward, TOLERANCE), lambda p:
      f"the gradients of the outputs that an {p.entry()} acts on are averaged, where they are to be added, or "
      "update_output has the inverse factor"),
+)
+LEFT_OUT = (
+    ("outputs left out", lambda p: p.backward_is(np.where(p.given, p.forward, 0)), lambda p:
+     f"of the outputs that an {p.entry()} acts on, only {p.given.sum() / p.used.sum():.0%} of them give something "
+     "back: those of all are to be added, +=, with numpy.add.at where indices repeat, as where windows overlap or rows "
+     f"are used twice{example(p.facts)}"),
 )
 OTHERS = (
     ("shifted", order.strided, order.strided),
@@ -304,6 +306,11 @@ def regrouped(a, n, seen, facts):
 def exactly(a, n, seen, facts):
     """What backward hands on of each output, beside what update_output does with each input."""
     yield from _first(EXACT, a, n, seen, facts)
+
+
+def left_out(a, n, seen, facts):
+    """What backward hands on of some outputs only, wherever these are."""
+    yield from _first(LEFT_OUT, a, n, seen, facts)
 
 
 def otherwise(a, n, seen, facts):

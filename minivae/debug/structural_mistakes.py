@@ -59,7 +59,8 @@ def assigned(a, n, seen, facts):
                 ("first", reach.argmax(axis=1), "takes one of them, or assigns (=) in the order from the last,"),
                 ("largest", np.where(reach, shares, -np.inf).argmax(axis=1), "takes the maximum"),
                 ("largest", np.where(reach, np.abs(shares), -1).argmax(axis=1), "takes the maximum")):
-            if fits(np.take_along_axis(shares, place[:, None], 1).reshape(a.shape), a, seen):
+            kept = np.take_along_axis(shares, place[:, None], 1).reshape(a.shape)
+            if fits(kept, a, seen) or (which == "largest" and fits(np.maximum(kept, 0), a, seen)):
                 yield Finding("assigned", "of what several outputs give back to an entry, as where windows overlap, an "
                               "index is there several times or a loop runs over rows, backward keeps the "
                               f"{which} share alone: it {how} where it must add all of them, +=, with numpy.add.at "
