@@ -2067,3 +2067,88 @@ class GatherAddsRowByRow(nn.Module):
     def acc_grad_parameters(self, input, grad_output, scale=1):
         for index, grad in zip(self.index, grad_output):
             self.grad_table[index] += scale * grad
+
+
+@plant("factor", input=x(4, 5))
+class RootOfTheLengthOnlyInForward(nn.Module):
+    """Sums of squares over √D"""
+
+    def update_output(self, input):
+        self.output = (input**2).sum(axis=1, keepdims=True) / np.sqrt(input.shape[1])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return 2 * input * grad_output
+
+
+class ContextOfTheLastDraw(ContextOfDrawsIsSummedOtherwise):
+    def update_grad_input(self, input, grad_output):
+        z, context = input
+        by_z, by_context = np.split(grad_output, [z.shape[1]], axis=1)
+        return by_z * (1 - np.tanh(z)**2), by_context.reshape(len(context), -1, context.shape[1])[:, -1]
+
+
+plant("draws", input=(x(6, 3), x(3, 2, seed=1)))(ContextOfTheLastDraw)
+
+
+@plant("wrong sum", input=x(4, 6))
+class RowsNormalisedSumTheInput(nn.Module):
+    parameter_names = ("weight", "bias")
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (6,))
+        self.new_parameter("bias", (6,))
+        self.weight[...], self.bias[...] = 1, 0
+
+    def update_output(self, input):
+        self.output = self.weight * input / np.sqrt((input**2).mean(axis=1, keepdims=True)) + self.bias
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        norm = np.sqrt((input**2).mean(axis=1, keepdims=True))
+        g, y = grad_output * self.weight, input / norm
+        return (g - y * (g * y).mean(axis=1, keepdims=True)) / norm
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output * input).sum(axis=0)
+        self.grad_bias += scale * grad_output.sum(axis=0)
+
+
+@plant("formula", input=x(6, 4), target=x(3, 4, seed=1))
+class LogCoshOfDraws(nn.Criterion):
+    """Σ ln cosh (y − x), of several draws for each target; the gradient is that of a squared error."""
+
+    def update_output(self, input, target):
+        return float(np.log(np.cosh(input - np.repeat(target, len(input) // len(target), axis=0))).sum())
+
+    def update_grad_input(self, input, target):
+        return input - np.repeat(target, len(input) // len(target), axis=0)
+
+
+@plant("factor along an axis", input=x(6, 4, high=-1.5), target=x(2, 4, seed=1, high=-1.5))
+class SoftestDraw(nn.Criterion):
+    """−ln Σ e^(−|y − x|²) over the draws of each target; the shares are taken over all draws."""
+
+    def far(self, input, target):
+        self.apart = input.reshape(len(target), -1, input.shape[1]) - target[:, None]
+        return (self.apart**2).sum(axis=2)
+
+    def update_output(self, input, target):
+        return float(-np.log(np.exp(-self.far(input, target)).sum(axis=1)).sum())
+
+    def update_grad_input(self, input, target):
+        likely = np.exp(-self.far(input, target))
+        return (2 * (likely / likely.sum())[..., None] * self.apart).reshape(input.shape)
+
+
+@plant("cut", input=x(4, 5))
+class SignsOfBytes(nn.Module):
+    """|v|, with signs that wrap"""
+
+    def update_output(self, input):
+        self.output = np.abs(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - 2 * (input < 0).astype(np.uint8))

@@ -390,6 +390,12 @@ SAID = [
     ("SpareOutputThatIsRead", "overwritten it since forward, as `spare_output = True` of (1) allows"),
     ("SequentialOneOffBehindAnInPlaceLayer", "module (1) is given another input in backward"),
     ("OverlapIsAssignedInForward", "or update_output leaves out or overwrites what these entries add"),
+    ("RootOfTheLengthOnlyInForward", "a factor of √ of the length of a row D in it"),
+    ("ContextOfTheLastDraw", "the sum over the draws of grad_output is wrong: backward takes the last draw"),
+    ("RowsNormalisedSumTheInput", "times the input, where (the output − bias) / weight, which is the normalised input"),
+    ("LogCoshOfDraws", "the gradient is the prediction − the target, which is not the derivative"),
+    ("SoftestDraw", "add up to 1 over all draws of the batch in backward, and over the L draws of each row in"),
+    ("SignsOfBytes", "as 255 for −1: integers of 8 bits without a sign wrap"),
 ]
 
 

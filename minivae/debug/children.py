@@ -102,9 +102,10 @@ def _of_input(name, each, called, objective):
         due = compare(path, array, g, objective, 1e-5, 1e-6)
         if due.error > 1e-6:
             said = f"module ({name}) gives back something else than the derivative of the loss by its {path}, "
-            how = next((f"grad_output of module ({other}), {how}" for other, it in called for _, to, _ in it.given
-                        for part in arrays(to) if to is not None and (how := drawn(g, due.numeric, part))), None)
-            yield said + (f"as the two passes group the draws differently: of the {how}" if how else
+            others = [(part, f"the grad_output of module ({other})") for other, it in called for _, to, _ in it.given
+                      if to is not None for part in arrays(to)]
+            how = next(filter(None, (drawn(g, due.numeric, *other) for other in others)), None)
+            yield said + (f"as {how}" if how else
                           "which it does not show by itself: look at its update_grad_input, and at what it shares with "
                           "other modules; " + (displaced(g, due.numeric) or f"for one, {_example(g, due.numeric)}"))
 

@@ -60,6 +60,7 @@ IMPLIED = {
     "mask": {"wrong derivative", "derivative missing"},
     "argument": {"wrong derivative", "factor missing", "factor too many", "term"},
     "one side": {"wrong derivative"},
+    "factor": {"draws"},
     "regrouped": {"draws"},
     "misfed": {"draws"},
     "grad_output not added": {"factor", "factor missing", "factor too many", "term"},

@@ -95,8 +95,9 @@ def by_function(a, n, seen, facts):
                     *(("wrong derivative", wrong, each * f, a) for each in g)):
                 c = fit(basis, wanted, seen)
                 if c is not None and (abs(c - 1) < 1e-4 or constant_names(c, facts)):
-                    extra = "" if abs(c - 1) < 1e-4 else f", beside a factor of {c:.4g}, which is {{names}}"
-                    finding = Finding(kind, text + extra, names=constant_names(c, facts) if extra else ())
+                    extra = "" if abs(c - 1) < 1e-4 else ", with the sign turned" if abs(c + 1) < 1e-4 else (
+                        f", beside a factor of {c:.4g}, which is {{names}}")
+                    finding = Finding(kind, text + extra, names=constant_names(c, facts) if "{" in extra else ())
                     inverse = [known for known, h in taken if fits(f * h, np.ones_like(f), seen)]
                     if kind == "wrong derivative":
                         other.append(finding)

@@ -58,16 +58,24 @@ def displaced(a, n):
     return None
 
 
-def drawn(a, n, g):
+def drawn(a, n, g, of="grad_output"):
     """The sentence if sums over the L rows of g for each row, in some columns, are of other rows in `a`; or None."""
     rows, samples = len(n), len(g) // max(len(n), 1)
     if rows < 2 or samples < 2 or len(g) != samples * rows:
         return None
-    moved = (g.reshape(samples, rows, -1).sum(axis=0) - g.reshape(rows, samples, -1).sum(axis=1)).T
+    grouped, tiled = g.reshape(rows, samples, -1), g.reshape(samples, rows, -1).sum(axis=0)
+    total = grouped.sum(axis=1)
     off = [each for each in (a - n).reshape(rows, -1).T if np.abs(each).max() > 1e-5 * np.abs(n).max()]
-    for sign, taken, made in ((-1, "n·L + l", "l·N + n"), (1, "l·N + n", "n·L + l")):
-        if off and all(any(same(sign * one, each, TOLERANCE) for one in moved) for each in off):
-            return f"backward takes rows {taken} for row n, and update_output has made rows {made} of it"
+    order = (f"the two passes group the draws differently: of {of}, backward takes rows {{}} for row n, and "
+             "update_output has made rows {} of it")
+    part = f"the sum over the draws of {of} is wrong: backward takes {{}} of each row only"
+    for how, moved in ((order.format("n·L + l", "l·N + n"), total - tiled),
+                       (order.format("l·N + n", "n·L + l"), tiled - total),
+                       (part.format("the first draw"), grouped[:, 0] - total),
+                       (part.format("the last draw"), grouped[:, -1] - total),
+                       (part.format("the mean over the draws"), total / samples - total)):
+        if off and all(any(same(one, each, TOLERANCE) for one in moved.T) for each in off):
+            return how
     return None
 
 

@@ -5,16 +5,15 @@ yields a Finding only if that reproduces every entry that was `seen`.
 """
 
 import copy
+import itertools
 
 import numpy as np
 
 from minivae.debug.finding import Finding
-from minivae.debug.fitting import constant_names, fit, fits
+from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.places import drawn
-from minivae.debug.tables import arrays, copied, mapped
+from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Container, Criterion
-
-GROUPED = "the two passes group the draws differently: of grad_output, "
 
 
 def unused(a, n, seen, facts):
@@ -106,7 +105,12 @@ def signs(a, n, seen, facts):
 
 
 def cut(a, n, seen, facts):
-    """The right gradient, rounded or limited."""
+    """The right gradient, rounded, limited, or times an integer that has wrapped."""
+    for g, bits in itertools.product([each for each in facts.g if each.shape == a.shape and np.all(each)], (8, 16, 32)):
+        wraps = (a - n) / g / 2**bits
+        if np.any(np.rint(wraps[seen])) and same(wraps[seen], np.rint(wraps[seen]), TOLERANCE):
+            yield Finding("cut", f"some derivatives are off by 2^{bits}, as {2**bits - 1} for −1: integers of {bits} "
+                          "bits without a sign wrap below 0; compute them in the dtype of grad_output")
     for how, function in (("cut to whole numbers", np.trunc), ("rounded to whole numbers", np.rint),
                           ("rounded down to whole numbers", np.floor)):
         if fits(function(n), a, seen):
@@ -193,8 +197,8 @@ def by_draws(a, n, seen, facts):
             ratio = n / other.sum(axis=0)
             if fits(ratio * grouped.sum(axis=1), a, seen & np.isfinite(ratio)) and (rows is g) == np.allclose(
                     ratio, ratio.flat[0], rtol=1e-4):
-                yield Finding("draws", f"{GROUPED}backward takes rows n·L + l for row n, and update_output has made "
-                              "rows l·N + n of it")
+                yield Finding("draws", "the two passes group the draws differently: of grad_output, backward takes "
+                              "rows n·L + l for row n, and update_output has made rows l·N + n of it")
                 return
             constant = fits(scale[1], np.full(n.shape, scale[1].flat[0]), seen)  # as of the mean, which has no noise
             plain = grouped.sum(axis=1) if rows is g and not constant else None
@@ -214,7 +218,7 @@ def by_draws(a, n, seen, facts):
 def by_rows(a, n, seen, facts):
     """Any array of N rows to which L rows of an output belong."""
     for how in () if facts.of_parameter else filter(None, (drawn(a, n, each) for each in facts.g)):
-        yield Finding("draws", GROUPED + how)
+        yield Finding("draws", how)
         return
 
 

@@ -129,12 +129,17 @@ def _constant(ratio, axis):
 
 
 def _weights_of_draws(ratio, facts):
-    """The sentence if one pass gives the draws of a row weights whose sum is 1, and the other the same to each."""
+    """The sentence if one pass gives the draws of a row weights whose sum is 1, and the other does not."""
     samples = len(ratio) // len(facts.x[-1]) if isinstance(facts.module, Criterion) else 1
     if samples < 2 or len(ratio) != samples * len(facts.x[-1]) or not np.isfinite(ratio).all():
         return None
     for inverse, (one, other) in ((1 / ratio, ("backward", "update_output")), (ratio, ("update_output", "backward"))):
-        total = inverse.reshape(-1, samples).sum(axis=1)
+        by_row = inverse.reshape(-1, samples)
+        if len(by_row) > 1 and np.ptp(by_row, axis=1).max() < 1e-4 * by_row.max() and abs(
+                (1 / by_row[:, 0]).sum() - 1) < 1e-4:
+            return (f"the shares, such as importance weights or a softmax, add up to 1 over all draws of the batch in "
+                    f"{one}, and over the L draws of each row in {other}")
+        total = by_row.sum(axis=1)
         for size, word in ((samples, "1 / L"), (1, "1")):
             if np.abs(total - size).max() < 1e-4 * size:
                 return (f"{one} gives each draw of a row the same weight, {word}, where {other} gives the L draws "
@@ -216,15 +221,18 @@ def by_sums(a, n, seen, facts):
         return
     if a.ndim == 1 and g.ndim > 1:
         axes = tuple(axis for axis in range(g.ndim) if axis != (1 if g.ndim > 2 else g.ndim - 1))
-        sums = [(label, (g * f).sum(axes)) for label, f in [("1", np.ones_like(g)), *facts.functions(g.shape)]]
+        weight, bias = (getattr(facts.module, name, None) for name in ("weight", "bias"))
+        known = [("1", np.ones_like(g)), *facts.functions(g.shape)]
+        if np.shape(weight) == np.shape(bias) == a.shape:
+            weight, bias = (each.reshape(-1, *[1] * max(g.ndim - 2, 0)) for each in (weight, bias))
+            known.append(("(the output − bias) / weight, which is the normalised input,", (facts.y[0] - bias) / weight))
+        sums = [(label, (g * f).sum(axes)) for label, f in known]
     elif a.ndim == 2 and g.ndim == 2 == x.ndim:
         sums = [(label, product) for label, f in [*facts.functions(x.shape), *facts.softmaxes(x.shape, axes=(1, 0))]
                 for product in (g.T @ f, f.T @ g)]
     else:
         return
-    for label, total in sums:
-        if fits(total, a, seen):
-            right = next((f", where {other} belongs" for other, each in sums if fits(each, n, seen)),
-                         "; update_output, which has something else or more in it, has another derivative")
-            yield Finding("wrong sum", f"the gradient is the sum of grad_output times {label}{right}")
-            return
+    taken, right = ([label for label, total in sums if fits(total, wanted, seen)] for wanted in (a, n))
+    for label, belongs in itertools.product(taken, [*(f", where {other} belongs" for other in right), (
+            "; update_output, which has something else or more in it, has another derivative")]):
+        yield Finding("wrong sum", f"the gradient is the sum of grad_output times {label}{belongs}")

@@ -91,7 +91,9 @@ class Vocabulary:
         named = [(label, value) for label, value in self.numbers.items() if value != 1]
         inverse = [(f"1 / {label}", 1 / value) for label, value in named]
         square = [(f"{label} squared", value**2) for label, value in named if isinstance(value, float)]
-        return [*named, *inverse, *square, *fixed]
+        roots = [(f"{one}√ of {label}", value**power) for label, value in named if isinstance(value, int)
+                 for one, power in (("", 0.5), ("1 / ", -0.5))]
+        return [*named, *inverse, *square, *fixed, *roots]
 
     def values(self, shape):
         """[(label, array)] of that shape, whose factors or terms may have been left out."""
@@ -103,8 +105,11 @@ class Vocabulary:
         if not isinstance(self.module, Criterion):  # one number for each unit, in the argument of a function
             sources += [(f"{name} · {label}", each * v) for name, v in self.parameters() for label, each in sources
                         if label.startswith("the input") and np.shape(each) == shape and v.shape == shape[-1:]]
-        if isinstance(self.module, Criterion) and np.shape(self.x[-1]) == (*shape[:-1], 1):  # one for all of a row
+        target = np.shape(self.x[-1]) if isinstance(self.module, Criterion) else ()
+        if target == (*shape[:-1], 1):  # one for all of a row
             sources[len(self.x) - 1] = "the target", np.broadcast_to(self.x[-1], shape)
+        elif shape and target[1:] == shape[1:] and shape[0] % (target or [np.inf])[0] == 0:  # one for all draws
+            sources[len(self.x) - 1] = "the target", np.repeat(self.x[-1], shape[0] // target[0], axis=0)
         sources += [piece for label, each in sources for piece in _pieces(label, np.asarray(each), shape)]
         return [(label, each) for label, each in sources if np.shape(each) == shape]
 
