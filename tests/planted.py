@@ -2152,3 +2152,115 @@ class SignsOfBytes(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output * (1 - 2 * (input < 0).astype(np.uint8))
+
+
+@plant("weight used differently", input=x(3, 4))
+class MixedTwiceTransposed(nn.Module):
+    """tanh(tanh(x) mix) mix"""
+
+    parameter_names = ("mix",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("mix", (4, 4))
+        backend.fill_uniform(self.mix, -1, 1)
+
+    def update_output(self, input):
+        self.inner = np.tanh(np.tanh(input) @ self.mix)
+        self.output = self.inner @ self.mix
+        return self.output
+
+    def within(self, grad_output):
+        return grad_output @ self.mix * (1 - self.inner**2)
+
+    def update_grad_input(self, input, grad_output):
+        return self.within(grad_output) @ self.mix * (1 - np.tanh(input)**2)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_mix += scale * (self.inner.T @ grad_output + np.tanh(input).T @ self.within(grad_output))
+
+
+@plant("part", input=x(3, 4))
+class CubesOfRowsForgetAPower(nn.Module):
+    """(cos x, ⅓ Σ x³ of each row)"""
+
+    def update_output(self, input):
+        self.output = np.cos(input), (input**3).sum(axis=1) / 3
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return input * grad_output[1][:, None] - np.sin(input) * grad_output[0]
+
+
+@plant("factor of outputs", input=(x(3, 4), x(6, 4, seed=1)))
+class DrawsForgetTheScaleOfTheirRow(nn.Module):
+    """(e^s, sin(s z)), one s for the draws z of a row"""
+
+    def update_output(self, input):
+        s, z = input
+        inner = np.repeat(s, len(z) // len(s), axis=0) * z
+        self.output = np.exp(s) + z.reshape(len(s), -1, 4).sum(axis=1), np.sin(inner)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        s, z = input
+        times = len(z) // len(s)
+        inner = np.cos(np.repeat(s, times, axis=0) * z) * grad_output[1]
+        by_s = grad_output[0] * np.exp(s) + (inner * z).reshape(len(s), -1, 4).sum(axis=1)
+        return by_s, np.repeat(grad_output[0], times, axis=0) + inner
+
+
+@plant("shifted", input=x(2, 2, 5, 9))
+class DilatedSumsBackDense(nn.Module):
+    """Weighted sums of three columns, two apart"""
+
+    taps = 0.5, -1.2, 2.0
+
+    def update_output(self, input):
+        self.output = sum(tap * input[..., 2 * k:input.shape[3] - 4 + 2 * k] for k, tap in enumerate(self.taps))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros(input.shape)
+        for k, tap in enumerate(self.taps):
+            grad[..., k:k + grad_output.shape[3]] += tap * grad_output
+        return grad
+
+
+@plant("shifted", input=x(2, 4, 3))
+class ThereAndBackRepeatsTheEnd(nn.Module):
+    """Sequences (N, T, F), then the same from the last but one to the first"""
+
+    def update_output(self, input):
+        self.output = np.concatenate([input, input[:, -2::-1]], axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        there, back = np.split(grad_output, [input.shape[1]], axis=1)
+        grad = np.array(there)
+        grad[:, 1:] += back[:, ::-1]
+        return grad
+
+
+@plant("dependence", input=x(4, 3), target=x(5, 3, seed=1))
+class MixtureWeighsAllAlike(nn.Criterion):
+    """−Σ ln Σ e^(−|x − y|²) over the centres y"""
+
+    def update_output(self, input, target):
+        far = ((target[:, None] - input)**2).sum(axis=2)
+        return float(-np.log(np.exp(-far).sum(axis=1)).sum())
+
+    def update_grad_input(self, input, target):
+        return 2 * (input[:, None] - target).mean(axis=1)
+
+
+@plant("dependence", input=x(5, 1), target=x(5, seed=1))
+class LogisticOfAllPairs(nn.Criterion):
+    """Σ ln(1 + e^(−t y)) with t (N,), which update_output does not turn into (N, 1)"""
+
+    def update_output(self, input, target):
+        return float(np.log1p(np.exp(-target * input)).sum())
+
+    def update_grad_input(self, input, target):
+        t = target.reshape(input.shape)
+        return -t / (1 + np.exp(t * input))

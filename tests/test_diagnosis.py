@@ -396,6 +396,13 @@ SAID = [
     ("LogCoshOfDraws", "the gradient is the prediction − the target, which is not the derivative"),
     ("SoftestDraw", "add up to 1 over all draws of the batch in backward, and over the L draws of each row in"),
     ("SignsOfBytes", "as 255 for −1: integers of 8 bits without a sign wrap"),
+    ("MixedTwiceTransposed", "would be right with the mix transposed"),
+    ("CubesOfRowsForgetAPower", "only what comes back from output[1] is wrong: the factor the input is missing"),
+    ("DrawsForgetTheScaleOfTheirRow", "grad_output[1] has first to be multiplied by the input[0]"),
+    ("DilatedSumsBackDense", "goes to inputs 2 times as near to one another, along axis 3"),
+    ("ThereAndBackRepeatsTheEnd", "from the outputs at 4, 5, 6 of axis 1 goes to inputs 1 off along axis 1"),
+    ("MixtureWeighsAllAlike", "the derivative of update_output mixes the places along axis 0 and 1, and the gradient"),
+    ("LogisticOfAllPairs", "compares each row of the prediction with all rows of the target"),
 ]
 
 

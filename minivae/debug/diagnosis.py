@@ -10,6 +10,7 @@ import numpy as np
 
 from minivae.debug import general_mistakes as general
 from minivae.debug import pairs_of_entries as pairs
+from minivae.debug import partial_mistakes as partial
 from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
 from minivae.debug import sums_over_units as sums
@@ -44,11 +45,12 @@ RULES = (
     (general.swapped, general.epsilon),
     (general.missing_terms,),
     (general.turned,),
-    (general.in_own_term,),
+    (partial.in_own_term,),
+    (partial.in_entry,),
     (sums.by_parts,),
     (sums.by_statistic,),
     (general.recognised,),
-    (general.in_part,),
+    (partial.in_part,),
     (pairs.vaguely,),
 )
 
@@ -190,7 +192,13 @@ def _dependence(name, elsewhere, facts):
         (False, "depends", "does not", "too many in backward, or left out of update_output"))
     sentence = pairs.mixes(*mixed, batch=not facts.of_parameter) or (arrays[less] and (
         f"the gradient {does} on {' and '.join(arrays[less])}, and the derivative of update_output {does_not}: a term, "
-        f"a factor or a condition with it is {what}"))
+        f"a factor or a condition with it is {what}")) or (mixed[1] and (
+            f"the derivative of update_output mixes the places along axis {' and '.join(map(str, mixed[1]))}, and the "
+            "gradient does not: what is made of all of them, a sum, a mean, a norm or the shares of a softmax or a "
+            "posterior, is left out of backward, or has something else in its place")) or (
+        any(_dependent(name, elsewhere, [("", "the target", 0)])) and (
+            "one pass compares each row of the prediction with all rows of the target, and the other with its own: "
+            "shapes such as (N, 1) and (N,) broadcast to (N, N)"))
     return [Finding("dependence", sentence)] if sentence else []
 
 

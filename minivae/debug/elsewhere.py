@@ -80,8 +80,9 @@ class Elsewhere:
                 vars(point.twin)[on] *= 1.3
             point.look()
             both = [self._held[name], (point.gradients[name][1], self._numeric(name, point))]
-            if axis is not None:
-                both = [[np.delete(each, 0, axis) for each in pair] for pair in both]
+            if axis is not None:  # all draws of a row together
+                draws = max(self._held[name][0].shape[axis] // point.arrays[on].shape[axis], 1)
+                both = [[np.delete(each, slice(draws), axis) for each in pair] for pair in both]
             return tuple(not same(*pair, 1e-5) for pair in zip(*both))
         except Exception:  # whatever a layer may raise
             return None

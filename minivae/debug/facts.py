@@ -78,16 +78,16 @@ class Facts(Vocabulary):
         module = self.module
         return [] if isinstance(module, Criterion) else [(path, each) for path, each, _ in module.named_parameters()]
 
-    def again(self, grad_output=None, weight=None, input=None):
+    def again(self, grad_output=None, input=None, **parameters):
         """The gradient of the array that is explained, by a copy that is given these; None if it refuses them."""
         twin = self.module.clone()
-        if weight is not None:
-            twin.weight[...] = weight
         grad_output, input = ((now if other is None else other) for now, other in
                               ((self.grad_output, grad_output), (self.input, input)))
         twin.zero_grad_parameters()
         try:
             twin.forward(copied(input))
+            for name, value in parameters.items():  # of backward alone
+                getattr(twin, name)[...] = value
             grad_input = twin.backward(copied(input), copied(grad_output))
         except Exception:  # whatever a layer may raise
             return None

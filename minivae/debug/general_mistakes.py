@@ -1,6 +1,6 @@
 """Mistakes that many a formula could explain: masks, derivatives, sides, axes, terms.  Rules as in special_mistakes."""
 
-from itertools import chain, combinations, permutations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 
@@ -180,26 +180,6 @@ def instead(a, n, seen, facts):
                       "else is right")
 
 
-def in_part(a, n, seen, facts):
-    """Layers whose input has parts, such as a value and its gate: what is wrong of the one that is."""
-    wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
-    axes = [axis for axis in range(1, a.ndim) if a.shape[axis] > 1]
-    for axis in axes if not facts.of_parameter else ():
-        along = wrong.any(axis=tuple(other for other in range(a.ndim) if other != axis))
-        for count in range(2, 5):
-            length = a.shape[axis] // count
-            first = int(along.argmax()) // max(length, 1) * length
-            if count * length != a.shape[axis] or along.sum() < length or not along[first:first + length].all() or (
-                    along.sum() > length):
-                continue
-            part = (slice(None),) * axis + (slice(first, first + length),)
-            for finding in chain.from_iterable(rule(a[part], n[part], seen[part], facts)
-                                               for rule in (factor, by_function, instead, missing_terms)):
-                yield Finding("part", f"it is right except {where(wrong)}: there {finding.pattern}",
-                              names=finding.names)
-                return
-
-
 def on_one_side(a, n, seen, facts):
     """Layers that are put together of two formulas: one of them is wrong."""
     wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
@@ -248,16 +228,6 @@ def by_axis(a, n, seen, facts):
                 yield Finding("wrong axis", "the sum runs over the batch, and update_output gives each row, not each "
                               "unit, its number: one of the two takes the wrong axis")
                 return
-
-
-def in_own_term(a, n, seen, facts):
-    """Pass-through layers whose own gradient is wrong by a factor that differs from entry to entry."""
-    for g in facts.g if facts.passes_on else ():
-        if g.shape == a.shape:
-            for finding in chain.from_iterable(rule(a - g, n - g, seen, facts)
-                                               for rule in (by_function, instead) if np.any(a - g)):
-                if finding.kind != "wrong derivative":
-                    yield Finding(finding.kind, OWN + finding.text, finding.certainty)
 
 
 def swapped(a, n, seen, facts):

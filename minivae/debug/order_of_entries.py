@@ -109,22 +109,63 @@ def shift_of_inputs(pairs):
 
 def strided(pairs):
     """The sentence if each entry meets what it should, but at outputs nearer to the first, or farther from it."""
-    forward, backward = (each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))
-    axes = [(axis,) for axis in range(1, len(pairs.shape))] + ([(2, 3)] if len(pairs.shape) == 4 else [])
-    for step, along, (one, other, words) in product((2, 3), axes, (
-            (forward, backward, "times as far from the first, along axis {}, as those that it acts on: a stride is "
-             "left out of backward, or too many in update_output"),
-            (backward, forward, "times as near to the first, along axis {}, as those that it acts on: a stride is "
-             "there twice in backward, or left out of update_output"))):
+    if found := _thinned(*(each.reshape(-1, *pairs.shape) for each in (pairs.forward, pairs.backward))):
+        twice, step, along = found
+        far = "near to" if twice else "far from"
+        return (f"what comes back to each {pairs.entry()} is of outputs {step} times as {far} the first, "
+                f"along axis {along}, as those that it acts on: a stride is " + (
+                    "there twice in backward, or left out of update_output" if twice else
+                    "left out of backward, or too many in update_output"))
+    return None
+
+
+def dilated(pairs):
+    """The sentence if each output gives back what it should, but to inputs nearer to its first, or farther from it."""
+    shape = pairs.facts.shape
+    if pairs.of_parameter or len(pairs.forward) != np.prod(shape):
+        return None
+    forward, backward = (each.T.reshape(-1, *shape) for each in (pairs.forward, pairs.backward))
+    for axis, length in list(enumerate(shape, 1))[1:]:  # the first that either pass takes, to place 0
+        rest = tuple(other for other in range(1, forward.ndim) if other != axis)
+        first = ((forward != 0) | (backward != 0)).any(axis=rest).argmax(axis=1)
+        places = np.expand_dims((first[:, None] + np.arange(length)) % length, rest)
+        forward, backward = (np.take_along_axis(each, places, axis) for each in (forward, backward))
+    if found := _thinned(forward, backward):
+        near, step, along = found
+        far = "near to" if near else "far from"
+        return (f"what each output gives back goes to inputs {step} times as {far} one another, along axis {along}, "
+                "as those that it is made of: a dilation or a stride is " + (
+                    "left out of backward, or too many in update_output" if near else
+                    "there twice in backward, or left out of update_output"))
+    return None
+
+
+def off(pairs):
+    """The sentence if what some outputs give back goes to inputs so many places off along an axis."""
+    if pairs.copied is None or pairs.copied[2] != pairs.shape or pairs.of_parameter:
+        return None
+    (used, given), *_ = pairs.copied
+    far = np.abs(given - used)
+    axes, steps, place = np.flatnonzero(far.reshape(len(far), -1).any(axis=1)), np.unique(far), where(far.any(axis=0))
+    if len(axes) != 1 or len(steps) != 2 or place is None:
+        return None
+    return (f"what comes back from the outputs {place} goes to inputs {steps[-1]} off along axis {axes[0]}: look at "
+            "the index, as where a border is mirrored or repeated")
+
+
+def _thinned(forward, backward):
+    """(Whether backward is nearer, how many times, the axes) if one pass thins out what the other has; or None."""
+    axes = [(axis,) for axis in range(1, forward.ndim - 1)] + ([(2, 3)] if forward.ndim == 5 else [])
+    for step, along, (near, one, other) in product((2, 3), axes, (
+            (False, forward, backward), (True, backward, forward))):
         thinned = other[(slice(None), *(slice(None, None, step if axis in along else None)
-                                        for axis in range(len(pairs.shape))))]
+                                        for axis in range(forward.ndim - 1)))]
         part = tuple(map(slice, thinned.shape))
         both = (one[part] != 0) & (thinned != 0) & (np.indices(thinned.shape)[along[0] + 1] > 0)
         varies = any(np.ptp(one[part], axis=axis + 1).any() for axis in along)  # else any outputs would be the same
         if both.sum() > 2 and varies and same(one[part], thinned, TOLERANCE) and not same(
                 one[part], other[part], TOLERANCE):
-            words = words.format(" and ".join(map(str, along)))
-            return f"what comes back to each {pairs.entry()} is of outputs {step} {words}"
+            return near, step, " and ".join(map(str, along))
     return None
 
 

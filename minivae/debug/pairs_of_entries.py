@@ -256,10 +256,12 @@ LEFT_OUT = (
 )
 OTHERS = (
     ("shifted", order.strided, order.strided),
+    ("shifted", order.dilated, order.dilated),
     ("shifted", order.shift, order.shift),
     ("shifted", order.shift_of_inputs, order.shift_of_inputs),
     ("numbered", order.numbered, order.numbered),
     ("rows mixed", _mixing, _mixing),
+    ("shifted", order.off, order.off),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
      f"each output's gradient goes to another {p.entry()} than the one it came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),

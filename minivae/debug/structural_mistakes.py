@@ -168,22 +168,26 @@ def _per_unit_names(ratio, facts):
 
 def by_weight(a, n, seen, facts):
     """The backward pass is right for another weight: the two passes use it differently."""
-    weight = getattr(facts.module, "weight", None)
-    if weight is None or np.ndim(weight) < 2 or facts.of_parameter:
-        return
-    changes = [("transposed", weight.swapaxes(0, 1)), ("turned by half a turn", weight[..., ::-1, ::-1]),
-               ("turned round along its last axis", weight[..., ::-1]),
-               ("turned round along its last axis but one", weight[..., ::-1, :]),
-               ("with its last two axes exchanged", weight.swapaxes(-1, -2)),
-               ("normalised, each row to length 1", weight / np.linalg.norm(weight, axis=-1, keepdims=True)),
-               ("normalised, each column to length 1", weight / np.linalg.norm(weight, axis=0)),
-               ("masked to its lower triangle", np.tril(weight)), ("masked to its upper triangle", np.triu(weight)),
-               ("squared", weight**2), ("as absolute values", np.abs(weight)), ("as e^weight", np.exp(weight))]
-    for how, other in changes:
-        if np.shape(other) == np.shape(weight) and fits(facts.again(weight=other), n, seen):
-            yield Finding("weight used differently", f"the gradient would be right with the weight {how}: the two "
-                          f"passes use it differently; {EITHER}")
-            return
+    for name in dict.fromkeys(("weight", *getattr(facts.module, "parameter_names", ()))):
+        weight = getattr(facts.module, name, None)
+        if weight is None or np.ndim(weight) < 2:
+            continue
+        with np.errstate(all="ignore"):  # of rows of zeros
+            changes = [("transposed", weight.swapaxes(0, 1)), ("turned by half a turn", weight[..., ::-1, ::-1]),
+                       ("turned round along its last axis", weight[..., ::-1]),
+                       ("turned round along its last axis but one", weight[..., ::-1, :]),
+                       ("with its last two axes exchanged", weight.swapaxes(-1, -2)),
+                       ("normalised, each row to length 1", weight / np.linalg.norm(weight, axis=-1, keepdims=True)),
+                       ("normalised, each column to length 1", weight / np.linalg.norm(weight, axis=0)),
+                       ("masked to its lower triangle", np.tril(weight)),
+                       ("masked to its upper triangle", np.triu(weight)),
+                       ("squared", weight**2), ("as absolute values", np.abs(weight)), ("as e^weight", np.exp(weight))]
+        for how, other in changes:
+            if np.shape(other) == np.shape(weight) and np.isfinite(other).all() and fits(
+                    facts.again(**{name: other}), n, seen):
+                yield Finding("weight used differently", f"the gradient would be right with the {name} {how}: the two "
+                              f"passes use it differently; {EITHER}")
+                return
 
 
 def by_arguments(a, n, seen, facts):

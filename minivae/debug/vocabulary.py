@@ -105,11 +105,11 @@ class Vocabulary:
         if not isinstance(self.module, Criterion):  # one number for each unit, in the argument of a function
             sources += [(f"{name} · {label}", each * v) for name, v in self.parameters() for label, each in sources
                         if label.startswith("the input") and np.shape(each) == shape and v.shape == shape[-1:]]
-        target = np.shape(self.x[-1]) if isinstance(self.module, Criterion) else ()
-        if target == (*shape[:-1], 1):  # one for all of a row
+        if isinstance(self.module, Criterion) and np.shape(self.x[-1]) == (*shape[:-1], 1):  # one for all of a row
             sources[len(self.x) - 1] = "the target", np.broadcast_to(self.x[-1], shape)
-        elif shape and target[1:] == shape[1:] and shape[0] % (target or [np.inf])[0] == 0:  # one for all draws
-            sources[len(self.x) - 1] = "the target", np.repeat(self.x[-1], shape[0] // target[0], axis=0)
+        for i, each in enumerate(self.x if len(self.x) > 1 and shape else ()):  # one for all draws
+            if each.shape[1:] == shape[1:] and 0 < each.size < prod(shape) and shape[0] % len(each) == 0:
+                sources[i] = sources[i][0], np.repeat(each, shape[0] // len(each), axis=0)
         sources += [piece for label, each in sources for piece in _pieces(label, np.asarray(each), shape)]
         return [(label, each) for label, each in sources if np.shape(each) == shape]
 

@@ -1,0 +1,60 @@
+"""Mistakes in a part of a gradient, or in one of its terms: other rules, tried on that alone.  Rules as those."""
+
+import copy
+from itertools import chain
+
+import numpy as np
+
+from minivae.debug.finding import Finding
+from minivae.debug.general_mistakes import OWN, by_function, instead, missing_terms
+from minivae.debug.places import where
+from minivae.debug.special_mistakes import factor
+
+RULES = factor, by_function, instead, missing_terms
+
+
+def in_part(a, n, seen, facts):
+    """Layers whose input has parts, such as a value and its gate: what is wrong of the one that is."""
+    wrong = np.abs(a - n) > 1e-4 * np.abs(n).max()
+    axes = [axis for axis in range(1, a.ndim) if a.shape[axis] > 1]
+    for axis in axes if not facts.of_parameter else ():
+        along = wrong.any(axis=tuple(other for other in range(a.ndim) if other != axis))
+        for count in range(2, 5):
+            length = a.shape[axis] // count
+            first = int(along.argmax()) // max(length, 1) * length
+            if count * length != a.shape[axis] or along.sum() < length or not along[first:first + length].all() or (
+                    along.sum() > length):
+                continue
+            part = (slice(None),) * axis + (slice(first, first + length),)
+            for finding in chain.from_iterable(rule(a[part], n[part], seen[part], facts) for rule in RULES):
+                yield Finding("part", f"it is right except {where(wrong)}: {finding.pattern}",
+                              names=finding.names)
+                return
+
+
+def in_entry(a, n, seen, facts):
+    """Tables: what comes back from one entry of the output is wrong, all else is right."""
+    if len(facts.y) < 2 or facts.jacobians() is None:
+        return
+    forward, backward = facts.jacobians()
+    wrong = np.abs(backward - forward).max(axis=0) > 1e-4 * np.abs(forward).max()
+    for (start, name, _), y, g in zip(facts.entries(), facts.y, facts.g):
+        at = slice(start, start + y.size)
+        if wrong[at].any() and wrong[at].sum() == wrong.sum():
+            alone = copy.copy(facts)
+            alone.y, alone.g = [y], [g]
+            a, n = ((each[:, at] @ g.reshape(-1)).reshape(a.shape) for each in (backward, forward))
+            for finding in chain.from_iterable(rule(a, n, seen, alone) for rule in RULES):
+                yield Finding("part", f"only what comes back from {name} is wrong: {finding.pattern}",
+                              names=finding.names)
+            return
+
+
+def in_own_term(a, n, seen, facts):
+    """Pass-through layers whose own gradient is wrong by a factor that differs from entry to entry."""
+    for g in facts.g if facts.passes_on else ():
+        if g.shape == a.shape:
+            for finding in chain.from_iterable(rule(a - g, n - g, seen, facts)
+                                               for rule in (by_function, instead) if np.any(a - g)):
+                if finding.kind != "wrong derivative":
+                    yield Finding(finding.kind, OWN + finding.text, finding.certainty)
