@@ -11,7 +11,7 @@ from minivae.data import Batches, rectangles
 from minivae.training import Training
 
 ROOT = Path(mv.__file__).parent
-PAGE = (ROOT.parent / "tutorials" / "STEP.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "tutorials" / "STEP.md").read_text(encoding="utf-8")
 VERBS = {"step", "feval", "next", "forward", "backward", "update_output", "update_grad_input", "acc_grad_parameters",
          "side_loss", "adam"}
 GIVEN = {"update_output": "input", "update_grad_input": "grad_output", "acc_grad_parameters": "grad_output"}
