@@ -2146,12 +2146,21 @@ class SoftestDraw(nn.Criterion):
 class SignsOfBytes(nn.Module):
     """|v|, with signs that wrap"""
 
+    kind = np.uint8
+
     def update_output(self, input):
         self.output = np.abs(input)
         return self.output
 
     def update_grad_input(self, input, grad_output):
-        return grad_output * (1 - 2 * (input < 0).astype(np.uint8))
+        return grad_output * (1 - 2 * (input < 0).astype(self.kind))
+
+
+class SignsOfTwoBytes(SignsOfBytes):
+    kind = np.uint16
+
+
+plant("cut", input=x(4, 5))(SignsOfTwoBytes)
 
 
 @plant("weight used differently", input=x(3, 4))

@@ -106,7 +106,7 @@ def signs(a, n, seen, facts):
 
 def cut(a, n, seen, facts):
     """The right gradient, rounded, limited, or times an integer that has wrapped."""
-    for g, bits in itertools.product([each for each in facts.g if each.shape == a.shape and np.all(each)], (8, 16, 32)):
+    for g, bits in itertools.product([each for each in facts.g if each.shape == a.shape and np.all(each)], (32, 16, 8)):
         wraps = (a - n) / g / 2**bits
         if np.any(np.rint(wraps[seen])) and same(wraps[seen], np.rint(wraps[seen]), TOLERANCE):
             yield Finding("cut", f"some derivatives are off by 2^{bits}, as {2**bits - 1} for −1: integers of {bits} "

@@ -185,8 +185,9 @@ def by_weight(a, n, seen, facts):
         for how, other in changes:
             if np.shape(other) == np.shape(weight) and np.isfinite(other).all() and fits(
                     facts.again(**{name: other}), n, seen):
-                yield Finding("weight used differently", f"the gradient would be right with the {name} {how}: the two "
-                              f"passes use it differently; {EITHER}")
+                yield Finding("weight used differently", f"the gradient would be right with "
+                              f"{'the weight' if name == 'weight' else f'self.{name}'} {how}: the two passes use it "
+                              f"differently; {EITHER}")
                 return
 
 
