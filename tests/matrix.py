@@ -35,6 +35,8 @@ COMPUTING = tuple(f"tests/test_{each}.py" for each in "contract values criterion
                   "training evaluation checkpoint tutorials".split())
 PRODUCTS = tuple(f"tests/test_{each}.py" for each in "contract values criterions containers sharing cupy optim "
                  "checkpoint resume evaluation".split())  # whose products are small: a plugin in Python makes them
+DRAWING = tuple(f"tests/test_{each}.py" for each in "cli own_data quantities runs".split())
+READING = ("tests/test_step_path.py", "tests/test_systems.py")  # what lies beside the package
 BEYOND_IT = ("--deselect", "tests/test_training.py::test_a_step_allocates_nothing_that_grows_with_the_model")  # it does
 
 
@@ -148,9 +150,10 @@ CONFIGURATIONS = {
     "user": Configuration("a user without rights, a read-only home, `LANG=C`, ASCII output, a path with a space and an "
                           "umlaut", python=ANYBODY, run=as_nobody, lacks=lacks("setpriv"),
                           options=("-n", "0")),  # pytest-xdist cannot send such a path
-    "no-matplotlib": Configuration("without matplotlib", packages=without("matplotlib")),
+    "no-matplotlib": Configuration("without matplotlib", packages=without("matplotlib"), ci=DRAWING),
     "wheel": Configuration("the installed wheel, the tests of the source distribution", run=from_wheel,
-                           packages=(*NEWEST, "hatchling"), flags=("-P",), ci=COMPUTING),  # not what lies in the folder
+                           packages=(*NEWEST, "hatchling"), flags=("-P",),  # not what lies in the folder
+                           ci=(*COMPUTING, *READING)),
     "optimized": Configuration("`python -O`", flags=("-O",)),
 }
 
