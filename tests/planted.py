@@ -2139,7 +2139,29 @@ class SoftestDraw(nn.Criterion):
 
     def update_grad_input(self, input, target):
         likely = np.exp(-self.far(input, target))
-        return (2 * (likely / likely.sum())[..., None] * self.apart).reshape(input.shape)
+        return (2 * (likely / self.total(likely))[..., None] * self.apart).reshape(input.shape)
+
+    def total(self, likely):
+        return likely.sum()
+
+
+@plant("factor along an axis", input=x(6, 4, high=-1.5), target=x(3, 4, seed=1, high=-1.5))
+class SoftestDrawOfOthers(SoftestDraw):
+    """The shares of each draw are taken over the rows of the batch."""
+
+    def total(self, likely):
+        return likely.sum(axis=0)
+
+
+@plant("dependence", input=x(5, 3), target=x(5, 3, seed=1))
+class SquaresOfScaledTargets(nn.Criterion):
+    """½ Σ (y − x)²; backward scales the targets by their mean over the batch."""
+
+    def update_output(self, input, target):
+        return 0.5 * float(((input - target) ** 2).sum())
+
+    def update_grad_input(self, input, target):
+        return input - target * (1 + np.tanh(target.mean(axis=0)))
 
 
 @plant("cut", input=x(4, 5))

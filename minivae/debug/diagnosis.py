@@ -196,10 +196,18 @@ def _dependence(name, elsewhere, facts):
             f"the derivative of update_output mixes the places along axis {' and '.join(map(str, mixed[1]))}, and the "
             "gradient does not: what is made of all of them, a sum, a mean, a norm or the shares of a softmax or a "
             "posterior, is left out of backward, or has something else in its place")) or (
-        any(_dependent(name, elsewhere, [("", "the target", 0)])) and (
-            "one pass compares each row of the prediction with all rows of the target, and the other with its own: "
-            "shapes such as (N, 1) and (N,) broadcast to (N, N)"))
+        _of_other_targets(*_dependent(name, elsewhere, [("", "the target", 0)])))
     return [Finding("dependence", sentence)] if sentence else []
+
+
+def _of_other_targets(gradient, derivative):
+    """The sentence if the gradient of a row alone, or its derivative alone, depends on the targets of other rows."""
+    if derivative:
+        return ("update_output compares each row of the prediction with all rows of the target, and backward with its "
+                "own: shapes such as (N, 1) and (N,) broadcast to (N, N)")
+    return gradient and ("the gradient of a row depends on the targets of other rows, and the derivative of "
+                         "update_output does not: a sum, a mean or the shares of a softmax run over the batch in "
+                         "backward, or shapes such as (N, 1) and (N,) broadcast there to (N, N)")
 
 
 def _dependent(name, elsewhere, those):

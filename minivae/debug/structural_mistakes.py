@@ -145,6 +145,11 @@ def _weights_of_draws(ratio, facts):
                 return (f"{one} gives each draw of a row the same weight, {word}, where {other} gives the L draws "
                         "weights of their own that add up to 1: shares such as importance weights, a softmax over the "
                         "draws")
+    by_draw = ratio.reshape(-1, samples) / ratio.reshape(-1, samples)[:, :1]
+    if len(by_draw) > 2 and np.ptp(by_draw, axis=0).max() < 1e-4 * np.abs(by_draw).max():
+        return ("each entry is wrong by a factor of its row times one of its draw: shares, such as importance weights "
+                "or a softmax, add up to 1 over the rows of the batch in one pass, and over the L draws of each row in "
+                "the other")
     return None
 
 
