@@ -2153,6 +2153,14 @@ class SoftestDrawOfOthers(SoftestDraw):
         return likely.sum(axis=0)
 
 
+@plant("factor along an axis", input=x(6, 4, high=-1.5), target=x(3, 4, seed=1, high=-1.5))
+class SoftestDrawWithWeights(SoftestDraw):
+    """The rows are given weights in backward only, which have nothing to do with shares."""
+
+    def total(self, likely):
+        return likely.sum(axis=1, keepdims=True) / np.arange(1.0, 4)[:, None]
+
+
 @plant("dependence", input=x(5, 3), target=x(5, 3, seed=1))
 class SquaresOfScaledTargets(nn.Criterion):
     """½ Σ (y − x)²; backward scales the targets by their mean over the batch."""

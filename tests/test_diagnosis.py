@@ -403,7 +403,8 @@ SAID = [
     ("DilatedSumsBackDense", "goes to inputs 2 times as near to one another, along axis 3"),
     ("ThereAndBackRepeatsTheEnd", "from the outputs at 4, 5, 6 of axis 1 goes to inputs 1 off along axis 1"),
     ("MixtureWeighsAllAlike", "the derivative of update_output mixes the places along axis 0 and 1, and the gradient"),
-    ("SoftestDrawOfOthers", "add up to 1 over the rows of the batch in one pass, and over the L draws of each row in"),
+    ("SoftestDrawOfOthers", "add up to 1 over the rows of the batch in backward, and over the L draws of each row in"),
+    ("SoftestDrawWithWeights", "depends on the place along axis 0 only, from 1 to 3: a factor of each row is wrong"),
     ("SquaresOfScaledTargets", "the gradient of a row depends on the targets of other rows"),
     ("LogisticOfAllPairs", "compares each row of the prediction with all rows of the target"),
 ]

@@ -16,7 +16,8 @@ LARGEST = 5_000  # entries of an output that is moved
 def misfed(facts):
     """The sentence on the first module inside, in the order of backward, that is not given what is due; or None."""
     try:
-        said, twin = next(_sentences(facts, facts.module.clone()), None), facts.module.clone()
+        said = next(_sentences(facts, facts.module.clone()), None)
+        twin = facts.module.clone()
         twin.forward(copied(facts.input))
         for one, other, layer in _in_place(twin) if said else ():
             layer.inplace = False

@@ -89,8 +89,7 @@ class Elsewhere:
 
     def numbers(self):
         """The names of the module's own numbers."""
-        return [name for name, value in vars(self.twin).items()
-                if type(value) is float or (type(value) is int and name in ("temperature", "beta"))]
+        return [name for name, value in vars(self.twin).items() if isinstance(value, float)]
 
     def names(self):
         """Of all arrays that the module has been given or has learned."""

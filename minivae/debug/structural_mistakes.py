@@ -139,17 +139,16 @@ def _weights_of_draws(ratio, facts):
                 (1 / by_row[:, 0]).sum() - 1) < 1e-4:
             return (f"the shares, such as importance weights or a softmax, add up to 1 over all draws of the batch in "
                     f"{one}, and over the L draws of each row in {other}")
+        of_rows, of_draws = 1 / by_row[:, :1], by_row[:1] / by_row[0, 0]  # both sum up what the shares are of
+        if len(by_row) > 1 and same(by_row, of_draws / of_rows, 1e-4) and same(of_rows.sum(), of_draws.sum(), 1e-4):
+            return (f"the shares, such as importance weights or a softmax, add up to 1 over the rows of the batch in "
+                    f"{one}, and over the L draws of each row in {other}")
         total = by_row.sum(axis=1)
         for size, word in ((samples, "1 / L"), (1, "1")):
             if np.abs(total - size).max() < 1e-4 * size:
                 return (f"{one} gives each draw of a row the same weight, {word}, where {other} gives the L draws "
                         "weights of their own that add up to 1: shares such as importance weights, a softmax over the "
                         "draws")
-    by_draw = ratio.reshape(-1, samples) / ratio.reshape(-1, samples)[:, :1]
-    if len(by_draw) > 2 and np.ptp(by_draw, axis=0).max() < 1e-4 * np.abs(by_draw).max():
-        return ("each entry is wrong by a factor of its row times one of its draw: shares, such as importance weights "
-                "or a softmax, add up to 1 over the rows of the batch in one pass, and over the L draws of each row in "
-                "the other")
     return None
 
 
