@@ -52,7 +52,7 @@ def surroundings():
     environment = {name: os.environ[name] for name in os.environ  # libraries add words of their own
                    if name.startswith(("MINIVAE_", "OPENBLAS_", "OMP_", "PYTHON", "HOME", "XDG_"))}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    return blas.one_thread(), cores, np.geterr(), os.getcwd(), environment
+    return blas.one_thread(), cores, np.geterr(), os.getcwd(), sys.path[:], environment
 
 
 @pytest.fixture(params=["numpy", "strict", *CUPY])

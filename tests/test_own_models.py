@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+from conftest import forget_files
 from few import few
 from test_resume import contents
 
@@ -102,11 +103,12 @@ def test_every_verb_works_on_its_runs(run, capsys, how):
         assert main(verb) == 0, verb
 
 
-@pytest.mark.parametrize("time", ["once", "again"])
-def test_a_module_is_that_of_the_folder_one_works_in(folder, time):
-    assert "own_my_vae" not in sys.modules and "my_vae" not in sys.modules
-    found = own_model.find("my_vae:tiny")
-    assert found.file == str(folder / "my_vae.py") and str(folder) in sys.path
+def test_what_a_test_imported_is_forgotten(folder):
+    """Or another, whose file of that name holds other lines, would be given it."""
+    path, modules = sys.path[:], set(sys.modules)
+    assert own_model.find("my_vae:tiny").file == str(folder / "my_vae.py")
+    forget_files(folder, path, modules)
+    assert "my_vae" not in sys.modules and str(folder) not in sys.path
 
 
 def test_no_file_is_executed_that_nobody_named(run, capsys):
