@@ -234,7 +234,7 @@ def steps(args):
     hidden = ["--hidden", str(args.hidden)] if args.hidden else []
     found = {name: compare(peers, args, name, *batch, *hidden) for name in args.workloads}
     titles = [f"{WORKLOADS[name].title}, batch {args.batch or WORKLOADS[name].batch}" for name in found]
-    lines = [of_rounds(args), "", *beside("ms a step", dict(zip(titles, found.values())), peers, "ms"),
+    lines = [of_rounds(args, peers[0]), "", *beside("ms a step", dict(zip(titles, found.values())), peers, "ms"),
              "", "| peer | version | peak memory, MB | import and build, s |", "|---|---|---|---|"]
     for peer in peers:
         runs = [each for results in found.values() for each in results.get(peer, [])]
@@ -244,16 +244,14 @@ def steps(args):
     return "\n".join(lines)
 
 
-def of_rounds(args, whose="minivae's"):
-    if args.rounds == 1:
-        return f"One round; in brackets the peer's time divided by {whose}."
-    return f"Medians of {args.rounds} rounds; in brackets the peer's time divided by {whose}, and its range."
+def of_rounds(args, first="minivae"):
+    how = f"in brackets the peer's time divided by that of {NAMES[first]}"
+    return f"One round; {how}." if args.rounds == 1 else f"Medians of {args.rounds} rounds; {how}, and its range."
 
 
 def beside(what, rows, peers, unit):
     """Lines of a table of {title: {peer: measurements}}, each peer beside the first in the same round."""
-    first, *others = peers
-    others = [peer for peer in others if any(peer in results for results in rows.values())]
+    first, *others = (peer for peer in peers if any(peer in results for results in rows.values()))
     lines = [f"| {what} | {name_of(first)} | " + " | ".join(name_of(peer) for peer in others) + " |",
              "|---" * (len(others) + 2) + "|"]
     for title, results in rows.items():
@@ -286,7 +284,7 @@ def products(args):
     """A table of the time of a step's products by each library."""
     rows = {f"{WORKLOADS[name].title}, batch {WORKLOADS[name].batch}": compare(PRODUCTS, args, name)
             for name in args.workloads}
-    return "\n".join([of_rounds(args, "NumPy's"), "", *beside("ms of the products of a step", rows, PRODUCTS, "ms")])
+    return "\n".join([of_rounds(args, PRODUCTS[0]), "", *beside("ms of the products of a step", rows, PRODUCTS, "ms")])
 
 
 def start(args):
