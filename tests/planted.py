@@ -2303,3 +2303,107 @@ class LogisticOfAllPairs(nn.Criterion):
     def update_grad_input(self, input, target):
         t = target.reshape(input.shape)
         return -t / (1 + np.exp(t * input))
+
+
+# -- of weights that are shared, and of slices -----------------------------------------------------------
+
+
+class Tied(nn.Linear):
+    """y = relu(x Wᵀ) W: an encoder and a decoder of one weight."""
+
+    def __init__(self):
+        super().__init__(5, 4, bias=False)
+
+    def update_output(self, input):
+        self.hidden = np.maximum(input @ self.weight.T, 0)
+        self.output = self.hidden @ self.weight
+        return self.output
+
+    def back(self, grad_output):
+        return grad_output @ self.weight.T * (self.hidden > 0)
+
+    def update_grad_input(self, input, grad_output):
+        return self.back(grad_output) @ self.weight
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        shares = {"encoder": self.back(grad_output).T @ input, "decoder": self.hidden.T @ grad_output}
+        self.grad_weight += scale * sum(shares[use] for use in self.uses)
+
+    uses = ("encoder", "decoder")
+
+
+plant("one use", input=x(7, 5))(type("TiedByItsDecoder", (Tied,), {"uses": ("decoder",)}))
+plant("one use", input=x(7, 5))(type("TiedByItsEncoder", (Tied,), {"uses": ("encoder",)}))
+
+
+@plant("slice", "places", input=(x(3, 4), x(3, 2, seed=1), x(3, 2, seed=2)))
+class JoinStartsWrong(nn.Module):
+    def update_output(self, input):
+        self.output = np.concatenate(input, axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return tuple(grad_output[:, start:start + each.shape[1]].copy() for start, each in zip((0, 2, 6), input))
+
+
+# -- of what is kept from an earlier call, and shows in the output alone ---------------------------------
+
+
+@plant("history")
+class SortsByItsFirstOrder(nn.Module):
+    order = None
+
+    def update_output(self, input):
+        if self.order is None:
+            self.order = input.argsort(axis=1)
+        self.output = np.take_along_axis(input, self.order, 1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad_input = np.empty_like(input)
+        np.put_along_axis(grad_input, self.order, grad_output, 1)
+        return grad_input
+
+
+@plant("history")
+class DropsTheSameForEver(nn.Module):
+    mask = None
+
+    def update_output(self, input):
+        if self.mask is None:
+            self.mask = backend.uniform(np.empty(input.shape, np.float32)) < 0.5
+        return input * self.mask
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.mask
+
+
+@plant("some outputs", "factor of outputs", input=x(6, 3))
+class FlowForgetsAChainFactor(nn.Module):
+    """(x + u t, ln|1 + (1 − t²) w·u|) with t = tanh(x·w + b), and parameters of one axis."""
+
+    parameter_names = ("w", "b")
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.grad_w = np.array([0.5, -0.3, 0.8], np.float32), np.zeros(3, np.float32)
+        self.b, self.grad_b = np.array([0.1], np.float32), np.zeros(1, np.float32)
+        self.u = np.array([0.4, 0.7, 0.2])
+
+    def update_output(self, input):
+        self.t = np.tanh(input @ self.w + self.b)
+        self.slope = 1 - self.t**2
+        self.output = input + np.outer(self.t, self.u), np.log(1 + self.slope * (self.w @ self.u))
+        return self.output
+
+    def before_tanh(self, grad_output):
+        by_slope = grad_output[1] * (self.w @ self.u) / np.exp(self.output[1])
+        return self.slope * (grad_output[0] @ self.u) + by_slope * -2 * self.t  # here a factor `slope` is missing
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[0] + np.outer(self.before_tanh(grad_output), self.w)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        by_product = (grad_output[1] * self.slope / np.exp(self.output[1])).sum()
+        self.grad_w += scale * (self.before_tanh(grad_output) @ input + by_product * self.u)
+        self.grad_b += scale * self.before_tanh(grad_output).sum()

@@ -139,7 +139,8 @@ def _known_factor(pairs):
 
 def _counted(pairs):
     """The sentence if one pass adds an entry of the parameter, such as a bias, several times to places of an image."""
-    if not pairs.of_parameter or (pairs.used.sum(axis=0) != 1).any() or not np.array_equal(pairs.used, pairs.given):
+    if len(pairs.shape) < 2 or not pairs.of_parameter or (pairs.used.sum(axis=0) != 1).any() or not np.array_equal(
+            pairs.used, pairs.given):
         return None
     forward, backward = (each.sum(axis=0).reshape(pairs.shape) for each in (pairs.forward, pairs.backward))
     if any(not same(each, np.broadcast_to(each[:1, :1], each.shape), TOLERANCE) for each in (forward, backward)):

@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 
 from minivae.debug.finding import Finding
+from minivae.debug.fitting import TOLERANCE
 from minivae.debug.general_mistakes import OWN, by_function, instead, missing_terms
 from minivae.debug.places import where
 from minivae.debug.special_mistakes import factor
@@ -47,6 +48,25 @@ def in_entry(a, n, seen, facts):
             for finding in chain.from_iterable(rule(a, n, seen, alone) for rule in RULES):
                 yield Finding("part", f"only what comes back from {name} is wrong: {finding.pattern}",
                               names=finding.names)
+            return
+
+
+def in_one_use(a, n, seen, facts):
+    """Weights that are used twice, as those that an encoder shares with its decoder: the share of one use is missing.
+
+    A use that is linear up to the output has ⟨its share of the gradient, weight⟩ = ⟨grad_output, output − bias⟩.
+    """
+    weight = dict(facts.parameters()).get(facts.name)
+    if not facts.of_parameter or np.ndim(weight) < 2 or len(facts.y) > 1:
+        return
+    g, y = facts.g[0], facts.y[0]
+    for bias in (0, *(each for _, each in facts.parameters() if each.shape == y.shape[-1:])):
+        due, (of_a, of_n) = (g * (y - bias)).sum(), ((each * weight).sum() for each in (a, n))
+        if np.isclose(of_n, due, TOLERANCE):
+            continue
+        if np.isclose(of_a, due, TOLERANCE) or np.isclose(of_n - of_a, due, TOLERANCE):
+            yield Finding("one use", "update_output uses the weight several times, and the share of one of these uses "
+                          "is missing: the gradient of a shared weight is the sum over all its uses")
             return
 
 

@@ -5,11 +5,15 @@ from minivae.debug.diagnosis import explain, ignoring
 from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
 from minivae.debug.finding import Finding
-from minivae.debug.tables import mapped
+from minivae.debug.tables import arrays, copied, mapped, same
+from minivae.nn import Criterion
 
 KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
         "was never called is right: backward uses an array that was kept at the first call, such as an output, a mask, "
         "places of maxima, a copy of a weight; each update_output must renew it")
+HISTORY = ("update_output gives something else than a copy that was never called, for the same input and the same "
+           "random numbers: it uses what it kept from an earlier call, such as an order, a mask, a statistic, or noise "
+           "that is drawn once and never again")
 
 
 def second_look(twin, unused, given, step, tolerance):
@@ -20,12 +24,20 @@ def second_look(twin, unused, given, step, tolerance):
     with backend.seeded(len(str(type(twin)))):
         other = mapped(shuffled, given)
     try:
+        if not isinstance(twin, Criterion) and not all(map(same, _output(twin, other), _output(unused, other))):
+            return [Finding("history", HISTORY, "likely")]
         point = _run(twin, other)
         wrong = _wrong(point, step, tolerance)
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
     except Exception:  # it does not take that input
         return []
     return [_finding(name, name in still, point, step, tolerance) for name in wrong]
+
+
+def _output(twin, given):
+    twin = twin.clone().hold_noise(False)
+    with backend.seeded(1):
+        return arrays(twin.forward(copied(given)))
 
 
 def _run(twin, given):

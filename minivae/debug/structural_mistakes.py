@@ -80,6 +80,26 @@ def _shifted(a, n):
                     return
 
 
+def sliced(a, n, seen, facts):
+    """Layers that join or cut arrays: it is a slice of grad_output, with another start than that of the derivative."""
+    for k, g in enumerate(facts.g):
+        for axis in range(a.ndim if g.ndim == a.ndim else 0):
+            length, rest = a.shape[axis], [*a.shape]
+            rest[axis] = g.shape[axis]
+            if rest != [*g.shape] or length >= g.shape[axis]:
+                continue
+            slices = np.lib.stride_tricks.sliding_window_view(g, length, axis)  # the window's axis is the last
+            slices = np.moveaxis(np.moveaxis(slices, axis, 0), -1, axis + 1)
+            right, wrong = (next((start for start, each in enumerate(slices) if same(each, v, TOLERANCE)), None)
+                            for v in (n, a))
+            if right is not None and wrong is not None:
+                name = f"grad_output{facts.index(facts.g, k)}"
+                yield Finding("slice", f"it is the slice of {name} that begins at {wrong} along axis {axis}, where the "
+                              f"one that begins at {right} belongs: the starts are computed wrongly, as from the size "
+                              "of another entry")
+                return
+
+
 def _moves(n):
     for axis in range(n.ndim):
         for by in (1, -1, 2, -2):
