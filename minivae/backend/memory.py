@@ -10,7 +10,7 @@ import numpy.typing as npt
 from minivae.backend.selection import Array, array_library, current, name_of
 from minivae.errors import OptionError
 
-COLUMNS = 64  # batches of fewer rows are kept column by column, see `resize`
+COLUMNS = 129  # batches of fewer rows are kept column by column, see `resize`
 MOST_VIEWS = 256  # of a thread's scratch array, see `scratch`
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 

@@ -17,7 +17,7 @@ from minivae.backend.elementwise import elementwise
 from minivae.backend.memory import scratch
 from minivae.backend.selection import Array, array_library, name_of
 
-PART = 8e6  # multiplications and additions of a part, at least: some 0.1 ms, several times what waking a thread costs
+PART = 4e6  # multiplications and additions of a part, at least: some 0.05 ms, several times what waking a thread costs
 WIDTH = 96  # rows or columns of a part, at least: each part reads all of the other matrix
 MULTIPLE = 16  # of rows or columns: a cache line of float32, so that two threads write to none together
 MOST = min(8, 2 ** ceil(log2(os.cpu_count() or 1)))  # parts
