@@ -148,7 +148,8 @@ def child(peer, *options):
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     if "ModuleNotFoundError" not in done.stderr:
-        print(f"{peer} {' '.join(options)}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        said = done.stderr.strip().splitlines()[-1:] or [f"it ended with status {done.returncode}"]
+        print(f"{peer} {' '.join(options)}: {said[0]}", file=sys.stderr)
     return None
 
 
