@@ -2407,3 +2407,14 @@ class FlowForgetsAChainFactor(nn.Module):
         by_product = (grad_output[1] * self.slope / np.exp(self.output[1])).sum()
         self.grad_w += scale * (self.before_tanh(grad_output) @ input + by_product * self.u)
         self.grad_b += scale * self.before_tanh(grad_output).sum()
+
+
+@plant("shared memory", "factor", "sign", input=(x(3, 4), x(3, 4, seed=1)))
+class DifferenceNegatesInPlace(nn.Module):
+    def update_output(self, input):
+        self.output = input[0] - input[1]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        first = grad_output.copy()
+        return first, np.negative(first, out=first)

@@ -256,10 +256,16 @@ def explain_shared(checks, shared):
     by_name = {check.name: check for check in checks}
     for one, other in ((by_name[a], by_name[b]) for pair in shared for a, b in (pair, pair[::-1])):
         if (not one.ok and one.analytic.shape == one.numeric.shape == other.numeric.shape
-                and same(one.analytic, other.numeric, TOLERANCE) and fit(one.numeric, one.analytic, ~one.kink) is None):
-            one.findings = [Finding("shared memory", f"it is one array in memory with the gradient of {other.name}, "
-                                    "which was written over it: each needs a buffer of its own, with a name of its own",
-                                    "certain")]
+                and same(one.analytic, other.numeric, TOLERANCE)):
+            found = Finding("shared memory", f"it is one array in memory with the gradient of {other.name}, which was "
+                            "written over it: each needs a buffer of its own, with a name of its own", "certain")
+            if fit(one.numeric, one.analytic, ~one.kink) is not None:  # or its own factor has been forgotten
+                found.certainty = "possible"
+                for each in one.findings:
+                    each.certainty = "possible"
+                one.findings.append(found)
+            else:
+                one.findings = [found]
 
 
 def explain_swap(checks):
