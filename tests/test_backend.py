@@ -127,6 +127,21 @@ def test_buffers_are_aligned_and_keep_the_largest_storage():
     assert backend.resize(large, (100, 3), np.float64, "numpy").dtype == np.float64
 
 
+def test_what_is_allowed_counts_the_arrays_that_are_there():
+    with backend.at_most(20_000):
+        for rows in range(1, 100):  # each takes the place of the one before, and all of them 20 times what is allowed
+            kept = backend.resize(None, (rows, 20), np.float32, "numpy")
+            view = kept[1:]
+        with pytest.raises(OptionError, match=r"shape \(160, 20\) takes 12864 bytes, 12016 are left"):
+            backend.empty((160, 20), np.float32)
+        del kept
+        with pytest.raises(OptionError, match="12016 are left"):  # the view still holds it
+            backend.empty((160, 20), np.float32)
+        del view
+        assert backend.empty((160, 20), np.float32).nbytes == 12_800
+    assert backend.empty((100, 200), np.float32).nbytes == 80_000
+
+
 def test_small_batches_are_column_major():
     assert backend.resize(None, (memory.COLUMNS - 1, 9), np.float32, "numpy").flags.f_contiguous
     assert backend.resize(None, (memory.COLUMNS, 9), np.float32, "numpy").flags.c_contiguous

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,8 +16,18 @@ MOST_VIEWS = 256  # of a thread's scratch array, see `scratch`
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
-class _Allowance(threading.local):
-    left: int | None = None  # bytes that this thread may still allocate; None: no limit
+class _Allowance:
+    """Bytes that may still be taken.  An array that is freed gives its own back."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def give_back(self, size):
+        self.left += size
+
+
+class _Allowed(threading.local):
+    now: _Allowance | None = None  # this thread's; None: no limit
 
 
 class _Scratch(threading.local):
@@ -27,28 +38,29 @@ class _Scratch(threading.local):
         self.views = {}  # of these, by shape and dtype: a new one takes longer than a small product
 
 
-_allowance = _Allowance()
+_allowed = _Allowed()
 _scratch = _Scratch()
 
 
 @contextlib.contextmanager
-def at_most(size: int) -> Iterator[None]:
-    """Inside the block, parameters and buffers of more than `size` bytes together are refused before they are made."""
-    kept, _allowance.left = _allowance.left, size
+def at_most(size: int | None) -> Iterator[None]:
+    """Inside the block, parameters and buffers of more than `size` bytes at a time are refused before they are made."""
+    kept, _allowed.now = _allowed.now, None if size is None else _Allowance(size)
     try:
         yield
     finally:
-        _allowance.left = kept
+        _allowed.now = kept
 
 
 def empty(shape: Sequence[int], dtype: npt.DTypeLike, name: str | None = None, columns: bool = False) -> Array:
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
-    size = _bytes(shape, dtype) + ALIGNMENT
-    if _allowance.left is not None:
-        _allowance.left -= size
-        if _allowance.left < 0:
-            raise OptionError(f"an array of shape {tuple(shape)} takes {size} bytes, {_allowance.left + size} are left")
+    size, allowance = _bytes(shape, dtype) + ALIGNMENT, _allowed.now
+    if allowance is not None and size > allowance.left:
+        raise OptionError(f"an array of shape {tuple(shape)} takes {size} bytes, {allowance.left} are left")
     raw = array_library(name or current()).empty(size, dtype=np.uint8)
+    if allowance is not None:
+        allowance.left -= size
+        weakref.finalize(raw, allowance.give_back, size).atexit = False
     return _carve(raw, shape, dtype, columns)
 
 
