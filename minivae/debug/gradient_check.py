@@ -49,7 +49,8 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     A report that fails says what the difference looks like; inside a container it looks for the layer that is wrong by
     itself.
     It checks the module as it is: in this mode, and for a batch of this size.  What passes is looked at once more, one
-    row of each array, at another input and other weights, which shows what a layer has kept from an earlier call.
+    row of each array, at another input and other weights, which shows what a layer has kept from an earlier call; so
+    does an output that is not that of a copy which was never called.
     """
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
