@@ -13,6 +13,7 @@ from test_hostile import VALUES, members, mutant, npy, packed, with_header
 
 from minivae import backend, checkpoint, figures
 from minivae.cli import main, pictures, step, training_run
+from minivae.training import Training
 
 VERBS = (["evaluate", "x", "--images", "4"], ["explore", "x"], ["step", "x", "--table"],
          ["encode", "x", "--images", "4"], ["runs", "x"], ["runs", "x", "--json"], ["compare", "x", "x"],
@@ -41,6 +42,8 @@ def through(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pictures, "draw", lambda *_: [])  # most of the time
     monkeypatch.setattr(training_run, "memory", lambda name: 2**26)  # so that none of the largest batches is awaited
+    run = Training.run
+    monkeypatch.setattr(Training, "run", lambda self, steps, **how: run(self, min(steps, 20), **how))  # of 10⁷ epochs
     monkeypatch.setattr(figures, "comparison", lambda *_: None)  # matplotlib takes a second; its turn comes below
     monkeypatch.setattr(step, "nudges", lambda *_: [])
     os.mkdir("x")
