@@ -133,6 +133,11 @@ def explain(check, facts, elsewhere=None):
     return (only_here + (found or _partly(check, a, n, facts)))[:3]
 
 
+def is_vague(findings):
+    """Whether they say how a gradient looks, and not why."""
+    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN
+
+
 def _proven(rule, here, others):
     """(Findings of a rule that hold here and at every other point, those that hold here only)."""
     found, lost = list(rule(*here)), []

@@ -45,6 +45,12 @@ class Elsewhere:
                     found.append((change, check, point.facts.about(name)))
         return found
 
+    def agrees(self, names):
+        """Whether the gradients of those arrays are right along a random direction, at each point that there is."""
+        points = [point for point in map(self._at, CHANGES) if point]
+        return bool(points) and all(along(*point.gradients[name], point.objective)
+                                    for point in points for name in names)
+
     def ignored(self, name):
         """Which of "the input" and "the weights" the derivative of that array depends on, and its gradient does not."""
         found = []
@@ -192,6 +198,19 @@ class Point:
         if self.criterion:
             return np.array([float(self.twin.forward(*copied(self.given)))])
         return terms(self.twin, self.given, self.grad_output)
+
+
+def along(array, gradient, objective, step=1e-6):
+    """Whether the objective grows along a random direction as the gradient says; the array is put back."""
+    with backend.seeded(1):
+        way = random_like(array)
+    kept, values = np.array(array), []
+    for move in (step, -step):
+        array[...] = kept + move * way
+        values.append(objective().sum())
+    array[...] = kept
+    products = gradient * way
+    return abs((values[0] - values[1]) / (2 * step) - products.sum()) <= 1e-5 * np.abs(products).sum() < np.inf
 
 
 def _by_name(triples):

@@ -43,7 +43,7 @@ def conditions(test):
         twice = BCEWithLogitsCriterion()
         first = float(twice.forward(a, x))
         same("the loss of one batch, asked twice,", float(twice.forward(a, x)), first)
-        report = mv.gradcheck_criterion(BCEWithLogitsCriterion(), a, x)
+        report = mv.gradcheck_criterion(BCEWithLogitsCriterion(), a, x, changes=False)
         expect(report.ok, str(report))
 
     def numbers():

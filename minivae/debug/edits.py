@@ -1,0 +1,293 @@
+"""Small edits of a function's source, one at a time: what its author may have meant."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
+OTHERS = ("sum mean", "max min", "maximum minimum", "argmax argmin", "var std", "sin cos", "sinh cosh", "tile repeat",
+          "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum", "zeros_like ones_like",
+          "floor ceil", "all any")
+FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
+             "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).copy()", "({}).T",
+             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "np.roll({}, 1, -1)",
+             "np.swapaxes({}, -1, -2)")
+FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
+           "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
+           "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
+OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
+COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
+
+
+def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tuple[ast.AST, ast.AST]]]:
+    """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does), until the next
+    is asked for.
+
+    known   names and attributes that may be meant in place of others, or be forgotten as factors
+    """
+    def others(node):
+        return map(_parsed, known) if isinstance(node, ast.Name | ast.Attribute) else ()
+
+    yield _slightly(function)
+    yield _everywhere(function, others, 1)
+    yield _everywhere(function, _of_it, 1)
+    yield _everywhere(function, _slight, 2)
+    yield _everywhere(function, others, 2)
+    for form in FACTORS:
+        factors = [form.format(name) for name in known]
+        yield _everywhere(function, lambda node, factors=factors: _with_factor(node, factors), 1, terms=True)
+    yield _everywhere(function, lambda node: _with_term(node, known), 1, terms=True)
+
+
+def _slightly(function):
+    yield from _everywhere(function, _slight, 1)
+    yield from _statements(function)
+
+
+def _everywhere(function, replaced, least, terms=False):
+    """Edit one expression, or with least = 2 all those that read alike."""
+    groups = defaultdict(list)
+    for place in list(_terms(function) if terms else _places(function)):
+        groups[ast.unparse(_get(place)) if least > 1 else len(groups)].append(place)
+    for places in groups.values():
+        node = _get(places[0])
+        for other in replaced(node) if len(places) >= least else ():
+            if ast.dump(other) != ast.dump(node):
+                with _put(places, ast.fix_missing_locations(other)):
+                    yield node, other
+
+
+def _places(function):
+    """(parent, field, index or None) of each expression that is read, the outer before the inner."""
+    def below(parent):
+        for field, value in ast.iter_fields(parent):
+            for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if not isinstance(node, ast.AST) or (field in ("decorator_list", "annotation", "returns", "args"
+                                                              ) and not isinstance(parent, ast.Call)):
+                    continue
+                if isinstance(node, ast.expr) and _is_value(parent, field, node):
+                    yield parent, field, index
+                if not isinstance(node, ast.JoinedStr):
+                    yield from below(node)
+
+    for statement in function.body:
+        yield from below(statement)
+
+
+def _is_value(parent, field, node):
+    """Whether it is an expression of its own, not a module, a function's name, or what is assigned to."""
+    if (isinstance(node, ast.Name) and node.id in MODULES) or isinstance(node, ast.Slice | ast.Starred):
+        return False
+    if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
+        return isinstance(parent, ast.keyword) and node.value is None
+    stored = isinstance(getattr(node, "ctx", None), ast.Store | ast.Del)
+    target = field == "value" and isinstance(getattr(parent, "ctx", None), ast.Store | ast.Del)
+    return not (stored or target or (isinstance(parent, ast.Call) and field == "func") or
+                isinstance(parent, ast.Expr))
+
+
+def _terms(function):
+    """The places of what may lack a factor or a term: values, arguments, and what is added up."""
+    for place in _places(function):
+        parent, _, _ = place
+        inside = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div | ast.MatMult)
+        if not (inside or isinstance(_get(place), ast.Constant | ast.Tuple)
+                or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.Attribute | ast.UnaryOp)):
+            yield place
+
+
+def _get(place):
+    parent, field, index = place
+    return getattr(parent, field) if index is None else getattr(parent, field)[index]
+
+
+@contextmanager
+def _put(places, node):
+    kept = [_get(place) for place in places]
+    try:
+        for place in places:
+            _set(place, node)
+        yield
+    finally:
+        for place, before in zip(places, kept):
+            _set(place, before)
+
+
+def _set(place, node):
+    parent, field, index = place
+    if index is None:
+        setattr(parent, field, node)
+    else:
+        getattr(parent, field)[index] = node
+
+
+@contextmanager
+def instead(parent, node, other):
+    """Have `other` stand below that parent in place of `node`."""
+    for field, value in ast.iter_fields(parent):
+        values = value if isinstance(value, list) else [value]
+        if any(each is node for each in values):
+            index = next(k for k, each in enumerate(values) if each is node)
+            with _put([(parent, field, index if isinstance(value, list) else None)], other):
+                yield
+            return
+
+
+def _parsed(text):
+    return ast.parse(text, mode="eval").body
+
+
+def _text(node):
+    bare = ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant | ast.Tuple | ast.List
+    return ast.unparse(node) if isinstance(node, bare) else f"({ast.unparse(node)})"
+
+
+def _slight(node):
+    """Another operator, number, axis, function, bound or order of what stands there; or a part of it alone."""
+    text = _text(node)
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, bool):
+            yield ast.Constant(not node.value)
+        elif node.value is None:
+            yield from map(_parsed, ("0", "1", "-1"))
+        else:
+            c = node.value
+            yield from map(_parsed, map(str, (c + 1, c - 1, -c, 0, 1, 2, -1, -2, c * 2, c / 2, 0.5, None)))
+            yield from [_parsed(str(1 / c))] if c else []
+        return
+    if isinstance(node, ast.BinOp):
+        left, right = _text(node.left), _text(node.right)
+        yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS if isinstance(node.op, OPERATORS))
+        yield from _regrouped(node)
+        yield from (node.left, node.right, ast.BinOp(node.right, node.op, node.left))
+        if isinstance(node.op, ast.MatMult):
+            yield from map(_parsed, (f"{left}.T @ {right}", f"{left} @ {right}.T", f"{right}.T @ {left}",
+                                     f"{left}.T @ {right}.T", f"{right} @ {left}.T"))
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, ast.Compare):
+        yield from (ast.Compare(node.left, [op()], node.comparators) for op in COMPARISONS)
+        yield _parsed(f"~({text})")
+        yield _parsed(f"np.abs({ast.unparse(node.left)}) {ast.unparse(node)[len(ast.unparse(node.left)):]}")
+    elif isinstance(node, ast.Call):
+        yield from _other_calls(node)
+    elif isinstance(node, ast.Attribute) and node.attr == "T":
+        yield node.value
+    elif isinstance(node, ast.Subscript):
+        yield node.value
+        yield from _other_slices(node)
+    elif isinstance(node, ast.IfExp):
+        yield from (node.body, node.orelse)
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:
+        yield ast.Tuple(node.elts[::-1], ast.Load())
+    if not isinstance(node, ast.Tuple):
+        forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * np.log(2)", "{} / np.log(2)"
+        yield from (_parsed(form.format(text)) for form in forms)
+
+
+def _regrouped(node):
+    """(a + b) c for a + b c, f(a) + b for f(a + b), and the other way round."""
+    for side, other in ((node.left, node.right), (node.right, node.left)):
+        if isinstance(side, ast.BinOp) and isinstance(side.op, OPERATORS):
+            yield ast.BinOp(ast.BinOp(side.left, node.op, other), side.op, side.right)
+            yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
+        if isinstance(side, ast.Call) and len(side.args) == 1:
+            yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
+
+
+def _other_calls(node):
+    arguments = [*node.args]
+    method = isinstance(node.func, ast.Attribute) and not (
+        isinstance(node.func.value, ast.Name) and node.func.value.id in MODULES)
+    if method:
+        yield node.func.value
+    elif len(arguments) and not isinstance(arguments[0], ast.Starred):
+        yield arguments[0]
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    for pair in map(str.split, OTHERS):
+        if name in pair:
+            other = pair[1 - pair.index(name)]
+            func = ast.Attribute(node.func.value, other, ast.Load()) if isinstance(node.func, ast.Attribute) else (
+                ast.Name(other, ast.Load()))
+            yield ast.Call(func, node.args, node.keywords)
+    if len(arguments) == 1 and isinstance(arguments[0], ast.BinOp):
+        inner = arguments[0]
+        for one, other in ((inner.left, inner.right), (inner.right, inner.left)):
+            yield ast.BinOp(ast.Call(node.func, [one], node.keywords), inner.op, other)
+    for keyword in node.keywords:
+        yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
+    if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax"):
+        has = {keyword.arg for keyword in node.keywords}
+        if "axis" not in has and len(arguments) < (1 if method else 2):
+            for axis in (0, 1, -1):
+                along = [*node.keywords, ast.keyword("axis", _parsed(str(axis)))]
+                yield ast.Call(node.func, node.args, along)
+                yield ast.Call(node.func, node.args, [*along, ast.keyword("keepdims", ast.Constant(True))])
+        for argument, value in (("keepdims", True), ("ddof", 1)):
+            if argument not in has:
+                yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if len(arguments) > 1:
+        yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
+
+
+def _other_slices(node):
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for k, part in enumerate(parts):
+        others = []
+        if isinstance(part, ast.Slice):
+            low, high = part.lower, part.upper
+            bounds = (high, low), (low, None), (None, high), (_parsed("1"), None), (None, _parsed("-1"))
+            others = [ast.Slice(*pair, part.step) for pair in bounds]
+            others += [ast.Slice(low, high, step) for step in (_parsed("-1"), None)]
+        elif isinstance(part, ast.Name):
+            others = map(_parsed, (f"{part.id} - 1", f"{part.id} + 1", f"-1 - {part.id}"))
+        for other in others:
+            both = [*parts[:k], other, *parts[k + 1:]]
+            yield ast.Subscript(node.value, ast.Tuple(both, ast.Load()) if len(both) > 1 else both[0], node.ctx)
+
+
+def _of_it(node):
+    """A function of what stands there."""
+    if not isinstance(node, ast.Constant | ast.Tuple):
+        yield from (_parsed(each.format(_text(node))) for each in FUNCTIONS)
+
+
+def _with_factor(node, factors):
+    text = _text(node)
+    for factor in factors:
+        yield _parsed(f"{text} * {factor}")
+        yield _parsed(f"{text} / {factor}")
+
+
+def _with_term(node, terms):
+    text = _text(node)
+    for term in terms:
+        yield _parsed(f"{text} + {term}")
+        yield _parsed(f"{text} - {term}")
+
+
+def _statements(function):
+    """Another kind of assignment, a condition turned, or a statement left out."""
+    for parent in list(ast.walk(function)):
+        for field in ("body", "orelse"):
+            block = getattr(parent, field, None)
+            for index, node in enumerate(block if isinstance(block, list) else ()):
+                for other in _other_statements(node):
+                    with _put([(parent, field, index)], ast.fix_missing_locations(other)):
+                        yield node, other
+
+
+def _other_statements(node):
+    if isinstance(node, ast.AugAssign):
+        for op in OPERATORS:
+            if not isinstance(node.op, op):
+                yield ast.AugAssign(node.target, op(), node.value)
+        yield ast.Assign([node.target], node.value)
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
+        yield ast.AugAssign(node.targets[0], ast.Add(), node.value)
+    elif isinstance(node, ast.If):
+        yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.If) or (
+            isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
+        yield ast.Pass()

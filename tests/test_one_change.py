@@ -1,0 +1,318 @@
+"""The one change of a layer's source that makes its gradients right: mistakes in one place, and whether it is named.
+
+Each class has one mistake, in the line that holds the first of two texts; the report must say the second.
+"""
+
+import ast
+import inspect
+import math
+import textwrap
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import nn
+from minivae.debug import edits as edit_module
+from minivae.debug import one_change as search
+from minivae.debug.edits import edits
+
+
+class Gelu(nn.Module):
+    def update_output(self, input):
+        self.output = 0.5 * input * (1 + np.vectorize(math.erf)(input / math.sqrt(2)))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        below = 0.5 * (1 + np.vectorize(math.erf)(input / math.sqrt(2)))
+        density = np.exp(-input**2) / math.sqrt(2 * math.pi)
+        self.grad_input = grad_output * (below + input * density)
+        return self.grad_input
+
+
+class Attention(nn.Module):
+    """A softmax over axis 2; its derivative, in a method of its own, sums over axis 1."""
+
+    def update_output(self, input):
+        powers = np.exp(input - input.max(axis=2, keepdims=True))
+        self.output = powers / powers.sum(axis=2, keepdims=True)
+        return self.output
+
+    @staticmethod
+    def through(shares, grad):
+        return shares * (grad - (grad * shares).sum(axis=1, keepdims=True))
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = self.through(self.output, grad_output)
+        return self.grad_input
+
+
+class RMS(nn.Module):
+    """ε stands outside of the root in update_output."""
+
+    def update_output(self, input):
+        self.inverse = 1 / (np.sqrt((input**2).mean(axis=1, keepdims=True)) + 0.3)
+        self.output = input * self.inverse
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        along = (grad_output * self.output).mean(axis=1, keepdims=True)
+        self.grad_input = self.inverse * (grad_output - self.output * along)
+        return self.grad_input
+
+
+class Cosine(nn.Module):
+    """The cosine of two vectors; one of its gradients divides by a norm and not by its square."""
+
+    def update_output(self, input):
+        a, b = input
+        self.norm_a = np.sqrt((a**2).sum(axis=1, keepdims=True))
+        self.norm_b = np.sqrt((b**2).sum(axis=1, keepdims=True))
+        self.output = (a * b).sum(axis=1, keepdims=True) / (self.norm_a * self.norm_b)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        a, b = input
+        grad_a = grad_output * (b / (self.norm_a * self.norm_b) - self.output * a / self.norm_a**2)
+        grad_b = grad_output * (a / (self.norm_a * self.norm_b) - self.output * b / self.norm_b)
+        self.grad_input = grad_a, grad_b
+        return self.grad_input
+
+
+class Gate(nn.Module):
+    """Two of three factors of a chain, the sign of one part turned."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self, size):
+        super().__init__()
+        self.new_parameter("weight", (size, size))
+
+    def update_output(self, input):
+        self.z = 1 / (1 + np.exp(-input @ self.weight))
+        self.n = np.tanh(input)
+        self.output = (1 - self.z) * self.n + self.z * input
+        return self.output
+
+    def by_gate(self, input, grad_output):
+        return grad_output * (self.n - input) * self.z * (1 - self.z)
+
+    def update_grad_input(self, input, grad_output):
+        by_gate = self.by_gate(input, grad_output)
+        self.grad_input = grad_output * ((1 - self.z) * (1 - self.n**2) + self.z) + by_gate @ self.weight.T
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * input.T @ self.by_gate(input, grad_output)
+
+
+class Overlap(nn.Module):
+    """Places that overlap get the last gradient only."""
+
+    def update_output(self, input):
+        self.output = np.stack([input[:, k:k + 3].max(axis=1) for k in range(input.shape[1] - 2)], axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.zeros_like(input)
+        rows = np.arange(len(input))
+        for k in range(grad_output.shape[1]):
+            self.grad_input[rows, k + input[:, k:k + 3].argmax(axis=1)] = grad_output[:, k]
+        return self.grad_input
+
+
+class Bent(nn.Tanh):
+    """It calls what it inherits, from a closure."""
+
+    def update_output(self, input):
+        return super().update_output(3 * input)
+
+    def update_grad_input(self, input, grad_output):
+        grad = super().update_grad_input(3 * input, grad_output)
+        self.grad_input = grad * 3 * self.output
+        return self.grad_input
+
+
+class Unscaled(nn.Module):
+    """A factor of the layer's own is missing, and `scale` must not be taken for it."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.gain = 0.4
+        self.new_parameter("weight", (3,))
+
+    def update_output(self, input):
+        self.output = np.tanh(input * self.weight) + self.gain * self.weight**2
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * (1 - np.tanh(input * self.weight) ** 2) * self.weight
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        slope = (1 - np.tanh(input * self.weight) ** 2) * input
+        self.grad_weight += scale * (grad_output * (slope + 2 * self.weight)).sum(axis=0)
+
+
+class Contrastive(nn.Criterion):
+    """A unit vector without its division by the distance."""
+
+    def update_output(self, prediction, target):
+        self.gap = prediction - target
+        self.distance = np.sqrt((self.gap**2).sum(axis=1, keepdims=True))
+        return (np.maximum(2 - self.distance, 0) ** 2).sum()
+
+    def update_grad_input(self, prediction, target):
+        self.grad_input = -2 * np.maximum(2 - self.distance, 0) * self.gap
+        return self.grad_input
+
+
+MISTAKES = {
+    "gelu": (Gelu, "np.exp(-input**2)", "`np.exp(-input ** 2)` → `np.exp(-input ** 2 / 2)`"),
+    "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
+                                    "`(grad * shares).sum(axis=2, keepdims=True)`"),
+    "epsilon": (RMS, "+ 0.3", "would be right if in line # of update_output, "),
+    "a square": (Cosine, "b / self.norm_b)", "`self.norm_b` → `self.norm_b ** 2`"),
+    "a sign, in a method of two verbs": (Gate, "(self.n - input)", "→ `-("),
+    "an assignment": (Overlap, "] = grad_output[:, k]", "+= grad_output[:, k]`"),
+    "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
+    "a number of the layer's": (Unscaled, "2 * self.weight)).sum", "self.gain"),
+}
+
+
+def line_of(cls, text):
+    lines, start = inspect.getsourcelines(cls)
+    return start + next(k for k, line in enumerate(lines) if text in line)
+
+
+def filled(cls):
+    layer = cls(3) if cls is Gate else cls()
+    random = np.random.default_rng(1)
+    for _, array, _ in layer.double().named_parameters():
+        array[...] = random.standard_normal(array.shape)
+    return layer
+
+
+def given(cls):
+    random = np.random.default_rng(2)
+    if cls is Cosine:
+        return random.standard_normal((4, 3)), random.standard_normal((4, 3))
+    return random.standard_normal((2, 4, 3) if cls is Attention else (4, 5) if cls is Overlap else (4, 3))
+
+
+def change(report):
+    return next((finding.text for finding in report.diagnoses() if finding.kind == "one change"), "")
+
+
+@pytest.mark.parametrize("cls, where, said", MISTAKES.values(), ids=MISTAKES)
+def test_the_place_is_named(cls, where, said):
+    report = mv.gradcheck(filled(cls), given(cls))
+    text = change(report)
+    line = line_of(cls, where)
+    assert f"line {line} of " in text and said.replace("#", str(line)) in text, report
+
+
+def test_it_is_never_certain():
+    report = mv.gradcheck(filled(Cosine), given(Cosine))
+    assert {each.certainty for each in report.diagnoses() if each.kind == "one change"} <= {"likely", "possible"}
+
+
+def test_a_criterion():
+    report = mv.gradcheck_criterion(Contrastive(), given(Gelu), 0.4 * given(Gelu))
+    assert f"line {line_of(Contrastive, '-2 *')} of update_grad_input" in change(report), report
+    assert "/ self.distance" in change(report)
+
+
+def test_what_is_quoted_makes_it_right():
+    class Mended(Gelu):
+        def update_grad_input(self, input, grad_output):
+            below = 0.5 * (1 + np.vectorize(math.erf)(input / math.sqrt(2)))
+            density = np.exp(-input ** 2 / 2) / math.sqrt(2 * math.pi)
+            self.grad_input = grad_output * (below + input * density)
+            return self.grad_input
+
+    assert mv.gradcheck(Mended(), given(Gelu)).ok
+
+
+def test_within_a_container():
+    report = mv.gradcheck(nn.Sequential(nn.Linear(3, 3), Gelu(), nn.Linear(3, 2)), given(Gelu))
+    assert f"line {line_of(Gelu, 'np.exp(-input**2)')} of update_grad_input" in change(report), report
+
+
+def test_it_can_be_left_out():
+    assert not change(mv.gradcheck(filled(Cosine), given(Cosine), changes=False))
+    assert not change(mv.gradcheck_criterion(Contrastive(), given(Gelu), 0.4 * given(Gelu), changes=False))
+
+
+def test_two_mistakes_are_no_one_change():
+    class Twice(Gelu):
+        def update_grad_input(self, input, grad_output):
+            super().update_grad_input(input, grad_output)
+            self.grad_input = self.grad_input[::-1] * input.mean() + 0.3 * np.cos(7 * input)
+            return self.grad_input
+
+    report = mv.gradcheck(Twice(), given(Gelu))
+    assert not report.ok and not change(report)
+
+
+class Loud(Gelu):
+    """It prints, counts in a global, and has a loop that an edit could make endless."""
+
+    def update_output(self, input):
+        print("loud")
+        return super().update_output(input)
+
+    def slow(self):
+        while self.output is None:
+            self.output = 0
+
+
+def test_it_is_silent_and_changes_nothing(capsys):
+    layer, x = Loud(), given(Gelu)
+    before = x.copy()
+    report = mv.gradcheck(layer, x)
+    printed = capsys.readouterr().out
+    mv.gradcheck(layer, x, changes=False)
+    assert change(report) and capsys.readouterr().out == printed
+    assert type(layer) is Loud and layer.output is None and np.array_equal(x, before)
+
+
+def test_loops_without_end_and_breakpoints_are_not_edited():
+    methods = search._methods(Loud)
+    assert "slow" not in methods and "update_output" in methods
+
+    class Stopping(Gelu):
+        def update_output(self, input):
+            breakpoint()
+            return super().update_output(input)
+
+    assert search._methods(Stopping)["update_output"][1] is Gelu.update_output
+
+
+def test_without_a_source():
+    scope = {"nn": nn, "np": np}
+    exec("class Bare(nn.Module):\n    def update_output(self, input):\n        self.output = np.sin(input)\n"
+         "        return self.output\n    def update_grad_input(self, input, grad_output):\n"
+         "        self.grad_input = grad_output * np.cos(3 * input)\n        return self.grad_input\n", scope)
+    report = mv.gradcheck(scope["Bare"](), given(Gelu))
+    assert not report.ok and not change(report)
+
+
+def functions():
+    """Sources of all kinds: those of the module that edits them, and of minivae's layers."""
+    of_layers = [function for cls in vars(nn).values() if inspect.isclass(cls) for function in vars(cls).values()
+                 if inspect.isfunction(function)]
+    return [each for each in [*vars(edit_module).values(), *vars(search._Search).values(), *of_layers]
+            if inspect.isfunction(each)][::3]
+
+
+def test_an_edit_leaves_the_source_as_it_was():
+    for function in functions():
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        before = ast.dump(tree, include_attributes=True)
+        for kind in list(edits(tree, ["self.output", "x"]))[:4]:
+            for old, new in kind:
+                assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
+        assert ast.dump(tree, include_attributes=True) == before, function
