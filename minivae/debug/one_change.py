@@ -9,6 +9,7 @@ import inspect
 import io
 import itertools
 import textwrap
+import time
 import types
 import warnings
 
@@ -22,6 +23,7 @@ from minivae.debug.tables import copied, norm, same
 from minivae.nn import Criterion
 
 MOST = 3000  # edits of the backward methods that are tried, and as many of the others
+SECONDS = 20  # of processor time, at most
 OF_FORWARD = 3  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
@@ -66,6 +68,7 @@ class _Search:
         self.cls, self.methods = type(twin), _methods(type(twin))
         self.forward = self._used_by("update_output")
         self.backward = [name for name in self.methods if name not in self.forward]
+        self.end = time.process_time() + SECONDS
 
     def first(self, methods, kinds):
         """(method, "line …", before, after, names of the arrays that it mends) of the slightest such edit, or None.
@@ -75,6 +78,8 @@ class _Search:
         trees, loose = {name: _tree(self.methods[name][1]) for name in methods}, None
         tried = self._edits(trees, kinds)
         for name, *edit in itertools.islice(tried, MOST):
+            if time.process_time() > self.end:
+                break
             mended, strictly = self._mended(self._class(name, trees[name]), name in self.backward)
             if mended and (strictly or not loose):
                 loose = name, *_texts(*edit, trees[name], self.methods[name][1]), mended
