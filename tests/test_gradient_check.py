@@ -9,7 +9,7 @@ from layers import ROWS
 
 import minivae as mv
 from minivae import backend, nn
-from minivae.debug import jacobian_backward, jacobian_forward
+from minivae.debug import diagnosis, jacobian_backward, jacobian_forward
 from minivae.debug.gradient_check import GradientError
 from minivae.debug.tables import mapped
 from minivae.errors import MinivaeError
@@ -337,3 +337,57 @@ def test_a_list_of_arrays_is_told_to_be_a_tuple(table):
         mv.gradcheck(nn.GaussianKL(), table)
     with pytest.raises(MinivaeError, match=r"numpy.asarray\(\.\.\., dtype='float32'\) makes one"):
         mv.gradcheck(nn.Tanh(), [[1.0, 2.0]])
+
+
+class TrainedAlways(nn.BatchNormalization):
+    """Backward goes through the statistics of the batch in evaluation mode too, where they are constants."""
+
+    def update_grad_input(self, input, grad_output):
+        normalized = (input - input.mean(axis=0)) / np.sqrt(input.var(axis=0) + 1e-5)
+        grad = grad_output - grad_output.mean(axis=0) - normalized * (grad_output * normalized).mean(axis=0)
+        self.grad_input = self.weight * grad / np.sqrt(input.var(axis=0) + 1e-5)
+        return self.grad_input
+
+
+def test_evaluation_mode_is_looked_at():
+    report = mv.gradcheck(TrainedAlways(3), x(6, 3))
+    assert [(each.kind, each.name, each.certainty) for each in report.diagnoses()] == [("mode", "input", "certain")]
+    assert all(check.ok for check in report.checks)
+
+
+class Grouped(nn.Module):
+    """Its weight and bias have a number for each pair of columns, and repeated places get the last gradient only."""
+
+    parameter_names = ("weight", "bias")
+
+    def __init__(self):
+        super().__init__()
+        for name in self.parameter_names:
+            self.new_parameter(name, (2,))
+        self.weight[...], self.bias[...] = (0.7, -1.2), (0.3, 0.4)
+        self.place = np.array([0, 1, 0, 1])
+
+    def update_output(self, input):
+        self.output = input * self.weight[self.place] + self.bias[self.place]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * self.weight[self.place]
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight[self.place] += scale * (grad_output * input).sum(axis=0)
+        self.grad_bias[self.place] += scale * grad_output.sum(axis=0)
+
+
+def test_shapes_that_no_rule_expects_leave_the_report():
+    report = mv.gradcheck(Grouped(), x(5, 4))
+    assert {check.name for check in report.checks if not check.ok} == {"weight", "bias"} and report.diagnoses()
+
+
+def test_a_rule_that_raises_says_nothing(monkeypatch):
+    def raising(*facts):
+        raise IndexError
+
+    monkeypatch.setattr(diagnosis, "RULES", ((raising,), *diagnosis.RULES))
+    assert "½" in str(mv.gradcheck(HalfGradient(), x(2, 3)))

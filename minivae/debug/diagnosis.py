@@ -140,9 +140,9 @@ def is_vague(findings):
 
 def _proven(rule, here, others):
     """(Findings of a rule that hold here and at every other point, those that hold here only)."""
-    found, lost = list(rule(*here)), []
+    found, lost = _applied(rule, *here), []
     for each in others if found else ():
-        there = {finding.claim: finding for finding in rule(*each)}
+        there = {finding.claim: finding for finding in _applied(rule, *each)}
         lost += [finding for finding in found if finding.claim not in there]
         found = [finding for finding in found if finding.claim in there]
         for finding in found:
@@ -151,6 +151,14 @@ def _proven(rule, here, others):
         plain = tuple(name for name in finding.names if not name.startswith(COMPOUND))
         finding.names = plain or finding.names
     return found, lost
+
+
+def _applied(rule, *facts):
+    """The Findings of a rule; none if it cannot be tried on the arrays of a layer that has shapes of its own."""
+    try:
+        return list(rule(*facts))
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError):
+        return []
 
 
 def _rivals(found, tiers, facts):

@@ -1,4 +1,6 @@
-"""A second look at what passes, at another input and other weights: it may be right by luck, or at the first call."""
+"""A second look at what passes: it may be right by luck, at the first call, or in training mode only."""
+
+import numpy as np
 
 from minivae import backend
 from minivae.debug.diagnosis import explain, ignoring
@@ -14,6 +16,8 @@ KEPT = ("right at first, wrong when the same module is then given another input 
 HISTORY = ("update_output gives something else than a copy that was never called, for the same input and the same "
            "random numbers: it uses what it kept from an earlier call, such as an order, a mask, a statistic, or noise "
            "that is drawn once and never again")
+EVALUATION = ("right in training mode, wrong in evaluation mode: backward, or update_output, does not ask self.train "
+              "where the other does, or has what belongs to the other mode")
 
 
 def second_look(twin, unused, given, step, tolerance):
@@ -31,7 +35,22 @@ def second_look(twin, unused, given, step, tolerance):
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
     except Exception:  # it does not take that input
         return []
-    return [_finding(name, name in still, point, step, tolerance) for name in wrong]
+    return [_finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
+        unused, given, step, tolerance)
+
+
+def _in_evaluation(unused, given, step, tolerance):
+    """[Finding] on arrays that are right in training mode and wrong in evaluation mode.
+
+    Where the derivative is 0 there, as of hard codes, the gradient of training may stand for it.
+    """
+    if isinstance(unused, Criterion) or not unused.train:
+        return []
+    try:
+        point = Point(unused.clone().evaluate(), given, nudge)
+        return [Finding("mode", EVALUATION, "certain", name) for name in _wrong(point, step, tolerance, least=1e-6)]
+    except Exception:  # it does not take that mode
+        return []
 
 
 def _output(twin, given):
@@ -45,10 +64,12 @@ def _run(twin, given):
         return Point(twin, given, nudge)
 
 
-def _wrong(point, step, tolerance):
-    """The names of the arrays whose last row is wrong."""
-    return [name for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim
-            and compare(name, array[-1:], grad[-1:], point.objective, step, tolerance).error > tolerance]
+def _wrong(point, step, tolerance, least=-1.0):
+    """The names of the arrays whose last row is wrong, and has a derivative above `least` somewhere."""
+    checks = [compare(name, array[-1:], grad[-1:], point.objective, step, tolerance)
+              for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim]
+    return [check.name for check in checks
+            if check.error > tolerance and np.abs(check.numeric).max(initial=0.0) > least]
 
 
 def _finding(name, still, point, step, tolerance):

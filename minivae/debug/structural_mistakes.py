@@ -252,7 +252,7 @@ def by_sums(a, n, seen, facts):
         axes = tuple(axis for axis in range(g.ndim) if axis != (1 if g.ndim > 2 else g.ndim - 1))
         weight, bias = (getattr(facts.module, name, None) for name in ("weight", "bias"))
         known = [("1", np.ones_like(g)), *facts.functions(g.shape)]
-        if np.shape(weight) == np.shape(bias) == a.shape:
+        if np.shape(weight) == np.shape(bias) == a.shape == g.sum(axes).shape:
             weight, bias = (each.reshape(-1, *[1] * max(g.ndim - 2, 0)) for each in (weight, bias))
             known.append(("(the output − bias) / weight, which is the normalised input,", (facts.y[0] - bias) / weight))
         sums = [(label, (g * f).sum(axes)) for label, f in known]
