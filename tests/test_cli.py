@@ -253,10 +253,10 @@ def test_cupy_without_a_device_is_an_error_and_auto_a_line(folder, capsys, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_control_c_keeps_what_was_learned(folder, no_curves):
     process = subprocess.Popen([sys.executable, "-m", "minivae", "train", "vae", *TINY, "--epochs", "5000"],
-                               stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                               stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)  # of two pipes one may fill
     seen = ""
     while "reconstruction" not in seen:
-        character = process.stderr.read(1)
+        character = process.stdout.read(1)
         assert character, f"it ended by itself: {seen}"
         seen += character
     process.send_signal(signal.SIGINT)

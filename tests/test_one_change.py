@@ -156,6 +156,43 @@ class Unscaled(nn.Module):
         self.grad_weight += scale * (grad_output * (slope + 2 * self.weight)).sum(axis=0)
 
 
+class Repeated(nn.Module):
+    """Of several places with one number it keeps the last gradient."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (2,))
+        self.place = np.array([0, 1, 0])
+
+    def update_output(self, input):
+        self.output = np.sin(input * self.weight[self.place])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * np.cos(input * self.weight[self.place]) * self.weight[self.place]
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        each = grad_output * np.cos(input * self.weight[self.place]) * input
+        self.grad_weight[self.place] += scale * each.sum(axis=0)
+
+
+class Cube(nn.Module):
+    """The power is taken down without its factor."""
+
+    def update_output(self, input):
+        self.bent = np.tanh(input + 0.1 * input**3)
+        self.output = input * self.bent
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        inner = 1 + 0.1 * input**2
+        self.grad_input = grad_output * (self.bent + input * (1 - self.bent**2) * inner)
+        return self.grad_input
+
+
 class Contrastive(nn.Criterion):
     """A unit vector without its division by the distance."""
 
@@ -177,6 +214,8 @@ MISTAKES = {
     "a square": (Cosine, "b / self.norm_b)", "`self.norm_b` → `self.norm_b ** 2`"),
     "a sign, in a method of two verbs": (Gate, "(self.n - input)", "→ `-("),
     "an assignment": (Overlap, "] = grad_output[:, k]", "+= grad_output[:, k]`"),
+    "repeated places": (Repeated, "self.grad_weight[self.place] +=", "→ `np.add.at(self.grad_weight, "),
+    "a factor of a power": (Cube, "0.1 * input**2", "`0.1 * input ** 2` → `0.1 * input ** 2 * 3`"),
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
     "a number of the layer's": (Unscaled, "2 * self.weight)).sum", "self.gain"),
 }

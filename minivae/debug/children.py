@@ -53,7 +53,8 @@ def _sentences(facts, twin):
     called = [(name, each) for name, each in watched.items() if fed[name] is not None]
     for name, each in reversed(called):
         for given, to, last in each.given:
-            if not (_alike(last, given) or (name in spoiled and _alike(each.output, given))):
+            known = _alike(last, given) or (name in spoiled and _alike(each.output, given))
+            if not known and each.stale(given, to, last):
                 yield (f"module ({name}) runs {each.runs} times, and is given the input of an earlier run in backward, "
                        "while it holds what the last run has left: run it forward again with that input first, or use "
                        "a clone that shares its parameters" if each.runs > 1 else
@@ -129,6 +130,7 @@ class _Watched:
     """A module whose verbs are noted, and whose output can be moved."""
 
     def __init__(self, module):
+        self.twin = module.clone()
         self.input = self.output = self.moved = self.shift = self.back = None
         self.given = []  # (input, grad_output, input of the last forward) of each call in backward
         self.runs, self.last = 0, None
@@ -156,6 +158,16 @@ class _Watched:
             return result
         finally:
             self._inside = before
+
+
+    def stale(self, given, to, last):
+        """Whether it gives something else after that last forward than after one of what it is given."""
+        results = []
+        for before in (given, last):
+            twin = self.twin.clone()
+            twin.forward(copied(before))
+            results.append(twin.update_grad_input(copied(given), copied(to)))
+        return self.runs == 1 or not all(map(same, *map(arrays, results)))
 
 
 def _plus(one, other):

@@ -9,8 +9,8 @@ MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
 OTHERS = ("sum mean", "max min", "maximum minimum", "argmax argmin", "var std", "sin cos", "sinh cosh", "tile repeat",
           "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum", "zeros_like ones_like",
           "floor ceil", "all any")
-FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
-             "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).copy()", "({}).T",
+FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
+             "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "np.roll({}, 1, -1)",
              "np.swapaxes({}, -1, -2)")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
@@ -168,7 +168,7 @@ def _slight(node):
         yield node.operand
     elif isinstance(node, ast.Compare):
         yield from (ast.Compare(node.left, [op()], node.comparators) for op in COMPARISONS)
-        yield _parsed(f"~({text})")
+        yield _parsed(f"~({text})" if isinstance(node.ops[0], COMPARISONS) else "True")
         yield _parsed(f"np.abs({ast.unparse(node.left)}) {ast.unparse(node)[len(ast.unparse(node.left)):]}")
     elif isinstance(node, ast.Call):
         yield from _other_calls(node)
@@ -182,7 +182,7 @@ def _slight(node):
     elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:
         yield ast.Tuple(node.elts[::-1], ast.Load())
     if not isinstance(node, ast.Tuple):
-        forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * np.log(2)", "{} / np.log(2)"
+        forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
         yield from (_parsed(form.format(text)) for form in forms)
 
 
@@ -262,7 +262,7 @@ def _with_factor(node, factors):
 
 def _with_term(node, terms):
     text = _text(node)
-    for term in terms:
+    for term in terms if text not in terms else ():
         yield _parsed(f"{text} + {term}")
         yield _parsed(f"{text} - {term}")
 
@@ -284,6 +284,9 @@ def _other_statements(node):
             if not isinstance(node.op, op):
                 yield ast.AugAssign(node.target, op(), node.value)
         yield ast.Assign([node.target], node.value)
+        if isinstance(node.target, ast.Subscript) and isinstance(node.op, ast.Add):
+            index = ast.Subscript(_parsed("np.s_"), node.target.slice, ast.Load())
+            yield ast.Expr(ast.Call(_parsed("np.add.at"), [node.target.value, index, node.value], []))
     elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
         yield ast.AugAssign(node.targets[0], ast.Add(), node.value)
     elif isinstance(node, ast.If):

@@ -200,7 +200,7 @@ class Point:
         return terms(self.twin, self.given, self.grad_output)
 
 
-def along(array, gradient, objective, step=1e-6):
+def along(array, gradient, objective, step=1e-5):
     """Whether the objective grows along a random direction as the gradient says; the array is put back."""
     with backend.seeded(1):
         way = random_like(array)
@@ -210,7 +210,7 @@ def along(array, gradient, objective, step=1e-6):
         values.append(objective().sum())
     array[...] = kept
     products = gradient * way
-    return abs((values[0] - values[1]) / (2 * step) - products.sum()) <= 1e-5 * np.abs(products).sum() < np.inf
+    return abs((values[0] - values[1]) / (2 * step) - products.sum()) <= 1e-7 * np.abs(products).sum() < np.inf
 
 
 def _by_name(triples):

@@ -2,7 +2,7 @@
 
 from collections import ChainMap
 from functools import cached_property
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from minivae.debug.vocabulary import Vocabulary
 from minivae.nn import Criterion, Divergence
 
 LARGEST = 1_000_000  # entries of a Jacobian
+OWN_NUMBERS = {"kh", "kw", "scale", "samples", "temperature", "beta"}  # that have names of their own
 
 
 class Facts(Vocabulary):
@@ -47,6 +48,14 @@ class Facts(Vocabulary):
                 known.append(pair)
                 axis, size = pair
                 self.numbers[f"the length of axis {axis} of {label}" if axis else f"the rows of {label}"] = size
+        whole = [(f"self.{name}", value) for name, value in vars(module).items()
+                 if type(value) is int and value > 1 and name[0] != "_" and name not in OWN_NUMBERS]
+        self.numbers |= dict(whole) | {f"{one} · {other}": a * b for (one, a), (other, b) in
+                                       combinations_with_replacement(whole, 2)}
+        if isinstance(module, Criterion):
+            kept = [(f"self.{name}", each) for name, each in self.kept.items()]
+            for label, each in [("the target", self.x[-1]), *kept]:
+                self.numbers |= {f"the sum of {label}": float(each.sum()), f"the mean of {label}": float(each.mean())}
         kernel = [getattr(module, name, None) for name in ("kh", "kw")]
         if all(isinstance(each, int) for each in kernel):
             self.numbers["the window's size kh·kw"] = kernel[0] * kernel[1]

@@ -97,7 +97,9 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         for name, array, grad in [*pairs("input", input, grad_input), *parameters]]
     failed = [check for check in checks if not check.ok]
     if failed:  # which explains it
-        findings = [finding for finding in findings if finding.kind != "needs grad_input"]
+        wrong = {check.name for check in failed}
+        findings = [finding for finding in findings if finding.kind != "needs grad_input"
+                    and not (finding.kind == "scale" and finding.name in wrong)]
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
     layers = []

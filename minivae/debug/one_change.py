@@ -37,9 +37,9 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     if not wrong or sum(check.analytic.size for check in checks) > LARGEST or any(
             check.analytic.shape != check.numeric.shape for check in wrong):
         return []
-    search = _Search(twin, given, grad_output, checks, step, tolerance)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what is tried may do anything
+        search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward, None)
         forward = search.first(search.forward, 1 if backward else OF_FORWARD)
     said = []

@@ -20,7 +20,9 @@ def where(mask):
             for axis, each in enumerate(sets) if len(each) < mask.shape[axis])
     border = np.ones(mask.shape, dtype=bool)
     border[..., 1:-1, 1:-1] = mask.ndim < 3
-    return "at the borders of the image" if not border.all() and not (mask & ~border).any() else None
+    if border.all() or (mask & ~border).any():
+        return None
+    return "at the borders of the image" if mask.ndim > 3 else "at the borders of the last two axes"
 
 
 def condition(mask, values):

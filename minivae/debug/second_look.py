@@ -12,7 +12,8 @@ from minivae.nn import Criterion
 
 KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
         "was never called is right: backward uses an array that was kept at the first call, such as an output, a mask, "
-        "places of maxima, a copy of a weight; each update_output must renew it")
+        "places of maxima, a copy of a weight, which each update_output must renew; or it writes to a part of a buffer "
+        "and leaves in the rest what an earlier call has written")
 HISTORY = ("update_output gives something else than a copy that was never called, for the same input and the same "
            "random numbers: it uses what it kept from an earlier call, such as an order, a mask, a statistic, or noise "
            "that is drawn once and never again")
