@@ -27,7 +27,8 @@ def second_look(twin, unused, given, step, tolerance):
     `unused` is a copy of the module from before it was run.
     """
     with backend.seeded(len(str(type(twin)))):
-        other = mapped(shuffled, given)
+        other = (mapped(shuffled, given[0]), mapped(backend.host_generator().permutation, given[1])) if isinstance(
+            twin, Criterion) else mapped(shuffled, given)  # a row of a target, such as a distribution, stays whole
     try:
         if not isinstance(twin, Criterion) and not all(map(same, _output(twin, other), _output(unused, other))):
             return [Finding("history", HISTORY, "likely")]

@@ -108,6 +108,7 @@ def _found(path, mark):
             return None
         if not mark.exists() or _survives(path):
             return _opened(path, mark)
+        path.unlink()  # or it may be found before the new one, and crash again
     return None
 
 
