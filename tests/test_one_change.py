@@ -179,6 +179,96 @@ class Repeated(nn.Module):
         self.grad_weight[self.place] += scale * each.sum(axis=0)
 
 
+class Recurrent(nn.Module):
+    """The state of the same step, where that of the step before belongs."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (2,))
+
+    def update_output(self, input):
+        self.output, state = np.zeros_like(input), 0
+        for t in range(input.shape[1]):
+            state = self.output[:, t] = np.tanh(input[:, t] + self.weight * state)
+        return self.output
+
+    def before(self, grad_output):
+        self.grad, carried = np.zeros_like(grad_output), 0
+        for t in reversed(range(grad_output.shape[1])):
+            self.grad[:, t] = (grad_output[:, t] + carried) * (1 - self.output[:, t] ** 2)
+            carried = self.grad[:, t] * self.weight
+        return self.grad
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = self.before(grad_output)
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        grad = self.before(grad_output)
+        for t in range(input.shape[1]):
+            self.grad_weight += scale * (grad[:, t] * self.output[:, t]).sum(axis=0)
+
+
+class Highway(nn.Module):
+    """The path through the gate is forgotten."""
+
+    parameter_names = ("weight", "gate_weight")
+
+    def __init__(self):
+        super().__init__()
+        for name in self.parameter_names:
+            self.new_parameter(name, (3, 3))
+
+    def update_output(self, input):
+        self.bent = np.tanh(input @ self.weight.T)
+        self.gate = 1 / (1 + np.exp(-input @ self.gate_weight.T))
+        self.output = self.gate * self.bent + (1 - self.gate) * input
+        return self.output
+
+    def parts(self, input, grad_output):
+        by_gate = grad_output * (self.bent - input) * self.gate * (1 - self.gate)
+        return grad_output * self.gate * (1 - self.bent**2), by_gate
+
+    def update_grad_input(self, input, grad_output):
+        by_bent, by_gate = self.parts(input, grad_output)
+        self.grad_input = by_bent @ self.weight + grad_output * (1 - self.gate)
+        self.size = by_gate.size
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        by_bent, by_gate = self.parts(input, grad_output)
+        self.grad_weight += scale * by_bent.T @ input
+        self.grad_gate_weight += scale * by_gate.T @ input
+
+
+class Projected(nn.Module):
+    """It projects on the input, in two places, where it should on the output."""
+
+    def update_output(self, input):
+        self.length = np.sqrt((input**2).sum(axis=1, keepdims=True))
+        self.output = input / self.length
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        along = (grad_output * input).sum(axis=1, keepdims=True)
+        self.grad_input = (grad_output - input * along) / self.length
+        return self.grad_input
+
+
+class Summed(nn.Module):
+    """It sums from the first on, where it should from the last."""
+
+    def update_output(self, input):
+        self.output = np.cumsum(np.sin(input), axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.cumsum(grad_output, axis=1) * np.cos(input)
+        return self.grad_input
+
+
 class Cube(nn.Module):
     """The power is taken down without its factor."""
 
@@ -216,6 +306,10 @@ MISTAKES = {
     "an assignment": (Overlap, "] = grad_output[:, k]", "+= grad_output[:, k]`"),
     "repeated places": (Repeated, "self.grad_weight[self.place] +=", "→ `np.add.at(self.grad_weight, "),
     "a factor of a power": (Cube, "0.1 * input**2", "`0.1 * input ** 2` → `0.1 * input ** 2 * 3`"),
+    "a step": (Recurrent, "grad[:, t] * self.output[:, t])", "→ `self.output[:, t - 1] * (t > 0)`"),
+    "a path": (Highway, "= by_bent @", "+ by_gate @ self.gate_weight`"),
+    "two places": (Projected, "along = ", "wherever else it stands, of update_grad_input, `input` → `self.output`"),
+    "from the last on": (Summed, "np.cumsum(grad_output", "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
     "a number of the layer's": (Unscaled, "2 * self.weight)).sum", "self.gain"),
 }
@@ -238,7 +332,7 @@ def given(cls):
     random = np.random.default_rng(2)
     if cls is Cosine:
         return random.standard_normal((4, 3)), random.standard_normal((4, 3))
-    return random.standard_normal((2, 4, 3) if cls is Attention else (4, 5) if cls is Overlap else (4, 3))
+    return random.standard_normal({Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2)}.get(cls, (4, 3)))
 
 
 def change(report):
@@ -250,7 +344,7 @@ def test_the_place_is_named(cls, where, said):
     report = mv.gradcheck(filled(cls), given(cls))
     text = change(report)
     line = line_of(cls, where)
-    assert f"line {line} of " in text and said.replace("#", str(line)) in text, report
+    assert f"line {line}" in text and said.replace("#", str(line)) in text, report
 
 
 def test_it_is_never_certain():
@@ -352,6 +446,6 @@ def test_an_edit_leaves_the_source_as_it_was():
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         before = ast.dump(tree, include_attributes=True)
         for kind in list(edits(tree, ["self.output", "x"]))[:4]:
-            for old, new in kind:
+            for old, new, _ in kind:
                 assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
         assert ast.dump(tree, include_attributes=True) == before, function

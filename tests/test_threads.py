@@ -131,7 +131,7 @@ def test_products_are_the_same_for_any_number_of_threads(small_parts, a, b, orde
                 backend.matmul(a, b, beside)
                 alone = beside.copy()
                 backend.affine(a, b, row, beside)
-                assert (beside == alone + row).all(), "the row is added to each part once it is there: with the same bits"
+                assert (beside == alone + row).all(), "the row is added to each part once it is there: the same bits"
         found.add((out.tobytes(), total.tobytes()))
     assert len(found) == 1
 

@@ -1,6 +1,7 @@
 """Small edits of a function's source, one at a time: what its author may have meant."""
 
 import ast
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,9 @@ OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
 COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
 
 
-def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tuple[ast.AST, ast.AST]]]:
-    """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does), until the next
-    is asked for.
+def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tuple[ast.AST, ast.AST, int]]]:
+    """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
+    is asked for, in how many places).
 
     known   names and attributes that may be meant in place of others, or be forgotten as factors
     """
@@ -34,10 +35,14 @@ def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tupl
     yield _everywhere(function, _of_it, 1)
     yield _everywhere(function, _slight, 2)
     yield _everywhere(function, others, 2)
-    for form in FACTORS:
+    paths = [f"{name} @ {weight}" for name, weight in itertools.product(known, known)
+             if weight.startswith("self.") and not name.startswith("self.")]
+    terms = [*known, *paths, *(f"{path}.T" for path in paths)]
+    for k, form in enumerate(FACTORS):
         factors = [form.format(name) for name in known]
         yield _everywhere(function, lambda node, factors=factors: _with_factor(node, factors), 1, terms=True)
-    yield _everywhere(function, lambda node: _with_term(node, known), 1, terms=True)
+        if k == 1:
+            yield _everywhere(function, lambda node: _with_term(node, terms), 1, terms=True)
 
 
 def _slightly(function):
@@ -55,7 +60,7 @@ def _everywhere(function, replaced, least, terms=False):
         for other in replaced(node) if len(places) >= least else ():
             if ast.dump(other) != ast.dump(node):
                 with _put(places, ast.fix_missing_locations(other)):
-                    yield node, other
+                    yield node, other, len(places)
 
 
 def _places(function):
@@ -227,6 +232,12 @@ def _other_calls(node):
         for argument, value in (("keepdims", True), ("ddof", 1)):
             if argument not in has:
                 yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if name == "cumsum":  # from the last on
+        along = next((ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "axis"), "-1")
+        what, *rest = [node.func.value, *arguments] if method else arguments
+        turned = _parsed(f"np.flip({ast.unparse(what)}, {along})")
+        sums = ast.Call(_parsed("np.cumsum"), [turned, *rest], node.keywords)
+        yield _parsed(f"np.flip({ast.unparse(sums)}, {along})")
     if len(arguments) > 1:
         yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
 
@@ -241,10 +252,15 @@ def _other_slices(node):
             others = [ast.Slice(*pair, part.step) for pair in bounds]
             others += [ast.Slice(low, high, step) for step in (_parsed("-1"), None)]
         elif isinstance(part, ast.Name):
-            others = map(_parsed, (f"{part.id} - 1", f"{part.id} + 1", f"-1 - {part.id}"))
+            others = [*map(_parsed, (f"{part.id} - 1", f"{part.id} + 1", f"-1 - {part.id}"))]
+            before = [*parts[:k], others[0], *parts[k + 1:]]  # of what there was nothing at first
+            yield ast.BinOp(_indexed(node, before), ast.Mult(), _parsed(f"({part.id} > 0)"))
         for other in others:
-            both = [*parts[:k], other, *parts[k + 1:]]
-            yield ast.Subscript(node.value, ast.Tuple(both, ast.Load()) if len(both) > 1 else both[0], node.ctx)
+            yield _indexed(node, [*parts[:k], other, *parts[k + 1:]])
+
+
+def _indexed(node, parts):
+    return ast.Subscript(node.value, ast.Tuple(parts, ast.Load()) if len(parts) > 1 else parts[0], node.ctx)
 
 
 def _of_it(node):
@@ -275,7 +291,7 @@ def _statements(function):
             for index, node in enumerate(block if isinstance(block, list) else ()):
                 for other in _other_statements(node):
                     with _put([(parent, field, index)], ast.fix_missing_locations(other)):
-                        yield node, other
+                        yield node, other, 1
 
 
 def _other_statements(node):

@@ -264,5 +264,9 @@ def _look_for_change(failed, *there):
     """Where no explanation names a cause, add what one change of the source would do."""
     for check in failed:
         if check.error > check.tolerance and is_vague(check.findings):
-            check.findings += one_change(*there)
+            found = one_change(*there)
+            for each in failed if found else ():
+                for finding in each.findings:  # it was no cause that they named
+                    finding.certainty = "likely" if finding.certainty == "certain" else finding.certainty
+            check.findings += found
             return

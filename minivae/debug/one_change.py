@@ -22,7 +22,7 @@ from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import copied, norm, same
 from minivae.nn import Criterion
 
-MOST = 3000  # edits of the backward methods that are tried, and as many of the others
+MOST = 4000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
 OF_FORWARD = 3  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
@@ -37,8 +37,10 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     if not wrong or sum(check.analytic.size for check in checks) > LARGEST or any(
             check.analytic.shape != check.numeric.shape for check in wrong):
         return []
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # what is tried may do anything
+    backward = forward = None
+    with (warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"),
+          contextlib.suppress(Exception)):  # what is tried may do anything, and a source may be like no other
+        warnings.simplefilter("ignore")
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward, None)
         forward = search.first(search.forward, 1 if backward else OF_FORWARD)
@@ -80,6 +82,8 @@ class _Search:
         for name, *edit in itertools.islice(tried, MOST):
             if time.process_time() > self.end:
                 break
+            if name in self.forward and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
+                continue
             mended, strictly = self._mended(self._class(name, trees[name]), name in self.backward)
             if mended and (strictly or not loose):
                 loose = name, *_texts(*edit, trees[name], self.methods[name][1]), mended
@@ -211,9 +215,12 @@ def _tree(function):
     return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
 
 
-def _texts(old, new, tree, function):
+def _texts(old, new, places, tree, function):
     """("line …", before, after) of an edit; what is shown goes as far around it as it takes to find the place."""
     above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    if places > 1:
+        return (f"line {function.__code__.co_firstlineno + old.lineno - 1}, and wherever else it stands,",
+                ast.unparse(old), ast.unparse(new))
     shown = new
     while not isinstance(shown, ast.stmt) and (
             len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
