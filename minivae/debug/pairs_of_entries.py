@@ -196,7 +196,7 @@ def mixes(more, less, batch=True):
         return (f"backward mixes {what}, and update_output the places along {theirs} instead: a sum or mean runs over "
                 f"the wrong axis, {ours} for {theirs}")
     return (f"backward mixes {what}, and update_output treats each by itself: " + (
-        "sums and means over the batch do not belong here, as in evaluation mode, or run over the wrong axis"
+        "sums and means over the batch do not belong here, or run over the wrong axis"
         if rows else
         f"a sum or mean over {ours} runs over more than it should, or does not belong here"))
 

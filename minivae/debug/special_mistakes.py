@@ -120,7 +120,7 @@ def cut(a, n, seen, facts):
     if ((np.abs(n) > 1.0001 * most) & seen).any() and (np.abs(a[seen]) < 0.9999 * most).any() and fits(
             np.clip(n, -most, most), a, seen):
         yield Finding("cut", f"the gradient is limited to ±{most:.4g}, and the derivative of update_output is not: "
-                      "that is for the optimiser to do")
+                      "that is for the optimiser to do, or a sum of several has been taken for one of them")
 
 
 def own_term(a, n, seen, facts):

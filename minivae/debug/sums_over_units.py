@@ -83,7 +83,9 @@ def _parts(v, h, f, axes):
 def _wrong_parts(least, label, f, of_a, of_n, unit, size, facts):
     """[(length of the label, sentence, names)], if all that is wrong is wrong alike."""
     said, names = {}, ()
-    sizes = [("(D − 1) / D, as of a variance over D − 1,", (size - 1) / size), ("D / (D − 1)", size / (size - 1))]
+    count = {"row": "D", "column": "N"}.get(unit, "n")  # numbers of a unit
+    sizes = [(f"({count} − 1) / {count}, as of a variance over {count} − 1,", (size - 1) / size),
+             (f"{count} / ({count} − 1)", size / (size - 1))]
     sizes += [] if unit == "row" else [(f"the numbers of each {unit}", size), (f"1 / those of each {unit}", 1 / size)]
     for what, column, one, other in ((f"that {label} is multiplied by", f, of_a[1], of_n[1]),
                                      ("that is subtracted or added alone", np.ones_like(f), of_a[2], of_n[2])):
