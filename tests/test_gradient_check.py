@@ -391,3 +391,66 @@ def test_a_rule_that_raises_says_nothing(monkeypatch):
 
     monkeypatch.setattr(diagnosis, "RULES", ((raising,), *diagnosis.RULES))
     assert "½" in str(mv.gradcheck(HalfGradient(), x(2, 3)))
+
+
+class Siamese(nn.Container):
+    """(x, z) -> (f(x), f(z)), where the second overwrites the first."""
+
+    def update_output(self, input):
+        self.output = self[0].run(input[0]), self[0].run(input[1])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = tuple(self[0].update_grad_input(x, grad).copy() for x, grad in zip(input, grad_output))
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for x, grad in zip(input, grad_output):
+            self[0].acc_grad_parameters(x, grad, scale)
+
+
+@pytest.mark.parametrize(("inner", "said"), [(nn.Linear, False), (lambda n_in, n_out: nn.Tanh(), True)])
+def test_a_module_that_needs_no_forward_is_not_told_to_run_again(inner, said):
+    twin = Siamese()
+    twin.add(inner(3, 3))
+    report = mv.gradcheck(twin, (x(4, 3), x(4, 3, seed=1)))
+    assert not report.ok and ("run it forward again" in str(report)) == said, report
+
+
+class Spread(nn.Module):
+    """Each number is spread over rows · columns places; back comes their mean, where their sum belongs."""
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def update_output(self, input):
+        self.output = np.repeat(input, self.rows * self.columns, axis=1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output.reshape(*input.shape, -1).mean(axis=2)
+        return self.grad_input
+
+
+def test_a_factor_may_be_the_product_of_two_numbers_of_the_layer():
+    finding, = mv.gradcheck(Spread(2, 5), x(4, 10), changes=False).diagnoses()  # and not a row's length, 10 by chance
+    assert finding.names == ("1 / (self.rows · self.columns)",) and finding.certainty == "certain"
+
+
+class Smoothed(nn.Criterion):
+    """The cross entropy of distributions; its derivative is right where each target sums to 1."""
+
+    def update_output(self, prediction, target):
+        self.shares = np.exp(prediction) / np.exp(prediction).sum(axis=1, keepdims=True)
+        return -(target * np.log(self.shares)).sum()
+
+    def update_grad_input(self, prediction, target):
+        self.grad_input = self.shares - target
+        return self.grad_input
+
+
+def test_a_target_that_is_a_distribution_stays_one():
+    target = np.random.default_rng(0).dirichlet(np.ones(4), size=5)
+    assert mv.gradcheck_criterion(Smoothed(), x(5, 4), target).ok
+    assert mv.gradcheck_criterion(Smoothed(), x(5, 4), 0.9 * np.eye(5, 4) + 0.025).ok is False  # the last row is none

@@ -50,7 +50,7 @@ class Facts(Vocabulary):
                 self.numbers[f"the length of axis {axis} of {label}" if axis else f"the rows of {label}"] = size
         whole = [(f"self.{name}", value) for name, value in vars(module).items()
                  if type(value) is int and value > 1 and name[0] != "_" and name not in OWN_NUMBERS]
-        self.numbers |= dict(whole) | {f"{one} · {other}": a * b for (one, a), (other, b) in
+        self.numbers |= dict(whole) | {f"({one} · {other})": a * b for (one, a), (other, b) in
                                        combinations_with_replacement(whole, 2)}
         if isinstance(module, Criterion):
             kept = [(f"self.{name}", each) for name, each in self.kept.items()]
