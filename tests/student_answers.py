@@ -155,7 +155,7 @@ MISTAKES = {
         "log_var tiled": ("std[:, None] * self.grouped(noise)", "self.grouped(self.xp.tile(std, (self.samples, 1)) * noise)", "the size of z"),
         "σ of the first row": (("std[:, None] * self", "half_std * self.grouped(grad_output * self.noise).sum(axis=1)"), ("std[0] * self", "0\n        self.grad_input[1][0] = half_std[0] * (grad_output * self.noise).sum(axis=0)"), "the size of z"),
         "one draw in evaluation": ("        n, q = mean.shape", "        n, q = mean.shape\n        if not self.train and self.samples > 1:\n            return mean + self.xp.exp(0.5 * log_var) * self.draw(backend.standard_normal, (n, q))", r"expected \(12, 3\)"),
-        "no derivative in evaluation": ("half_std * self", "self.train * half_std * self", "GRADIENTS DIFFER"),
+        "no derivative in evaluation": ("half_std * self", "self.train * half_std * self", "wrong in evaluation mode"),
         "the noise of before in evaluation": ("noise = self.draw(backend.standard_normal, (n * self.samples, q))", "noise = self.noise\n        if self.train or noise is None or len(noise) != n * self.samples:\n            noise = self.draw(backend.standard_normal, (n * self.samples, q))", "two calls gave the same output"),
         "held noise of NumPy's": ("noise = self.draw(backend.standard_normal, (n * self.samples, q))", "import numpy as np\n        if not (self.holding_noise and self.noise is not None):\n            self.noise = np.random.standard_normal((n * self.samples, q)).astype(mean.dtype)\n        noise = self.noise", "not with np.random"),
         "float32 inside": ("half_std = 0.5 * self.xp.exp(0.5 * log_var)", "half_std = 0.5 * self.xp.exp(0.5 * log_var.astype('float32'))", "in float64"),
