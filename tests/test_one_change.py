@@ -349,24 +349,13 @@ def test_the_place_is_named(cls, where, said):
 
 def test_it_is_never_certain():
     report = mv.gradcheck(filled(Cosine), given(Cosine))
-    assert {each.certainty for each in report.diagnoses() if each.kind == "one change"} <= {"likely", "possible"}
+    assert [each.certainty for each in report.diagnoses() if each.kind == "one change"] == ["likely"]
 
 
 def test_a_criterion():
     report = mv.gradcheck_criterion(Contrastive(), given(Gelu), 0.4 * given(Gelu))
     assert f"line {line_of(Contrastive, '-2 *')} of update_grad_input" in change(report), report
     assert "/ self.distance" in change(report)
-
-
-def test_what_is_quoted_makes_it_right():
-    class Mended(Gelu):
-        def update_grad_input(self, input, grad_output):
-            below = 0.5 * (1 + np.vectorize(math.erf)(input / math.sqrt(2)))
-            density = np.exp(-input ** 2 / 2) / math.sqrt(2 * math.pi)
-            self.grad_input = grad_output * (below + input * density)
-            return self.grad_input
-
-    assert mv.gradcheck(Mended(), given(Gelu)).ok
 
 
 def test_within_a_container():
@@ -391,7 +380,7 @@ def test_two_mistakes_are_no_one_change():
 
 
 class Loud(Gelu):
-    """It prints, counts in a global, and has a loop that an edit could make endless."""
+    """It prints, and has a loop that an edit could make endless."""
 
     def update_output(self, input):
         print("loud")
@@ -421,7 +410,8 @@ def test_loops_without_end_and_breakpoints_are_not_edited():
             breakpoint()
             return super().update_output(input)
 
-    assert search._methods(Stopping)["update_output"][1] is Gelu.update_output
+    assert "update_output" not in search._methods(Stopping)  # nor is the one that it overrides
+    assert search._methods(Stopping)["update_grad_input"][1] is Gelu.update_grad_input
 
 
 def test_without_a_source():

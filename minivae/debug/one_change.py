@@ -193,12 +193,10 @@ def _methods(cls):
     """{name: (as it stands in the class, function)} of the methods that are not minivae's own, with their sources."""
     found = {}
     for each in cls.__mro__:
-        for name, raw in vars(each).items():
-            function = getattr(raw, "__func__", raw)
-            if (not each.__module__.startswith("minivae.") and isinstance(function, types.FunctionType)
-                    and name not in found and not name.startswith("__") and _has_source(function)):
-                found[name] = raw, function
-    return found
+        for name, raw in vars(each).items() if not each.__module__.startswith("minivae.") else ():
+            found.setdefault(name, (raw, getattr(raw, "__func__", raw)))  # what it overrides is not what runs
+    return {name: (raw, function) for name, (raw, function) in found.items()
+            if isinstance(function, types.FunctionType) and not name.startswith("__") and _has_source(function)}
 
 
 def _has_source(function):
