@@ -349,8 +349,43 @@ def test_unknown_layers_and_the_stream():
     assert backend.get_random_state() == state
     with pytest.raises(OptionError, match="does not know what Tanh draws"):
         check_sampler(nn.Tanh())
-    with pytest.raises(OptionError, match="does not know what Tanh adds"):
-        check_noise(nn.Tanh())
+    with pytest.raises(OptionError, match="kind is 'uniform', expected one of bernoulli, gaussian, other"):
+        check_noise(nn.GaussianNoise(0.1), "uniform")
+    with pytest.raises(OptionError, match="Tanh has no std, the amount of gaussian noise"):
+        check_noise(nn.Tanh(), "gaussian")
+
+
+class Multiplied(nn.Module):
+    """Noise of no kind that check_noise knows: x (1 + drawn(x.shape) / 2)."""
+
+    def __init__(self, drawn):
+        super().__init__()
+        self.drawn = drawn
+
+    def update_output(self, input):
+        self.output = input * (1 + self.drawn(input.shape) / 2) if self.train else input
+        return self.output
+
+
+def normal(shape):
+    return backend.standard_normal(np.empty(shape))
+
+
+KEPT = np.random.default_rng(0).standard_normal((100_000, 4))
+
+
+@pytest.mark.parametrize(("drawn", "said"), [
+    (normal, None),
+    (lambda shape: 2.0 * (normal((shape[0], 1)) > 1), None),  # whole rows are dropped
+    (lambda shape: normal((1, shape[1])), "all rows of the batch have the same noise"),
+    (lambda shape: KEPT[:shape[0]], "all calls have the same noise"),
+    (lambda shape: np.tile(normal((shape[0] // 2, shape[1])), (2, 1)), "first half of the rows"),
+    (lambda shape: np.cumsum(normal(shape), axis=0) / 100, "one row with the next"),
+    (lambda shape: 0, "no noise is added"),
+], ids=["each entry", "each row", "shared by rows", "kept", "halves", "sums", "none"])
+def test_noise_of_another_kind(drawn, said):
+    report = check_noise(Multiplied(drawn))
+    assert report.ok == (said is None) and (said or "draws as it should") in str(report)
 
 
 @pytest.mark.parametrize(("base", "change", "said"), [

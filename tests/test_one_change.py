@@ -296,6 +296,113 @@ class Contrastive(nn.Criterion):
         return self.grad_input
 
 
+class Weighed(nn.Module):
+    """Σ p x with p = softmax(x), whose derivative is taken for that of a logistic function."""
+
+    def update_output(self, input):
+        powers = np.exp(input)
+        self.p = powers / powers.sum(axis=1, keepdims=True)
+        self.output = (self.p * input).sum(axis=1, keepdims=True)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * (self.p + input * self.p * (1 - self.p))
+        return self.grad_input
+
+
+class Spread(nn.Module):
+    """A transposed convolution, with places read side by side that are a stride apart."""
+
+    parameter_names = ("weight",)
+    def __init__(self):
+        super().__init__()
+        self.stride = 2
+        self.new_parameter("weight", (3,))
+
+    def update_output(self, input):
+        n, length = input.shape
+        self.output = np.zeros((n, 2 * length + 1))
+        for k in range(3):
+            self.output[:, k:k + (length - 1) * self.stride + 1:self.stride] += input * self.weight[k]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = sum(grad_output[:, k:k + input.shape[1]] * self.weight[k] for k in range(3))
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for k in range(3):
+            apart = grad_output[:, k:k + (input.shape[1] - 1) * self.stride + 1:self.stride]
+            self.grad_weight[k] += scale * (apart * input).sum()
+
+
+class Sized(nn.Module):
+    """W / ‖W‖ times x; its norm is taken for a constant."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (2, 3))
+
+    def update_output(self, input):
+        self.norm = np.sqrt((self.weight**2).sum(axis=1, keepdims=True))
+        self.unit = self.weight / self.norm
+        self.output = input @ self.unit.T
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output @ self.unit
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output.T @ input) / self.norm
+
+
+class Numbered(nn.Module):
+    """The largest of three in two columns; its place is found by the wrong one of the layer's whole numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.columns = 3, 2
+
+    def update_output(self, input):
+        block = input[:, :self.rows, :self.columns].reshape(len(input), -1)
+        self.where, self.output = block.argmax(axis=1), block.max(axis=1, keepdims=True)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.zeros_like(input)
+        for n, place in enumerate(self.where):
+            self.grad_input[n, min(place // self.rows, 2), place % self.columns] += grad_output[n, 0]
+        return self.grad_input
+
+
+class Margins(nn.Criterion):
+    """The number of violated margins, and not whether there is any, comes back to the right class."""
+
+    def update_output(self, prediction, target):
+        own = (prediction * target).sum(axis=1, keepdims=True)
+        self.over = np.maximum(0, prediction - own + 1.1) * (1 - target)
+        return self.over.sum()
+
+    def update_grad_input(self, prediction, target):
+        over = (self.over > 0).astype(float)
+        self.grad_input = over - target * over.max(axis=1, keepdims=True)
+        return self.grad_input
+
+
+class Shares(nn.Criterion):
+    """−Σ t ln p, with the derivative by the logits."""
+
+    def update_output(self, prediction, target):
+        return -(target * np.log(prediction)).sum()
+
+    def update_grad_input(self, prediction, target):
+        self.grad_input = 1.0 * (prediction - target)
+        return self.grad_input
+
+
 MISTAKES = {
     "gelu": (Gelu, "np.exp(-input**2)", "`np.exp(-input ** 2)` → `np.exp(-input ** 2 / 2)`"),
     "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
@@ -311,6 +418,10 @@ MISTAKES = {
     "two places": (Projected, "along = ", "wherever else it stands, of update_grad_input, `input` → `self.output`"),
     "from the last on": (Summed, "np.cumsum(grad_output", "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
+    "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
+    "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
+    "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),
+    "a whole number of the layer's": (Numbered, "// self.rows", "place // self.columns"),
     "a number of the layer's": (Unscaled, "2 * self.weight)).sum", "self.gain"),
 }
 
@@ -332,7 +443,7 @@ def given(cls):
     random = np.random.default_rng(2)
     if cls is Cosine:
         return random.standard_normal((4, 3)), random.standard_normal((4, 3))
-    return random.standard_normal({Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2)}.get(cls, (4, 3)))
+    return random.standard_normal({Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2), Numbered: (4, 3, 2)}.get(cls, (4, 3)))
 
 
 def change(report):
@@ -356,6 +467,14 @@ def test_a_criterion():
     report = mv.gradcheck_criterion(Contrastive(), given(Gelu), 0.4 * given(Gelu))
     assert f"line {line_of(Contrastive, '-2 *')} of update_grad_input" in change(report), report
     assert "/ self.distance" in change(report)
+
+
+def test_more_criterions():
+    rng = np.random.default_rng(3)
+    target, p = np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.1, 1, (6, 4))
+    for criterion, prediction, said in ((Margins(), rng.standard_normal((6, 4)), "`over.sum(axis=1, keepdims=True)`"),
+                                        (Shares(), p, "-target / prediction")):
+        assert said in change(mv.gradcheck_criterion(criterion, prediction, target))
 
 
 def test_within_a_container():

@@ -76,7 +76,7 @@ OBSERVATIONS = {
     "sum along an axis", "some outputs", "misfed", "argument",
     "shifted", "epsilon", "term", "regrouped", "function for another", "part",
     "another mask", "numbered", "assigned", "added several times", "part of a sum", "turned",
-    "displaced",
+    "displaced", "one use",
 }
 # Found by moving arrays, one by one, which proves them; in place of those that say less.
 SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs"}

@@ -14,6 +14,7 @@ from minivae.debug.noise_shapes import repeated, shared
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
+NOISES = {"bernoulli": "p", "gaussian": "std", "other": None}  # kind: what says how much
 NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
 MIXED = ("the rows of different images are mixed: the draws of one row belong side by side, row n·L + l is draw l for "
@@ -231,27 +232,55 @@ def check_noise(layer: Any, kind: str | None = None, draws: int = DRAWS, seed: i
     """Count what a noise layer adds.  Returns a DistributionReport.
 
         kind   "bernoulli": x -> 1 − x with probability layer.p      "gaussian": x + layer.std · ε
-               None: from the class, a BernoulliNoise or GaussianNoise
+               "other": only that each row and each call has noise of its own, whatever its distribution
+               None: from the class, a BernoulliNoise or GaussianNoise, or else "other"
 
     In evaluation mode the layer must hand on its input.
     """
     kind = kind or next((name for name, cls in (("bernoulli", nn.BernoulliNoise), ("gaussian", nn.GaussianNoise))
-                         if isinstance(layer, cls)), None)
-    if kind not in ("gaussian", "bernoulli"):
-        raise OptionError(f"check_noise does not know what {type(layer).__name__} adds: give kind=\"gaussian\" or "
-                          "\"bernoulli\"")
+                         if isinstance(layer, cls)), "other")
+    if kind not in NOISES:
+        raise OptionError(f"check_noise: kind is {kind!r}, expected one of {', '.join(NOISES)}")
+    amount = NOISES[kind]
+    if amount and not hasattr(layer, amount):
+        raise OptionError(f"check_noise: {type(layer).__name__} has no {amount}, the amount of {kind} noise: give it "
+                          "one, or kind=\"other\", which asks for no distribution")
     report = DistributionReport(layer.title, false_alarm)
     with backend.seeded(seed):
         twin = layer.clone().cpu().double().training()
-        x = np.tile([0.0, 0.2, 0.7, 1.0], (draws // 4, 1) if kind == "gaussian" else (draws // 64, 16))
+        x = (np.tile([0.0, 0.2, 0.7, 1.0], (draws // 64, 16)) if kind == "bernoulli" else
+             np.tile([0.0, 0.2, 0.7, 1.0] if kind == "gaussian" else [-1.0, 0.2, 0.7, 1.5], (draws // 4, 1)))
         y = np.array(twin.forward(x.copy()))
-        (_adds if kind == "gaussian" else _flips)(report, twin, x, y)
+        {"gaussian": _adds, "bernoulli": _flips, "other": _has_its_own}[kind](report, twin, x, y)
         changed = np.abs(twin.evaluate().forward(x.copy()) - x).max()
         report.add("largest change in evaluation mode", changed, 0, 0)
         if changed:
             report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it")
         report.describe()
     return report
+
+
+def _has_its_own(report, layer, x, y):
+    """Noise of unknown distribution: that of one row or call tells nothing of another's."""
+    again = np.array(layer.forward(x.copy()))
+    moved = np.abs(y - x).max(axis=0) + np.abs(again - x).max(axis=0) > 0
+    same = [name for name, one, other in (("rows of the batch", y[1:], y[:-1]), ("calls", y, again))
+            if np.allclose(one[:, moved], other[:, moved], rtol=0, atol=1e-9)]
+    report.add("units that get noise", moved.any(), 1, 0)
+    for name in ("rows of the batch", "calls"):
+        report.add(f"noise of their own for the {name}", name not in same, 1, 0)
+    if not moved.any() or len(same) == 2:
+        report.findings.append("no noise is added")
+    elif same:
+        report.findings.append(f"all {same[0]} have the same noise: draw a number for each entry at each forward")
+    if same or not moved.any():
+        return
+    one, other = (each[:, moved] - each[:, moved].mean(axis=0) for each in (y, again))
+    for name, product in (("one row with the next", one[:-1] * one[1:]), ("one call with the next", one * other),
+                          ("the first half of the rows with the second",
+                           one[:len(one) // 2] * one[len(one) // 2:][:len(one) // 2])):
+        product = product.sum(axis=1)  # units may depend on each other, as where a whole row is dropped
+        report.add(f"correlation of {name}", product.mean(), 0, product.std() / sqrt(len(product)))
 
 
 def _adds(report, layer, x, y):

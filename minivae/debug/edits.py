@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
-OTHERS = ("sum mean", "max min", "maximum minimum", "argmax argmin", "var std", "sin cos", "sinh cosh", "tile repeat",
-          "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum", "zeros_like ones_like",
-          "floor ceil", "all any")
+OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", "var std", "sin cos",
+          "sinh cosh", "tile repeat", "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum",
+          "zeros_like ones_like", "floor ceil", "all any")
 FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "np.roll({}, 1, -1)",
@@ -17,6 +17,9 @@ FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqr
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
+SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
+          "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
+          "{0} - ({0} * {1}).sum({2}, keepdims=True)")
 OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
 COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
 
@@ -28,7 +31,11 @@ def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tupl
     known   names and attributes that may be meant in place of others, or be forgotten as factors
     """
     def others(node):
-        return map(_parsed, known) if isinstance(node, ast.Name | ast.Attribute) else ()
+        number = isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str)
+        if number or isinstance(node, ast.Name | ast.Attribute):
+            yield from map(_parsed, known)
+        elif isinstance(node, ast.Subscript):
+            yield from _strided(node, known)
 
     yield _slightly(function)
     yield _everywhere(function, others, 1)
@@ -43,6 +50,8 @@ def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tupl
         yield _everywhere(function, lambda node, factors=factors: _with_factor(node, factors), 1, terms=True)
         if k == 1:
             yield _everywhere(function, lambda node: _with_term(node, terms), 1, terms=True)
+            yield _everywhere(function, lambda node: _with_term(node, known, of_a_name=True), 1)
+            yield _everywhere(function, lambda node: _without_share(node, known), 1, terms=True)
 
 
 def _slightly(function):
@@ -164,7 +173,10 @@ def _slight(node):
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
         yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS if isinstance(node.op, OPERATORS))
+        if isinstance(node.op, OPERATORS):
+            yield from map(_parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
+        yield from _of_softmax(node)
         yield from (node.left, node.right, ast.BinOp(node.right, node.op, node.left))
         if isinstance(node.op, ast.MatMult):
             yield from map(_parsed, (f"{left}.T @ {right}", f"{left} @ {right}.T", f"{right}.T @ {left}",
@@ -199,6 +211,15 @@ def _regrouped(node):
             yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
         if isinstance(side, ast.Call) and len(side.args) == 1:
             yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
+
+
+def _of_softmax(node):
+    """a − p Σ a for a (1 − p), the derivative of a softmax for that of a logistic function."""
+    if isinstance(node.op, ast.Mult):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) and ast.unparse(one.left) == "1":
+                for axis in (-1, 0):
+                    yield _parsed(f"{_text(other)} - {_text(one.right)} * {_text(other)}.sum({axis}, keepdims=True)")
 
 
 def _other_calls(node):
@@ -251,12 +272,26 @@ def _other_slices(node):
             bounds = (high, low), (low, None), (None, high), (_parsed("1"), None), (None, _parsed("-1"))
             others = [ast.Slice(*pair, part.step) for pair in bounds]
             others += [ast.Slice(low, high, step) for step in (_parsed("-1"), None)]
+            others += [ast.Slice(*(_parsed(f"{ast.unparse(each)} {by}") if each and at == k else each
+                                   for k, each in enumerate((low, high))), part.step)
+                       for at in (0, 1) for by in ("- 1", "+ 1")]
         elif isinstance(part, ast.Name):
             others = [*map(_parsed, (f"{part.id} - 1", f"{part.id} + 1", f"-1 - {part.id}"))]
             before = [*parts[:k], others[0], *parts[k + 1:]]  # of what there was nothing at first
             yield ast.BinOp(_indexed(node, before), ast.Mult(), _parsed(f"({part.id} > 0)"))
         for other in others:
             yield _indexed(node, [*parts[:k], other, *parts[k + 1:]])
+
+
+def _strided(node, known):
+    """x[k:k + (n − 1) s + 1:s] for x[k:k + n]: n places, s apart."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for k, part in enumerate(parts):
+        end = getattr(part, "upper", None)
+        if isinstance(end, ast.BinOp) and part.lower and ast.dump(end.left) == ast.dump(part.lower):
+            for step in known:
+                last = _parsed(f"{ast.unparse(end.left)} + ({ast.unparse(end.right)} - 1) * {step} + 1")
+                yield _indexed(node, [*parts[:k], ast.Slice(part.lower, last, _parsed(step)), *parts[k + 1:]])
 
 
 def _indexed(node, parts):
@@ -276,11 +311,20 @@ def _with_factor(node, factors):
         yield _parsed(f"{text} / {factor}")
 
 
-def _with_term(node, terms):
+def _with_term(node, terms, of_a_name=False):
     text = _text(node)
-    for term in terms if text not in terms else ():
-        yield _parsed(f"{text} + {term}")
-        yield _parsed(f"{text} - {term}")
+    for term in terms if of_a_name == (text in terms) else ():
+        yield _parsed(f"({text} + {term})")
+        yield _parsed(f"({text} - {term})")
+
+
+def _without_share(node, known):
+    """Less its mean, or its part along another array, as what comes back through a sum, a norm or a softmax."""
+    text = _text(node)
+    for axis in (-1, 0):
+        yield _parsed(f"{text} - {text}.mean({axis}, keepdims=True)")
+        for form, name in itertools.product(SHARES, known):
+            yield _parsed(form.format(text, name, axis))
 
 
 def _statements(function):

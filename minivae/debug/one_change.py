@@ -22,7 +22,7 @@ from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import copied, norm, same
 from minivae.nn import Criterion
 
-MOST = 4000  # edits of the backward methods that are tried, and as many of the others
+MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
 OF_FORWARD = 3  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
@@ -117,6 +117,7 @@ class _Search:
         names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
         names += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
         names += [name for name, value in own if isinstance(value, np.ndarray)]
+        names += [name for name, value in own if type(value) is int and value > 1]
         return list(dict.fromkeys(names))[:KNOWN]
 
     def _class(self, name, tree):
