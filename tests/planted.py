@@ -246,6 +246,26 @@ class NoiseDrawnAnewInBackward(nn.BernoulliNoise):
         return np.where(flip, -grad_output, grad_output)
 
 
+@plant("stale noise", make=lambda cls: cls(5))
+class NoiseDrawnAnewForParameters(nn.Module):
+    parameter_names = ("log_std",)
+
+    def __init__(self, size):
+        super().__init__()
+        self.new_parameter("log_std", (size,))
+
+    def update_output(self, input):
+        self.output = input + np.exp(self.log_std) * self.draw(backend.standard_normal, input.shape)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        noise = self.draw(backend.standard_normal, input.shape)
+        self.grad_log_std += scale * np.exp(self.log_std) * (grad_output * noise).sum(axis=0)
+
+
 @plant("noise not held", make=lambda cls: cls(0.4))
 class NoiseNotHeld(nn.GaussianNoise):
     def update_output(self, input):

@@ -403,6 +403,95 @@ class Shares(nn.Criterion):
         return self.grad_input
 
 
+class Carried(nn.Module):
+    """y_t = x_t + m y_(t − 1); acc_grad_parameters forgets what comes back through later steps."""
+
+    parameter_names = ("memory",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("memory", (2,))
+
+    def update_output(self, input):
+        self.output = np.array(input)
+        for t in range(1, input.shape[1]):
+            self.output[:, t] += self.memory * self.output[:, t - 1]
+        return self.output
+
+    def through_time(self, grad_output):
+        total = grad_output.copy()
+        for t in range(grad_output.shape[1] - 2, -1, -1):
+            total[:, t] += self.memory * total[:, t + 1]
+        return total
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = self.through_time(grad_output)
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        products = grad_output[:, 1:] * self.output[:, :-1]
+        self.grad_memory += scale * products.sum(axis=(0, 1))
+
+
+class Odds(nn.Module):
+    """σ(a) (a − ln(p / (1 − p))), in whose derivative p stands for its logit."""
+
+    def __init__(self):
+        super().__init__()
+        self.prior = 0.3
+
+    def update_output(self, input):
+        odds = input - np.log(self.prior / (1 - self.prior))
+        self.output = odds / (1 + np.exp(-input))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        y, odds = 1 / (1 + np.exp(-input)), input - self.prior
+        self.grad_input = grad_output * (y + y * (1 - y) * odds)
+        return self.grad_input
+
+
+class Tiled(nn.Module):
+    """Two rows for each, in which the forward pass has tile for repeat."""
+
+    def update_output(self, input):
+        self.output = np.tile(np.sin(input), (2, 1))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.cos(input) * grad_output.reshape(len(input), 2, -1).sum(axis=1)
+        return self.grad_input
+
+
+class Thresholds(nn.Criterion):
+    """Columns count whose mean is above 0.12; the gradient asks each entry."""
+
+    def update_output(self, prediction, target):
+        self.squares = (prediction - target) ** 2
+        return (self.squares * (self.squares.mean(axis=0) > 0.12)).sum()
+
+    def update_grad_input(self, prediction, target):
+        self.grad_input = 2 * (prediction - target) * (self.squares > 0.12)
+        return self.grad_input
+
+
+class Positives(nn.Criterion):
+    """w x softplus(−a) + (1 − x) softplus(a), with a derivative that holds for x = 0 and 1 only."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = 2.5
+
+    def update_output(self, prediction, target):
+        on, off = np.logaddexp(0, -prediction), np.logaddexp(0, prediction)
+        return (self.weight * target * on + (1 - target) * off).sum()
+
+    def update_grad_input(self, prediction, target):
+        share = 1 + (self.weight - 1) * target
+        self.grad_input = share * (1 / (1 + np.exp(-prediction)) - target)
+        return self.grad_input
+
+
 MISTAKES = {
     "gelu": (Gelu, "np.exp(-input**2)", "`np.exp(-input ** 2)` → `np.exp(-input ** 2 / 2)`"),
     "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
@@ -418,6 +507,9 @@ MISTAKES = {
     "two places": (Projected, "along = ", "wherever else it stands, of update_grad_input, `input` → `self.output`"),
     "from the last on": (Summed, "np.cumsum(grad_output", "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
+    "what another verb takes": (Carried, "products = grad", "self.through_time(grad_output)"),
+    "a logit": (Odds, "y, odds =", "`self.prior` → `np.log(self.prior / (1 - self.prior))`"),
+    "tile and repeat": (Tiled, "np.tile(", "`np.tile(np.sin(input), (2, 1))` were `np.repeat(np.sin(input), 2, axis=0)`"),
     "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
     "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
     "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),
@@ -443,7 +535,8 @@ def given(cls):
     random = np.random.default_rng(2)
     if cls is Cosine:
         return random.standard_normal((4, 3)), random.standard_normal((4, 3))
-    return random.standard_normal({Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2), Numbered: (4, 3, 2)}.get(cls, (4, 3)))
+    shapes = {Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2), Numbered: (4, 3, 2), Carried: (3, 4, 2)}
+    return random.standard_normal(shapes.get(cls, (4, 3)))
 
 
 def change(report):
@@ -471,9 +564,11 @@ def test_a_criterion():
 
 def test_more_criterions():
     rng = np.random.default_rng(3)
-    target, p = np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.1, 1, (6, 4))
-    for criterion, prediction, said in ((Margins(), rng.standard_normal((6, 4)), "`over.sum(axis=1, keepdims=True)`"),
-                                        (Shares(), p, "-target / prediction")):
+    labels, p, grey = np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.1, 1, (6, 4)), rng.uniform(0, 1, (6, 4))
+    for criterion, prediction, target, said in (
+            (Margins(), rng.standard_normal((6, 4)), labels, "`over.sum(axis=1, keepdims=True)`"),
+            (Shares(), p, labels, "-target / prediction"), (Thresholds(), p, grey, "`self.squares.mean("),
+            (Positives(), rng.standard_normal((6, 4)), grey, " - target * self.weight")):
         assert said in change(mv.gradcheck_criterion(criterion, prediction, target))
 
 
@@ -554,7 +649,7 @@ def test_an_edit_leaves_the_source_as_it_was():
     for function in functions():
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         before = ast.dump(tree, include_attributes=True)
-        for kind in list(edits(tree, ["self.output", "x"]))[:4]:
+        for kind in list(edits(tree, ["self.output", "x"], {}))[:4]:
             for old, new, _ in kind:
                 assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
         assert ast.dump(tree, include_attributes=True) == before, function

@@ -307,5 +307,27 @@ def test_the_distribution_checks_say_nothing_against_them():
         assert report.ok and not report.findings, str(report)
 
 
+def test_noise_of_a_generator_of_its_own():
+    class Shaken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.random = np.random.default_rng(7)
+
+        def fill(self, noise):
+            noise[...] = self.random.standard_normal(noise.shape)
+            return noise
+
+        def update_output(self, input):
+            self.output = input * self.draw(self.fill, input.shape)
+            return self.output
+
+        def update_grad_input(self, input, grad_output):
+            return grad_output * self.noise
+
+    for layer in (Shaken(), Shaken().double().hold_noise()):
+        report = mv.gradcheck(layer, x(4, 3))
+        assert report.ok and not report.diagnoses(), str(report)
+
+
 def test_there_are_forty():
     assert len(LAYERS) >= 40

@@ -1,5 +1,7 @@
 """Checks that the verbs of a module keep to their contract."""
 
+import itertools
+
 import numpy as np
 
 from minivae import backend
@@ -159,11 +161,12 @@ def _with_equal_rows(array):
 def unrepeatable(first, second, drawn, overwritten):
     """[Finding] on two backward passes after one forward, while noise was not held, that do not agree.
 
-    drawn         whether the second has drawn random numbers
-    overwritten   whether the first has changed the output
+    first, second   the gradients by the input, and those by the parameters, which were zero before
+    drawn           whether the second has drawn random numbers
+    overwritten     whether the first has changed the output
     """
-    for a, b in zip(arrays(first), arrays(second)):
-        grown = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0
+    for a, b in zip(itertools.chain(*first), itertools.chain(*second)):
+        grown = float((a * b).sum() / (a * a).sum()) if np.any(a) and any(a is each for each in first[0]) else 0
         if np.isfinite(a).all() and not same(a, b):
             kind, text = (
                 ("output modified", OVERWRITTEN) if overwritten else
@@ -193,7 +196,8 @@ def _expect_scaled(watch, grad, grads):
                 ignores = "backward does not hand on scale to the modules inside"
             what = (ignores if same(full, half) else
                     "acc_grad_parameters uses scale twice" if same(0.25 * full, half) else
-                    "with scale ½ the gradient is not half of what it is with 1")
+                    "with scale ½ the gradient is not half of what it is with 1: one of its terms is not multiplied by "
+                    "scale, or more than once")
             watch.add("scale ignored" if same(full, half) else "scale", what, path)
     for a, b in zip(arrays(grad), arrays(halved_grad)):
         if same(0.5 * a, b) and np.any(a):

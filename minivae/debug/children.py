@@ -79,9 +79,10 @@ def _of_output(name, each, given, called, facts, objective):
         if due.error <= 1e-6:
             continue
         said = f"module ({name}) is given another {path} than the derivative of the loss by its output"
-        others = [(f"the grad_output of module ({other})", g) for other, it in called if other != name
-                  for _, g, _ in it.given if g is not None] + named("grad_output", facts.grad_output) + [
-            (f"the output of module ({other})", it.output) for other, it in called]
+        others = named("grad_output", facts.grad_output) + [
+            (f"the grad_output of module ({other})", g) for other, it in called if other != name
+            for _, g, _ in it.given if g is not None] + [(f"the output of module ({other})", it.output)
+                                                          for other, it in called]
         c = fit(due.numeric, to, ~due.kink)
         other = next((label for label, g in others if same(g, to, TOLERANCE)), None)
         if not np.any(to):

@@ -203,7 +203,8 @@ def _dependence(name, elsewhere, facts):
                                           for each in elsewhere.names()))
     less, does, does_not, what = (
         (True, "does not depend", "does", "left out of backward, or too many in update_output") if arrays[True] else
-        (False, "depends", "does not", "too many in backward, or left out of update_output"))
+        (False, "depends", "does not", "too many in backward, or left out of update_output, or a copy made earlier "
+         "is used there"))
     sentence = pairs.mixes(*mixed, batch=not facts.of_parameter) or (arrays[less] and (
         f"the gradient {does} on {' and '.join(arrays[less])}, and the derivative of update_output {does_not}: a term, "
         f"a factor or a condition with it is {what}")) or (mixed[1] and (

@@ -3,7 +3,7 @@
 import ast
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
@@ -12,8 +12,8 @@ OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", 
           "zeros_like ones_like", "floor ceil", "all any")
 FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
-             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "np.roll({}, 1, -1)",
-             "np.swapaxes({}, -1, -2)")
+             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
+             "np.swapaxes({}, -1, -2)", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
@@ -21,14 +21,17 @@ SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} *
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)")
 OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
+LONGEST = 60  # letters of what is taken from elsewhere
 COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
 
 
-def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tuple[ast.AST, ast.AST, int]]]:
+def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]]
+          ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, int]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
     is asked for, in how many places).
 
-    known   names and attributes that may be meant in place of others, or be forgotten as factors
+    known      names and attributes that may be meant in place of others, or be forgotten as factors
+    others_of  {expression: what stands around it elsewhere}, as `surroundings` finds
     """
     def others(node):
         number = isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str)
@@ -36,9 +39,15 @@ def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tupl
             yield from map(_parsed, known)
         elif isinstance(node, ast.Subscript):
             yield from _strided(node, known)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            yield from _distributed(node, known)
+
+    def as_elsewhere(node):
+        return map(_parsed, others_of.get(ast.unparse(node), ()))
 
     yield _slightly(function)
     yield _everywhere(function, others, 1)
+    yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, _of_it, 1)
     yield _everywhere(function, _slight, 2)
     yield _everywhere(function, others, 2)
@@ -52,6 +61,17 @@ def edits(function: ast.FunctionDef, known: list[str]) -> Iterator[Iterator[tupl
             yield _everywhere(function, lambda node: _with_term(node, terms), 1, terms=True)
             yield _everywhere(function, lambda node: _with_term(node, known, of_a_name=True), 1)
             yield _everywhere(function, lambda node: _without_share(node, known), 1, terms=True)
+
+
+def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
+    """{expression: what is made of it, in one or two steps, in any of the functions}."""
+    found = defaultdict(dict)
+    for outer in (node for function in functions for node in ast.walk(function)):
+        if isinstance(outer, ast.BinOp | ast.Call | ast.UnaryOp) and len(ast.unparse(outer)) < LONGEST:
+            for inner in ast.walk(outer):
+                if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
+                    found[ast.unparse(inner)][ast.unparse(outer)] = None
+    return {text: sorted(around, key=len) for text, around in found.items() if text not in MODULES}
 
 
 def _slightly(function):
@@ -172,8 +192,10 @@ def _slight(node):
         return
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
-        yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS if isinstance(node.op, OPERATORS))
-        if isinstance(node.op, OPERATORS):
+        alike = left == right  # x − x and x / x are constants
+        yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS if isinstance(node.op, OPERATORS)
+                    and not (alike and op in (ast.Sub, ast.Div)))
+        if isinstance(node.op, OPERATORS) and not alike:
             yield from map(_parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
         yield from _of_softmax(node)
@@ -211,6 +233,16 @@ def _regrouped(node):
             yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
         if isinstance(side, ast.Call) and len(side.args) == 1:
             yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
+
+
+def _distributed(node, known):
+    """a b − c d for a (b − c): each term has a factor of its own."""
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Add | ast.Sub):
+            for name in map(_parsed, known):
+                for first, second in ((name, other), (other, name)):
+                    yield ast.BinOp(ast.BinOp(one.left, ast.Mult(), first), one.op,
+                                    ast.BinOp(one.right, ast.Mult(), second))
 
 
 def _of_softmax(node):
@@ -253,6 +285,11 @@ def _other_calls(node):
         for argument, value in (("keepdims", True), ("ddof", 1)):
             if argument not in has:
                 yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if name == "tile" and len(arguments) == 2 and isinstance(arguments[1], ast.Tuple):
+        yield _parsed(f"np.repeat({ast.unparse(arguments[0])}, {ast.unparse(arguments[1].elts[0])}, axis=0)")
+    if name == "repeat" and len(arguments) == 2:
+        yield from (_parsed(f"np.tile({ast.unparse(arguments[0])}, ({ast.unparse(arguments[1])}{', 1' * ones}))")
+                    for ones in (1, 2, 3))
     if name == "cumsum":  # from the last on
         along = next((ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "axis"), "-1")
         what, *rest = [node.func.value, *arguments] if method else arguments

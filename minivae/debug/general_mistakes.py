@@ -190,7 +190,9 @@ def on_one_side(a, n, seen, facts):
         return  # a term with the target is more exact
     rules = (factor, by_function, turned, missing_terms) if places else ()
     about = next((finding for rule in rules for finding in rule(a, n, seen & wrong, facts)), None)
-    text = about.pattern if about else "compare the two formulas of the derivative there"
+    text = ("update_output does not change with it, as where it is cut off or held at a limit, so the gradient is 0"
+            if not np.any(n[seen & wrong]) else about.pattern if about else
+            "compare the two formulas of the derivative there")
     for place in places:
         yield Finding("one side", f"it is right except {place}: there {text}", names=about.names if about else ())
 

@@ -63,6 +63,11 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
         return _check(twin, float64(input), title, tolerance, step, changes, unused)
 
 
+def _all_grads(twin, grad_input):
+    """Copies of the gradients by the input, and of those by the parameters."""
+    return arrays(copied(grad_input)), [np.array(grad) for _, _, grad in twin.named_parameters()]
+
+
 def _check(twin, input, title, tolerance, step, changes, unused=None, beside=False):
     """The report on a module in float64; `unused` is a copy from before it was first run."""
     unused = unused or twin.clone()
@@ -71,12 +76,14 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
                  lambda layer, verb, arguments: fed.setdefault(layer, copied(arguments[0]))):
         output = twin.forward(input)
     grad_output, written = random_like(output), copied(output)
+    twin.zero_grad_parameters()
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
     shared, short = overlapping("input", earlier), _precision(twin, kept, grad_output)
-    earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
+    earlier, overwritten = _all_grads(twin, earlier), not all(map(same, arrays(output), arrays(written)))
     before = random_state()
-    repeated = copied(twin.backward(input, copied(grad_output)))
+    twin.zero_grad_parameters()
+    repeated = _all_grads(twin, twin.backward(input, copied(grad_output)))
     drawn = random_state() != before
     for value, before in zip(arrays(input), arrays(kept)):
         value[...] = before

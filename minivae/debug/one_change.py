@@ -15,11 +15,11 @@ import warnings
 
 import numpy as np
 
-from minivae.debug.edits import edits, instead
+from minivae.debug.edits import edits, instead, surroundings
 from minivae.debug.elsewhere import Elsewhere, along, copy_of, pairs, terms
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
-from minivae.debug.tables import copied, norm, same
+from minivae.debug.tables import arrays, copied, norm, same
 from minivae.nn import Criterion
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
@@ -44,6 +44,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward, None)
         forward = search.first(search.forward, 1 if backward else OF_FORWARD)
+        if forward and backward and len(backward[-1]) < len(forward[-1]):
+            backward = None
     said = []
     if backward:
         said.append("one change makes it right: in {1} of {0}, `{2}` → `{3}`".format(*backward) + _of(backward, wrong))
@@ -94,7 +96,8 @@ class _Search:
 
     def _edits(self, trees, kinds):
         """(method, what stood in its tree, what does) of all edits, the slightest of each method first."""
-        every = itertools.zip_longest(*(edits(tree, self._known(tree)) for tree in trees.values()))
+        around = surroundings(_tree(function) for _, function in self.methods.values())
+        every = itertools.zip_longest(*(edits(tree, self._known(tree), around) for tree in trees.values()))
         for of_a_kind in itertools.islice(every, kinds):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited):
@@ -144,9 +147,9 @@ class _Search:
                 gradient = gradients[check.name]
                 right = _agrees(check, gradient) if backward_only else norm(gradient) > SHARE * norm(
                     check.analytic) and along(arrays[check.name], gradient, self._objective)
-                if right and not check.ok:
+                if right and not check.ok and np.any(check.numeric):  # if not, none of its gradients would do
                     mended.append(check.name)
-                elif not right and (check.ok or not backward_only):
+                elif not right and (check.ok or not backward_only or not same(gradient, check.analytic)):
                     return [], False
             if not mended or not self._scaled(gradients) or not Elsewhere(
                     self.twin, self.given, self.step, self.tolerance).agrees(mended):
@@ -168,7 +171,11 @@ class _Search:
         else:
             twin.zero_grad_parameters()
             twin.forward(given)
-            grads = copied(twin.backward(given, copied(self.grad_output), scale))
+            grad_output = copied(self.grad_output)
+            grads = copied(twin.backward(given, grad_output, scale))
+            if not (all(map(same, arrays(grad_output), arrays(self.grad_output))) or any(
+                    getattr(layer, "inplace", False) for layer in twin.list_modules())):
+                raise ValueError("backward changes its grad_output")
             found = [*pairs("input", given, grads), *twin.named_parameters()]
         return {name: array for name, array, _ in found}, {name: np.array(grad) for name, _, grad in found}
 

@@ -264,7 +264,7 @@ OTHERS = (
     ("rows mixed", _mixing, _mixing),
     ("shifted", order.off, order.off),
     ("wrong inputs", lambda p: same(np.sort(p.backward, axis=0), np.sort(p.forward, axis=0), TOLERANCE), lambda p:
-     f"each output's gradient goes to another {p.entry()} than the one it came from: look at the indices (row and "
+     f"gradients of outputs go to another {p.entry()} than the one that they came from: look at the indices (row and "
      "column, stride, offset, order) of both passes" + example(p.facts)),
     ("taken as constant", lambda p: p.drawn and (p.used & ~p.own).any() and not (p.given & ~p.own).any(),
      "each output depends on several inputs, and backward on its own only: what update_output computes from them, such "

@@ -1,5 +1,7 @@
 """A second look at what passes: it may be right by luck, at the first call, or in training mode only."""
 
+import copy
+
 import numpy as np
 
 from minivae import backend
@@ -30,7 +32,8 @@ def second_look(twin, unused, given, step, tolerance):
         other = (mapped(shuffled, given[0]), mapped(backend.host_generator().permutation, given[1])) if isinstance(
             twin, Criterion) else mapped(shuffled, given)  # a row of a target, such as a distribution, stays whole
     try:
-        if not isinstance(twin, Criterion) and not all(map(same, _output(twin, other), _output(unused, other))):
+        if not isinstance(twin, Criterion) and not all(map(
+                same, _output(twin, other), _output(_with_generators(unused.clone(), twin), other))):
             return [Finding("history", HISTORY, "likely")]
         point = _run(twin, other)
         wrong = _wrong(point, step, tolerance)
@@ -53,6 +56,15 @@ def _in_evaluation(unused, given, step, tolerance):
         return [Finding("mode", EVALUATION, "certain", name) for name in _wrong(point, step, tolerance, least=1e-6)]
     except Exception:  # it does not take that mode
         return []
+
+
+def _with_generators(unused, twin):
+    """The copy, with the random generators of the module's own as they are now: their draws are new each time."""
+    for layer, now in zip(unused.list_modules(), twin.list_modules()):
+        for name, value in vars(now).items():
+            if isinstance(value, np.random.Generator | np.random.RandomState):
+                setattr(layer, name, copy.deepcopy(value))
+    return unused
 
 
 def _output(twin, given):

@@ -20,7 +20,7 @@ def unused(a, n, seen, facts):
     if not np.any(np.abs(n[seen]) > 1e-9):
         steps = all(np.array_equal(y, np.round(y)) for y in facts.y) and not isinstance(facts.module, Criterion)
         yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
-                      "pass has left it out, or overwritten what it made of it" + (
+                      "pass has left it out, overwritten what it made of it, or uses a copy made earlier" + (
                           "; or its steps are meant, and backward is an estimator (straight-through), which no "
                           "difference can check: count draws with check_sampler" if steps else ""))
 
