@@ -52,6 +52,33 @@ def row_input(row, data, rows):
     return drawn(data, probabilities if row.low >= 0 else logits, rows, *row.shape)
 
 
+SHARES = {
+    "Sigmoid": (lambda: nn.Sigmoid(), (900,)),
+    "relaxed bits": (lambda: nn.Sequential(nn.BernoulliSampler(0.2), nn.Sigmoid()), (900,)),
+    "relaxed categories": (lambda: nn.GumbelSoftmaxSampler(0.2), (90, 10)),
+    "all codes": (lambda: nn.EnumeratedSampler(), (9,)),
+    "weights": (lambda: nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion(samples=9)), 10),
+    "posterior": (lambda: nn.LikelihoodCriterion(nn.BCEWithLogitsCriterion()), 5),
+}
+
+
+@pytest.mark.parametrize(("make", "shape"), SHARES.values(), ids=SHARES)
+def test_no_probability_and_no_gradient_of_it_is_subnormal(make, shape):
+    """Products with subnormal numbers take many times as long."""
+    random, layer = np.random.default_rng(0), make()
+    if isinstance(shape, tuple):
+        output = copies(layer.forward(np.float32(random.uniform(-110, 110, (40, *shape)))))
+        found = [*arrays(output), *arrays(copies(layer.backward(layer.input, random_like(output))))]
+    else:
+        a, log_p = np.float32(random.standard_normal((90, 3))), np.float32(random.uniform(-120, 0, 90))
+        prediction = (a, log_p, 0 * log_p)[:2 + (layer.samples > 1)]
+        target = np.float32(random.random((shape, 3)))
+        layer.forward(prediction, target)
+        found = arrays(layer.backward(prediction, target))
+    least = np.finfo(np.float32).tiny
+    assert not any(((each != 0) & (np.abs(each) < least)).any() for each in found)
+
+
 @each_row
 @examples
 @given(st.data())

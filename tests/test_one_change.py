@@ -509,7 +509,7 @@ MISTAKES = {
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
     "what another verb takes": (Carried, "products = grad", "self.through_time(grad_output)"),
     "a logit": (Odds, "y, odds =", "`self.prior` → `np.log(self.prior / (1 - self.prior))`"),
-    "tile and repeat": (Tiled, "np.tile(", "`np.tile(np.sin(input), (2, 1))` were `np.repeat(np.sin(input), 2, axis=0)`"),
+    "tile and repeat": (Tiled, "np.tile(", " were `np.repeat(np.sin(input), 2, axis=0)`"),
     "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
     "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
     "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),

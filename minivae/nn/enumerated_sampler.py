@@ -6,7 +6,7 @@ from minivae import backend
 from minivae.errors import OptionError
 from minivae.nn.bernoulli_latent import bits
 from minivae.nn.categorical_latent import one_hots
-from minivae.nn.exponentials import log_probabilities, relative_exponentials
+from minivae.nn.exponentials import log_probabilities, negligible, relative_exponentials, unless
 from minivae.nn.module import Module
 
 MOST_CODES = 4096  # to enumerate: 12 bits
@@ -43,7 +43,7 @@ class EnumeratedSampler(Module):
             backend.elementwise(_log_softmax, input, peak, total, out=log_p.reshape(input.shape))
         q = self.buffer("q", (n, len(z)))
         backend.matmul(log_p, choices.T, out=q)  # ln q = Σⱼ z ln p
-        self.output = z, backend.elementwise(_exp, q, out=q)
+        self.output = z, backend.elementwise(_exp, q, negligible(q.dtype), out=q)
         return self.output
 
     def update_grad_input(self, input, grad_output):
@@ -80,8 +80,8 @@ def _log_softmax(xp, a, peak, total):
     return xp.maximum(a - peak, -1e30) - xp.log(total)
 
 
-def _exp(xp, x):
-    return xp.exp(x)
+def _exp(xp, log_q, least):
+    return unless(xp, xp.exp(log_q), least)
 
 
 def _centred(xp, q, grad, mean):

@@ -3,7 +3,7 @@
 from math import prod
 
 from minivae import backend
-from minivae.nn.exponentials import relative_exponentials
+from minivae.nn.exponentials import negligible, relative_exponentials, share
 from minivae.nn.wrapping_criterion import WrappingCriterion
 
 
@@ -35,7 +35,7 @@ class ImportanceWeightedCriterion(WrappingCriterion):
         log_w = self._by_rows("log_w", (len(target), self.samples))
         backend.elementwise(_log_weight, log_p, log_q, losses, out=log_w.reshape(-1))
         peak, u, total = relative_exponentials(self.xp, log_w, self._by_rows)
-        self.weights = backend.elementwise(_share, u, total, out=u).reshape(-1)  # w̃
+        self.weights = backend.elementwise(share, u, total, negligible(u.dtype), out=u).reshape(-1)  # w̃
         self.output = backend.total(_loss, peak, total, 1 / self.samples)
         self.reconstruction = backend.total(_product, self.weights, losses)
         return self.output
@@ -57,10 +57,6 @@ class ImportanceWeightedCriterion(WrappingCriterion):
 
 def _log_weight(xp, log_p, log_q, loss):
     return log_p - log_q - loss
-
-
-def _share(xp, u, total):
-    return u / total
 
 
 def _loss(xp, peak, total, share):

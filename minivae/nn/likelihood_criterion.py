@@ -1,7 +1,7 @@
 """Exact negative log-likelihood, by the sum over every code."""
 
 from minivae import backend
-from minivae.nn.exponentials import relative_exponentials
+from minivae.nn.exponentials import negligible, relative_exponentials, share
 from minivae.nn.wrapping_criterion import WrappingCriterion
 
 
@@ -31,7 +31,7 @@ class LikelihoodCriterion(WrappingCriterion):
         joint = self.buffer("joint", losses.shape)
         backend.elementwise(_log_joint, log_prior[None], losses, out=joint)
         peak, u, total = relative_exponentials(self.xp, joint, self.buffer)
-        self.posterior = backend.elementwise(_share, u, total, out=u)
+        self.posterior = backend.elementwise(share, u, total, negligible(u.dtype), out=u)
         self.output = backend.total(_loss, peak, total)
         self.reconstruction = backend.total(_product, self.posterior, losses)
         return self.output
@@ -47,10 +47,6 @@ class LikelihoodCriterion(WrappingCriterion):
 
 def _log_joint(xp, log_prior, loss):
     return log_prior - loss
-
-
-def _share(xp, u, total):
-    return u / total
 
 
 def _loss(xp, peak, total):
