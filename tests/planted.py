@@ -864,6 +864,20 @@ class ConcatTableInsideAModel(ConcatTableHeadsExchanged):
 
 
 @plant("misfed", make=lambda cls: cls(nn.Sequential(nn.Linear(5, 5), nn.Tanh())))
+class AddsIntoTheOutputOfItsModule(nn.Container):
+    def update_output(self, input):
+        self.output = self[0].run(input)
+        self.output += 0.5 * input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return self[0].update_grad_input(input, grad_output) + 0.5 * grad_output
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self[0].acc_grad_parameters(input, grad_output, scale)
+
+
+@plant("misfed", make=lambda cls: cls(nn.Sequential(nn.Linear(5, 5), nn.Tanh())))
 class RunsTwiceOnOneState(nn.Sequential):
     def update_output(self, input):
         self.first = np.array(self[0].forward(input))
@@ -2383,6 +2397,29 @@ class SortsByItsFirstOrder(nn.Module):
         grad_input = np.empty_like(input)
         np.put_along_axis(grad_input, self.order, grad_output, 1)
         return grad_input
+
+
+@plant("history", make=lambda cls: cls(4))
+class LengthOfTheFirstCall(nn.Module):
+    parameter_names = ("v",)
+    length = None
+
+    def __init__(self, size):
+        super().__init__()
+        self.new_parameter("v", (3, size))
+
+    def update_output(self, input):
+        if self.length is None:
+            self.length = np.sqrt((self.v**2).sum(axis=1, keepdims=True))
+        return input @ (self.v / self.length).T
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output @ (self.v / self.length)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        by_weight, direction = grad_output.T @ input, self.v / self.length
+        along = (by_weight * direction).sum(axis=1, keepdims=True)
+        self.grad_v += scale * (by_weight - along * direction) / self.length
 
 
 @plant("history")

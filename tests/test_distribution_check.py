@@ -407,6 +407,29 @@ def test_wrong_noise_is_named(base, change, said):
     assert "same noise" in said or "1 − p" in said or not any("correlation" in name for name in off), off
 
 
+def test_noise_that_is_cut_off_is_named():
+    class Clipped(nn.GaussianSampler):
+        def update_output(self, input):
+            mean, log_var = input
+            noise = np.clip(self.draw(backend.standard_normal, mean.shape), -1.5, 1.5)
+            return mean + np.exp(0.5 * log_var) * noise
+
+    assert "% of the noise is cut off at -1.5 and 1.5" in str(check_sampler(Clipped(), draws=100_000))
+
+
+@pytest.mark.parametrize(("warm", "noise", "said"), [
+    (2, 1, "the logits are divided by the temperature and the noise is not"),
+    (1, 2, "the noise is divided by the temperature and the logits are not")])
+def test_a_temperature_of_a_part_is_named(warm, noise, said):
+    class Partly(nn.GumbelSoftmaxSampler):
+        def update_output(self, input):
+            u = self.draw(backend.uniform, input.shape)
+            powers = np.exp(warm * input - noise * np.log(-np.log(u)))
+            return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
+
+    assert said in str(check_sampler(Partly(0.5), draws=20_000))
+
+
 def test_a_gumbel_of_wrong_sign_is_named():
     class Negative(nn.GumbelSoftmaxSampler):
         def update_output(self, input):

@@ -492,6 +492,100 @@ class Positives(nn.Criterion):
         return self.grad_input
 
 
+class Sums(nn.Linear):
+    """The product of two sums, for the sum of products."""
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        total = grad_output.sum(axis=0)
+        self.grad_weight += scale * np.outer(total, input.sum(axis=0))
+        self.grad_bias += scale * total
+
+
+class Centred(nn.Module):
+    """Less the mean of a group; its derivative takes that of all groups."""
+
+    def update_output(self, input):
+        groups = input.reshape(len(input), 2, -1)
+        self.output = (np.sin(groups) - np.sin(groups).mean(axis=2, keepdims=True)).reshape(input.shape)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        groups = grad_output.reshape(len(input), 2, -1)
+        by_sine = groups - groups.mean(axis=(1, 2), keepdims=True)
+        self.grad_input = by_sine.reshape(input.shape) * np.cos(input)
+        return self.grad_input
+
+
+class Halves(nn.Module):
+    """Two paths, by the halves of a weight; one of the two is taken out of it, and not used."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (4, 3))
+
+    def update_output(self, input):
+        self.bent = np.tanh(input @ self.weight.T)
+        self.output = self.bent[:, :2] * self.bent[:, 2:]
+        return self.output
+
+    def by_paths(self, grad_output):
+        a, b = self.bent[:, :2], self.bent[:, 2:]
+        return grad_output * b * (1 - a**2), grad_output * a * (1 - b**2)
+
+    def update_grad_input(self, input, grad_output):
+        first, second = self.weight[:2], self.weight[2:]
+        by_a, by_b = self.by_paths(grad_output)
+        self.grad_input = by_a @ first
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * np.concatenate(self.by_paths(grad_output), axis=1).T @ input
+
+
+class Shared(nn.Criterion):
+    """One log-variance for the D numbers of a row, whose derivative counts it once."""
+
+    def update_output(self, prediction, target):
+        mean, log_var = prediction
+        self.squares = ((target - mean) ** 2).sum(axis=1, keepdims=True) * np.exp(-log_var)
+        return 0.5 * (mean.shape[1] * log_var + self.squares).sum()
+
+    def update_grad_input(self, prediction, target):
+        mean, log_var = prediction
+        self.grad_input = (mean - target) * np.exp(-log_var), 0.5 * (1 - self.squares)
+        return self.grad_input
+
+
+class Edges(nn.Criterion):
+    """−Σ ln (σ(a e^s) − σ(−b e^s)): both slopes by s are multiplied by one edge."""
+
+    def update_output(self, prediction, target):
+        low, high = -np.exp(prediction - target), np.exp(prediction)
+        return -np.log(1 / (1 + np.exp(-high)) - 1 / (1 + np.exp(-low))).sum()
+
+    def update_grad_input(self, prediction, target):
+        low, high = -np.exp(prediction - target), np.exp(prediction)
+        above, below = 1 / (1 + np.exp(-high)), 1 / (1 + np.exp(-low))
+        slope, other = above * (1 - above), below * (1 - below)
+        self.grad_input = -(slope - other) * high / (above - below)
+        return self.grad_input
+
+
+class Counted(nn.Criterion):
+    """The mean over what counts, and over all rows in the derivative."""
+
+    def update_output(self, prediction, target):
+        w = 1 + target
+        return (w * prediction**2).sum() / w.sum()
+
+    def update_grad_input(self, prediction, target):
+        w = 1 + target
+        self.grad_input = 2 * w * prediction / len(target)
+        return self.grad_input
+
+
 MISTAKES = {
     "gelu": (Gelu, "np.exp(-input**2)", "`np.exp(-input ** 2)` → `np.exp(-input ** 2 / 2)`"),
     "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
@@ -510,6 +604,9 @@ MISTAKES = {
     "what another verb takes": (Carried, "products = grad", "self.through_time(grad_output)"),
     "a logit": (Odds, "y, odds =", "`self.prior` → `np.log(self.prior / (1 - self.prior))`"),
     "tile and repeat": (Tiled, "np.tile(", " were `np.repeat(np.sin(input), 2, axis=0)`"),
+    "a product": (Sums, "np.outer(", "→ `grad_output.T @ input`"),
+    "several axes": (Centred, "axis=(1, 2)", "groups.mean(axis=2, keepdims=True)`"),
+    "a path that is not used": (Halves, "= by_a @", "`by_a @ first + by_b @ second`"),
     "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
     "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
     "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),
@@ -524,7 +621,7 @@ def line_of(cls, text):
 
 
 def filled(cls):
-    layer = cls(3) if cls is Gate else cls()
+    layer = cls(3) if cls is Gate else cls(3, 2) if cls is Sums else cls()
     random = np.random.default_rng(1)
     for _, array, _ in layer.double().named_parameters():
         array[...] = random.standard_normal(array.shape)
@@ -535,7 +632,8 @@ def given(cls):
     random = np.random.default_rng(2)
     if cls is Cosine:
         return random.standard_normal((4, 3)), random.standard_normal((4, 3))
-    shapes = {Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2), Numbered: (4, 3, 2), Carried: (3, 4, 2)}
+    shapes = {Attention: (2, 4, 3), Overlap: (4, 5), Recurrent: (3, 4, 2), Numbered: (4, 3, 2), Carried: (3, 4, 2),
+              Centred: (3, 6)}
     return random.standard_normal(shapes.get(cls, (4, 3)))
 
 
@@ -568,6 +666,9 @@ def test_more_criterions():
     for criterion, prediction, target, said in (
             (Margins(), rng.standard_normal((6, 4)), labels, "`over.sum(axis=1, keepdims=True)`"),
             (Shares(), p, labels, "-target / prediction"), (Thresholds(), p, grey, "`self.squares.mean("),
+            (Shared(), (p, p[:, :1]), grey, "`1` → `target.shape[-1]`"),
+            (Edges(), rng.standard_normal((6, 4)), grey, "`-(slope * high - other * low)"),
+            (Counted(), p, grey, "/ w.sum()`"),
             (Positives(), rng.standard_normal((6, 4)), grey, " - target * self.weight")):
         assert said in change(mv.gradcheck_criterion(criterion, prediction, target))
 

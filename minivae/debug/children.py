@@ -42,6 +42,11 @@ def _sentences(facts, twin):
     watched = {name: _Watched(child) for name, child in twin.children()}
     twin.forward(copied(facts.input))
     spoiled = {name for _, name, _ in _in_place(twin)}  # whose input is overwritten, as may be
+    spared = {name for name, _, _ in _in_place(twin)}  # whose output is
+    for name, child in twin.children():
+        if watched[name].runs == 1 and name not in spared and not _alike(child.output, watched[name].output):
+            yield (f"the output of module ({name}) is changed after it has run, and its own backward may read it: "
+                   "write what is made of it to another array")
     fed = {name: each.input for name, each in watched.items()}
     twin.zero_grad_parameters()
     twin.backward(copied(facts.input), copied(facts.grad_output))

@@ -159,10 +159,15 @@ def _check_categorical(sampler, draws, report):
         i, j = rates[:, [1, 2, 0]], rates[:, [2, 0, 1]]
         return 1 - rates / (rates + i) - rates / (rates + j) + rates / (rates + i + j)
 
+    temperature = getattr(sampler, "temperature", None) or 1
     odd, tiled = np.arange(len(y)) // sampler.samples % 2 == 1, np.arange(len(y)) % len(logits) % 2 == 1
     shares(report, softmax, odd)
     report.explain(("the Gumbel noise has the wrong sign: −ln(−ln u) belongs to the logit, and +ln(−ln u) is added",
                     lambda guess: shares(guess, of_negative_gumbels, odd)),
+                   ("the logits are divided by the temperature and the noise is not: divide their sum",
+                    lambda guess: shares(guess, lambda logits: softmax(logits / temperature), odd)),
+                   ("the noise is divided by the temperature and the logits are not: divide their sum",
+                    lambda guess: shares(guess, lambda logits: softmax(logits * temperature), odd)),
                    ("the logits are subtracted where they are to be added", lambda guess: shares(
                        guess, lambda logits: softmax(-logits), odd)),
                    ("the draws do not depend on the logits", lambda guess: shares(
@@ -174,7 +179,7 @@ def _check_categorical(sampler, draws, report):
     if report.wrong() and all(np.ptp(largest[rows], axis=0).max() == 0 for rows in (odd, ~odd)):
         report.findings.append("the largest logit wins always: no Gumbel noise is added")
     with np.errstate(all="ignore"):  # a softmax in which the largest of all has taken everything
-        difference = (getattr(sampler, "temperature", 1) * np.log(y[..., :2] / y[..., 1:])
+        difference = (temperature * np.log(y[..., :2] / y[..., 1:])
                       - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
     if np.isfinite(difference).all():
         _repeats(report, difference)

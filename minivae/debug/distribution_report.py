@@ -5,7 +5,7 @@ from math import erfc, sqrt
 
 import numpy as np
 
-from minivae.debug.noise_shapes import described, repeated, shared
+from minivae.debug.noise_shapes import cut_off, described, repeated, shared
 
 ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
 ROUNDING = 1e-9  # a smaller standard error allows for rounding alone
@@ -70,6 +70,8 @@ class DistributionReport:
         sentence = None if noise is None else shared(noise, samples)
         if sentence:
             self.findings.append(sentence)
+        elif noise is not None and (limits := cut_off(noise)):
+            self.findings.append(limits)
         elif noise is not None and repeated(noise) > REPEATED:
             self.findings.append(f"{repeated(noise):.0%} of the noise is that of another row: draw a number for each "
                                  "entry at each forward")

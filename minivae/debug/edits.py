@@ -20,6 +20,8 @@ FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({}
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)")
+LENGTHS = "({}).shape[-1]", "len({})"
+PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
 OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
 LONGEST = 60  # letters of what is taken from elsewhere
 COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
@@ -33,24 +35,36 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     known      names and attributes that may be meant in place of others, or be forgotten as factors
     others_of  {expression: what stands around it elsewhere}, as `surroundings` finds
     """
+    unread = _unread(function)
+    calls = list(dict.fromkeys(text for around in others_of.values() for text in around if text[-1] == ")"))
+
     def others(node):
         number = isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str)
         if number or isinstance(node, ast.Name | ast.Attribute):
             yield from map(_parsed, known)
+            yield from (_parsed(form.format(name)) for form in LENGTHS for name in known if number)
         elif isinstance(node, ast.Subscript):
             yield from _strided(node, known)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             yield from _distributed(node, known)
 
     def as_elsewhere(node):
-        return map(_parsed, others_of.get(ast.unparse(node), ()))
+        yield from map(_parsed, others_of.get(ast.unparse(node), ()))
+        if isinstance(node, ast.Call | ast.BinOp):
+            yield from map(_parsed, calls)
+
+    def calls_elsewhere(node):
+        return map(_parsed, calls) if isinstance(node, ast.Name | ast.Call) else ()
 
     yield _slightly(function)
     yield _everywhere(function, others, 1)
-    yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, _of_it, 1)
+    yield _everywhere(function, lambda node: _with_term(node, unread), 1, terms=True)
+    yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, _slight, 2)
     yield _everywhere(function, others, 2)
+    yield _everywhere(function, calls_elsewhere, 2, each_line=True)
+    yield _everywhere(function, lambda node: _products(node, known), 1)
     paths = [f"{name} @ {weight}" for name, weight in itertools.product(known, known)
              if weight.startswith("self.") and not name.startswith("self.")]
     terms = [*known, *paths, *(f"{path}.T" for path in paths)]
@@ -79,17 +93,34 @@ def _slightly(function):
     yield from _statements(function)
 
 
-def _everywhere(function, replaced, least, terms=False):
-    """Edit one expression, or with least = 2 all those that read alike."""
+def _everywhere(function, replaced, least, terms=False, each_line=False):
+    """Edit one expression, or with least = 2 all those that read alike, in the function or in a line."""
     groups = defaultdict(list)
     for place in list(_terms(function) if terms else _places(function)):
-        groups[ast.unparse(_get(place)) if least > 1 else len(groups)].append(place)
+        node = _get(place)
+        groups[(ast.unparse(node), each_line and node.lineno) if least > 1 else len(groups)].append(place)
     for places in groups.values():
         node = _get(places[0])
         for other in replaced(node) if len(places) >= least else ():
             if ast.dump(other) != ast.dump(node):
                 with _put(places, ast.fix_missing_locations(other)):
-                    yield node, other, len(places)
+                    if not any(_constant(parent) for parent, _, _ in places):
+                        yield node, other, len(places)
+
+
+def _constant(node):
+    """Whether it is x − x or x / x."""
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div) and (
+        ast.dump(node.left) == ast.dump(node.right))
+
+
+def _unread(function):
+    """Products with names that the function sets and never reads, as of a path that was forgotten."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    local = list(dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store)))
+    return [form.format(other, name) for name in local if name not in read and name != "_" for other in local
+            for form in ("{} @ {}", "{} @ {}.T", "{} * {}")]
 
 
 def _places(function):
@@ -192,10 +223,9 @@ def _slight(node):
         return
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
-        alike = left == right  # x − x and x / x are constants
-        yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS if isinstance(node.op, OPERATORS)
-                    and not (alike and op in (ast.Sub, ast.Div)))
-        if isinstance(node.op, OPERATORS) and not alike:
+        yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not _constant(
+            other := ast.BinOp(node.left, op(), node.right)))
+        if isinstance(node.op, OPERATORS) and left != right:
             yield from map(_parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
         yield from _of_softmax(node)
@@ -218,8 +248,9 @@ def _slight(node):
         yield from _other_slices(node)
     elif isinstance(node, ast.IfExp):
         yield from (node.body, node.orelse)
-    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield ast.Tuple(node.elts[::-1], ast.Load())
+        yield from node.elts  # one axis of several
     if not isinstance(node, ast.Tuple):
         forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
         yield from (_parsed(form.format(text)) for form in forms)
@@ -237,12 +268,26 @@ def _regrouped(node):
 
 def _distributed(node, known):
     """a b − c d for a (b − c): each term has a factor of its own."""
+    names = list(map(_parsed, known))
     for one, other in ((node.left, node.right), (node.right, node.left)):
+        negative = False
+        while isinstance(one, ast.UnaryOp) or (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult)):
+            one, negative = (one.left, negative) if isinstance(one, ast.BinOp) else (one.operand, not negative)
         if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Add | ast.Sub):
-            for name in map(_parsed, known):
-                for first, second in ((name, other), (other, name)):
-                    yield ast.BinOp(ast.BinOp(one.left, ast.Mult(), first), one.op,
-                                    ast.BinOp(one.right, ast.Mult(), second))
+            factors = itertools.chain(*(((name, other), (other, name)) for name in names),
+                                      itertools.permutations(names, 2))
+            for first, second in factors:
+                terms = ast.BinOp(ast.BinOp(one.left, ast.Mult(), first), one.op,
+                                  ast.BinOp(one.right, ast.Mult(), second))
+                yield ast.UnaryOp(ast.USub(), terms) if negative else terms
+
+
+def _products(node, known):
+    """The sum over the batch of products, and the like, for another product."""
+    name = getattr(node, "func", node)
+    if isinstance(getattr(node, "op", None), ast.MatMult) or getattr(name, "attr", "") in (
+            "outer", "dot", "matmul", "einsum", "tensordot"):
+        yield from (_parsed(form.format(*pair)) for form in PRODUCTS for pair in itertools.permutations(known, 2))
 
 
 def _of_softmax(node):

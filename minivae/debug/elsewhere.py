@@ -253,6 +253,7 @@ def copy_of(twin):
 
 def _resampled(array, rows=0, columns=0):
     """Values as those of the array, in other places, with so many rows and columns more."""
+    columns = columns and array.ndim > 0 and array.shape[-1] != 1  # one number for all columns stays so
     shape = np.add(array.shape, [rows, *[0] * (array.ndim - 2), columns][:array.ndim])
     return near_by(shuffled(np.resize(shuffled(array), shape)))
 

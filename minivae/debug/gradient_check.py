@@ -24,14 +24,14 @@ from minivae.debug.finding import Finding
 from minivae.debug.memory import overlapping
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
-from minivae.debug.second_look import second_look
+from minivae.debug.second_look import history, second_look
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.debug.verbs import watched
 from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "loss changes", "output dtype", "memory order"}
+          "loss changes", "output dtype", "memory order", "history"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -130,6 +130,9 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     twin.forward(input)
     twin.backward(input, copied(grad_output))
     facts = Facts(twin, input, output, grad_output, dict(named("input", earlier)))
+    if failed and not (inside or findings):
+        findings = history(twin, unused, input, nudge)
+        kinds |= {finding.kind for finding in findings}
     for check in failed:
         if not (inside or kinds & CAUSES):
             check.findings = explain(check, facts, Elsewhere(twin, input, step, tolerance, unused))

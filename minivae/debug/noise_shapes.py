@@ -18,6 +18,7 @@ SHAPES = {
     "Laplace": lambda x: exp(-sqrt(2) * -x) / 2 if x < 0 else 1 - exp(-sqrt(2) * x) / 2,
     "of two values": lambda x: 0.5 * (x >= -1) + 0.5 * (x >= 1),
 }
+FEW = 0.001  # of the numbers
 POINTS = -2.2, -1.5, -0.8, -0.3, 0.3, 0.8, 1.5, 2.2
 
 
@@ -51,6 +52,16 @@ def repeated(noise):
     Of float64 noise none do, and of 100,000 float32 numbers one in a thousand.
     """
     return float((np.diff(np.sort(np.abs(noise), axis=0), axis=0) < 1e-9).mean())
+
+
+def cut_off(noise):
+    """The sentence on noise of which many numbers are its largest or its smallest, of more than a few; or None."""
+    limits = {limit: (np.abs(noise - limit) < 1e-9).mean() for limit in (noise.min(), noise.max())}
+    limits = {limit: share for limit, share in limits.items() if share > FEW}
+    if limits and np.unique(np.round(noise.flat[:1000], 9)).size > 10:
+        return (f"{sum(limits.values()):.1%} of the noise is cut off at "
+                f"{' and '.join(f'{limit:.3g}' for limit in limits)}: take it as it is drawn")
+    return None
 
 
 def shared(noise, samples=1):
