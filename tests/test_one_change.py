@@ -535,7 +535,7 @@ class Halves(nn.Module):
         return grad_output * b * (1 - a**2), grad_output * a * (1 - b**2)
 
     def update_grad_input(self, input, grad_output):
-        first, second = self.weight[:2], self.weight[2:]
+        first, second = self.weight[:2], self.weight[2:]  # noqa: F841, which is the mistake
         by_a, by_b = self.by_paths(grad_output)
         self.grad_input = by_a @ first
         return self.grad_input

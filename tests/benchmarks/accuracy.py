@@ -99,7 +99,7 @@ def bits(seeds, epochs=100):
 def jang(seeds, fixed=False):
     """Jang et al. 2016, table 1: bits and categories, by momentum and with an annealed temperature, evaluated hard.
 
-    As `minivae train MODEL --preset jang`.  `jang-fixed`: all codes are equally likely, and the learning rate stays 1e-4.
+    As `minivae train MODEL --preset jang`.  `jang-fixed`: all codes are equally likely, the learning rate stays 1e-4.
     """
     data = data_set.build("mnist", binarize="fixed")
     print("| code | −ELBO | −log p(x) ≤, K = 1,000 |\n|---|---|---|")
