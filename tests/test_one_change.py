@@ -536,7 +536,7 @@ class Halves(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         first, second = self.weight[:2], self.weight[2:]  # noqa: F841, which is the mistake
-        by_a, by_b = self.by_paths(grad_output)
+        by_a, by_b = self.by_paths(grad_output)  # noqa: RUF059
         self.grad_input = by_a @ first
         return self.grad_input
 

@@ -1,0 +1,278 @@
+"""What may be meant in place of an expression or a statement: small changes of it."""
+
+import ast
+import itertools
+
+MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
+OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", "var std", "sin cos",
+          "sinh cosh", "tile repeat", "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum",
+          "zeros_like ones_like", "floor ceil", "all any")
+FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
+             "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
+             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
+             "np.swapaxes({}, -1, -2)", "np.log({0} / (1 - {0}))")
+FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
+           "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
+           "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
+SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
+          "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
+          "{0} - ({0} * {1}).sum({2}, keepdims=True)")
+LENGTHS = "({}).shape[-1]", "len({})"
+PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
+OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
+COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
+
+
+def parsed(text):
+    return ast.parse(text, mode="eval").body
+
+
+def _text(node):
+    bare = ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant | ast.Tuple | ast.List
+    return ast.unparse(node) if isinstance(node, bare) else f"({ast.unparse(node)})"
+
+
+def others(node, known):
+    """Another of the names, or a number, that are known."""
+    number = isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str)
+    if number or isinstance(node, ast.Name | ast.Attribute):
+        yield from map(parsed, known)
+        yield from (parsed(form.format(name)) for form in LENGTHS for name in known if number)
+    elif isinstance(node, ast.Subscript):
+        yield from _strided(node, known)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        yield from _distributed(node, known)
+
+
+def slight(node):
+    """Another operator, number, axis, function, bound or order of what stands there; or a part of it alone."""
+    text = _text(node)
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, bool):
+            yield ast.Constant(not node.value)
+        elif node.value is None:
+            yield from map(parsed, ("0", "1", "-1"))
+        else:
+            c = node.value
+            yield from map(parsed, map(str, (c + 1, c - 1, -c, 0, 1, 2, -1, -2, c * 2, c / 2, 0.5, None)))
+            yield from [parsed(str(1 / c))] if c else []
+        return
+    if isinstance(node, ast.BinOp):
+        left, right = _text(node.left), _text(node.right)
+        yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not is_constant(
+            other := ast.BinOp(node.left, op(), node.right)))
+        if isinstance(node.op, OPERATORS) and left != right:
+            yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
+        yield from _regrouped(node)
+        yield from _of_softmax(node)
+        yield from (node.left, node.right, ast.BinOp(node.right, node.op, node.left))
+        if isinstance(node.op, ast.MatMult):
+            yield from map(parsed, (f"{left}.T @ {right}", f"{left} @ {right}.T", f"{right}.T @ {left}",
+                                     f"{left}.T @ {right}.T", f"{right} @ {left}.T"))
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, ast.Compare):
+        yield from (ast.Compare(node.left, [op()], node.comparators) for op in COMPARISONS)
+        yield parsed(f"~({text})" if isinstance(node.ops[0], COMPARISONS) else "True")
+        yield parsed(f"np.abs({ast.unparse(node.left)}) {ast.unparse(node)[len(ast.unparse(node.left)):]}")
+    elif isinstance(node, ast.Call):
+        yield from _other_calls(node)
+    elif isinstance(node, ast.Attribute) and node.attr == "T":
+        yield node.value
+    elif isinstance(node, ast.Subscript):
+        yield node.value
+        yield from _other_slices(node)
+    elif isinstance(node, ast.IfExp):
+        yield from (node.body, node.orelse)
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
+        yield ast.Tuple(node.elts[::-1], ast.Load())
+        yield from node.elts  # one axis of several
+    if not isinstance(node, ast.Tuple):
+        forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
+        yield from (parsed(form.format(text)) for form in forms)
+
+
+def _regrouped(node):
+    """(a + b) c for a + b c, f(a) + b for f(a + b), and the other way round."""
+    for side, other in ((node.left, node.right), (node.right, node.left)):
+        if isinstance(side, ast.BinOp) and isinstance(side.op, OPERATORS):
+            yield ast.BinOp(ast.BinOp(side.left, node.op, other), side.op, side.right)
+            yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
+        if isinstance(side, ast.Call) and len(side.args) == 1:
+            yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
+
+
+def _distributed(node, known):
+    """a b − c d for a (b − c): each term has a factor of its own."""
+    names = list(map(parsed, known))
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        negative = False
+        while isinstance(one, ast.UnaryOp) or (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult)):
+            one, negative = (one.left, negative) if isinstance(one, ast.BinOp) else (one.operand, not negative)
+        if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Add | ast.Sub):
+            factors = itertools.chain(*(((name, other), (other, name)) for name in names),
+                                      itertools.permutations(names, 2))
+            for first, second in factors:
+                terms = ast.BinOp(ast.BinOp(one.left, ast.Mult(), first), one.op,
+                                  ast.BinOp(one.right, ast.Mult(), second))
+                yield ast.UnaryOp(ast.USub(), terms) if negative else terms
+
+
+def products(node, known):
+    """The sum over the batch of products, and the like, for another product."""
+    name = getattr(node, "func", node)
+    if isinstance(getattr(node, "op", None), ast.MatMult) or getattr(name, "attr", "") in (
+            "outer", "dot", "matmul", "einsum", "tensordot"):
+        yield from (parsed(form.format(*pair)) for form in PRODUCTS for pair in itertools.permutations(known, 2))
+
+
+def _of_softmax(node):
+    """a − p Σ a for a (1 − p), the derivative of a softmax for that of a logistic function."""
+    if isinstance(node.op, ast.Mult):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) and ast.unparse(one.left) == "1":
+                for axis in (-1, 0):
+                    yield parsed(f"{_text(other)} - {_text(one.right)} * {_text(other)}.sum({axis}, keepdims=True)")
+
+
+def _other_calls(node):
+    arguments = [*node.args]
+    method = isinstance(node.func, ast.Attribute) and not (
+        isinstance(node.func.value, ast.Name) and node.func.value.id in MODULES)
+    if method:
+        yield node.func.value
+    elif len(arguments) and not isinstance(arguments[0], ast.Starred):
+        yield arguments[0]
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    for pair in map(str.split, OTHERS):
+        if name in pair:
+            other = pair[1 - pair.index(name)]
+            func = ast.Attribute(node.func.value, other, ast.Load()) if isinstance(node.func, ast.Attribute) else (
+                ast.Name(other, ast.Load()))
+            yield ast.Call(func, node.args, node.keywords)
+    if len(arguments) == 1 and isinstance(arguments[0], ast.BinOp):
+        inner = arguments[0]
+        for one, other in ((inner.left, inner.right), (inner.right, inner.left)):
+            yield ast.BinOp(ast.Call(node.func, [one], node.keywords), inner.op, other)
+    for keyword in node.keywords:
+        yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
+    if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax"):
+        has = {keyword.arg for keyword in node.keywords}
+        if "axis" not in has and len(arguments) < (1 if method else 2):
+            for axis in (0, 1, -1):
+                along = [*node.keywords, ast.keyword("axis", parsed(str(axis)))]
+                yield ast.Call(node.func, node.args, along)
+                yield ast.Call(node.func, node.args, [*along, ast.keyword("keepdims", ast.Constant(True))])
+        for argument, value in (("keepdims", True), ("ddof", 1)):
+            if argument not in has:
+                yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if name == "tile" and len(arguments) == 2 and isinstance(arguments[1], ast.Tuple):
+        yield parsed(f"np.repeat({ast.unparse(arguments[0])}, {ast.unparse(arguments[1].elts[0])}, axis=0)")
+    if name == "repeat" and len(arguments) == 2:
+        yield from (parsed(f"np.tile({ast.unparse(arguments[0])}, ({ast.unparse(arguments[1])}{', 1' * ones}))")
+                    for ones in (1, 2, 3))
+    if name == "cumsum":  # from the last on
+        along = next((ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "axis"), "-1")
+        what, *rest = [node.func.value, *arguments] if method else arguments
+        turned = parsed(f"np.flip({ast.unparse(what)}, {along})")
+        sums = ast.Call(parsed("np.cumsum"), [turned, *rest], node.keywords)
+        yield parsed(f"np.flip({ast.unparse(sums)}, {along})")
+    if len(arguments) > 1:
+        yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
+
+
+def _other_slices(node):
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for k, part in enumerate(parts):
+        others = []
+        if isinstance(part, ast.Slice):
+            low, high = part.lower, part.upper
+            bounds = (high, low), (low, None), (None, high), (parsed("1"), None), (None, parsed("-1"))
+            others = [ast.Slice(*pair, part.step) for pair in bounds]
+            others += [ast.Slice(low, high, step) for step in (parsed("-1"), None)]
+            others += [ast.Slice(*(parsed(f"{ast.unparse(each)} {by}") if each and at == k else each
+                                   for k, each in enumerate((low, high))), part.step)
+                       for at in (0, 1) for by in ("- 1", "+ 1")]
+        elif isinstance(part, ast.Name):
+            others = [*map(parsed, (f"{part.id} - 1", f"{part.id} + 1", f"-1 - {part.id}"))]
+            before = [*parts[:k], others[0], *parts[k + 1:]]  # of what there was nothing at first
+            yield ast.BinOp(_indexed(node, before), ast.Mult(), parsed(f"({part.id} > 0)"))
+        for other in others:
+            yield _indexed(node, [*parts[:k], other, *parts[k + 1:]])
+
+
+def _strided(node, known):
+    """x[k:k + (n − 1) s + 1:s] for x[k:k + n]: n places, s apart."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for k, part in enumerate(parts):
+        end = getattr(part, "upper", None)
+        if isinstance(end, ast.BinOp) and part.lower and ast.dump(end.left) == ast.dump(part.lower):
+            for step in known:
+                last = parsed(f"{ast.unparse(end.left)} + ({ast.unparse(end.right)} - 1) * {step} + 1")
+                yield _indexed(node, [*parts[:k], ast.Slice(part.lower, last, parsed(step)), *parts[k + 1:]])
+
+
+def _indexed(node, parts):
+    return ast.Subscript(node.value, ast.Tuple(parts, ast.Load()) if len(parts) > 1 else parts[0], node.ctx)
+
+
+def of_it(node):
+    """A function of what stands there."""
+    if not isinstance(node, ast.Constant | ast.Tuple):
+        yield from (parsed(each.format(_text(node))) for each in FUNCTIONS)
+
+
+def with_factor(node, factors):
+    text = _text(node)
+    for factor in factors:
+        yield parsed(f"{text} * {factor}")
+        yield parsed(f"{text} / {factor}")
+
+
+def with_term(node, terms):
+    if _text(node) not in terms:
+        yield from _plus_or_minus(node, terms)
+
+
+def name_with_term(node, names):
+    if _text(node) in names:
+        yield from _plus_or_minus(node, names)
+
+
+def _plus_or_minus(node, terms):
+    for term in terms:
+        yield parsed(f"({_text(node)} + {term})")
+        yield parsed(f"({_text(node)} - {term})")
+
+
+def without_share(node, known):
+    """Less its mean, or its part along another array, as what comes back through a sum, a norm or a softmax."""
+    text = _text(node)
+    for axis in (-1, 0):
+        yield parsed(f"{text} - {text}.mean({axis}, keepdims=True)")
+        for form, name in itertools.product(SHARES, known):
+            yield parsed(form.format(text, name, axis))
+
+
+def other_statements(node):
+    if isinstance(node, ast.AugAssign):
+        for op in OPERATORS:
+            if not isinstance(node.op, op):
+                yield ast.AugAssign(node.target, op(), node.value)
+        yield ast.Assign([node.target], node.value)
+        if isinstance(node.target, ast.Subscript) and isinstance(node.op, ast.Add):
+            index = ast.Subscript(parsed("np.s_"), node.target.slice, ast.Load())
+            yield ast.Expr(ast.Call(parsed("np.add.at"), [node.target.value, index, node.value], []))
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
+        yield ast.AugAssign(node.targets[0], ast.Add(), node.value)
+    elif isinstance(node, ast.If):
+        yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.If) or (
+            isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
+        yield ast.Pass()
+
+
+def is_constant(node):
+    """Whether it is x − x or x / x."""
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div) and (
+        ast.dump(node.left) == ast.dump(node.right))
