@@ -2399,6 +2399,16 @@ class SortsByItsFirstOrder(nn.Module):
         return grad_input
 
 
+@plant("mode")
+class AsksForNoiseAndNotForTheMode(nn.Module):
+    def update_output(self, input):
+        self.output = input * self.draw(backend.standard_normal, input.shape) if self.train else input
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy() if self.noise is None else grad_output * self.noise
+
+
 @plant("history", make=lambda cls: cls(4))
 class LengthOfTheFirstCall(nn.Module):
     parameter_names = ("v",)

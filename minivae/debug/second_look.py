@@ -40,7 +40,7 @@ def second_look(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that input
         return []
     return [_finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
-        unused, given, step, tolerance)
+        twin, unused, given, step, tolerance)
 
 
 def history(twin, unused, given, change=lambda twin: None):
@@ -58,18 +58,21 @@ def history(twin, unused, given, change=lambda twin: None):
     return [] if all(map(same, *outputs)) else [Finding("history", HISTORY, "likely")]
 
 
-def _in_evaluation(unused, given, step, tolerance):
-    """[Finding] on arrays that are right in training mode and wrong in evaluation mode.
+def _in_evaluation(twin, unused, given, step, tolerance):
+    """[Finding] on arrays that are right in training mode and wrong in evaluation mode, at first or after training.
 
     Where the derivative is 0 there, as of hard codes, the gradient of training may stand for it.
     """
     if isinstance(unused, Criterion) or not unused.train:
         return []
     try:
-        point = Point(unused.clone().evaluate(), given, nudge)
-        return [Finding("mode", EVALUATION, "certain", name) for name in _wrong(point, step, tolerance, least=1e-6)]
+        for each in (unused, twin):
+            point = Point(each.clone().evaluate(), given, nudge)
+            if wrong := _wrong(point, step, tolerance, least=1e-6):
+                return [Finding("mode", EVALUATION, "certain", name) for name in wrong]
     except Exception:  # it does not take that mode
-        return []
+        pass
+    return []
 
 
 def _with_generators(unused, twin):
