@@ -128,11 +128,19 @@ def products(node, known):
 
 def _of_softmax(node):
     """a − p Σ a for a (1 − p), the derivative of a softmax for that of a logistic function."""
-    if isinstance(node.op, ast.Mult):
-        for one, other in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) and ast.unparse(one.left) == "1":
-                for axis in (-1, 0):
-                    yield parsed(f"{_text(other)} - {_text(one.right)} * {_text(other)}.sum({axis}, keepdims=True)")
+    factors = _factors(node)
+    for k, factor in enumerate(factors if len(factors) > 1 else ()):
+        if isinstance(factor, ast.BinOp) and isinstance(factor.op, ast.Sub) and ast.unparse(factor.left) == "1":
+            others = " * ".join(map(_text, factors[:k] + factors[k + 1:]))
+            for axis in (-1, 0):
+                yield parsed(f"{others} - {_text(factor.right)} * ({others}).sum({axis}, keepdims=True)")
+
+
+def _factors(node):
+    """Of a product, in their order."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return [*_factors(node.left), *_factors(node.right)]
+    return [node]
 
 
 def _other_calls(node):

@@ -20,7 +20,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     known      names and attributes that may be meant in place of others, or be forgotten as factors
     others_of  {expression: what stands around it elsewhere}, as `surroundings` finds
     """
-    calls = list(dict.fromkeys(text for around in others_of.values() for text in around if text[-1] == ")"))
+    made = list(dict.fromkeys(itertools.chain(*others_of.values())))
+    calls = [text for text in made if text[-1] == ")"]
 
     def as_elsewhere(node):
         yield from map(parsed, others_of.get(ast.unparse(node), ()))
@@ -49,6 +50,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
         if k == 1:
             yield by(alternatives.with_term, [*known, *paths, *(f"{path}.T" for path in paths)], terms=True)
             yield by(alternatives.name_with_term, known)
+            yield by(alternatives.with_term, made, terms=True)
             yield by(alternatives.without_share, known, terms=True)
 
 
