@@ -71,9 +71,12 @@ class Row:
 TENTH, TINY = Decimal("0.1"), Decimal("1.2e-38")
 PRIOR = tuple(map(float, nn.bernoulli_kl.BernoulliKL(prior=0.1).log_prior_odds))
 HALF = tuple(map(float, nn.bernoulli_kl.BernoulliKL().log_prior_odds))
+LEAST = nn.exponentials.least_normal(np.float32)
 ROWS = {
     "sigmoid": Row(nn.sigmoid.sigmoid, (NUMBERS,), sigma),
-    "sigmoid's slope": Row(nn.sigmoid._derivative, (PROBABILITIES, NUMBERS), lambda y, g: g * y * (1 - y)),
+    "Sigmoid": Row(nn.sigmoid._output, (NUMBERS, LEAST), lambda x, _: sigma(x), off=LEAST),
+    "sigmoid's slope": Row(nn.sigmoid._derivative, (PROBABILITIES, NUMBERS, LEAST), lambda y, g, _: g * y * (1 - y),
+                           off=LEAST),
     "tanh": Row(nn.tanh._tanh, (NUMBERS,), lambda x: (1 - 2 * sigma(-2 * x)) if abs(x) > 1e-9 else x),
     "tanh's slope": Row(nn.tanh._derivative, (PROBABILITIES, NUMBERS), lambda y, g: g * (1 - y * y)),
     "SoftPlus": Row(nn.soft_plus.soft_plus, (NUMBERS,), lambda x: -log_sigma(-x)),
@@ -126,7 +129,8 @@ ROWS = {
     "those of categories": Row(nn.enumerated_sampler._log_softmax,
                                ([-each for each in SIZES[:-2]], 0.0, (1.0, 1.5, 9.0)),
                                lambda a, _, total: (a, -total.ln())),
-    "probabilities": Row(nn.enumerated_sampler._exp, ([-each for each in SIZES],), exp),
+    "probabilities": Row(nn.enumerated_sampler._exp, ([-each for each in SIZES], LEAST), lambda x, _: exp(x),
+                         off=LEAST),
     "costs of a pixel": Row(nn.bce_with_logits_criterion._costs, (NUMBERS,), lambda a: [-log_sigma(a), -log_sigma(-a)],
                             off=2e-28),
     "slope of many costs": Row(nn.bce_with_logits_criterion._mixed_derivative, (NUMBERS, PROBABILITIES, 1.0),
@@ -142,7 +146,7 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "bernoulli_noise._flip", "bernoulli_noise._flip_sign", "gaussian_noise._add", "hard_one_hot._equal",
     "hard_bits._harden", "gaussian_nll_criterion._identity_derivative", "categorical_kl._same",
     "categorical_kl._log_mean", "categorical_kl._divergence", "categorical_kl._derivative",
-    "gumbel_softmax_sampler._share", "gumbel_softmax_sampler._derivative",
+    "exponentials.share", "gumbel_softmax_sampler._derivative",
     "bce_criterion._weighted_loss", "bce_criterion._weighted_derivative", "mse_criterion._derivative",
     "rmsprop._rmsprop", "adam.decay", "adam._adam", "adam._flush", "sgd._descend", "sgd._carry_on", "batches._bits",
     "divergence._at_least",
@@ -150,9 +154,9 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "learned_bernoulli_kl._residual", "learned_categorical_kl._prior", "learned_categorical_kl._residual",
     "learned_prior._weighted_residual", "learned_prior._add",
     "score_function_criterion._share", "score_function_criterion._advantage",
-    "likelihood_criterion._log_joint", "likelihood_criterion._share", "likelihood_criterion._loss",
+    "likelihood_criterion._log_joint", "likelihood_criterion._loss",
     "likelihood_criterion._product", "importance_weighted_criterion._log_weight",
-    "importance_weighted_criterion._share", "importance_weighted_criterion._loss",
+    "importance_weighted_criterion._loss",
     "importance_weighted_criterion._product", "importance_weighted_criterion._weigh",
 }
 

@@ -1,4 +1,4 @@
-"""What may be meant in place of an expression or a statement: small changes of it."""
+"""Alternatives to an expression or a statement: small changes of it that its author may have meant."""
 
 import ast
 import itertools
@@ -40,8 +40,6 @@ def others(node, known):
         yield from (parsed(form.format(name)) for form in LENGTHS for name in known if number)
     elif isinstance(node, ast.Subscript):
         yield from _strided(node, known)
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        yield from _distributed(node, known)
 
 
 def slight(node):
@@ -102,10 +100,10 @@ def _regrouped(node):
             yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
 
 
-def _distributed(node, known):
+def distributed(node, known):
     """a b − c d for a (b − c): each term has a factor of its own."""
-    names = list(map(parsed, known))
-    for one, other in ((node.left, node.right), (node.right, node.left)):
+    names, product = list(map(parsed, known)), isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+    for one, other in ((node.left, node.right), (node.right, node.left)) if product else ():
         negative = False
         while isinstance(one, ast.UnaryOp) or (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult)):
             one, negative = (one.left, negative) if isinstance(one, ast.BinOp) else (one.operand, not negative)

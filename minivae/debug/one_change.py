@@ -87,12 +87,18 @@ class _Search:
             if name in self.forward and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
                 continue
             mended, strictly = self._mended(self._class(name, trees[name]), name in self.backward)
+            strictly = strictly and not self._is_number_of_the_layer(*edit[:2])
             if mended and (strictly or not loose):
                 loose = name, *_texts(*edit, trees[name], self.methods[name][1]), mended
                 if strictly:
                     break
         tried.close()
         return loose
+
+    def _is_number_of_the_layer(self, old, new):
+        """Whether a number stands where one of the layer's own that has that value may be meant."""
+        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} for node in (new, old))
+        return any(type(value) is int and value > 1 and value in now - before for value in vars(self.twin).values())
 
     def _edits(self, trees, kinds):
         """(method, what stood in its tree, what does) of all edits, the slightest of each method first."""
