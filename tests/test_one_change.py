@@ -586,6 +586,48 @@ class Counted(nn.Criterion):
         return self.grad_input
 
 
+class Cooled(nn.Module):
+    """softmax(a e^−t); the one gradient by t forgets what comes back through the sum."""
+
+    parameter_names = ("cold",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("cold", (1,))
+
+    def update_output(self, input):
+        powers = np.exp(input * np.exp(-self.cold))
+        self.output = powers / powers.sum(axis=1, keepdims=True)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        y = self.output
+        self.grad_input = y * (grad_output - (grad_output * y).sum(axis=1, keepdims=True)) * np.exp(-self.cold)
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        through = self.output * grad_output
+        self.grad_cold -= scale * (through * input).sum() * np.exp(-self.cold)
+
+
+class Pairs(nn.Criterion):
+    """A softmax along rows and one along columns, of which the second is taken for the other's transpose."""
+
+    @staticmethod
+    def softmax(a, axis):
+        return np.exp(a) / np.exp(a).sum(axis=axis, keepdims=True)
+
+    def update_output(self, prediction, target):
+        a = prediction @ target.T
+        return -sum(np.log(np.diag(self.softmax(a, axis=axis))).sum() for axis in (0, 1))
+
+    def update_grad_input(self, prediction, target):
+        rows = self.softmax(prediction @ target.T, axis=1)
+        columns = rows.T
+        self.grad_input = (rows + columns - 2 * np.eye(len(rows))) @ target
+        return self.grad_input
+
+
 MISTAKES = {
     "gelu": (Gelu, "np.exp(-input**2)", "`np.exp(-input ** 2)` → `np.exp(-input ** 2 / 2)`"),
     "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
@@ -607,6 +649,7 @@ MISTAKES = {
     "a product": (Sums, "np.outer(", "→ `grad_output.T @ input`"),
     "several axes": (Centred, "axis=(1, 2)", "groups.mean(axis=2, keepdims=True)`"),
     "a path that is not used": (Halves, "= by_a @", "`by_a @ first + by_b @ second`"),
+    "one number": (Cooled, "through = ", ".sum(-1, keepdims=True)`"),
     "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
     "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
     "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),
@@ -667,6 +710,8 @@ def test_more_criterions():
             (Margins(), rng.standard_normal((6, 4)), labels, "`over.sum(axis=1, keepdims=True)`"),
             (Shares(), p, labels, "-target / prediction"), (Thresholds(), p, grey, "`self.squares.mean("),
             (Shared(), (p, p[:, :1]), grey, "`1` → `target.shape[-1]`"),
+            (Shared(), (p[:, :2], p[:, :1]), grey[:, :2], "`1` → `target.shape[-1]`"),
+            (Pairs(), rng.standard_normal((6, 4)), rng.standard_normal((6, 4)), "axis=0)`"),
             (Edges(), rng.standard_normal((6, 4)), grey, "`-(slope * high - other * low)"),
             (Counted(), p, grey, "/ w.sum()`"),
             (Positives(), rng.standard_normal((6, 4)), grey, " - target * self.weight")):

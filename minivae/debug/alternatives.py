@@ -7,7 +7,7 @@ MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
 OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", "var std", "sin cos",
           "sinh cosh", "tile repeat", "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum",
           "zeros_like ones_like", "floor ceil", "all any")
-FUNCTIONS = ("({}).copy()", "1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
+FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
              "np.swapaxes({}, -1, -2)", "np.log({0} / (1 - {0}))")
@@ -16,7 +16,7 @@ FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({}
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
-          "{0} - ({0} * {1}).sum({2}, keepdims=True)")
+          "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
 LENGTHS = "({}).shape[-1]", "len({})"
 PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
 OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
@@ -86,7 +86,7 @@ def slight(node):
         yield ast.Tuple(node.elts[::-1], ast.Load())
         yield from node.elts  # one axis of several
     if not isinstance(node, ast.Tuple):
-        forms = "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
+        forms = "({}).copy()", "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
         yield from (parsed(form.format(text)) for form in forms)
 
 

@@ -135,7 +135,7 @@ def explain(check, facts, elsewhere=None):
 
 def is_vague(findings):
     """Whether they say how a gradient looks, and not why."""
-    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN
+    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN | {"mask"}
 
 
 def _proven(rule, here, others):

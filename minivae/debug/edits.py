@@ -15,17 +15,18 @@ LONGEST = 60  # letters of what is taken from elsewhere
 def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]]
           ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, int]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
-    is asked for, in how many places).
+    is asked for, in how many places, less than 0 if they are of one line).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
     others_of  {expression: what stands around it elsewhere}, as `surroundings` finds
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
+    calls += [text.replace(*axes) for text in calls for axes in (("axis=1", "axis=0"), ("axis=0", "axis=1"))]
 
     def as_elsewhere(node):
         yield from map(parsed, others_of.get(ast.unparse(node), ()))
-        if isinstance(node, ast.Call | ast.BinOp):
+        if isinstance(node, ast.Call | ast.BinOp) or getattr(node, "attr", "") == "T":
             yield from map(parsed, calls)
 
     def calls_elsewhere(node):
@@ -83,7 +84,7 @@ def _everywhere(function, replaced, least, terms=False, each_line=False):
             if ast.dump(other) != ast.dump(node):
                 with _put(places, ast.fix_missing_locations(other)):
                     if not any(alternatives.is_constant(parent) for parent, _, _ in places):
-                        yield node, other, len(places)
+                        yield node, other, -len(places) if each_line else len(places)
 
 
 def _unread(function):

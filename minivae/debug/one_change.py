@@ -87,7 +87,7 @@ class _Search:
             if name in self.forward and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
                 continue
             mended, strictly = self._mended(self._class(name, trees[name]), name in self.backward)
-            strictly = strictly and not self._is_number_of_the_layer(*edit[:2])
+            strictly = strictly and not self._is_number_of_the_layer(*edit[:2], trees[name])
             if mended and (strictly or not loose):
                 loose = name, *_texts(*edit, trees[name], self.methods[name][1]), mended
                 if strictly:
@@ -95,10 +95,14 @@ class _Search:
         tried.close()
         return loose
 
-    def _is_number_of_the_layer(self, old, new):
-        """Whether a number stands where one of the layer's own that has that value may be meant."""
+    def _is_number_of_the_layer(self, old, new, tree):
+        """Whether a number, but for an axis, stands where one of the layer's own or a length of that value may."""
+        if any(getattr(node, "value", None) is new for node in ast.walk(tree) if isinstance(node, ast.keyword)):
+            return False
         now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} for node in (new, old))
-        return any(type(value) is int and value > 1 and value in now - before for value in vars(self.twin).values())
+        own = [value for value in vars(self.twin).values() if type(value) is int]
+        lengths = [length for array in arrays(self.given) for length in np.shape(array)]
+        return any(value > 1 and value in now - before for value in own + lengths)
 
     def _edits(self, trees, kinds):
         """(method, what stood in its tree, what does) of all edits, the slightest of each method first."""
@@ -230,16 +234,23 @@ def _tree(function):
 def _texts(old, new, places, tree, function):
     """("line …", before, after) of an edit; what is shown goes as far around it as it takes to find the place."""
     above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    if places > 1:
-        return (f"line {function.__code__.co_firstlineno + old.lineno - 1}, and wherever else it stands,",
+    if abs(places) > 1:
+        return (f"line {function.__code__.co_firstlineno + old.lineno - 1}, "
+                f"{'and wherever else it stands' if places > 1 else 'wherever it stands there'},",
                 ast.unparse(old), ast.unparse(new))
     shown = new
     while not isinstance(shown, ast.stmt) and (
             len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
         shown = above[shown]
     after, before = ast.unparse(shown), old if shown is new else shown
+    if _is_sum(shown) and not _is_sum(before) and isinstance(above[shown], ast.BinOp | ast.UnaryOp):
+        after = f"({after})"  # or what is beside it would part it
     with instead(above[new], new, old):
         return f"line {function.__code__.co_firstlineno + before.lineno - 1}", ast.unparse(before), after
+
+
+def _is_sum(node):
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
 
 
 def _enclosed(tree, free):

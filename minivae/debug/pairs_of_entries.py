@@ -1,6 +1,7 @@
 """Mistakes that show pair by pair: which output acts on which input or weight, by update_output and by backward."""
 
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -202,7 +203,7 @@ def mixes(more, less, batch=True):
 
 
 def _any_factor(pairs):
-    factor = _factors(pairs)
+    factor = _factors(pairs) if prod(pairs.facts.shape) > 1 else None  # of one number it would say nothing
     return None if factor is None else (
         f"each entry of grad_output is off by a factor of its own, from {factor.min() + 0.0:.4g} to "
         f"{factor.max() + 0.0:.4g}: a factor for each output, such as a derivative or a mask, is wrong or missing"
