@@ -2409,7 +2409,7 @@ class AsksForNoiseAndNotForTheMode(nn.Module):
         return grad_output.copy() if self.noise is None else grad_output * self.noise
 
 
-@plant("history", make=lambda cls: cls(4))
+@plant("history", make=lambda cls: cls(5))
 class LengthOfTheFirstCall(nn.Module):
     parameter_names = ("v",)
     length = None
@@ -2417,6 +2417,7 @@ class LengthOfTheFirstCall(nn.Module):
     def __init__(self, size):
         super().__init__()
         self.new_parameter("v", (3, size))
+        self.v[...] = x(3, size)
 
     def update_output(self, input):
         if self.length is None:

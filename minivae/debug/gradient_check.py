@@ -80,7 +80,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     earlier = twin.backward(input, copied(grad_output))  # with noise that is then drawn anew
     _expect_arrays("update_grad_input", earlier, title)
     shared, short = overlapping("input", earlier), _precision(twin, kept, grad_output)
-    earlier, overwritten = _all_grads(twin, earlier), not all(map(same, arrays(output), arrays(written)))
+    earlier, overwritten = copied(earlier), not all(map(same, arrays(output), arrays(written)))
+    both = _all_grads(twin, earlier)
     before = random_state()
     twin.zero_grad_parameters()
     repeated = _all_grads(twin, twin.backward(input, copied(grad_output)))
@@ -93,7 +94,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     findings = not_finite(input, output, side_loss(twin))
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
-        findings = findings or unrepeatable(earlier, repeated, drawn, overwritten) or short
+        findings = findings or unrepeatable(both, repeated, drawn, overwritten) or short
         output = copied(twin.forward(input))
 
     objective = partial(terms, twin, input, grad_output)

@@ -117,8 +117,9 @@ def cut(a, n, seen, facts):
             yield Finding("cut", f"the gradient is {how}: it is put in an array of integers; make that with the dtype "
                           "of grad_output")
     most = np.abs(a[seen]).max(initial=0)
-    within = (np.abs(a[seen]) < 0.9999 * most) & (a[seen] != 0)  # not so where all sizes are alike, as of a hinge
-    if ((np.abs(n) > 1.0001 * most) & seen).any() and within.any() and fits(np.clip(n, -most, most), a, seen):
+    counts = most and same(n[seen] / most, np.rint(n[seen] / most), TOLERANCE)  # as of a hinge, whose sum has one term
+    if ((np.abs(n) > 1.0001 * most) & seen).any() and not counts and (np.abs(a[seen]) < 0.9999 * most).any() and fits(
+            np.clip(n, -most, most), a, seen):
         yield Finding("cut", f"the gradient is limited to ±{most:.4g}, and the derivative of update_output is not: "
                       "that is for the optimiser to do, or a sum of several has been taken for one of them")
 
