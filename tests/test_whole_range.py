@@ -71,7 +71,7 @@ class Row:
 TENTH, TINY = Decimal("0.1"), Decimal("1.2e-38")
 PRIOR = tuple(map(float, nn.bernoulli_kl.BernoulliKL(prior=0.1).log_prior_odds))
 HALF = tuple(map(float, nn.bernoulli_kl.BernoulliKL().log_prior_odds))
-LEAST = nn.exponentials.least_normal(np.float32)
+LEAST = backend.least_normal(np.float32)
 ROWS = {
     "sigmoid": Row(nn.sigmoid.sigmoid, (NUMBERS,), sigma),
     "Sigmoid": Row(nn.sigmoid._output, (NUMBERS, LEAST), lambda x, _: sigma(x), off=LEAST),

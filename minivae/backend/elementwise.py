@@ -12,6 +12,7 @@ loop; np.seterr(all="raise") has NumPy compute.
 """
 
 from collections.abc import Callable
+from functools import cache
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -44,6 +45,12 @@ def elementwise(formula: Formula, *arguments: Any, out: Any = None) -> Any:
 
     blocks.in_blocks(store, outs, arguments)
     return out
+
+
+@cache
+def least_normal(dtype: Any) -> float:
+    """1e-38 in float32.  Below it numbers are subnormal, and with those processors compute many times slower."""
+    return float(np.finfo(dtype).tiny)
 
 
 def total(formula: Formula, *arguments: Any) -> Any:

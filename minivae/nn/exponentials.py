@@ -1,7 +1,5 @@
 """Exponentials that neither cancel nor overflow, for the formulas of divergences, densities and samplers."""
 
-import numpy as np
-
 from minivae import backend
 
 FAR = 87.0  # e^87 is finite in float32, and its square is infinite
@@ -38,14 +36,9 @@ def relative_exponentials(xp, a, buffer, temperature=1.0):
     return peak, u, total
 
 
-def least_normal(dtype):
-    """1e-38 in float32.  Below it numbers are subnormal, and with those processors compute many times slower."""
-    return float(np.finfo(dtype).tiny)
-
-
 def negligible(dtype):
     """A share of 1 for which 0 is taken: its product with a gradient is not to be subnormal."""
-    return least_normal(dtype) ** 0.5
+    return backend.least_normal(dtype) ** 0.5
 
 
 def unless(xp, v, least):

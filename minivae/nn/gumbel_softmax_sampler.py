@@ -2,7 +2,7 @@
 
 from minivae import backend
 from minivae.errors import real_number
-from minivae.nn.exponentials import least_normal, relative_exponentials, share, unless
+from minivae.nn.exponentials import relative_exponentials, share, unless
 from minivae.nn.sampler import Sampler, inside
 
 
@@ -37,7 +37,7 @@ class GumbelSoftmaxSampler(Sampler):
         y = self._vectors(self.output, input)
         backend.elementwise(_perturb, input[:, None], self._vectors(noise, input), out=y)
         _, u, total = relative_exponentials(self.xp, y, self.buffer, self.varying_temperature())
-        backend.elementwise(share, u, total, least_normal(y.dtype), out=y)
+        backend.elementwise(share, u, total, backend.least_normal(y.dtype), out=y)
         return self.output
 
     def update_grad_input(self, input, grad_output):
@@ -46,7 +46,8 @@ class GumbelSoftmaxSampler(Sampler):
         spare, mean = self.buffer("u", y.shape), self.buffer("mean", (*y.shape[:-1], 1))
         self.xp.multiply(grad, y, out=spare)
         self.xp.sum(spare, axis=-1, keepdims=True, out=mean)  # Σⱼ Gⱼ yⱼ
-        backend.elementwise(_derivative, grad, y, mean, self.varying_temperature(), least_normal(y.dtype), out=spare)
+        backend.elementwise(_derivative, grad, y, mean, self.varying_temperature(), backend.least_normal(y.dtype),
+                            out=spare)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(spare, axis=1, out=self.grad_input)  # Σₗ
         return self.grad_input

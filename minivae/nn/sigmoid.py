@@ -1,7 +1,7 @@
 """Logistic function (torch/nn Sigmoid)."""
 
 from minivae import backend
-from minivae.nn.exponentials import least_normal, unless
+from minivae.nn.exponentials import unless
 from minivae.nn.in_place import InPlace
 
 
@@ -20,13 +20,14 @@ class Sigmoid(InPlace):
     def update_output(self, input):
         self.expect("input", input)
         self.output = self.output_like(input)
-        backend.elementwise(_output, input, least_normal(input.dtype), out=self.output)
+        backend.elementwise(_output, input, backend.least_normal(input.dtype), out=self.output)
         return self.output
 
     def update_grad_input(self, input, grad_output):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer_like("grad_input", grad_output)
-        backend.elementwise(_derivative, self.output, grad_output, least_normal(input.dtype), out=self.grad_input)
+        least = backend.least_normal(input.dtype)
+        backend.elementwise(_derivative, self.output, grad_output, least, out=self.grad_input)
         return self.grad_input
 
 
