@@ -41,8 +41,8 @@ def _in_place(twin):
 def _sentences(facts, twin):
     watched = {name: _Watched(child) for name, child in twin.children()}
     twin.forward(copied(facts.input))
-    spoiled = {name for _, name, _ in _in_place(twin)}  # whose input is overwritten, as may be
-    spared = {name for name, _, _ in _in_place(twin)}  # whose output is
+    allowed = _in_place(twin)
+    spared, spoiled = {one for one, _, _ in allowed}, {other for _, other, _ in allowed}  # of output, of input
     for name, child in twin.children():
         if watched[name].runs == 1 and name not in spared and not _alike(child.output, watched[name].output):
             yield (f"the output of module ({name}) is changed after it has run, and its own backward may read it: "

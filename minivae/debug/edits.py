@@ -18,7 +18,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     is asked for, in how many places, less than 0 if they are of one line).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
-    others_of  {expression: what stands around it elsewhere}, as `surroundings` finds
+    others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
@@ -57,7 +57,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
 
 
 def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
-    """{expression: what is made of it, in one or two steps, in any of the functions}."""
+    """{name, attribute or place: the short expressions that it is part of, in any of the functions}."""
     found = defaultdict(dict)
     for outer in (node for function in functions for node in ast.walk(function)):
         if isinstance(outer, ast.BinOp | ast.Call | ast.UnaryOp) and len(ast.unparse(outer)) < LONGEST:
