@@ -3,6 +3,8 @@
 `PLANTED` holds (name, make, input, target or None, kinds): the kinds of finding that name the mistake rightly.
 """
 
+import math
+
 import numpy as np
 
 from minivae import backend, nn
@@ -2486,3 +2488,128 @@ class DifferenceNegatesInPlace(nn.Module):
     def update_grad_input(self, input, grad_output):
         first = grad_output.copy()
         return first, np.negative(first, out=first)
+
+
+@plant("not cleared", input=x(4, 6))
+class LargestHalvesOnOldNumbers(nn.Module):
+    """The larger of x_k and x_(k + 3); the others' gradients are left as they were."""
+
+    def update_output(self, input):
+        self.first = input[:, :3] >= input[:, 3:]
+        self.output = np.where(self.first, input[:, :3], input[:, 3:])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        if self.grad_input is None or self.grad_input.shape != input.shape:
+            self.grad_input = np.zeros_like(input)
+        self.grad_input[:, :3][self.first] = grad_output[self.first]
+        self.grad_input[:, 3:][~self.first] = grad_output[~self.first]
+        return self.grad_input
+
+
+@plant("reads gradients", make=wide)
+class DecayOfTheGradientSoFar(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(input, grad_output, scale)
+        self.grad_weight += 0.1 * self.grad_bias[:, None] * self.weight
+
+    def update_output(self, input):
+        self.output = super().update_output(input) + 0.05 * (self.weight**2).sum(axis=1)
+        return self.output
+
+
+@plant("kept as one", make=lambda cls: cls(nn.Linear(5, 5)))
+class LoopKeepsWhatItsModuleOverwrites(nn.Container):
+    def update_output(self, input):
+        self.states, self.sums = [input], []
+        for _ in range(3):
+            self.sums.append(self[0].run(self.states[-1]))
+            self.states.append(np.tanh(self.sums[-1]))
+        self.output = self.states[-1]
+        return self.output
+
+    def steps(self, grad):
+        for k in (2, 1, 0):
+            by_sum = grad * (1 - np.tanh(self.sums[k])**2)
+            yield self.states[k], by_sum
+            grad = self[0].update_grad_input(self.states[k], by_sum).copy()
+        yield grad, None
+
+    def update_grad_input(self, input, grad_output):
+        return list(self.steps(grad_output))[-1][0]
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for state, by_sum in list(self.steps(grad_output))[:-1]:
+            self[0].acc_grad_parameters(state, by_sum, scale)
+
+
+@plant("mode")
+class FollowsInEvaluation(nn.Module):
+    """x − a mean that is followed, in evaluation too."""
+
+    statistic_names = ("mean",)
+
+    def __init__(self):
+        super().__init__()
+        self.mean = np.zeros(5, np.float32)
+
+    def update_output(self, input):
+        self.output = input - (input.mean(axis=0) if self.train else self.mean)
+        self.mean = 0.9 * self.mean + 0.1 * input.mean(axis=0)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output - self.train * grad_output.mean(axis=0)
+
+
+@plant("misplaced", make=lambda cls: cls(5))
+class GainBehindTheMeans(nn.Module):
+    parameter_names = ("gain",)
+
+    def __init__(self, size):
+        super().__init__()
+        self.new_parameter("gain", (size,))
+        self.gain[...] = np.linspace(0.5, 2, size)
+
+    def update_output(self, input):
+        centred = input - input.mean(axis=1, keepdims=True)
+        self.inverse = 1 / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-3)
+        self.normalized = centred * self.inverse
+        self.output = self.gain * self.normalized
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        along = (grad_output * self.normalized).mean(axis=1, keepdims=True)
+        return self.gain * self.inverse * (
+            grad_output - grad_output.mean(axis=1, keepdims=True) - self.normalized * along)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_gain += scale * (grad_output * self.normalized).sum(axis=0)
+
+
+@plant("nearly", input=x(4, 5))
+class GeluOfTwoFormulas(nn.Module):
+    """x Φ(x) with Φ by tanh, and its derivative by erf."""
+
+    def update_output(self, input):
+        self.output = 0.5 * input * (1 + np.tanh(np.sqrt(2 / np.pi) * (input + 0.044715 * input**3)))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        below = 0.5 * (1 + np.vectorize(math.erf)(input / np.sqrt(2)))
+        return grad_output * (below + input * np.exp(-input**2 / 2) / np.sqrt(2 * np.pi))
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 5), nn.Linear(5, 5)))
+class GateGivesNothingBack(nn.Container):
+    def update_output(self, input):
+        self.value, self.gate = self[0].run(input), self[1].run(input)
+        self.output = self.value * self.gate
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return self[0].update_grad_input(input, grad_output * self.gate)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self[0].acc_grad_parameters(input, grad_output * self.gate, scale)
+        self[1].acc_grad_parameters(input, grad_output * self.value, scale)

@@ -14,7 +14,9 @@ import pytest
 import minivae as mv
 from minivae import nn
 from minivae.debug import edits as edit_module
+from minivae.debug import gradient_check
 from minivae.debug import one_change as search
+from minivae.debug.edited_class import methods_of
 from minivae.debug.edits import edits
 
 
@@ -680,6 +682,12 @@ def given(cls):
     return random.standard_normal(shapes.get(cls, (4, 3)))
 
 
+@pytest.fixture(autouse=True)
+def no_path(monkeypatch):
+    """What a missing path explains is not edited."""
+    monkeypatch.setattr(gradient_check, "missing_path", lambda *there: [])
+
+
 def change(report):
     return next((finding.text for finding in report.diagnoses() if finding.kind == "one change"), "")
 
@@ -762,7 +770,7 @@ def test_it_is_silent_and_changes_nothing(capsys):
 
 
 def test_loops_without_end_and_breakpoints_are_not_edited():
-    methods = search._methods(Loud)
+    methods = methods_of(Loud)
     assert "slow" not in methods and "update_output" in methods
 
     class Stopping(Gelu):
@@ -770,8 +778,8 @@ def test_loops_without_end_and_breakpoints_are_not_edited():
             breakpoint()
             return super().update_output(input)
 
-    assert "update_output" not in search._methods(Stopping)  # nor is the one that it overrides
-    assert search._methods(Stopping)["update_grad_input"][1] is Gelu.update_grad_input
+    assert "update_output" not in methods_of(Stopping)  # nor is the one that it overrides
+    assert methods_of(Stopping)["update_grad_input"][1] is Gelu.update_grad_input
 
 
 def test_without_a_source():
@@ -799,3 +807,28 @@ def test_an_edit_leaves_the_source_as_it_was():
             for old, new, _ in kind:
                 assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
         assert ast.dump(tree, include_attributes=True) == before, function
+
+
+class InputGate(nn.Module):
+    """x (1 − σ(x w)), with the wrong share of the two; the parameter's name begins as the input's does."""
+
+    parameter_names = ("input_weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("input_weight", (3,))
+
+    def update_output(self, input):
+        self.z = 1 / (1 + np.exp(-input * self.input_weight))
+        return input * (1 - self.z)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (self.z - input * self.z * (1 - self.z) * self.input_weight)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_input_weight -= scale * (grad_output * input**2 * self.z * (1 - self.z)).sum(axis=0)
+
+
+def test_a_parameter_may_be_called_input_something():
+    report = mv.gradcheck(filled(InputGate), given(InputGate))
+    assert report.checks[1].ok and "→ `1 - self.z" in change(report), report

@@ -10,7 +10,7 @@ OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", 
 FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
-             "np.swapaxes({}, -1, -2)", "np.log({0} / (1 - {0}))")
+             "np.swapaxes({}, -1, -2)", "{0} + ({0}).T", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
@@ -57,7 +57,7 @@ def slight(node):
         return
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
-        yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not is_constant(
+        yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not is_idle(
             other := ast.BinOp(node.left, op(), node.right)))
         if isinstance(node.op, OPERATORS) and left != right:
             yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
@@ -143,8 +143,7 @@ def _factors(node):
 
 def _other_calls(node):
     arguments = [*node.args]
-    method = isinstance(node.func, ast.Attribute) and not (
-        isinstance(node.func.value, ast.Name) and node.func.value.id in MODULES)
+    method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func).split(".")[0] not in MODULES - {"self"}
     if method:
         yield node.func.value
     elif len(arguments) and not isinstance(arguments[0], ast.Starred):
@@ -162,7 +161,7 @@ def _other_calls(node):
             yield ast.BinOp(ast.Call(node.func, [one], node.keywords), inner.op, other)
     for keyword in node.keywords:
         yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
-    if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax"):
+    if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax", "norm"):
         has = {keyword.arg for keyword in node.keywords}
         if "axis" not in has and len(arguments) < (1 if method else 2):
             for axis in (0, 1, -1):
@@ -228,6 +227,19 @@ def of_it(node):
         yield from (parsed(each.format(_text(node))) for each in FUNCTIONS)
 
 
+def moved_back(node, calls):
+    """x.reshape(what transposed gave).transpose(back) for x.reshape(…)."""
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape":
+        for text in calls:
+            moved = parsed(text)
+            transposed = isinstance(moved, ast.Call) and getattr(moved.func, "attr", "") == "transpose"
+            order = moved.args if transposed else ()
+            places = [getattr(each, "value", None) for each in order]
+            if places and sorted(map(str, places)) == [str(k) for k in range(len(places))]:
+                back = ", ".join(str(places.index(k)) for k in range(len(places)))
+                yield parsed(f"{_text(node.func.value)}.reshape({text}.shape).transpose({back})")
+
+
 def with_factor(node, factors):
     text = _text(node)
     for factor in factors:
@@ -278,7 +290,14 @@ def other_statements(node):
         yield ast.Pass()
 
 
-def is_constant(node):
-    """Whether it is x − x or x / x."""
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div) and (
-        ast.dump(node.left) == ast.dump(node.right))
+def is_idle(node):
+    """Whether it is x − x, x / x, x⁰, 1 x, x / 1, or x with 0 added."""
+    if not isinstance(node, ast.BinOp):
+        return False
+    if isinstance(node.op, ast.Pow):
+        return getattr(node.right, "value", None) in (0, 1)
+    if isinstance(node.op, ast.Sub | ast.Div) and ast.dump(node.left) == ast.dump(node.right):
+        return True
+    neutral = 0 if isinstance(node.op, ast.Add | ast.Sub) else 1 if isinstance(node.op, ast.Mult | ast.Div) else None
+    sides = (node.right,) if isinstance(node.op, ast.Div) else (node.left, node.right)
+    return neutral is not None and any(isinstance(side, ast.Constant) and side.value == neutral for side in sides)

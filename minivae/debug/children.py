@@ -70,6 +70,10 @@ def _sentences(facts, twin):
                 yield from _of_input(name, each, called, objective)
         if not each.given:
             yield f"module ({name}) has run forward, and backward does not call it: its gradients are missing"
+        elif each.back is None and any(_alike(fed[name], due) for due in (
+                facts.input, *(other.output for _, other in called))):
+            yield (f"update_grad_input of module ({name}) is not called: what comes back through it is missing from "
+                   "the gradient of its input")
 
 
 def _of_output(name, each, given, called, facts, objective):

@@ -25,6 +25,7 @@ RULES = (
     (special.by_children, special.own_loss, special.by_pairing),
     (special.transposed, special.factor, special.signs, special.own_term, special.by_products, special.by_draws),
     (special.cut,),
+    (structural.misplaced,),
     (general.by_side,),
     (general.masked,),
     (pairs.regrouped,),
@@ -39,11 +40,13 @@ RULES = (
     (structural.assigned,),
     (pairs.exactly,),
     (pairs.left_out,),
+    (general.epsilon,),
+    (general.nearly,),
     (structural.by_ratio,),
     (structural.elsewhere,),
     (pairs.otherwise, structural.by_sums),
     (structural.by_arguments,),
-    (general.swapped, general.epsilon),
+    (general.swapped,),
     (general.missing_terms,),
     (general.turned,),
     (partial.in_own_term,),
@@ -72,14 +75,15 @@ IMPLIED = {
 OBSERVATIONS = {
     "places", "factor along an axis", "direction", "diagonal only", "outputs left out", "too many inputs", "one side",
     "mean for sum", "wrong inputs", "taken as constant", "one weight for all", "spread", "factor of outputs", "formula",
+    "any factor",
     "rows mixed", "rows not mixed", "weight used differently", "function of the input", "wrong sum",
     "sum along an axis", "some outputs", "misfed", "argument",
     "shifted", "epsilon", "term", "regrouped", "function for another", "part",
-    "another mask", "numbered", "assigned", "added several times", "part of a sum", "turned",
+    "another mask", "nearly", "numbered", "assigned", "added several times", "part of a sum", "turned",
     "displaced", "one use",
 }
 # Found by moving arrays, one by one, which proves them; in place of those that say less.
-SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs"}
+SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs", "any factor"}
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
 

@@ -39,8 +39,11 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.others, known)
     yield _everywhere(function, alternatives.of_it, 1)
     yield by(alternatives.with_term, _unread(function), terms=True)
+    yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
+    yield by(alternatives.moved_back, calls)
     yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, alternatives.slight, 2)
+    yield _everywhere(function, alternatives.of_it, 2)
     yield by(alternatives.others, known, 2)
     yield _everywhere(function, calls_elsewhere, 2, each_line=True)
     yield by(alternatives.products, known)
@@ -60,7 +63,7 @@ def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
     """{name, attribute or place: the short expressions that it is part of, in any of the functions}."""
     found = defaultdict(dict)
     for outer in (node for function in functions for node in ast.walk(function)):
-        if isinstance(outer, ast.BinOp | ast.Call | ast.UnaryOp) and len(ast.unparse(outer)) < LONGEST:
+        if isinstance(outer, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript) and len(ast.unparse(outer)) < LONGEST:
             for inner in ast.walk(outer):
                 if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
                     found[ast.unparse(inner)][ast.unparse(outer)] = None
@@ -75,15 +78,16 @@ def _slightly(function):
 def _everywhere(function, replaced, least, terms=False, each_line=False):
     """Edit one expression, or with least = 2 all those that read alike, in the function or in a line."""
     groups = defaultdict(list)
-    for place in list(_terms(function) if terms else _places(function)):
-        node = _get(place)
+    for place in list(_terms(function) if terms else expressions(function)):
+        node = get(place)
         groups[(ast.unparse(node), each_line and node.lineno) if least > 1 else len(groups)].append(place)
     for places in groups.values():
-        node = _get(places[0])
+        node = get(places[0])
+        parents = [parent for parent, _, _ in places if not alternatives.is_idle(parent)]
         for other in replaced(node) if len(places) >= least else ():
             if ast.dump(other) != ast.dump(node):
-                with _put(places, ast.fix_missing_locations(other)):
-                    if not any(alternatives.is_constant(parent) for parent, _, _ in places):
+                with put(places, ast.fix_missing_locations(other)):
+                    if not any(map(alternatives.is_idle, parents)):
                         yield node, other, -len(places) if each_line else len(places)
 
 
@@ -96,7 +100,7 @@ def _unread(function):
             for form in ("{} @ {}", "{} @ {}.T", "{} * {}")]
 
 
-def _places(function):
+def expressions(function):
     """(parent, field, index or None) of each expression that is read, the outer before the inner."""
     def below(parent):
         for field, value in ast.iter_fields(parent):
@@ -127,22 +131,22 @@ def _is_value(parent, field, node):
 
 def _terms(function):
     """The places of what may lack a factor or a term: values, arguments, and what is added up."""
-    for place in _places(function):
+    for place in expressions(function):
         parent, _, _ = place
         inside = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div | ast.MatMult)
-        if not (inside or isinstance(_get(place), ast.Constant | ast.Tuple)
+        if not (inside or isinstance(get(place), ast.Constant | ast.Tuple)
                 or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.Attribute | ast.UnaryOp)):
             yield place
 
 
-def _get(place):
+def get(place):
     parent, field, index = place
     return getattr(parent, field) if index is None else getattr(parent, field)[index]
 
 
 @contextmanager
-def _put(places, node):
-    kept = [_get(place) for place in places]
+def put(places, node):
+    kept = [get(place) for place in places]
     try:
         for place in places:
             _set(place, node)
@@ -167,7 +171,7 @@ def instead(parent, node, other):
         values = value if isinstance(value, list) else [value]
         if any(each is node for each in values):
             index = next(k for k, each in enumerate(values) if each is node)
-            with _put([(parent, field, index if isinstance(value, list) else None)], other):
+            with put([(parent, field, index if isinstance(value, list) else None)], other):
                 yield
             return
 
@@ -179,5 +183,5 @@ def _statements(function):
             block = getattr(parent, field, None)
             for index, node in enumerate(block if isinstance(block, list) else ()):
                 for other in alternatives.other_statements(node):
-                    with _put([(parent, field, index)], ast.fix_missing_locations(other)):
+                    with put([(parent, field, index)], ast.fix_missing_locations(other)):
                         yield node, other, 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae.debug.children import misfed
 from minivae.debug.memory import OF_A_CALL
-from minivae.debug.tables import arrays, copied, mapped, named, same
+from minivae.debug.tables import arrays, copied, is_of_input, mapped, named, same
 from minivae.debug.vocabulary import Vocabulary
 from minivae.nn import Criterion, Divergence
 
@@ -71,7 +71,7 @@ class Facts(Vocabulary):
 
     def about(self, name):
         """Turn to the array of that name, an input or a parameter, and return self."""
-        self.name, self.of_parameter = name, not name.startswith(("input", "prediction"))
+        self.name, self.of_parameter = name, not is_of_input(name)
         names = [each for each, _ in named(name.partition("[")[0], self.input)]
         self.number = names.index(name) if name in names else 0
         self.shape = np.shape(dict(self.parameters()).get(name, self.x[self.number]))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+FACTOR = "there is a factor of {names} in it, or the inverse in update_output"
 NUMBER = re.compile(r"[-−]?\d[\d.e+−-]*%?")
 
 
@@ -22,7 +23,10 @@ class Finding:
 
     @property
     def text(self):
-        return self.pattern.replace("{names}", " or of ".join(self.names) or "some constant")
+        own = [name[4:] for name in self.names if name.startswith("1 / ") and " " not in name[4:]]  # numbers of a layer
+        lacks = f", or it lacks one of {' or of '.join(own)}, which update_output has" if own else ""
+        pattern = self.pattern.replace(", or the inverse in update_output", lacks) if lacks else self.pattern
+        return pattern.replace("{names}", " or of ".join(self.names) or "some constant")
 
     @property
     def claim(self):

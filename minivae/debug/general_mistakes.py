@@ -315,6 +315,15 @@ def epsilon(a, n, seen, facts):
                                       "alone: a small number stands in one of them only")
 
 
+def nearly(a, n, seen, facts):
+    """The two passes differ by little everywhere."""
+    off = np.abs(a - n)[seen].max(initial=0) / np.abs(n[seen]).max(initial=1e-300)
+    if seen.sum() > 3 and off < 0.02:
+        yield Finding("nearly", f"the gradient is off by at most {off:.1g} of its largest entry: one of the passes has "
+                      "an approximation of what the other has, such as tanh for erf, the first terms of a series or a "
+                      "rounded number, or a small number such as an ε stands in one of them only")
+
+
 def recognised(a, n, seen, facts):
     """Criterions: the formula that the gradient follows, and the derivative's if that is known too."""
     if not isinstance(facts.module, Criterion):

@@ -21,7 +21,8 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
-from minivae.debug.memory import overlapping
+from minivae.debug.memory import kept_as_one, overlapping
+from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import history, second_look
@@ -31,7 +32,8 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "loss changes", "output dtype", "memory order", "history"}
+          "backward changes", "loss changes", "output dtype", "memory order", "history",
+          "kept as one", "not cleared"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -108,6 +110,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         wrong = {check.name for check in failed}
         findings = [finding for finding in findings if finding.kind != "needs grad_input"
                     and not (finding.kind == "scale" and finding.name in wrong)]
+    findings = _kept_as_one(twin, input, grad_output, failed) or findings
+    kinds |= {finding.kind for finding in findings}
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
     layers = []
@@ -143,6 +147,16 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         if changes and not kinds & CAUSES:
             _look_for_change(failed, twin, input, grad_output, checks, step, tolerance)
     return GradientReport(title, checks, findings, inside)
+
+
+def _kept_as_one(twin, input, grad_output, failed):
+    """[Finding] on a list in which one array stands several times, which explains all that failed."""
+    try:
+        derivatives = {check.name: check.numeric for check in failed}
+        said = kept_as_one(twin, input, grad_output, derivatives) if failed else None
+    except Exception:  # whatever a layer may raise
+        return []
+    return [Finding("kept as one", said, "certain")] if said else []
 
 
 def _alone(layer, *arguments):
@@ -272,11 +286,12 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, changes, 
 
 
 def _look_for_change(failed, *there):
-    """Where no explanation names a cause, add what one change of the source would do."""
+    """Where no explanation names a cause, add the path that is missing, or what one change of the source would do."""
     for check in failed:
-        if check.error > check.tolerance and is_vague(check.findings):
-            found = one_change(*there)
-            for each in failed if found else ():
+        vague = is_vague(check.findings)
+        if check.error > check.tolerance and (vague or check.findings[0].kind == "wrong derivative"):
+            found = missing_path(*there) or (one_change(*there) if vague else [])
+            for each in failed if found and vague else ():
                 for finding in each.findings:  # it was no cause that they named
                     finding.certainty = "likely" if finding.certainty == "certain" else finding.certainty
             check.findings += found

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
+from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, named, same
 
 OF_A_CALL = {"input", "output", "grad_output", "grad_input", "noise"}
@@ -37,6 +38,34 @@ def remembered(twin, input):
 def overlapping(name, table):
     """[(name, name)] of the entries of a table that are in the same memory."""
     return [(one, other) for (one, a), (other, b) in combinations(named(name, table), 2) if np.shares_memory(a, b)]
+
+
+def kept_as_one(twin, input, grad_output, derivatives):
+    """The sentence on a list in which one array stands several times, if copies make backward right; or None.
+
+    derivatives   {name: derivative} of the arrays whose gradients are wrong
+    """
+    lists = [name for name, value in vars(twin).items() if name not in OF_A_CALL and isinstance(value, list | tuple)
+             and any(one is other for one, other in combinations(value, 2) if isinstance(one, np.ndarray))]
+    if not lists:
+        return None
+    fresh = twin.clone()
+    for layer in fresh.list_modules():
+        layer.buffer = _copying(layer.buffer)
+        if layer is not fresh:
+            layer.update_output = _copying(layer.update_output)
+    fresh.zero_grad_parameters()
+    fresh.forward(copied(input))
+    grads = dict(named("input", fresh.backward(copied(input), copied(grad_output))))
+    grads |= {path: grad for path, _, grad in fresh.named_parameters()}
+    if not all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items()):
+        return None
+    return (f"self.{lists[0]} holds one array in several places, as a module inside, or self.buffer, gives the same "
+            "one at each call: what the later calls write stands in all of them; keep copies")
+
+
+def _copying(verb):
+    return lambda *arguments, **options: copied(verb(*arguments, **options))
 
 
 def _state(twin):

@@ -286,7 +286,7 @@ OTHERS = (
     ("factor of outputs", centred, centred),
 )
 VAGUE = (
-    ("factor of outputs", _any_factor, _any_factor),
+    ("any factor", _any_factor, _any_factor),
     ("some outputs", lambda p: p.place(p.wrong), lambda p:
      f"only what comes back from {_outputs(p, p.wrong)} is wrong" + example(p.facts)),
 )

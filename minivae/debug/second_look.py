@@ -22,6 +22,9 @@ HISTORY = ("update_output gives something else than a copy that was never called
 EVALUATION = ("right in training mode, wrong in evaluation mode: backward, or update_output, does not ask self.train "
               "where the other does, or has what belongs to the other mode")
 
+FOLLOWS = ("in evaluation mode the output for the same input is another after another batch: update_output changes "
+           "there what it goes on with, such as running statistics, which have to follow in training mode only")
+
 
 def second_look(twin, unused, given, step, tolerance):
     """[Finding] on arrays whose last row is wrong at another input and other weights.
@@ -40,7 +43,7 @@ def second_look(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that input
         return []
     return [_finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
-        twin, unused, given, step, tolerance)
+        twin, unused, given, step, tolerance) or _follows(unused, given, other)
 
 
 def history(twin, unused, given, change=lambda twin: None):
@@ -73,6 +76,24 @@ def _in_evaluation(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that mode
         pass
     return []
+
+
+def _follows(unused, given, other):
+    """[Finding] on an output in evaluation mode that hangs on what the module was given before."""
+    if isinstance(unused, Criterion):
+        return []
+    outputs = []
+    try:
+        for before in ((), (other,)):
+            each = unused.clone().evaluate()
+            for batch in before:
+                each.forward(copied(batch))
+            _with_generators(each, unused)
+            with backend.seeded(1):
+                outputs.append(arrays(copied(each.forward(copied(given)))))
+    except Exception:  # it does not take that mode
+        return []
+    return [] if all(map(same, *outputs)) else [Finding("mode", FOLLOWS, "certain")]
 
 
 def _with_generators(unused, twin):

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from minivae.debug.finding import Finding
+from minivae.debug.finding import FACTOR, Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.places import drawn
 from minivae.debug.tables import arrays, copied, mapped, same
@@ -80,7 +80,7 @@ def factor(a, n, seen, facts):
     elif abs(c + 1) < 1e-4:
         yield Finding("sign", f"the sign is wrong: {times}")
     else:
-        yield Finding("factor", f"{times}: there is a factor of {{names}} in it, or the inverse in update_output",
+        yield Finding("factor", f"{times}: {FACTOR}",
                       names=constant_names(c, facts, _counted(n)))
 
 

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from minivae.debug.finding import Finding
+from minivae.debug.finding import FACTOR, Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.pairs_of_entries import example
 from minivae.debug.places import displaced, where
@@ -130,8 +130,8 @@ def by_ratio(a, n, seen, facts):
     names = _per_unit_names(along, facts) if len(left) == 1 else []
     what = "axis " + " and ".join(map(str, left))
     if names:
-        yield Finding("factor along an axis", f"every entry along {what} is wrong by a factor of its own: there is a "
-                      "factor of {names} in it, or the inverse in update_output", names=tuple(names))
+        yield Finding("factor along an axis", f"every entry along {what} is wrong by a factor of its own: {FACTOR}",
+                      names=tuple(names))
     elif left == [0] and (how := _weights_of_draws(along, facts)):
         yield Finding("factor along an axis", how)
     elif axes:
@@ -213,6 +213,21 @@ def by_weight(a, n, seen, facts):
                               f"{'the weight' if name == 'weight' else f'self.{name}'} {how}: the two passes use it "
                               f"differently; {EITHER}")
                 return
+
+
+def misplaced(a, n, seen, facts):
+    """A parameter multiplies what has been summed along its own axis, where it belongs into the terms."""
+    if isinstance(facts.module, Criterion) or len(facts.g) > 1:
+        return
+    for name in getattr(facts.module, "parameter_names", ()):
+        weight = getattr(facts.module, name)
+        with np.errstate(all="ignore"):
+            inside = facts.g[0] * weight if np.ndim(weight) and facts.g[0].shape[-1:] == np.shape(weight)[-1:] else 0
+        if np.shape(inside) == facts.g[0].shape and not facts.elementwise() and fits(
+                facts.again(grad_output=inside, **{name: np.ones_like(weight)}), n, seen):
+            yield Finding("misplaced", f"the gradient would be right if grad_output were multiplied by self.{name} at "
+                          f"first, and the result not at the end: the sums or means run over places whose self.{name} "
+                          "differ, so they have to be those of the products")
 
 
 def by_arguments(a, n, seen, facts):

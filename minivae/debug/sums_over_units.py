@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from minivae.debug.finding import Finding
+from minivae.debug.finding import FACTOR, Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit
 from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
@@ -95,8 +95,7 @@ def _wrong_parts(least, label, f, of_a, of_n, unit, size, facts):
         how = ("is missing in backward, or too many in update_output" if norm(one * column) < least else
                "is there in backward, and not in the derivative of update_output" if norm(other * column) < least else
                None if c is None else "has the wrong sign in one of the passes" if abs(c + 1) < 1e-4 else
-               f"is {c:.4g} times what it should be: there is a factor of {{names}} in it, or the inverse in "
-               "update_output")
+               f"is {c:.4g} times what it should be: {FACTOR}")
         names = constant_names(c, facts, sizes) if how and "{names}" in how else ()
         said.setdefault(how, []).append(what)
     how, parts = next(iter(said.items()), (None, []))

@@ -25,6 +25,11 @@ def named(name: str, value: Any) -> list[tuple[str, Any]]:
     return [pair for i, each in enumerate(value) for pair in named(f"{name}[{i}]", each)]
 
 
+def is_of_input(name: str) -> bool:
+    """Whether it names an input or a prediction, or an entry of such a table, and not a parameter."""
+    return name.partition("[")[0] in ("input", "prediction")
+
+
 def float64(value: Any) -> Any:
     """A copy on the host in double precision."""
     return mapped(lambda array: np.array(backend.to_numpy(array), dtype=np.float64), value)

@@ -1,0 +1,145 @@
+"""A copy of a module or criterion whose class is edited, and run again where it was checked."""
+
+import ast
+import contextlib
+import inspect
+import io
+import textwrap
+import types
+import warnings
+
+import numpy as np
+
+from minivae.debug.elsewhere import copy_of, pairs, terms
+from minivae.debug.tables import arrays, copied, is_of_input, same
+from minivae.nn import Criterion
+
+LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
+
+
+class EditedClass:
+    """A copy of what was checked, and the sources of the methods of its class that are not minivae's own.
+
+    backward   names of the methods that update_output does not use
+    forward    names of those that it does
+    """
+
+    def __init__(self, twin, given, grad_output, checks, step, tolerance):
+        if sum(check.analytic.size for check in checks) > LARGEST or any(
+                check.analytic.shape != check.numeric.shape for check in checks):
+            raise ValueError("too large, or of a wrong shape")
+        self.twin, self.given, self.grad_output, self.checks = copy_of(twin), given, grad_output, checks
+        self.step, self.tolerance, self.criterion = step, tolerance, isinstance(twin, Criterion)
+        self.cls, self.methods = type(twin), methods_of(type(twin))
+        self.forward = self._used_by("update_output")
+        self.backward = [name for name in self.methods if name not in self.forward]
+        self.state = [(vars(layer), dict(vars(layer))) for layer in (
+            [self.twin] if self.criterion else self.twin.list_modules())]
+        self.content = [(array, np.array(array)) for _, before in self.state for array in before.values()
+                        if isinstance(array, np.ndarray)]
+
+    def _used_by(self, name):
+        """That method, and those of the class that it calls."""
+        found = [name] if name in self.methods else []
+        for each in found:
+            found += [node.attr for node in ast.walk(tree_of(self.methods[each][1])) if isinstance(node, ast.Attribute)
+                      and node.attr in self.methods and node.attr not in found]
+        return list(dict.fromkeys(found))
+
+    def made(self, name, tree, **others):
+        """A class like the twin's with that source of the method, which knows `others`; None if it does not compile."""
+        raw, original = self.methods[name]
+        try:
+            source, scope = _enclosed(tree, [*original.__code__.co_freevars, *others]), {}
+            exec(compile(source, "<edited>", "exec"), original.__globals__, scope)
+            free = (cell.cell_contents for cell in original.__closure__ or ())
+            function = scope["made"](*free, *others.values())
+        except Exception:
+            return None
+        return type(self.cls.__name__, (self.cls,), {
+            name: type(raw)(function) if isinstance(raw, staticmethod | classmethod) else function})
+
+    def restore(self):
+        """What the edited class has set is as if it had never run."""
+        for attributes, before in self.state:
+            attributes.clear()
+            attributes.update(before)
+        for array, before in self.content:
+            array[...] = before
+
+    def run(self, scale=1):
+        """{name: array} and {name: its gradient}."""
+        twin, given = self.twin, copied(self.given)
+        self.now = given
+        if self.criterion:
+            twin.forward(*given)
+            found = pairs("prediction", given[0], copied(twin.backward(*given)))
+        else:
+            twin.zero_grad_parameters()
+            twin.forward(given)
+            grad_output = copied(self.grad_output)
+            grads = copied(twin.backward(given, grad_output, scale))
+            if not (all(map(same, arrays(grad_output), arrays(self.grad_output))) or any(
+                    getattr(layer, "inplace", False) for layer in twin.list_modules())):
+                raise ValueError("backward changes its grad_output")
+            found = [*pairs("input", given, grads), *twin.named_parameters()]
+        return {name: array for name, array, _ in found}, {name: np.array(grad) for name, _, grad in found}
+
+    def is_scaled(self, gradients):
+        """Whether `scale` still acts as it must."""
+        if self.criterion:
+            return True
+        _, halved = self.run(0.5)
+        return all(same((1 if is_of_input(name) else 0.5) * gradients[name], halved[name]) for name in gradients)
+
+    def objective(self):
+        if self.criterion:
+            return np.array(float(self.twin.forward(*copied(self.now))))
+        return terms(self.twin, self.now, self.grad_output)
+
+
+@contextlib.contextmanager
+def quietly():
+    """What is tried may print, warn and raise anything, and a source may be like no other."""
+    with (warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"),
+          contextlib.suppress(Exception)):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def methods_of(cls):
+    """{name: (as it stands in the class, function)} of the methods that are not minivae's own, with their sources."""
+    found = {}
+    for each in cls.__mro__:
+        for name, raw in vars(each).items() if not each.__module__.startswith("minivae.") else ():
+            found.setdefault(name, (raw, getattr(raw, "__func__", raw)))  # what it overrides is not what runs
+    return {name: (raw, function) for name, (raw, function) in found.items()
+            if isinstance(function, types.FunctionType) and not name.startswith("__") and _has_source(function)}
+
+
+def line_of(function, node):
+    return f"line {function.__code__.co_firstlineno + node.lineno - 1}"
+
+
+def _has_source(function):
+    """Whether its source can be had, and neither waits for somebody nor can run for ever."""
+    try:
+        tree = tree_of(function)
+    except (OSError, TypeError, SyntaxError):
+        return False
+    return isinstance(tree, ast.FunctionDef) and not any(
+        isinstance(node, ast.While) or getattr(node, "id", "") == "breakpoint" for node in ast.walk(tree))
+
+
+def tree_of(function):
+    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+
+
+def _enclosed(tree, free):
+    """A module with the function within another, which gives it the names that it takes from around it."""
+    bare = ast.FunctionDef("function", tree.args, tree.body, [])
+    arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+    made = ast.FunctionDef("made", arguments, [bare, ast.Return(ast.Name("function", ast.Load()))], [])
+    for node in (made, bare, *arguments.args, made.body[1], made.body[1].value):
+        ast.copy_location(node, tree)
+    return ast.Module([made], [])
