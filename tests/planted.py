@@ -2613,3 +2613,18 @@ class GateGivesNothingBack(nn.Container):
     def acc_grad_parameters(self, input, grad_output, scale=1):
         self[0].acc_grad_parameters(input, grad_output * self.gate, scale)
         self[1].acc_grad_parameters(input, grad_output * self.value, scale)
+
+
+@plant("rows", input=x(4, 5))
+class KeepsTheNumberOfRows(nn.Module):
+    """x − the mean of the batch, whose size is kept from the first call."""
+
+    rows = None
+
+    def update_output(self, input):
+        self.rows = self.rows or len(input)
+        self.output = input - input.sum(axis=0) / self.rows
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output - grad_output.sum(axis=0) / self.rows

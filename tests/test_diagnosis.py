@@ -412,6 +412,7 @@ SAID = [
     ("GateGivesNothingBack", "update_grad_input of module (1) is not called"),
     ("FollowsInEvaluation", "have to follow in training mode only"),
     ("GeluOfTwoFormulas", "the first terms of a series"),
+    ("KeepsTheNumberOfRows", "one row more it is another than in a copy that was never called with fewer"),
     ("LogisticOfAllPairs", "compares each row of the prediction with all rows of the target"),
 ]
 

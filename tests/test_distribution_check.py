@@ -440,3 +440,21 @@ def test_a_gumbel_of_wrong_sign_is_named():
             return self.output
 
     assert "wrong sign" in str(check_sampler(Negative(1.0), draws=20_000))
+
+
+def test_noise_of_images_is_checked():
+    class PlaneNoise(nn.Module):
+        def update_output(self, input):
+            self.expect("input", input, ("N", "C", "H", "W"))
+            self.noise = self.draw(backend.uniform, (*input.shape[:2], 1, 1))
+            return input * (self.noise > 0.3) / 0.7 if self.train else input
+
+    class Alike(PlaneNoise):
+        def update_output(self, input):
+            self.expect("input", input, ("N", "C", "H", "W"))
+            self.noise = self.draw(backend.uniform, (1, *input.shape[1:2], 1, 1))
+            return input * (self.noise > 0.3) if self.train else input
+
+    assert check_noise(PlaneNoise(), draws=20_000).ok
+    report = check_noise(Alike(), draws=20_000)
+    assert not report.ok and "all rows of the batch have the same noise" in str(report)

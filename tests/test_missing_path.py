@@ -1,4 +1,4 @@
-"""What backward takes for a constant: the expression of update_output is quoted through which nothing comes back."""
+"""The path that a backward pass leaves out: the expression of update_output that it takes for a constant is quoted."""
 
 import inspect
 

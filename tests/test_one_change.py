@@ -16,7 +16,7 @@ from minivae import nn
 from minivae.debug import edits as edit_module
 from minivae.debug import gradient_check
 from minivae.debug import one_change as search
-from minivae.debug.edited_class import methods_of
+from minivae.debug.edited_class import EditedClass, methods_of, tree_of
 from minivae.debug.edits import edits
 
 
@@ -832,3 +832,92 @@ class InputGate(nn.Module):
 def test_a_parameter_may_be_called_input_something():
     report = mv.gradcheck(filled(InputGate), given(InputGate))
     assert report.checks[1].ok and "→ `1 - self.z" in change(report), report
+
+
+class Windows(nn.Module):
+    """Sums of three steps and a bias for each place of a window; the loop of its gradient ends early."""
+
+    parameter_names = ("taps",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("taps", (3,))
+
+    def update_output(self, input):
+        return np.stack([(input[:, k:k + 3] * self.taps).sum(axis=1) for k in range(input.shape[1] - 2)], axis=1)
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros_like(input)
+        for k in range(grad_output.shape[1]):
+            grad[:, k:k + 3] += grad_output[:, k:k + 1] * self.taps
+        return grad
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for k in range(input.shape[1] - 3):
+            self.grad_taps += scale * grad_output[:, k] @ input[:, k:k + 3]
+
+
+def test_a_loop_that_ends_early():
+    report = mv.gradcheck(filled(Windows), np.random.default_rng(2).standard_normal((3, 6)))
+    assert "input.shape[1] - 3" in change(report) and any(
+        text in change(report) for text in ("`input.shape[1] - 2", "`range(input.shape[1] - 3 + 1)`")), report
+
+
+class Bound(nn.Module):
+    """What an edit sets must not stay: with grad_shift as a new array, every later edit would be refused."""
+
+    parameter_names = ("shift", "width")
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("shift", (3,))
+        self.new_parameter("width", (3,))
+
+    def update_output(self, input):
+        self.t = np.tanh(input * self.width + self.shift)
+        return self.t
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - self.t**2) * self.width
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        by_sum = grad_output * (1 - self.t**2)
+        self.grad_shift += scale * by_sum.sum(axis=0)
+        self.grad_width += scale * (grad_output * input).sum(axis=0)
+
+
+def test_what_one_edit_sets_is_gone_in_the_next():
+    layer, input = filled(Bound), given(Bound)
+    grad_output = np.ones_like(input)
+    layer.forward(input)
+    layer.backward(input, grad_output)
+    trial = EditedClass(layer, input, grad_output, [], 1e-5, 1e-6)
+    tree = tree_of(Bound.acc_grad_parameters)
+    tree.body[1:] = ast.parse("self.grad_shift = scale * by_sum.sum(axis=0)\nself.width[...] = 0").body
+    trial.twin.__class__ = trial.made("acc_grad_parameters", tree)
+    before = trial.twin.grad_shift
+    trial.run()
+    assert trial.twin.grad_shift is not before and not trial.twin.width.any()
+    trial.restore()
+    assert trial.twin.grad_shift is before and trial.twin.width.all() and type(trial.twin) is not Bound
+
+
+class Classes(nn.Criterion):
+    """−Σ w t ln softmax(a), whose gradient weighs the shares class by class."""
+
+    weights = np.array([0.5, 2, 1, 3])
+
+    def update_output(self, prediction, target):
+        self.p = np.exp(prediction) / np.exp(prediction).sum(axis=1, keepdims=True)
+        return -(self.weights * target * np.log(self.p)).sum()
+
+    def update_grad_input(self, prediction, target):
+        weighted = self.weights * target
+        self.grad_input = self.weights * self.p - weighted
+        return self.grad_input
+
+
+def test_a_sum_of_another_name():
+    random = np.random.default_rng(1)
+    report = mv.gradcheck_criterion(Classes(), random.standard_normal((5, 4)), random.random((5, 4)))
+    assert "→ `weighted.sum(-1, keepdims=True)`" in change(report), report

@@ -42,6 +42,13 @@ def others(node, known):
         yield from _strided(node, known)
 
 
+def sums_of_others(node, known):
+    """A sum of another name, over the last axis or the batch."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        yield from (parsed(form.format(name)) for name in known
+                    for form in ("({}).sum(-1, keepdims=True)", "({}).sum(0)"))
+
+
 def slight(node):
     """Another operator, number, axis, function, bound or order of what stands there; or a part of it alone."""
     text = _text(node)
@@ -57,13 +64,14 @@ def slight(node):
         return
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
+        yield from (node.left, node.right)
         yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not is_idle(
             other := ast.BinOp(node.left, op(), node.right)))
         if isinstance(node.op, OPERATORS) and left != right:
             yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
         yield from _of_softmax(node)
-        yield from (node.left, node.right, ast.BinOp(node.right, node.op, node.left))
+        yield ast.BinOp(node.right, node.op, node.left)
         if isinstance(node.op, ast.MatMult):
             yield from map(parsed, (f"{left}.T @ {right}", f"{left} @ {right}.T", f"{right}.T @ {left}",
                                      f"{left}.T @ {right}.T", f"{right} @ {left}.T"))
@@ -171,6 +179,9 @@ def _other_calls(node):
         for argument, value in (("keepdims", True), ("ddof", 1)):
             if argument not in has:
                 yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if name == "range":
+        yield from (ast.Call(node.func, [*arguments[:k], parsed(f"{ast.unparse(each)} {by}"), *arguments[k + 1:]], [])
+                    for k, each in enumerate(arguments) for by in ("+ 1", "- 1"))
     if name == "tile" and len(arguments) == 2 and isinstance(arguments[1], ast.Tuple):
         yield parsed(f"np.repeat({ast.unparse(arguments[0])}, {ast.unparse(arguments[1].elts[0])}, axis=0)")
     if name == "repeat" and len(arguments) == 2:
@@ -182,7 +193,7 @@ def _other_calls(node):
         turned = parsed(f"np.flip({ast.unparse(what)}, {along})")
         sums = ast.Call(parsed("np.cumsum"), [turned, *rest], node.keywords)
         yield parsed(f"np.flip({ast.unparse(sums)}, {along})")
-    if len(arguments) > 1:
+    if len(arguments) > 1 and name != "where":
         yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
 
 

@@ -47,6 +47,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.others, known, 2)
     yield _everywhere(function, calls_elsewhere, 2, each_line=True)
     yield by(alternatives.products, known)
+    yield by(alternatives.sums_of_others, known)
     yield by(alternatives.distributed, known)
     paths = [f"{name} @ {weight}" for name, weight in itertools.product(known, known)
              if weight.startswith("self.") and not name.startswith("self.")]

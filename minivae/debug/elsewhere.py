@@ -33,7 +33,7 @@ class Elsewhere:
         """[(change, ArrayCheck, Facts)] of that array, at the points where the module can be run."""
         found = []
         for change in CHANGES:
-            point = self._at(change)
+            point = self.at(change)
             array, grad = point.gradients.get(name, (None, None)) if point else (None, None)
             if array is not None and array.size <= LARGEST:
                 try:
@@ -47,7 +47,7 @@ class Elsewhere:
 
     def agrees(self, names):
         """Whether the gradients of those arrays are right along a random direction, at each point that there is."""
-        points = [point for point in map(self._at, CHANGES) if point]
+        points = [point for point in map(self.at, CHANGES) if point]
         return bool(points) and all(along(*point.gradients[name], point.objective)
                                     for point in points for name in names)
 
@@ -131,7 +131,8 @@ class Elsewhere:
     def _numeric(self, name, point):
         return compare(name, *point.gradients[name], point.objective, self.step, self.tolerance).numeric
 
-    def _at(self, change):
+    def at(self, change):
+        """The Point with that change, or None where the module cannot be run."""
         if change not in self._points:
             n, rows, columns = min(map(len, arrays(self.given))), change == "rows", change == "columns"
             try:

@@ -50,11 +50,12 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     value lies between them.  If more than 2 % of one array are at kinks, the check has to pass at a point beside them;
     so it has for a container whose layers pass each by itself.
     A report that fails says what the difference looks like; inside a container it looks for the layer that is wrong by
-    itself.  Where it knows no cause, and with `changes`, it edits the source of a class that is not minivae's, one
-    small change at a time, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
-    It checks the module as it is: in this mode, and for a batch of this size.  What passes is looked at once more, one
-    row of each array, at another input and other weights, which shows what a layer has kept from an earlier call; so
-    does an output that is not that of a copy which was never called.
+    itself.  Where it knows no cause, and with `changes`, it looks at the source of a class that is not minivae's: it
+    holds one expression of update_output after the other, and quotes the one that backward takes for a constant; or it
+    makes one small change at a time, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
+    It checks the module as it is: in this mode.  What passes is looked at once more: one row of each array at another
+    input and other weights, one row more, and in evaluation mode, beside a copy that was never called.  That shows what
+    a layer has kept from an earlier call.
     """
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()

@@ -92,7 +92,7 @@ class _Search(EditedClass):
             if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
                 best = _Change(name, *_texts(*edit, tree, self.methods[name][1]), mended, strictly,
                                _takes_away(*edit[:2]))
-                last = min(last, SOON * count + 500)
+                last = min(last, SOON * count + 500) if strictly else last
                 if strictly and len(mended) == self.wrong:
                     break
         tried.close()

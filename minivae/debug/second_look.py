@@ -21,9 +21,10 @@ HISTORY = ("update_output gives something else than a copy that was never called
            "that is drawn once and never again")
 EVALUATION = ("right in training mode, wrong in evaluation mode: backward, or update_output, does not ask self.train "
               "where the other does, or has what belongs to the other mode")
-
 FOLLOWS = ("in evaluation mode the output for the same input is another after another batch: update_output changes "
            "there what it goes on with, such as running statistics, which have to follow in training mode only")
+ROWS = ("for a batch of one row more it is another than in a copy that was never called with fewer: a number of rows, "
+        "or an array of that many, is kept from the first call where it has to be that of the input")
 
 
 def second_look(twin, unused, given, step, tolerance):
@@ -43,7 +44,8 @@ def second_look(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that input
         return []
     return [_finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
-        twin, unused, given, step, tolerance) or _follows(unused, given, other)
+        twin, unused, given, step, tolerance) or _follows(unused, given, other) or _with_another_row(
+        twin, unused, given, step, tolerance)
 
 
 def history(twin, unused, given, change=lambda twin: None):
@@ -94,6 +96,19 @@ def _follows(unused, given, other):
     except Exception:  # it does not take that mode
         return []
     return [] if all(map(same, *outputs)) else [Finding("mode", FOLLOWS, "certain")]
+
+
+def _with_another_row(twin, unused, given, *options):
+    """[Finding] on what is another with one row more than in a copy that was never called with fewer."""
+    points = []
+    for each in (twin, unused if isinstance(unused, Criterion) else _with_generators(unused.clone(), twin)):
+        with backend.seeded(1):
+            points.append(Elsewhere(each, given, *options).at("rows"))
+    if None in points:
+        return []
+    one, other = ([("", output) for output in point.facts.y] + [
+        (name, grad) for name, (_, grad) in point.gradients.items()] for point in points)
+    return [Finding("rows", ROWS, "certain", name) for (name, a), (_, b) in zip(one, other) if not same(a, b)][:1]
 
 
 def _with_generators(unused, twin):
