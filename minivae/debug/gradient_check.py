@@ -1,5 +1,6 @@
 """Gradients against finite differences, every entry, with a report that says what is wrong."""
 
+import contextlib
 import copy
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
-from minivae.debug.memory import kept_as_one, overlapping
+from minivae.debug.memory import kept_as_one, not_cleared, overlapping
 from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
@@ -111,7 +112,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         wrong = {check.name for check in failed}
         findings = [finding for finding in findings if finding.kind != "needs grad_input"
                     and not (finding.kind == "scale" and finding.name in wrong)]
-    findings = _kept_as_one(twin, input, grad_output, failed) or findings
+    findings = _of_memory(twin, input, grad_output, failed) or findings
     kinds |= {finding.kind for finding in findings}
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
@@ -150,14 +151,14 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     return GradientReport(title, checks, findings, inside)
 
 
-def _kept_as_one(twin, input, grad_output, failed):
-    """[Finding] on a list in which one array stands several times, which explains all that failed."""
-    try:
-        derivatives = {check.name: check.numeric for check in failed}
-        said = kept_as_one(twin, input, grad_output, derivatives) if failed else None
-    except Exception:  # whatever a layer may raise
-        return []
-    return [Finding("kept as one", said, "certain")] if said else []
+def _of_memory(twin, input, grad_output, failed):
+    """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
+    derivatives = {check.name: check.numeric for check in failed}
+    for kind, find in (("kept as one", kept_as_one), ("not cleared", not_cleared)) if failed else ():
+        with contextlib.suppress(Exception):  # whatever a layer may raise
+            if said := find(twin, input, grad_output, derivatives):
+                return [Finding(kind, said, "certain")]
+    return []
 
 
 def _alone(layer, *arguments):

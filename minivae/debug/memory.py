@@ -7,6 +7,8 @@ import numpy as np
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, named, same
 
+CLEARED = ("update_grad_input leaves in its array what an earlier call has written there: set all of it to 0 first, or "
+           "write every entry")
 OF_A_CALL = {"input", "output", "grad_output", "grad_input", "noise"}
 
 
@@ -54,14 +56,25 @@ def kept_as_one(twin, input, grad_output, derivatives):
         layer.buffer = _copying(layer.buffer)
         if layer is not fresh:
             layer.update_output = _copying(layer.update_output)
-    fresh.zero_grad_parameters()
-    fresh.forward(copied(input))
-    grads = dict(named("input", fresh.backward(copied(input), copied(grad_output))))
-    grads |= {path: grad for path, _, grad in fresh.named_parameters()}
-    if not all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items()):
-        return None
-    return (f"self.{lists[0]} holds one array in several places, as a module inside, or self.buffer, gives the same "
-            "one at each call: what the later calls write stands in all of them; keep copies")
+    return None if not _is_right(fresh, input, grad_output, derivatives) else (
+        f"self.{lists[0]} holds one array in several places, as a module inside, or self.buffer, gives the same one at "
+        "each call: what the later calls write stands in all of them; keep copies")
+
+
+def not_cleared(twin, input, grad_output, derivatives):
+    """The sentence on an input gradient that is right if its array is 0 before, or None; arguments as before."""
+    twin = twin.clone()
+    for array in arrays(twin.grad_input):
+        array[...] = 0
+    return CLEARED if _is_right(twin, input, grad_output, derivatives) else None
+
+
+def _is_right(twin, input, grad_output, derivatives):
+    twin.zero_grad_parameters()
+    twin.forward(copied(input))
+    grads = dict(named("input", twin.backward(copied(input), copied(grad_output))))
+    grads |= {path: grad for path, _, grad in twin.named_parameters()}
+    return all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items())
 
 
 def _copying(verb):

@@ -9,6 +9,7 @@ from minivae.debug.diagnosis import explain, ignoring
 from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
 from minivae.debug.finding import Finding
+from minivae.debug.memory import CLEARED
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 
@@ -41,9 +42,11 @@ def second_look(twin, unused, given, step, tolerance):
         point = _run(twin, other)
         wrong = _wrong(point, step, tolerance)
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
+        mended = set(wrong) - set(_wrong(_cleared(point), step, tolerance)) if wrong else ()
     except Exception:  # it does not take that input
         return []
-    return [_finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
+    return [Finding("not cleared", CLEARED, "certain", name) if name in mended else
+            _finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
         twin, unused, given, step, tolerance) or _follows(unused, given, other) or _with_another_row(
         twin, unused, given, step, tolerance)
 
@@ -123,6 +126,14 @@ def _with_generators(unused, twin):
 def _run(twin, given):
     with backend.seeded(1):
         return Point(twin, given, nudge)
+
+
+def _cleared(point):
+    """The point, run again from input gradients that are 0."""
+    for array in arrays(point.twin.grad_input):
+        array[...] = 0
+    point.look()
+    return point
 
 
 def _wrong(point, step, tolerance, least=-1.0):
