@@ -2628,3 +2628,42 @@ class KeepsTheNumberOfRows(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output - grad_output.sum(axis=0) / self.rows
+
+
+@plant("scale", make=wide)
+class ScalesWhatWasAddedBefore(nn.Linear):
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += grad_output.T @ input
+        self.grad_weight *= scale
+        self.grad_bias += scale * grad_output.sum(axis=0)
+
+
+@plant("rows", input=x(4, 5))
+class FailsForAnotherNumberOfRows(nn.Module):
+    places = None
+
+    def update_output(self, input):
+        if self.places is None:
+            self.places = np.arange(len(input))
+        self.columns = input.argmax(axis=1)
+        self.output = input[self.places, self.columns]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = np.zeros_like(input)
+        grad[self.places, self.columns] = grad_output
+        return grad
+
+
+@plant("draws", input=x(3, 2, 4), make=lambda cls: cls(2))
+class CubesOfDrawsSummedOtherwise(nn.Sampler):
+    """Three axes, of which the draws repeat the first."""
+
+    def update_output(self, input):
+        self.noise = self.draw(backend.standard_normal, (len(input) * self.samples, *input.shape[1:]))
+        self.output = np.tanh(np.repeat(input, self.samples, axis=0) + self.noise).reshape(len(self.noise), -1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        through = (grad_output * (1 - self.output**2)).reshape(self.samples, *input.shape)
+        return through.sum(axis=0)

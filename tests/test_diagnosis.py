@@ -413,6 +413,9 @@ SAID = [
     ("FollowsInEvaluation", "have to follow in training mode only"),
     ("GeluOfTwoFormulas", "the first terms of a series"),
     ("KeepsTheNumberOfRows", "one row more it is another than in a copy that was never called with fewer"),
+    ("FailsForAnotherNumberOfRows", "or fails: a number of rows"),
+    ("ScalesWhatWasAddedBefore", "what earlier passes have added is multiplied by scale too"),
+    ("CubesOfDrawsSummedOtherwise", "backward takes rows l·N + n for row n, and update_output has made rows n·L + l"),
     ("LogisticOfAllPairs", "compares each row of the prediction with all rows of the target"),
 ]
 

@@ -454,3 +454,18 @@ def test_a_target_that_is_a_distribution_stays_one():
     target = np.random.default_rng(0).dirichlet(np.ones(4), size=5)
     assert mv.gradcheck_criterion(Smoothed(), x(5, 4), target).ok
     assert mv.gradcheck_criterion(Smoothed(), x(5, 4), 0.9 * np.eye(5, 4) + 0.025).ok is False  # the last row is none
+
+
+def test_borders_that_are_cleared_once_are_no_mistake():
+    """Nobody else writes to the array, so what no call writes to may stay as it is."""
+    class Cropped(nn.Module):
+        def update_output(self, input):
+            return input[:, 1:-1].copy()
+
+        def update_grad_input(self, input, grad_output):
+            if self.grad_input is None or self.grad_input.shape != input.shape:
+                self.grad_input = np.zeros_like(input)
+            self.grad_input[:, 1:-1] = grad_output
+            return self.grad_input
+
+    assert mv.gradcheck(Cropped(), np.random.default_rng(0).standard_normal((3, 5))).ok

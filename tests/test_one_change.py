@@ -453,18 +453,6 @@ class Odds(nn.Module):
         return self.grad_input
 
 
-class Tiled(nn.Module):
-    """Two rows for each, in which the forward pass has tile for repeat."""
-
-    def update_output(self, input):
-        self.output = np.tile(np.sin(input), (2, 1))
-        return self.output
-
-    def update_grad_input(self, input, grad_output):
-        self.grad_input = np.cos(input) * grad_output.reshape(len(input), 2, -1).sum(axis=1)
-        return self.grad_input
-
-
 class Thresholds(nn.Criterion):
     """Columns count whose mean is above 0.12; the gradient asks each entry."""
 
@@ -647,7 +635,6 @@ MISTAKES = {
     "what is inherited": (Bent, "grad * 3", "one change makes it right: in line #"),
     "what another verb takes": (Carried, "products = grad", "self.through_time(grad_output)"),
     "a logit": (Odds, "y, odds =", "`self.prior` → `np.log(self.prior / (1 - self.prior))`"),
-    "tile and repeat": (Tiled, "np.tile(", " were `np.repeat(np.sin(input), 2, axis=0)`"),
     "a product": (Sums, "np.outer(", "→ `grad_output.T @ input`"),
     "several axes": (Centred, "axis=(1, 2)", "groups.mean(axis=2, keepdims=True)`"),
     "a path that is not used": (Halves, "= by_a @", "`by_a @ first + by_b @ second`"),

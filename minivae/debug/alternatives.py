@@ -10,7 +10,8 @@ OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", 
 FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
-             "np.swapaxes({}, -1, -2)", "{0} + ({0}).T", "np.log({0} / (1 - {0}))")
+             "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
+             "np.concatenate([np.zeros_like(({0})[:, :1]), ({0})[:, :-1]], axis=1)", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
@@ -19,7 +20,8 @@ SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} *
           "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
 LENGTHS = "({}).shape[-1]", "len({})"
 PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
-OPERATORS = ast.Add, ast.Sub, ast.Mult, ast.Div
+FAMILIES = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
+OPERATORS = sum(FAMILIES, ())
 COMPARISONS = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
 
 
@@ -65,8 +67,8 @@ def slight(node):
     if isinstance(node, ast.BinOp):
         left, right = _text(node.left), _text(node.right)
         yield from (node.left, node.right)
-        yield from (other for op in OPERATORS if isinstance(node.op, OPERATORS) and not is_idle(
-            other := ast.BinOp(node.left, op(), node.right)))
+        yield from (ast.BinOp(node.left, op(), node.right) for family in FAMILIES for op in family
+                    if isinstance(node.op, family))
         if isinstance(node.op, OPERATORS) and left != right:
             yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
@@ -93,7 +95,7 @@ def slight(node):
     elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield ast.Tuple(node.elts[::-1], ast.Load())
         yield from node.elts  # one axis of several
-    if not isinstance(node, ast.Tuple):
+    if not (isinstance(node, ast.Tuple) or is_shape(node)):
         forms = "({}).copy()", "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
         yield from (parsed(form.format(text)) for form in forms)
 
@@ -251,6 +253,12 @@ def moved_back(node, calls):
                 yield parsed(f"{_text(node.func.value)}.reshape({text}.shape).transpose({back})")
 
 
+def other_operators(node):
+    """A product for a sum, and the like."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, OPERATORS):
+        yield from (ast.BinOp(node.left, op(), node.right) for op in OPERATORS)
+
+
 def with_factor(node, factors):
     text = _text(node)
     for factor in factors:
@@ -299,6 +307,11 @@ def other_statements(node):
     if isinstance(node, ast.Assign | ast.AugAssign | ast.If) or (
             isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
         yield ast.Pass()
+
+
+def is_shape(node):
+    """Whether it is a tuple of lengths, which repeated would be those of an array that fills all memory."""
+    return ast.unparse(node).endswith("shape")
 
 
 def is_idle(node):

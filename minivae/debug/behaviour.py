@@ -65,7 +65,12 @@ def observe(twin, input, grad_output, kept):
             watch.add("reads gradients", "a second backward adds something else than the first: acc_grad_parameters "
                       "reads a gradient, of this parameter or another, which holds what earlier passes have added, "
                       "where it needs that of this pass alone", path)
+    _, more = watch.backward(zero=False, scale=0.5)
     _expect_scaled(watch, grad, grads)
+    for path, first, after in zip(watch.paths, grads, more):
+        if path not in {finding.name for finding in watch.findings} and not same(2.5 * first, after):
+            watch.add("scale", "what earlier passes have added is multiplied by scale too: only what is added now may "
+                      "be", path)
     _expect_alone(watch, grads)
     return grad, pairs, watch.findings
 

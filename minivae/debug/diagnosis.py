@@ -29,7 +29,7 @@ RULES = (
     (general.by_side,),
     (general.masked,),
     (pairs.regrouped,),
-    (special.by_rows,),
+    (special.by_rows, pairs.by_draws),
     (structural.permuted, structural.sliced),
     (partial.in_one_use,),
     (general.on_one_side,),

@@ -10,11 +10,13 @@ import warnings
 
 import numpy as np
 
+from minivae import backend
 from minivae.debug.elsewhere import copy_of, pairs, terms
 from minivae.debug.tables import arrays, copied, is_of_input, same
 from minivae.nn import Criterion
 
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
+MEMORY = 2**30  # bytes of buffers that what is tried may make
 
 
 class EditedClass:
@@ -22,6 +24,7 @@ class EditedClass:
 
     backward   names of the methods that update_output does not use
     forward    names of those that it does
+    alone      of these, names of those that no other method uses
     """
 
     def __init__(self, twin, given, grad_output, checks, step, tolerance):
@@ -33,6 +36,7 @@ class EditedClass:
         self.cls, self.methods = type(twin), methods_of(type(twin))
         self.forward = self._used_by("update_output")
         self.backward = [name for name in self.methods if name not in self.forward]
+        self.alone = [name for name in self.forward if not any(name in self._used_by(other) for other in self.backward)]
         self.state = [(vars(layer), dict(vars(layer))) for layer in (
             [self.twin] if self.criterion else self.twin.list_modules())]
         self.content = [(array, np.array(array)) for _, before in self.state for array in before.values()
@@ -102,7 +106,7 @@ class EditedClass:
 def quietly():
     """What is tried may print, warn and raise anything, and a source may be like no other."""
     with (warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"),
-          contextlib.suppress(Exception)):
+          backend.at_most(MEMORY), contextlib.suppress(Exception)):
         warnings.simplefilter("ignore")
         yield
 

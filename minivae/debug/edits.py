@@ -44,6 +44,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, alternatives.slight, 2)
     yield _everywhere(function, alternatives.of_it, 2)
+    yield _everywhere(function, alternatives.other_operators, 1)
     yield by(alternatives.others, known, 2)
     yield _everywhere(function, calls_elsewhere, 2, each_line=True)
     yield by(alternatives.products, known)
@@ -135,7 +136,7 @@ def _terms(function):
     for place in expressions(function):
         parent, _, _ = place
         inside = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div | ast.MatMult)
-        if not (inside or isinstance(get(place), ast.Constant | ast.Tuple)
+        if not (inside or alternatives.is_shape(get(place)) or isinstance(get(place), ast.Constant | ast.Tuple)
                 or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.Attribute | ast.UnaryOp)):
             yield place
 

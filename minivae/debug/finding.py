@@ -24,7 +24,8 @@ class Finding:
     @property
     def text(self):
         own = [name[4:] for name in self.names if name.startswith("1 / ") and " " not in name[4:]]  # numbers of a layer
-        lacks = f", or it lacks one of {' or of '.join(own)}, which update_output has" if own else ""
+        lacks = (f", which update_output does not have, or it lacks one of {' or of '.join(own)}, which update_output "
+                 "has") if own else ""
         pattern = self.pattern.replace(", or the inverse in update_output", lacks) if lacks else self.pattern
         return pattern.replace("{names}", " or of ".join(self.names) or "some constant")
 

@@ -112,7 +112,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         wrong = {check.name for check in failed}
         findings = [finding for finding in findings if finding.kind != "needs grad_input"
                     and not (finding.kind == "scale" and finding.name in wrong)]
-    findings = _of_memory(twin, input, grad_output, failed) or findings
+    findings = _of_memory(twin, input, grad_output, failed, findings) or findings
     kinds |= {finding.kind for finding in findings}
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
@@ -151,10 +151,11 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     return GradientReport(title, checks, findings, inside)
 
 
-def _of_memory(twin, input, grad_output, failed):
+def _of_memory(twin, input, grad_output, failed, findings):
     """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
     derivatives = {check.name: check.numeric for check in failed}
-    for kind, find in (("kept as one", kept_as_one), ("not cleared", not_cleared)) if failed else ():
+    cleared = [] if findings else [("not cleared", not_cleared)]
+    for kind, find in [("kept as one", kept_as_one), *cleared] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
             if said := find(twin, input, grad_output, derivatives):
                 return [Finding(kind, said, "certain")]

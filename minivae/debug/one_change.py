@@ -33,7 +33,7 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward, None)
-        forward = search.first(search.forward, 1 if backward and not backward.takes_away else OF_FORWARD)
+        forward = search.first(search.alone, 1 if backward and not backward.takes_away else OF_FORWARD)
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
     said = []

@@ -322,6 +322,24 @@ def otherwise(a, n, seen, facts):
     yield from _first(OTHERS, a, n, seen, facts)
 
 
+def by_draws(a, n, seen, facts):
+    """Layers that give L rows for each: whose rows they are, by which entries act on which."""
+    if facts.of_parameter or len(facts.y) > 1 or facts.jacobians() is None or not facts.y[0].ndim:
+        return
+    rows, draws = len(facts.x[facts.number]), len(facts.y[0])
+    if rows < 2 or draws <= rows or draws % rows:
+        return
+    acts = [np.abs(each.reshape(rows, -1, draws, each.shape[1] // draws)).max(axis=(1, 3)) > 0
+            for each in facts.jacobians()]
+    place = np.arange(draws)
+    known = {"n·L + l": place // (draws // rows), "l·N + n": place % rows}
+    names = [next((name for name, row in known.items() if np.array_equal(each, row == np.arange(rows)[:, None])), None)
+             for each in acts]
+    if None not in names and names[0] != names[1]:
+        yield Finding("draws", f"the two passes group the draws differently: of grad_output, backward takes rows "
+                      f"{names[1]} for row n, and update_output has made rows {names[0]} of it")
+
+
 def vaguely(a, n, seen, facts):
     """The same, where nothing more can be said."""
     yield from _first(VAGUE, a, n, seen, facts)

@@ -13,6 +13,7 @@ from minivae.debug.memory import CLEARED
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 
+FEW = 100  # entries of an array that is looked at whole
 KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
         "was never called is right: backward uses an array that was kept at the first call, such as an output, a mask, "
         "places of maxima, a copy of a weight, which each update_output must renew; or it writes to a part of a buffer "
@@ -24,12 +25,12 @@ EVALUATION = ("right in training mode, wrong in evaluation mode: backward, or up
               "where the other does, or has what belongs to the other mode")
 FOLLOWS = ("in evaluation mode the output for the same input is another after another batch: update_output changes "
            "there what it goes on with, such as running statistics, which have to follow in training mode only")
-ROWS = ("for a batch of one row more it is another than in a copy that was never called with fewer: a number of rows, "
-        "or an array of that many, is kept from the first call where it has to be that of the input")
+ROWS = ("for a batch of one row more it is another than in a copy that was never called with fewer, or fails: a number "
+        "of rows, or an array of that many, is kept from the first call where it has to be that of the input")
 
 
 def second_look(twin, unused, given, step, tolerance):
-    """[Finding] on arrays whose last row is wrong at another input and other weights.
+    """[Finding] on arrays that are wrong at another input and other weights.
 
     `unused` is a copy of the module from before it was run.
     """
@@ -42,7 +43,7 @@ def second_look(twin, unused, given, step, tolerance):
         point = _run(twin, other)
         wrong = _wrong(point, step, tolerance)
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
-        mended = set(wrong) - set(_wrong(_cleared(point), step, tolerance)) if wrong else ()
+        mended = set(wrong) - _wrong_when_cleared(point, step, tolerance) if wrong else ()
     except Exception:  # it does not take that input
         return []
     return [Finding("not cleared", CLEARED, "certain", name) if name in mended else
@@ -107,6 +108,8 @@ def _with_another_row(twin, unused, given, *options):
     for each in (twin, unused if isinstance(unused, Criterion) else _with_generators(unused.clone(), twin)):
         with backend.seeded(1):
             points.append(Elsewhere(each, given, *options).at("rows"))
+    if points[1] and not points[0]:
+        return [Finding("rows", ROWS, "certain")]
     if None in points:
         return []
     one, other = ([("", output) for output in point.facts.y] + [
@@ -128,18 +131,23 @@ def _run(twin, given):
         return Point(twin, given, nudge)
 
 
-def _cleared(point):
-    """The point, run again from input gradients that are 0."""
-    for array in arrays(point.twin.grad_input):
-        array[...] = 0
-    point.look()
-    return point
+def _wrong_when_cleared(point, step, tolerance):
+    """The names of the arrays that are wrong although the input gradients were set to 0 before."""
+    try:
+        for array in arrays(point.twin.grad_input):
+            array[...] = 0
+        point.look()
+        return set(_wrong(point, step, tolerance))
+    except Exception:  # as where there is no array, or one that cannot be written to
+        return set(point.gradients)
 
 
 def _wrong(point, step, tolerance, least=-1.0):
-    """The names of the arrays whose last row is wrong, and has a derivative above `least` somewhere."""
-    checks = [compare(name, array[-1:], grad[-1:], point.objective, step, tolerance)
-              for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim]
+    """The names of the arrays that are wrong, of a large one in its last row, and whose derivative is not 0."""
+    parts = {name: slice(None) if array.size <= FEW else slice(-1, None)
+             for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim}
+    checks = [compare(name, *(each[part] for each in point.gradients[name]), point.objective, step, tolerance)
+              for name, part in parts.items()]
     return [check.name for check in checks
             if check.error > tolerance and np.abs(check.numeric).max(initial=0.0) > least]
 
