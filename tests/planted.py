@@ -2667,3 +2667,17 @@ class CubesOfDrawsSummedOtherwise(nn.Sampler):
     def update_grad_input(self, input, grad_output):
         through = (grad_output * (1 - self.output**2)).reshape(self.samples, *input.shape)
         return through.sum(axis=0)
+
+
+@plant("mode", input=x(4, 5))
+class MasksInEvaluationByWhatTrainingLeft(nn.Module):
+    """Before any training its backward fails in evaluation mode; afterwards it is wrong."""
+
+    def update_output(self, input):
+        if not self.train:
+            return input.copy()
+        self.mask = self.draw(backend.uniform, input.shape) < 0.5
+        return input * self.mask
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.mask

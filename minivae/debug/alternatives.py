@@ -62,6 +62,7 @@ def slight(node):
         else:
             c = node.value
             yield from map(parsed, map(str, (c + 1, c - 1, -c, 0, 1, 2, -1, -2, c * 2, c / 2, 0.5, None)))
+            yield from map(parsed, map(str, (c * 10, c / 10)))
             yield from [parsed(str(1 / c))] if c else []
         return
     if isinstance(node, ast.BinOp):

@@ -1,5 +1,6 @@
 """A second look at what passes: it may be right by luck, at the first call, or in training mode only."""
 
+import contextlib
 import copy
 
 import numpy as np
@@ -74,13 +75,11 @@ def _in_evaluation(twin, unused, given, step, tolerance):
     """
     if isinstance(unused, Criterion) or not unused.train:
         return []
-    try:
-        for each in (unused, twin):
+    for each in (unused, twin):
+        with contextlib.suppress(Exception):  # it does not take that mode, or not before it has been trained
             point = Point(each.clone().evaluate(), given, nudge)
             if wrong := _wrong(point, step, tolerance, least=1e-6):
                 return [Finding("mode", EVALUATION, "certain", name) for name in wrong]
-    except Exception:  # it does not take that mode
-        pass
     return []
 
 
