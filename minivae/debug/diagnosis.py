@@ -82,6 +82,8 @@ OBSERVATIONS = {
     "another mask", "nearly", "numbered", "assigned", "added several times", "part of a sum", "turned",
     "displaced", "one use",
 }
+# Their sentences say how it looks, and then what it may come from.
+GUESSED = {"stale noise", "sum along an axis", "any factor", "nearly"}
 # Found by moving arrays, one by one, which proves them; in place of those that say less.
 SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs", "any factor"}
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
@@ -132,7 +134,7 @@ def explain(check, facts, elsewhere=None):
     certain = bool(others) and not _rivals(found, tiers, facts) and check.told_to <= check.tolerance
     for finding in found:
         finding.certainty = ("certain" if finding.kind in SEEN else "possible" if len(found) > 1 or finding in once else
-                             "certain" if certain and len(finding.names) < 2 and finding.kind != "stale noise" else
+                             "certain" if certain and len(finding.names) < 2 and finding.kind not in GUESSED else
                              "likely")
     return (only_here + (found or _partly(check, a, n, facts)))[:3]
 
