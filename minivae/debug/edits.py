@@ -25,9 +25,10 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     calls += [text.replace(*axes) for text in calls for axes in (("axis=1", "axis=0"), ("axis=0", "axis=1"))]
 
     def as_elsewhere(node):
-        yield from map(parsed, others_of.get(ast.unparse(node), ()))
-        if isinstance(node, ast.Call | ast.BinOp) or getattr(node, "attr", "") == "T":
-            yield from map(parsed, calls)
+        return map(parsed, others_of.get(ast.unparse(node), ()))
+
+    def other_calls(node):
+        return map(parsed, calls) if isinstance(node, ast.Call | ast.BinOp) or getattr(node, "attr", "") == "T" else ()
 
     def calls_elsewhere(node):
         return map(parsed, calls) if isinstance(node, ast.Name | ast.Call) else ()
@@ -37,11 +38,12 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
 
     yield _slightly(function)
     yield by(alternatives.others, known)
+    yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, alternatives.of_it, 1)
     yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
     yield by(alternatives.moved_back, calls)
-    yield _everywhere(function, as_elsewhere, 1)
+    yield _everywhere(function, other_calls, 1)
     yield _everywhere(function, alternatives.slight, 2)
     yield _everywhere(function, alternatives.of_it, 2)
     yield _everywhere(function, alternatives.other_operators, 1)

@@ -20,7 +20,7 @@ from minivae.debug.tables import arrays, norm, same
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
-OF_FORWARD = 3  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+OF_FORWARD = 4  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
 KNOWN = 14  # names that may be meant in place of others
