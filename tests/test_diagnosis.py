@@ -408,7 +408,7 @@ SAID = [
     ("SquaresOfScaledTargets", "the gradient of a row depends on the targets of other rows"),
     ("LargestHalvesOnOldNumbers", "leaves in its array what an earlier call has written"),
     ("LoopKeepsWhatItsModuleOverwrites", "self.sums holds one array in several places"),
-    ("GainBehindTheMeans", "if grad_output were multiplied by self.gain at first"),
+    ("GainBehindTheMeans", "would be right if self.gain multiplied grad_output before the sums"),
     ("GateGivesNothingBack", "update_grad_input of module (1) is not called"),
     ("FollowsInEvaluation", "have to follow in training mode only"),
     ("GeluOfTwoFormulas", "the first terms of a series"),

@@ -469,3 +469,9 @@ def test_borders_that_are_cleared_once_are_no_mistake():
             return self.grad_input
 
     assert mv.gradcheck(Cropped(), np.random.default_rng(0).standard_normal((3, 5))).ok
+
+
+def test_noise_that_is_held_already_is_no_memory():
+    sampler = nn.GaussianSampler(2)
+    sampler.hold_noise()
+    assert mv.gradcheck(sampler, (np.zeros((3, 2)), np.zeros((3, 2)))).ok

@@ -908,3 +908,56 @@ def test_a_sum_of_another_name():
     random = np.random.default_rng(1)
     report = mv.gradcheck_criterion(Classes(), random.standard_normal((5, 4)), random.random((5, 4)))
     assert "→ `weighted.sum(-1, keepdims=True)`" in change(report), report
+
+
+class Squares(nn.Module):
+    """Squares of pixels, whose two axes come back exchanged."""
+
+    def update_output(self, input):
+        n, c, h, w = input.shape
+        self.output = input.reshape(n, c // 4, 2, 2, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(n, c // 4, 2 * h, 2 * w)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        n, c, h, w = input.shape
+        self.grad_input = grad_output.reshape(n, c // 4, h, 2, w, 2).transpose(0, 1, 5, 3, 2, 4).reshape(input.shape)
+        return self.grad_input
+
+
+class ChannelsLast(nn.Module):
+    """Flattened with the channels last, and only shaped back."""
+
+    def update_output(self, input):
+        self.output = input.transpose(0, 2, 3, 1).reshape(len(input), -1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output.reshape(input.shape)
+        return self.grad_input
+
+
+@pytest.mark.parametrize("cls, said", [
+    (Squares, ".transpose(0, 1, 3, 5, 2, 4)"),
+    (ChannelsLast, "→ `grad_output.reshape(input.transpose(0, 2, 3, 1).shape).transpose(0, 3, 1, 2)`")])
+def test_an_order_of_axes(cls, said):
+    report = mv.gradcheck(cls(), np.random.default_rng(1).standard_normal((2, 8, 3, 4)))
+    assert said in change(report), report
+
+
+class Rescaled(nn.Module):
+    """tanh((1 − f) x) + f x², of which update_output has forgotten a 1 −."""
+
+    factor = 0.4
+
+    def update_output(self, input):
+        return np.tanh(self.factor * input) + self.factor * input**2
+
+    def update_grad_input(self, input, grad_output):
+        slope = (1 - self.factor) * (1 - np.tanh((1 - self.factor) * input)**2)
+        return grad_output * (slope + 2 * self.factor * input)
+
+
+def test_what_update_output_has_forgotten_comes_first():
+    text = change(mv.gradcheck(Rescaled(), given(Rescaled)))
+    assert text.startswith("backward would be right if in line") and (
+        "`self.factor * input` were `(1 - self.factor) * input`" in text)

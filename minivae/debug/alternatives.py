@@ -9,8 +9,8 @@ OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", 
           "zeros_like ones_like", "floor ceil", "all any")
 FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
-             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.roll({}, 1, -1)",
-             "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
+             "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.flip({}, -1)",
+             "np.roll({}, 1, -1)", "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
              "np.concatenate([np.zeros_like(({0})[:, :1]), ({0})[:, :-1]], axis=1)", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
@@ -70,7 +70,9 @@ def slight(node):
         yield from (node.left, node.right)
         yield from (ast.BinOp(node.left, op(), node.right) for family in FAMILIES for op in family
                     if isinstance(node.op, family))
-        if isinstance(node.op, OPERATORS) and left != right:
+        if isinstance(node.op, ast.Sub):
+            yield parsed(f"-{right}")
+        if isinstance(node.op, OPERATORS) and left != right and not isinstance(node.right, ast.Constant):
             yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
         yield from _of_softmax(node)
@@ -95,6 +97,7 @@ def slight(node):
         yield from (node.body, node.orelse)
     elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield ast.Tuple(node.elts[::-1], ast.Load())
+        yield from (ast.Tuple(other, ast.Load()) for other in _exchanged(node.elts))
         yield from node.elts  # one axis of several
     if not (isinstance(node, ast.Tuple) or is_shape(node)):
         forms = "({}).copy()", "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
@@ -182,6 +185,8 @@ def _other_calls(node):
         for argument, value in (("keepdims", True), ("ddof", 1)):
             if argument not in has:
                 yield ast.Call(node.func, node.args, [*node.keywords, ast.keyword(argument, ast.Constant(value))])
+    if name == "transpose":
+        yield from (ast.Call(node.func, other, node.keywords) for other in _exchanged(arguments))
     if name == "range":
         yield from (ast.Call(node.func, [*arguments[:k], parsed(f"{ast.unparse(each)} {by}"), *arguments[k + 1:]], [])
                     for k, each in enumerate(arguments) for by in ("+ 1", "- 1"))
@@ -198,6 +203,13 @@ def _other_calls(node):
         yield parsed(f"np.flip({ast.unparse(sums)}, {along})")
     if len(arguments) > 1 and name != "where":
         yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
+
+
+def _exchanged(places):
+    """The list with two of its numbers exchanged, as of an order of axes."""
+    for i, j in itertools.combinations(range(len(places)), 2):
+        if all(isinstance(each, ast.Constant) for each in places):
+            yield [places[{i: j, j: i}.get(k, k)] for k in range(len(places))]
 
 
 def _other_slices(node):

@@ -41,7 +41,6 @@ RULES = (
     (pairs.exactly,),
     (pairs.left_out,),
     (general.epsilon,),
-    (general.nearly,),
     (structural.by_ratio,),
     (structural.elsewhere,),
     (pairs.otherwise, structural.by_sums),
@@ -55,6 +54,7 @@ RULES = (
     (sums.by_statistic,),
     (general.recognised,),
     (partial.in_part,),
+    (general.nearly,),
     (pairs.vaguely,),
 )
 

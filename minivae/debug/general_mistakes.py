@@ -317,11 +317,12 @@ def epsilon(a, n, seen, facts):
 
 def nearly(a, n, seen, facts):
     """The two passes differ by little everywhere."""
-    off = np.abs(a - n)[seen].max(initial=0) / np.abs(n[seen]).max(initial=1e-300)
-    if seen.sum() > 3 and off < 0.02 and (np.abs(a - n) <= 0.1 * np.abs(n))[seen].all():
-        yield Finding("nearly", f"the gradient is off by at most {off:.1g} of its largest entry: one of the passes has "
-                      "an approximation of what the other has, such as tanh for erf, the first terms of a series or a "
-                      "rounded number, or a small number such as an ε stands in one of them only")
+    largest = np.abs(n[seen]).max(initial=1e-300)
+    off = np.abs(a - n)[seen].max(initial=0)
+    if seen.sum() > 3 and off < 0.02 * largest and (np.abs(a - n) <= 0.1 * np.abs(n) + 0.005 * largest)[seen].all():
+        yield Finding("nearly", f"the gradient is off by at most {off / largest:.1g} of its largest entry: one of the "
+                      "passes has an approximation of what the other has, such as tanh for erf, the first terms of a "
+                      "series or a rounded number, or a small number such as an ε stands in one of them only")
 
 
 def recognised(a, n, seen, facts):

@@ -90,7 +90,7 @@ def _follows(unused, given, other):
     outputs = []
     try:
         for before in ((), (other,)):
-            each = unused.clone().evaluate()
+            each = unused.clone().evaluate().hold_noise(False)
             for batch in before:
                 each.forward(copied(batch))
             _with_generators(each, unused)

@@ -225,9 +225,9 @@ def misplaced(a, n, seen, facts):
             inside = facts.g[0] * weight if np.ndim(weight) and facts.g[0].shape[-1:] == np.shape(weight)[-1:] else 0
         if np.shape(inside) == facts.g[0].shape and not facts.elementwise() and fits(
                 facts.again(grad_output=inside, **{name: np.ones_like(weight)}), n, seen):
-            yield Finding("misplaced", f"the gradient would be right if grad_output were multiplied by self.{name} at "
-                          f"first, and the result not at the end: the sums or means run over places whose self.{name} "
-                          "differ, so they have to be those of the products")
+            yield Finding("misplaced", f"the gradient would be right if self.{name} multiplied grad_output before the "
+                          "sums or means, and nothing after them: they run over places whose "
+                          f"self.{name} differ, so they have to be those of the products")
 
 
 def by_arguments(a, n, seen, facts):
