@@ -102,13 +102,13 @@ class _Memory:
 
         class Watched(cls):
             def update_output(self, *arguments):
-                memory.who, memory.call = id(self), 0
-                if id(self) not in memory.closed:
-                    memory.values[id(self)] = []
+                memory.who, memory.call = self, 0
+                if self not in memory.closed:
+                    memory.values[self] = []
                 return super().update_output(*arguments)
 
             def backward(self, *arguments, **options):
-                memory.closed.add(id(self))
+                memory.closed.add(self)
                 return super().backward(*arguments, **options)
 
         Watched.__name__ = cls.__name__
