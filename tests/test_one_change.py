@@ -13,8 +13,8 @@ import pytest
 
 import minivae as mv
 from minivae import nn
+from minivae.debug import alternatives, gradient_check
 from minivae.debug import edits as edit_module
-from minivae.debug import gradient_check
 from minivae.debug import one_change as search
 from minivae.debug.edited_class import EditedClass, methods_of, tree_of
 from minivae.debug.edits import edits
@@ -961,3 +961,14 @@ def test_what_update_output_has_forgotten_comes_first():
     text = change(mv.gradcheck(Rescaled(), given(Rescaled)))
     assert text.startswith("backward would be right if in line") and (
         "`self.factor * input` were `(1 - self.factor) * input`" in text)
+
+
+def test_shapes_are_not_multiplied():
+    """An array of a shape three times over would fill all memory."""
+    tree = ast.parse("def f(self, input):\n    self.grad_input = self.buffer('grad_input', input.shape)\n").body[0]
+    texts = [ast.unparse(tree) for kind in edits(tree, ["input", "self.gain"], {}) for _ in kind]
+    assert len(texts) > 100 and not any("shape * " in text for text in texts)
+
+
+def test_a_number_may_be_ten_times_as_large():
+    assert {"0.044715", "4.4715"} <= {ast.unparse(other) for other in alternatives.slight(ast.Constant(0.44715))}
