@@ -54,9 +54,9 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     itself.  Where it knows no cause, and with `changes`, it looks at the source of a class that is not minivae's: it
     holds one expression of update_output after the other, and quotes the one that backward takes for a constant; or it
     makes one small change at a time, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
-    It checks the module as it is: in this mode.  What passes is looked at once more: one row of each array at another
-    input and other weights, one row more, and in evaluation mode, beside a copy that was never called.  That shows what
-    a layer has kept from an earlier call.
+    It checks the module as it is: in this mode.  What passes is looked at once more: at another input and other
+    weights, of large arrays in one row; with one row more; and in evaluation mode.  Beside a copy that was never
+    called, that shows what a layer has kept from an earlier call.
     """
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
