@@ -972,3 +972,36 @@ def test_shapes_are_not_multiplied():
 
 def test_a_number_may_be_ten_times_as_large():
     assert {"0.044715", "4.4715"} <= {ast.unparse(other) for other in alternatives.slight(ast.Constant(0.44715))}
+
+
+class Groups(nn.Module):
+    """Each group of two planes less its mean; backward takes the mean of each plane."""
+
+    def split(self, array):
+        return array.reshape(len(array), -1, 2, *array.shape[2:])
+
+    def update_output(self, input):
+        groups = self.split(input)
+        self.output = (groups - groups.mean(axis=(2, 3, 4), keepdims=True)).reshape(input.shape) ** 3
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        over = (3, 4)
+        grad = self.split(grad_output * 3 * np.abs(self.output) ** (2 / 3))
+        self.grad_input = (grad - grad.mean(axis=over, keepdims=True)).reshape(input.shape)
+        return self.grad_input
+
+
+def test_an_axis_more():
+    report = mv.gradcheck(Groups(), np.random.default_rng(1).standard_normal((2, 4, 3, 5)))
+    assert "`over = (3, 4)` → `over = (2, 3, 4)`" in change(report), report
+    others = {ast.unparse(each) for each in alternatives.slight(alternatives.parsed("x.mean(axis=3, keepdims=True)"))}
+    assert "x.mean(axis=(2, 3), keepdims=True)" in others
+
+
+def test_a_kind_of_edit_that_raises_does_not_end_the_search(monkeypatch):
+    def broken(node, names):
+        raise ValueError("as if it did not fit")
+
+    monkeypatch.setattr(alternatives, "others", broken)  # the second kind
+    assert "np.exp(-input ** 2)" in change(mv.gradcheck(Gelu(), given(Gelu)))

@@ -99,6 +99,7 @@ def slight(node):
         yield ast.Tuple(node.elts[::-1], ast.Load())
         yield from (ast.Tuple(other, ast.Load()) for other in _exchanged(node.elts))
         yield from node.elts  # one axis of several
+        yield from _other_axes(node)
     if not (isinstance(node, ast.Tuple) or is_shape(node)):
         forms = "({}).copy()", "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
         yield from (parsed(form.format(text)) for form in forms)
@@ -175,6 +176,9 @@ def _other_calls(node):
             yield ast.BinOp(ast.Call(node.func, [one], node.keywords), inner.op, other)
     for keyword in node.keywords:
         yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
+        for axes in _other_axes(keyword.value) if keyword.arg == "axis" and not hasattr(keyword.value, "elts") else ():
+            yield ast.Call(node.func, node.args, [ast.keyword("axis", axes) if each is keyword else each
+                                                  for each in node.keywords])
     if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax", "norm"):
         has = {keyword.arg for keyword in node.keywords}
         if "axis" not in has and len(arguments) < (1 if method else 2):
@@ -210,6 +214,15 @@ def _exchanged(places):
     for i, j in itertools.combinations(range(len(places)), 2):
         if all(isinstance(each, ast.Constant) for each in places):
             yield [places[{i: j, j: i}.get(k, k)] for k in range(len(places))]
+
+
+def _other_axes(node):
+    """One more axis, or one fewer."""
+    axes = [getattr(each, "value", None) for each in getattr(node, "elts", [node])]
+    if all(type(axis) is int and axis >= 0 for axis in axes):
+        more = [sorted([*axes, axis]) for axis in range(5) if axis not in axes]
+        fewer = [[other for other in axes if other != axis] for axis in axes if len(axes) > 2]
+        yield from (parsed(str(tuple(each))) for each in more + fewer)
 
 
 def _other_slices(node):

@@ -100,9 +100,12 @@ class _Search(EditedClass):
 
     def _is_number_of_the_layer(self, old, new, tree):
         """Whether a number, but for an axis, stands where one of the layer's own or a length of that value may."""
-        if any(getattr(node, "value", None) is new for node in ast.walk(tree) if isinstance(node, ast.keyword)):
+        keywords = [each for node in (tree, new, old) for each in ast.walk(node) if isinstance(each, ast.keyword)]
+        axes = {id(node) for keyword in keywords for node in ast.walk(keyword.value)}
+        if id(new) in axes or (isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple)):
             return False
-        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} for node in (new, old))
+        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and id(each) not in axes}
+                       for node in (new, old))
         own = [value for value in vars(self.twin).values() if type(value) is int]
         lengths = [length for array in arrays(self.given) for length in np.shape(array)]
         return any(value > 1 and value in now - before for value in own + lengths)
@@ -113,7 +116,7 @@ class _Search(EditedClass):
         every = itertools.zip_longest(*(edits(tree, self._known(tree), around) for tree in trees.values()))
         for of_a_kind in itertools.islice(every, kinds):
             for name, edited in zip(trees, of_a_kind):
-                with contextlib.closing(edited):
+                with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
                     for edit in edited:
                         yield name, *edit
 
@@ -155,6 +158,7 @@ class _Search(EditedClass):
             return [], False
         finally:
             self.restore()
+
 
 def _agrees(check, gradient):
     return np.shape(gradient) == check.numeric.shape and same(
