@@ -294,8 +294,9 @@ def _look_for_change(failed, *there):
         vague = is_vague(check.findings)
         if check.error > check.tolerance and (vague or check.findings[0].kind == "wrong derivative"):
             found = missing_path(*there) or (one_change(*there) if vague else [])
+            likely = bool(found) and found[0].certainty == "likely"
             for each in failed if found and vague else ():
                 for finding in each.findings:  # it was no cause that they named
-                    finding.certainty = "likely" if finding.certainty == "certain" else finding.certainty
-            check.findings += found
+                    finding.certainty = "possible" if likely or finding.certainty == "possible" else "likely"
+            check.findings = [*found, *check.findings] if likely and vague else [*check.findings, *found]
             return

@@ -29,14 +29,14 @@ SHORT = 16  # letters, too few to find a place by
 
 def one_change(twin, given, grad_output, checks, step, tolerance):
     """[Finding] on changes of the class of `twin` that make failed checks right, and no right one wrong."""
-    wrong, backward, forward = [check for check in checks if not check.ok], None, None
+    backward = forward = None
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward, None)
         forward = search.first(search.alone, 1 if backward and not backward.takes_away else OF_FORWARD)
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
-    said = []
+    said, wrong = [], [check for check in checks if not check.ok]
     if backward:
         lacks = backward.takes_away and not forward
         said.append(f"one change makes it right: {backward.text('→', wrong)}"
@@ -45,7 +45,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
         said.append(f"backward would be right if {forward.text('were', wrong)}")
     if forward and backward and backward.takes_away and not forward.takes_away:
         said.reverse()  # more is forgotten than invented
-    return [Finding("one change", "; or ".join(said), "possible" if forward else "likely")] if said else []
+    proven = all(each.strictly and len(each.mended) == len(wrong) for each in (backward, forward) if each)
+    return [Finding("one change", "; or ".join(said), "likely" if proven else "possible")] if said else []
 
 
 @dataclass
