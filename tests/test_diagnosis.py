@@ -418,7 +418,7 @@ SAID = [
     ("FailsForAnotherNumberOfRows", "or fails: a number of rows"),
     ("ScalesWhatWasAddedBefore", "what earlier passes have added is multiplied by scale too"),
     ("CubesOfDrawsSummedOtherwise", "backward takes rows l·N + n for row n, and update_output has made rows n·L + l"),
-    ("LogisticOfAllPairs", "compares each row of the prediction with all rows of the target"),
+    ("LogisticOfAllPairs", "compares each row with all others"),
 ]
 
 

@@ -349,8 +349,8 @@ def test_unknown_layers_and_the_stream():
     assert backend.get_random_state() == state
     with pytest.raises(OptionError, match="does not know what Tanh draws"):
         check_sampler(nn.Tanh())
-    with pytest.raises(OptionError, match="kind is 'uniform', expected one of bernoulli, gaussian, other"):
-        check_noise(nn.GaussianNoise(0.1), "uniform")
+    with pytest.raises(OptionError, match="kind is 'poisson', expected one of bernoulli, gaussian, other, laplace"):
+        check_noise(nn.GaussianNoise(0.1), "poisson")
     with pytest.raises(OptionError, match="Tanh has no std, the amount of gaussian noise"):
         check_noise(nn.Tanh(), "gaussian")
 
@@ -458,3 +458,69 @@ def test_noise_of_images_is_checked():
     assert check_noise(PlaneNoise(), draws=20_000).ok
     report = check_noise(Alike(), draws=20_000)
     assert not report.ok and "all rows of the batch have the same noise" in str(report)
+
+
+class StepDropout(nn.Module):
+    """Sequences (N, T, D) of which a row loses the same entries in all steps."""
+
+    rows = slice(None)
+
+    def update_output(self, input):
+        self.expect("input", input, ("N", "T", "D"))
+        kept = self.draw(backend.uniform, (len(input[self.rows]), 1, input.shape[2])) > 0.3
+        return input * kept / 0.7 if self.train else input
+
+
+class OneForAll(StepDropout):
+    rows = slice(1)
+
+
+def test_noise_of_any_input_is_checked():
+    input = np.ones((2, 3, 4))
+    assert check_noise(StepDropout(), input=input, draws=20_000).ok
+    report = check_noise(OneForAll(), input=input, draws=20_000)
+    assert not report.ok and "all rows of the batch have the same noise" in str(report)
+
+
+class LaplaceDraws(nn.Module):
+    """location + scale · Laplace noise, from a table of both."""
+
+    width = 2
+
+    def update_output(self, input):
+        location, scale = input
+        u = self.draw(backend.uniform, location.shape) - 0.5
+        return location - scale * np.sign(u) * np.log(1 - self.width * np.abs(u))
+
+
+class HalfTheWidth(LaplaceDraws):
+    width = 1
+
+
+def test_a_family_of_distributions_is_checked():
+    table = np.ones((2, 3)), np.full((2, 3), 0.5)
+    assert check_noise(LaplaceDraws(), "laplace", input=table).ok
+    for cls, kind, name in ((HalfTheWidth, "laplace", "Laplace"), (LaplaceDraws, "logistic", "logistic")):
+        report = check_noise(cls(), kind, input=table)
+        assert not report.ok and f"the draws are not {name}: one unit is" in str(report)
+
+
+class SkippedBranch(nn.Container):
+    """x + the branch, which some rows skip in training."""
+
+    always = False
+
+    def update_output(self, input):
+        share = self.draw(backend.uniform, (len(input), 1)) > 0.5 if self.train or self.always else 0.5
+        return input + share * self[0].forward(input)
+
+
+class AlwaysSkips(SkippedBranch):
+    always = True
+
+
+def test_a_container_must_be_without_noise_in_evaluation_mode():
+    input = np.ones((2, 4))
+    assert check_noise(SkippedBranch(nn.Linear(4, 4)), input=input, draws=20_000).ok
+    report = check_noise(AlwaysSkips(nn.Linear(4, 4)), input=input, draws=20_000)
+    assert "in evaluation mode two calls differ" in str(report)

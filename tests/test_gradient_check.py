@@ -11,6 +11,7 @@ import minivae as mv
 from minivae import backend, nn
 from minivae.debug import diagnosis, jacobian_backward, jacobian_forward
 from minivae.debug.gradient_check import GradientError
+from minivae.debug.memory import remembered
 from minivae.debug.tables import mapped
 from minivae.errors import MinivaeError
 
@@ -475,3 +476,111 @@ def test_noise_that_is_held_already_is_no_memory():
     sampler = nn.GaussianSampler(2)
     sampler.hold_noise()
     assert mv.gradcheck(sampler, (np.zeros((3, 2)), np.zeros((3, 2)))).ok
+
+
+class EvaluatesWithItsMask(nn.Module):
+    """Dropout whose backward pass has the mask of the last training pass in evaluation mode, too."""
+
+    def update_output(self, input):
+        if not self.train:
+            return input
+        self.mask = (self.draw(backend.uniform, input.shape) > 0.4) / 0.6
+        return input * self.mask
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * getattr(self, "mask", 1)
+
+
+class HalvesInEvaluation(nn.Module):
+    """2 x in evaluation mode, and backward does not know."""
+
+    def update_output(self, input):
+        return np.tanh(input if self.train else 2 * input)
+
+    def update_grad_input(self, input, grad_output):
+        factor = 1 if self.train else 0.5
+        return grad_output * factor * (1 - np.tanh(input if self.train else 2 * input)**2)
+
+
+@pytest.mark.parametrize(("cls", "said"), [
+    (EvaluatesWithItsMask, "there likely: one change makes it right: in line"),
+    (HalvesInEvaluation, "`1 if self.train else 0.5` → `1 if self.train else 2`")])
+def test_what_is_wrong_in_evaluation_mode_is_said(cls, said):
+    finding, = mv.gradcheck(cls(), x(6, 3)).diagnoses()
+    assert finding.kind == "mode" and said in str(finding) and "right in training mode" in str(finding)
+
+
+class Follows(nn.Module):
+    """Divides by a running size, which follows in evaluation mode, too, and has a weight."""
+
+    parameter_names, statistic_names = ("weight",), ("size",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (3,))
+        self.weight.fill(1)
+        self.size = np.ones(3)
+
+    def update_output(self, input):
+        self.size = 0.9 * self.size + 0.1 * np.abs(input).mean(axis=0)
+        self.divided = input if self.train else input / self.size
+        return self.weight * self.divided
+
+    def update_grad_input(self, input, grad_output):
+        return self.weight * grad_output if self.train else self.weight * grad_output / self.size
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * (grad_output * self.divided).sum(axis=0)
+
+
+def test_statistics_that_follow_in_evaluation_mode_are_said_first():
+    finding, = mv.gradcheck(Follows(), x(5, 3)).diagnoses()
+    assert "update_output changes there what it goes on with, such as running statistics" in str(finding)
+
+
+class Remembers(nn.Module):
+    """Begins from the last output, which settles: after some calls none differs from the one before."""
+
+    def update_output(self, input):
+        before = 0 if self.output is None or len(self.output) != len(input) else 0.01 * self.output
+        output = self.buffer("output", input.shape)
+        output[...] = np.tanh(input + before)
+        self.output = output
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - self.output**2)
+
+
+def test_what_is_remembered_has_a_name():
+    module, input = Remembers().double(), x(3, 2).astype(np.float64)
+    for calls in range(12):
+        module.forward(input)
+        said = remembered(module, input)
+        assert said is None or "changes the buffer 'output', and" in said, (calls, said)
+
+
+class Weighed(nn.Container):
+    """alpha f(x): the gradient of its own number lacks scale."""
+
+    parameter_names = ("alpha",)
+
+    def __init__(self, module):
+        super().__init__(module)
+        self.new_parameter("alpha", (1,))
+        self.alpha.fill(0.7)
+
+    def update_output(self, input):
+        return self.alpha * self[0].run(input)
+
+    def update_grad_input(self, input, grad_output):
+        return self[0].update_grad_input(input, self.alpha * grad_output)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_alpha += (grad_output * self[0].output).sum()
+        self[0].acc_grad_parameters(input, self.alpha * grad_output, scale)
+
+
+def test_a_containers_own_parameter_is_not_a_modules_inside():
+    finding, = mv.gradcheck(Weighed(nn.Linear(3, 3)), x(4, 3)).diagnoses()
+    assert (finding.name, finding.kind) == ("alpha", "scale ignored") and "acc_grad_parameters ignores" in str(finding)

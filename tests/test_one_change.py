@@ -17,7 +17,7 @@ from minivae.debug import alternatives, gradient_check
 from minivae.debug import edits as edit_module
 from minivae.debug import one_change as search
 from minivae.debug.edited_class import EditedClass, methods_of, tree_of
-from minivae.debug.edits import edits
+from minivae.debug.edits import edits, surroundings
 
 
 class Gelu(nn.Module):
@@ -790,7 +790,7 @@ def test_an_edit_leaves_the_source_as_it_was():
     for function in functions():
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         before = ast.dump(tree, include_attributes=True)
-        for kind in list(edits(tree, ["self.output", "x"], {}))[:4]:
+        for kind in list(edits(tree, ["self.output", "x"], surroundings([tree])))[:12]:
             for old, new, _ in kind:
                 assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
         assert ast.dump(tree, include_attributes=True) == before, function
@@ -1005,3 +1005,195 @@ def test_a_kind_of_edit_that_raises_does_not_end_the_search(monkeypatch):
 
     monkeypatch.setattr(alternatives, "others", broken)  # the second kind
     assert "np.exp(-input ** 2)" in change(mv.gradcheck(Gelu(), given(Gelu)))
+
+
+class BothWays(nn.Container):
+    """x and x in reverse go through a module each; what comes back of the second is not turned round."""
+
+    def update_output(self, input):
+        self.turned = input[:, ::-1].copy()
+        self.output = self[0].forward(input) + self[1].forward(self.turned)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = self[0].update_grad_input(input, grad_output) + self[1].update_grad_input(
+            self.turned, grad_output)
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self[0].acc_grad_parameters(input, grad_output, scale)
+        self[1].acc_grad_parameters(self.turned, grad_output, scale)
+
+
+class Neighbours(nn.Module):
+    """Sums over an interval that is longer to one side; backward looks to the same side."""
+
+    before, after = 2, 1
+
+    def sums(self, array, before, after):
+        columns = range(array.shape[1])
+        return np.stack([array[:, max(0, c - before):c + after + 1].sum(axis=1) for c in columns], axis=1)
+
+    def update_output(self, input):
+        return self.sums(input**2, self.before, self.after)
+
+    def update_grad_input(self, input, grad_output):
+        return 2 * input * self.sums(grad_output, self.before, self.after)
+
+
+class Pooled(nn.Module):
+    """Means of overlapping windows, whose last places backward forgets, of rows and of columns."""
+
+    def update_output(self, input):
+        n, h, w = input.shape
+        self.output = np.empty((n, 3, 3))
+        for i in range(3):
+            for j in range(3):
+                bottom, right = -(-(i + 1) * h // 3), -(-(j + 1) * w // 3)
+                self.output[:, i, j] = input[:, i * h // 3:bottom, j * w // 3:right].mean(axis=(1, 2))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        _, h, w = input.shape
+        self.grad_input = np.zeros(input.shape)
+        for i in range(3):
+            for j in range(3):
+                bottom, right = (i + 1) * h // 3, (j + 1) * w // 3
+                window = self.grad_input[:, i * h // 3:bottom, j * w // 3:right]
+                window += grad_output[:, i, j, None, None] / window[0].size
+        return self.grad_input
+
+
+class Open(nn.Criterion):
+    """-ln of the part of a line below x, or all of it where the target is 1."""
+
+    def update_output(self, input, target):
+        self.share = np.where(target > 0.9, 1, 1 / (1 + np.exp(-input)))
+        self.output = -float(np.log(self.share).sum())
+        return self.output
+
+    def update_grad_input(self, input, target):
+        self.grad_input = -(1 / (1 + np.exp(input)))
+        return self.grad_input
+
+
+class Partner(nn.Criterion):
+    """Each row of a has to find its own of b; backward gives that one alone something."""
+
+    def update_output(self, input, target):
+        a, b = input
+        scores = a @ b.T
+        self.output = float((target * (np.log(np.exp(scores).sum(axis=1)) - np.diag(scores))).sum())
+        return self.output
+
+    def update_grad_input(self, input, target):
+        a, b = input
+        powers = np.exp(a @ b.T)
+        by_scores = target[:, None] * (powers / powers.sum(axis=1, keepdims=True) - np.eye(len(a)))
+        self.grad_input = by_scores @ b, np.diag(by_scores)[:, None] * a
+        return self.grad_input
+
+
+class Support(nn.Module):
+    """Less the mean of the positive entries; backward divides by the number of all."""
+
+    def update_output(self, input):
+        self.support = input > 0
+        self.output = self.support * (input - (input * self.support).sum(1, keepdims=True) / self.support.sum(
+            1, keepdims=True))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        support = self.support
+        grad = grad_output * support
+        self.grad_input = support * (grad - grad.sum(axis=1, keepdims=True) / support.shape[1])
+        return self.grad_input
+
+
+class Squeezed(nn.Module):
+    """Planes times a gate of their means; backward forgets that they are means."""
+
+    def update_output(self, input):
+        self.gate = np.tanh(input.mean(axis=(2, 3), keepdims=True))
+        self.output = input * self.gate
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        sums = np.einsum("nchw,nchw->nc", grad_output, input)[:, :, None, None]
+        through = sums * (1 - self.gate**2)
+        self.grad_input = grad_output * self.gate + through
+        return self.grad_input
+
+
+PLACES = [
+    (lambda: BothWays(nn.Tanh(), nn.Sigmoid()), (2, 3, 4), "(self.turned, grad_output)[:, ::-1]"),
+    (Neighbours, (3, 6), "→ `return 2 * input * self.sums(grad_output, self.after, self.before)`"),
+    (Pooled, (2, 5, 7), "and likewise where it stands with other names or numbers, of update_grad_input, "
+                        "`(i + 1) * h // 3` → `-(-((i + 1) * h) // 3)`"),
+    (Support, (3, 6), "support.sum(-1, keepdims=True)"),
+    (Squeezed, (2, 3, 2, 3), "input[0, 0].size"),
+]
+
+
+@pytest.mark.parametrize(("make", "shape", "said"), PLACES)
+def test_more_places_are_named(make, shape, said):
+    report = mv.gradcheck(make(), np.random.default_rng(1).standard_normal(shape))
+    assert said in change(report), report
+
+
+def test_a_condition_of_the_other_pass():
+    random = np.random.default_rng(1)
+    report = mv.gradcheck_criterion(Open(), random.standard_normal((4, 3)), random.integers(0, 2, (4, 3)) * 1.0)
+    assert "np.where(target > 0.9, 0, " in change(report), report
+
+
+def test_a_product_of_matrices_for_one_of_entries():
+    random = np.random.default_rng(1)
+    report = mv.gradcheck_criterion(Partner(), (random.standard_normal((4, 3)), random.standard_normal((4, 3))),
+                                    random.uniform(1, 2, 4))
+    assert "→ `self.grad_input = (by_scores @ b, by_scores.T @ a)`" in change(report), report
+
+
+class Taps(nn.Module):
+    """A dilated convolution of planes; the gradient of the weight takes the pixels one apart, both ways."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.dilation = 2
+        self.new_parameter("weight", (2, 3))
+
+    def update_output(self, input):
+        self.output = np.zeros((len(input), input.shape[1] - 2, input.shape[2] - 4))
+        for i in range(2):
+            for j in range(3):
+                top, left = self.dilation * i, self.dilation * j
+                part = input[:, top:top + self.output.shape[1], left:left + self.output.shape[2]]
+                self.output += self.weight[i, j] * part
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.zeros(input.shape)
+        rows, columns = grad_output.shape[1:]
+        for i in range(2):
+            for j in range(3):
+                top, left = self.dilation * i, self.dilation * j
+                self.grad_input[:, top:top + rows, left:left + columns] += self.weight[i, j] * grad_output
+        return self.grad_input
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        rows, columns = grad_output.shape[1:]
+        for i in range(2):
+            for j in range(3):
+                part = input[:, i:i + rows, j:j + columns]
+                self.grad_weight[i, j] += scale * (part * grad_output).sum()
+
+
+def test_two_changes():
+    layer = Taps().double()
+    layer.weight[...] = np.random.default_rng(3).standard_normal((2, 3))
+    report = mv.gradcheck(layer, np.random.default_rng(1).standard_normal((2, 5, 7)))
+    text = change(report)
+    assert text.startswith("two changes together make it right: in line "), report
+    assert "self.dilation * i + rows" in text and "self.dilation * j + columns" in text

@@ -14,7 +14,7 @@ FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp
              "np.concatenate([np.zeros_like(({0})[:, :1]), ({0})[:, :-1]], axis=1)", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
-           "({}).shape[-1]", "np.sqrt(({}).shape[-1])")
+           "({}).shape[-1]", "np.sqrt(({}).shape[-1])", "({})[0, 0].size")
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
@@ -46,7 +46,8 @@ def others(node, known):
 
 def sums_of_others(node, known):
     """A sum of another name, over the last axis or the batch."""
-    if isinstance(node, ast.Name | ast.Attribute):
+    length = isinstance(node, ast.Subscript) and is_shape(node.value)
+    if length or isinstance(node, ast.Name | ast.Attribute | ast.Constant):
         yield from (parsed(form.format(name)) for name in known
                     for form in ("({}).sum(-1, keepdims=True)", "({}).sum(0)"))
 
@@ -72,6 +73,8 @@ def slight(node):
                     if isinstance(node.op, family))
         if isinstance(node.op, ast.Sub):
             yield parsed(f"-{right}")
+        if isinstance(node.op, ast.FloorDiv):
+            yield parsed(f"-(-{left} // {right})")  # rounded up
         if isinstance(node.op, OPERATORS) and left != right and not isinstance(node.right, ast.Constant):
             yield from map(parsed, (f"{right} / {left}", f"-{left} / {right}", f"-{right} / {left}"))
         yield from _regrouped(node)
@@ -95,6 +98,7 @@ def slight(node):
         yield from _other_slices(node)
     elif isinstance(node, ast.IfExp):
         yield from (node.body, node.orelse)
+        yield ast.IfExp(parsed("self.train"), node.body, node.orelse)
     elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield ast.Tuple(node.elts[::-1], ast.Load())
         yield from (ast.Tuple(other, ast.Load()) for other in _exchanged(node.elts))
@@ -134,7 +138,7 @@ def distributed(node, known):
 def products(node, known):
     """The sum over the batch of products, and the like, for another product."""
     name = getattr(node, "func", node)
-    if isinstance(getattr(node, "op", None), ast.MatMult) or getattr(name, "attr", "") in (
+    if isinstance(getattr(node, "op", None), ast.MatMult | ast.Mult) or getattr(name, "attr", "") in (
             "outer", "dot", "matmul", "einsum", "tensordot"):
         yield from (parsed(form.format(*pair)) for form in PRODUCTS for pair in itertools.permutations(known, 2))
 
@@ -246,7 +250,7 @@ def _other_slices(node):
 
 
 def _strided(node, known):
-    """x[k:k + (n − 1) s + 1:s] for x[k:k + n]: n places, s apart."""
+    """x[k:k + (n − 1) s + 1:s] for x[k:k + n], n places that are s apart; or x[s k:s k + n], which begin there."""
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     for k, part in enumerate(parts):
         end = getattr(part, "upper", None)
@@ -254,6 +258,9 @@ def _strided(node, known):
             for step in known:
                 last = parsed(f"{ast.unparse(end.left)} + ({ast.unparse(end.right)} - 1) * {step} + 1")
                 yield _indexed(node, [*parts[:k], ast.Slice(part.lower, last, parsed(step)), *parts[k + 1:]])
+                start = f"{step} * {_text(part.lower)}"
+                apart = ast.Slice(parsed(start), parsed(f"{start} + {_text(end.right)}"), part.step)
+                yield _indexed(node, [*parts[:k], apart, *parts[k + 1:]])
 
 
 def _indexed(node, parts):
@@ -329,10 +336,31 @@ def other_statements(node):
     elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
         yield ast.AugAssign(node.targets[0], ast.Add(), node.value)
     elif isinstance(node, ast.If):
-        yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+        yield from (ast.If(test, node.body, node.orelse) for test in (
+            ast.UnaryOp(ast.Not(), node.test), parsed("self.train"), parsed("not self.train")))
     if isinstance(node, ast.Assign | ast.AugAssign | ast.If) or (
             isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
         yield ast.Pass()
+
+
+def sliced(node, slices):
+    """What stands there, indexed as another array is elsewhere."""
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call):
+        yield from (parsed(f"{_text(node)}[{each}]") for each in slices)
+
+
+def in_training(node, instead):
+    """Something else in evaluation mode."""
+    for text in instead if not isinstance(node, ast.Constant) else ():
+        yield parsed(f"{_text(node)} if self.train else {text}")
+        yield parsed(f"{text} if self.train else {_text(node)}")
+
+
+def under(node, conditions):
+    """Only where a condition holds that stands elsewhere, or where it does not."""
+    for condition in conditions:
+        yield parsed(f"np.where({condition}, {ast.unparse(node)}, 0)")
+        yield parsed(f"np.where({condition}, 0, {ast.unparse(node)})")
 
 
 def is_shape(node):

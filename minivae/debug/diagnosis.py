@@ -141,7 +141,8 @@ def explain(check, facts, elsewhere=None):
 
 def is_vague(findings):
     """Whether they say how a gradient looks, and not why."""
-    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN | {"mask"}
+    causes = [finding for finding in findings if finding.kind != "mode"]
+    return not causes or causes[0].certainty != "certain" or causes[0].kind in OBSERVATIONS | SEEN | {"mask"}
 
 
 def _proven(rule, here, others):
@@ -224,8 +225,9 @@ def _dependence(name, elsewhere, facts):
 def _of_other_targets(gradient, derivative):
     """The sentence if the gradient of a row alone, or its derivative alone, depends on the targets of other rows."""
     if derivative:
-        return ("update_output compares each row of the prediction with all rows of the target, and backward with its "
-                "own: shapes such as (N, 1) and (N,) broadcast to (N, N)")
+        return ("the derivative of a row depends on the targets of other rows, and the gradient does not: "
+                "update_output compares each row with all others, on purpose or as shapes such as (N, 1) and (N,) "
+                "broadcast to (N, N), and backward has a row's own share alone")
     return gradient and ("the gradient of a row depends on the targets of other rows, and the derivative of "
                          "update_output does not: a sum, a mean or the shares of a softmax run over the batch in "
                          "backward, or shapes such as (N, 1) and (N,) broadcast there to (N, N)")

@@ -10,11 +10,13 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.distribution_report import REPEATED, DistributionReport
-from minivae.debug.noise_shapes import repeated, shared
+from minivae.debug.noise_shapes import FAMILIES, repeated, shape, shared, shares
+from minivae.debug.tables import arrays, copied, mapped
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
-NOISES = {"bernoulli": "p", "gaussian": "std", "other": None}  # kind: what says how much
+AMOUNTS = {"bernoulli": "p", "gaussian": "std"}  # kind: what says how much
+MOST_UNITS = 4  # whose shape is looked at
 NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
 MIXED = ("the rows of different images are mixed: the draws of one row belong side by side, row n·L + l is draw l for "
@@ -232,38 +234,66 @@ def _divergence(report, kl, parameters, z):
                ratio.std() / sqrt(len(ratio)))
 
 
-def check_noise(layer: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6
-                ) -> DistributionReport:
+def check_noise(layer: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6,
+                input: Any = None) -> DistributionReport:
     """Count what a noise layer adds.  Returns a DistributionReport.
 
         kind   "bernoulli": x -> 1 − x with probability layer.p      "gaussian": x + layer.std · ε
                "other": only that each row and each call has noise of its own, whatever its distribution
+               "laplace", "logistic", "uniform", "exponential", "gumbel" or "normal": that, and that a number of the
+               output has this distribution, with any mean and spread
                None: from the class, a BernoulliNoise or GaussianNoise, or else "other"
+        input  an array or a table that the layer takes; its first row is repeated.  None: rows of four numbers, or
+               planes of one pixel for a layer of images.  The first two kinds make their own
 
-    In evaluation mode the layer must hand on its input.  One that takes images gets planes of one pixel.
+    In evaluation mode the layer must hand on its input; one with layers inside, or with other inputs than outputs, must
+    only be without noise, and a layer of several inputs, as a sampler is, may draw.
     """
     kind = kind or next((name for name, cls in (("bernoulli", nn.BernoulliNoise), ("gaussian", nn.GaussianNoise))
                          if isinstance(layer, cls)), "other")
-    if kind not in NOISES:
-        raise OptionError(f"check_noise: kind is {kind!r}, expected one of {', '.join(NOISES)}")
-    amount = NOISES[kind]
+    known = {**AMOUNTS, "other": None, **dict.fromkeys(FAMILIES)}
+    if kind not in known:
+        raise OptionError(f"check_noise: kind is {kind!r}, expected one of {', '.join(known)}")
+    amount = known[kind]
     if amount and not hasattr(layer, amount):
         raise OptionError(f"check_noise: {type(layer).__name__} has no {amount}, the amount of {kind} noise: give it "
                           "one, or kind=\"other\", which asks for no distribution")
     report = DistributionReport(layer.title, false_alarm)
     with backend.seeded(seed):
         twin = layer.clone().cpu().double().training()
-        x = (np.tile([0.0, 0.2, 0.7, 1.0], (draws // 64, 16)) if kind == "bernoulli" else
-             np.tile([0.0, 0.2, 0.7, 1.0] if kind == "gaussian" else [-1.0, 0.2, 0.7, 1.5], (draws // 4, 1)))
-        _take_rows(twin, x[:2])
-        y = np.array(twin.forward(x.copy()))
-        {"gaussian": _adds, "bernoulli": _flips, "other": _has_its_own}[kind](report, twin, x, y)
-        changed = np.abs(twin.evaluate().forward(x.copy()) - x).max()
-        report.add("largest change in evaluation mode", changed, 0, 0)
-        if changed:
-            report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it")
+        if amount:
+            values = np.array([0.0, 0.2, 0.7, 1.0])
+            x = np.tile(values, (draws // 64, 16) if kind == "bernoulli" else (draws // 4, 1))
+            _take_rows(twin, x[:2])
+            {"gaussian": _adds, "bernoulli": _flips}[kind](report, twin, x, np.array(twin.forward(x.copy())))
+        else:
+            x = _repeated(twin, input, draws)
+            _has_its_own(report, twin, x, FAMILIES.get(kind))
+        _in_evaluation(report, twin.evaluate(), x, bool(amount))
         report.describe()
     return report
+
+
+def _repeated(layer, input, draws):
+    """The first row of that input again and again, or rows of four numbers."""
+    if input is None:
+        rows = np.tile([-1.0, 0.2, 0.7, 1.5], (draws // 4, 1))
+        _take_rows(layer, rows[:2])
+        return rows
+    rows = max(2, draws // max(array[:1].size for array in arrays(input)))
+    return mapped(lambda array: np.repeat(np.asarray(array, np.float64)[:1], rows, axis=0), input)
+
+
+def _in_evaluation(report, layer, x, hands_on):
+    if not isinstance(x, np.ndarray):
+        return
+    y = np.array(layer.forward(x.copy()))
+    hands_on = hands_on or (y.shape == x.shape and not layer.children() and not layer.parameters()[0])
+    changed = np.abs(y - (x if hands_on else layer.forward(x.copy()))).max()
+    report.add("largest change in evaluation mode", changed, 0, 0)
+    if changed:
+        report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it" if hands_on
+                               else "in evaluation mode two calls differ: the layer goes on to draw noise there")
 
 
 def _take_rows(layer, rows):
@@ -282,16 +312,18 @@ def _takes(layer, input):
         return False
 
 
-def _has_its_own(report, layer, x, y):
-    """Noise of unknown distribution: that of one row or call tells nothing of another's."""
-    again = np.array(layer.forward(x.copy()))
-    moved = np.abs(y - x).max(axis=0) + np.abs(again - x).max(axis=0) > 0
+def _has_its_own(report, layer, x, family):
+    """Noise of rows that are equal: that of one row or call tells nothing of another's; and its shape, if it is known.
+    """
+    y, again = (np.concatenate([np.reshape(each, (len(each), -1)) for each in arrays(copied(layer.forward(copied(x))))],
+                               axis=1) for _ in range(2))
+    moved = (np.ptp(y, axis=0) > 1e-9) | (np.abs(again - y).max(axis=0) > 1e-9)
     same = [name for name, one, other in (("rows of the batch", y[1:], y[:-1]), ("calls", y, again))
             if np.allclose(one[:, moved], other[:, moved], rtol=0, atol=1e-9)]
     report.add("units that get noise", moved.any(), 1, 0)
     for name in ("rows of the batch", "calls"):
         report.add(f"noise of their own for the {name}", name not in same, 1, 0)
-    if not moved.any() or len(same) == 2:
+    if not moved.any():
         report.findings.append("no noise is added")
     elif same:
         report.findings.append(f"all {same[0]} have the same noise: draw a number for each entry at each forward")
@@ -303,6 +335,13 @@ def _has_its_own(report, layer, x, y):
                            one[:len(one) // 2] * one[len(one) // 2:][:len(one) // 2])):
         product = product.sum(axis=1)  # units may depend on each other, as where a whole row is dropped
         report.add(f"correlation of {name}", product.mean(), 0, product.std() / sqrt(len(product)))
+    for unit, noise in enumerate(y[:, moved].T[:MOST_UNITS] if family else ()):
+        for point, share, expected, error in shares(noise, family):
+            report.add(f"share of unit {unit} below its mean {point:+g} standard deviations", share, expected, error)
+    if family and report.wrong() and not report.findings:
+        report.findings.append(f"the draws are not {family}: one unit is "
+                               f"{shape(one[:, 0] / one[:, 0].std()) or 'of no shape that I know'}, between "
+                               f"{y[:, moved][:, 0].min():.3g} and {y[:, moved][:, 0].max():.3g}")
 
 
 def _adds(report, layer, x, y):

@@ -1,21 +1,26 @@
 """Small edits of a function's source, one at a time: what its author may have meant."""
 
 import ast
+import contextlib
+import copy
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from minivae.debug import alternatives
 from minivae.debug.alternatives import parsed
 
 LONGEST = 60  # letters of what is taken from elsewhere
+FEW = 4  # expressions that are edited alike
+EVERYWHERE, IN_THE_LINE = ", and wherever else it stands,", ", wherever it stands there,"
+LIKEWISE = ", and likewise where it stands with other names or numbers,"
 
 
 def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]]
-          ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, int]]]:
+          ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
-    is asked for, in how many places, less than 0 if they are of one line).
+    is asked for, where else).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
     others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
@@ -23,6 +28,12 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
     calls += [text.replace(*axes) for text in calls for axes in (("axis=1", "axis=0"), ("axis=0", "axis=1"))]
+
+    nodes = {text: parsed(text) for text in made}
+    indices = [text[len(ast.unparse(node.value)) + 1:-1] for text, node in nodes.items()
+               if isinstance(node, ast.Subscript)]
+    conditions = [text for text, node in nodes.items() if isinstance(node, ast.Compare)]
+    slices = list(dict.fromkeys(each for each in indices if ":" in each))
 
     def as_elsewhere(node):
         return map(parsed, others_of.get(ast.unparse(node), ()))
@@ -40,8 +51,14 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.others, known)
     yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, alternatives.of_it, 1)
+    yield by(alternatives.sliced, slices)
+    yield by(alternatives.in_training, ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
+                                        *(name for name in known if name.startswith("self."))], terms=True)
+    yield _exchanged(function)
+    yield _alike(function)
     yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
+    yield by(alternatives.under, conditions, terms=True)
     yield by(alternatives.moved_back, calls)
     yield _everywhere(function, other_calls, 1)
     yield _everywhere(function, alternatives.slight, 2)
@@ -67,7 +84,8 @@ def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
     """{name, attribute or place: the short expressions that it is part of, in any of the functions}."""
     found = defaultdict(dict)
     for outer in (node for function in functions for node in ast.walk(function)):
-        if isinstance(outer, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript) and len(ast.unparse(outer)) < LONGEST:
+        whole = isinstance(outer, ast.BinOp | ast.Call | ast.Compare | ast.UnaryOp | ast.Subscript)
+        if whole and len(ast.unparse(outer)) < LONGEST:
             for inner in ast.walk(outer):
                 if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
                     found[ast.unparse(inner)][ast.unparse(outer)] = None
@@ -90,9 +108,48 @@ def _everywhere(function, replaced, least, terms=False, each_line=False):
         parents = [parent for parent, _, _ in places if not alternatives.is_idle(parent)]
         for other in replaced(node) if len(places) >= least else ():
             if ast.dump(other) != ast.dump(node):
-                with put(places, ast.fix_missing_locations(other)):
+                with put(places, _located(other, node)):
                     if not any(map(alternatives.is_idle, parents)):
-                        yield node, other, -len(places) if each_line else len(places)
+                        yield node, other, "" if len(places) == 1 else IN_THE_LINE if each_line else EVERYWHERE
+
+
+def _alike(function):
+    """The same edit of all expressions that differ in names and numbers only, as for rows and for columns."""
+    groups = defaultdict(list)
+    for place in list(expressions(function)):
+        if isinstance(get(place), ast.BinOp | ast.Call | ast.Subscript | ast.Compare):
+            groups[re.sub(r"[A-Za-z_][\w.]*|[\d.]+", "_", ast.unparse(get(place)))].append(place)
+    for places in groups.values():
+        nodes = list(map(get, places))
+        if 1 < len(set(map(ast.unparse, nodes))) == len(nodes) <= FEW:
+            for others in zip(*map(alternatives.slight, nodes)):
+                if any(ast.dump(node) == ast.dump(other) for node, other in zip(nodes, others)):
+                    continue
+                with contextlib.ExitStack() as stack:
+                    for place, other in zip(places, others):
+                        stack.enter_context(put([place], _located(other, get(place))))
+                    yield nodes[0], others[0], LIKEWISE
+
+
+def _exchanged(function):
+    """Two names or attributes in each other's place, in a statement."""
+    for statement in function.body:
+        places = [place for place in expressions(ast.Module([statement], []))
+                  if isinstance(get(place), ast.Name | ast.Attribute)]
+        for one, other in itertools.combinations(places, 2):
+            a, b = get(one), get(other)
+            if ast.dump(a) != ast.dump(b):
+                before = copy.deepcopy(statement)
+                with put([one], b), put([other], a):
+                    yield before, statement, ""
+
+
+def _located(other, node):
+    """That node, with what is new in it in the line of the one in whose place it stands."""
+    for each in ast.walk(other):
+        if getattr(each, "lineno", 1) == 1 and "lineno" in each._attributes:
+            ast.copy_location(each, node)
+    return other
 
 
 def _unread(function):
@@ -148,7 +205,7 @@ def get(place):
     return getattr(parent, field) if index is None else getattr(parent, field)[index]
 
 
-@contextmanager
+@contextlib.contextmanager
 def put(places, node):
     kept = [get(place) for place in places]
     try:
@@ -168,7 +225,7 @@ def _set(place, node):
         getattr(parent, field)[index] = node
 
 
-@contextmanager
+@contextlib.contextmanager
 def instead(parent, node, other):
     """Have `other` stand below that parent in place of `node`."""
     for field, value in ast.iter_fields(parent):
@@ -188,4 +245,4 @@ def _statements(function):
             for index, node in enumerate(block if isinstance(block, list) else ()):
                 for other in alternatives.other_statements(node):
                     with put([(parent, field, index)], ast.fix_missing_locations(other)):
-                        yield node, other, 1
+                        yield node, other, ""

@@ -27,7 +27,7 @@ def remembered(twin, input):
     needed = list(changed)
     for key in changed:
         rest = [each for each in needed if each != key]
-        if repeats(rest):
+        if rest and repeats(rest):  # what has settled repeats whatever is put back
             needed = rest
     names = " and ".join(_name(*key) for key in needed)
     statistics = {key[2] for key in needed} <= {name for module in twin.list_modules()

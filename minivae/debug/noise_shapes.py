@@ -18,6 +18,8 @@ SHAPES = {
     "Laplace": lambda x: exp(-sqrt(2) * -x) / 2 if x < 0 else 1 - exp(-sqrt(2) * x) / 2,
     "of two values": lambda x: 0.5 * (x >= -1) + 0.5 * (x >= 1),
 }
+FAMILIES = {"laplace": "Laplace", "logistic": "logistic", "uniform": "uniform", "exponential": "exponential",
+            "gumbel": "Gumbel, −ln(−ln u)", "normal": "normal"}  # {kind: its shape}
 FEW = 0.001  # of the numbers
 POINTS = -2.2, -1.5, -0.8, -0.3, 0.3, 0.8, 1.5, 2.2
 
@@ -31,6 +33,15 @@ def shape(noise):
     off = {name: max(abs(share - cdf(x)) for share, x in zip(shares, POINTS)) for name, cdf in SHAPES.items()}
     best = min(off, key=off.get)
     return best if off[best] < 4 / sqrt(noise.size) + 0.002 else None
+
+
+def shares(noise, name):
+    """Of noise of that shape, less its mean and by its spread: (point, share below it, expected, standard error)."""
+    z, cdf, step = (noise - noise.mean()) / noise.std(), SHAPES[name], 1e-4
+    for point in POINTS:
+        density, below = (cdf(point + step) - cdf(point - step)) / (2 * step), z < point
+        influence = below + density * (z + point * (z * z - 1) / 2)  # of mean and spread, which are estimated, too
+        yield point, below.mean(), cdf(point), influence.std() / sqrt(noise.size)
 
 
 def described(noise, wanted, spread=1.0):

@@ -5,9 +5,10 @@ Where no rule knows the mistake, the methods of its class are edited in small wa
 
 import ast
 import contextlib
+import copy
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +25,8 @@ OF_FORWARD = 4  # kinds of edits that update_output gets: without one of a facto
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
 KNOWN = 14  # names that may be meant in place of others
+ENOUGH = 0.1  # of the wrong entries, that a first of two changes must make right
+BEGUN = 20  # first changes to which a second is looked for
 SHORT = 16  # letters, too few to find a place by
 
 
@@ -32,14 +35,16 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     backward = forward = None
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
-        backward = search.first(search.backward, None)
-        forward = search.first(search.alone, 1 if backward and not backward.takes_away else OF_FORWARD)
+        backward = search.first(search.backward)
+        forward = search.first(search.alone, 0, 1 if backward and not backward.takes_away else OF_FORWARD)
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
+        if not (backward or forward):
+            backward = search.second()
     said, wrong = [], [check for check in checks if not check.ok]
     if backward:
         lacks = backward.takes_away and not forward
-        said.append(f"one change makes it right: {backward.text('→', wrong)}"
+        said.append(f"{backward.count} it right: {backward.text('→', wrong)}"
                     + ("; or update_output lacks what this takes away" if lacks else ""))
     if forward:
         said.append(f"backward would be right if {forward.text('were', wrong)}")
@@ -60,10 +65,28 @@ class _Change:
     mended: list[str]
     strictly: bool  # with other numbers of the layer's, too
     takes_away: bool  # a part of what stood there
+    after_another: "_Change | None" = None
+
+    @property
+    def count(self):
+        return "two changes together make" if self.after_another else "one change makes"
 
     def text(self, to, wrong):
         only = f", for {' and '.join(self.mended)}" if len(self.mended) < len(wrong) else ""
-        return f"in {self.place} of {self.method}, `{self.before}` {to} `{self.after}`{only}"
+        other = f"{self.after_another.text(to, ())}, and " if self.after_another else ""
+        return f"{other}in {self.place} of {self.method}, `{self.before}` {to} `{self.after}`{only}"
+
+
+@dataclass
+class _Halfway:
+    """A class with one edit, of that kind, that makes some of the entries right and none wrong."""
+
+    gain: float
+    kind: int
+    cls: type
+    method: str
+    tree: ast.FunctionDef
+    change: _Change
 
 
 class _Search(EditedClass):
@@ -71,24 +94,31 @@ class _Search(EditedClass):
 
     def __init__(self, *there):
         super().__init__(*there)
-        self.wrong = sum(not check.ok for check in self.checks)
+        self.wrong, self.trees, self.halfway = sum(not check.ok for check in self.checks), {}, []
+        self.entries = {check.name: _right(check, check.analytic) for check in self.checks}
         self.end = time.process_time() + SECONDS
 
-    def first(self, methods, kinds):
-        """The slightest _Change of those methods, or None.
+    def first(self, methods, start=0, stop=None):
+        """The slightest _Change of those methods, by edits of those kinds, or None.
 
         One that goes on to agree when the layer's numbers change comes before any that does not, and one that mends
         all before any that does not, if it comes soon.
         """
-        trees, best, last = {name: tree_of(self.methods[name][1]) for name in methods}, None, MOST
-        tried = self._edits(trees, kinds)
-        for count, (name, *edit) in enumerate(tried):
+        trees = {name: self.trees.get(name) or tree_of(self.methods[name][1]) for name in methods}
+        best, last = None, MOST
+        tried = self._edits(trees, start, stop)
+        for count, (kind, name, *edit) in enumerate(tried):
             if count > last or time.process_time() > self.end:
                 break
             if name in self.forward and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
                 continue
             tree = trees[name]
-            mended, strictly = self._mended(self.made(name, tree), name in self.backward)
+            changed = self.made(name, tree)
+            mended, strictly, gain = self._mended(changed, name in self.backward)
+            if gain and self.halfway is not None:
+                gain += 0.5 * (not self._is_number_of_the_layer(*edit[:2], tree))
+                self.halfway.append(_Halfway(gain, kind, changed, name, copy.deepcopy(tree), _Change(
+                    name, *_texts(*edit, tree, self.methods[name][1]), [], True, _takes_away(*edit[:2]))))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
             if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
                 best = _Change(name, *_texts(*edit, tree, self.methods[name][1]), mended, strictly,
@@ -99,27 +129,36 @@ class _Search(EditedClass):
         tried.close()
         return best
 
+    def second(self):
+        """The slightest _Change after one of those that made most entries right, and none wrong; or None."""
+        begun, self.halfway = sorted(self.halfway, key=lambda each: -each.gain)[:BEGUN], None
+        for each in begun:  # the second is like the first
+            self.cls, self.trees = each.cls, {each.method: each.tree}
+            if found := self.first(self.backward, each.kind, each.kind + 1):
+                return replace(found, after_another=each.change)
+        return None
+
     def _is_number_of_the_layer(self, old, new, tree):
         """Whether a number, but for an axis, stands where one of the layer's own or a length of that value may."""
         keywords = [each for node in (tree, new, old) for each in ast.walk(node) if isinstance(each, ast.keyword)]
         axes = {id(node) for keyword in keywords for node in ast.walk(keyword.value)}
         if id(new) in axes or (isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple)):
             return False
-        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and id(each) not in axes}
-                       for node in (new, old))
+        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant)
+                        and id(each) not in axes} for node in (new, old))
         own = [value for value in vars(self.twin).values() if type(value) is int]
         lengths = [length for array in arrays(self.given) for length in np.shape(array)]
         return any(value > 1 and value in now - before for value in own + lengths)
 
-    def _edits(self, trees, kinds):
-        """(method, what stood in its tree, what does) of all edits, the slightest of each method first."""
+    def _edits(self, trees, start, stop):
+        """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
         around = surroundings(tree_of(function) for _, function in self.methods.values())
         every = itertools.zip_longest(*(edits(tree, self._known(tree), around) for tree in trees.values()))
-        for of_a_kind in itertools.islice(every, kinds):
+        for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
                     for edit in edited:
-                        yield name, *edit
+                        yield kind, name, *edit
 
     def _known(self, tree):
         """The layer's numbers, the function's own names, and the layer's arrays."""
@@ -133,13 +172,16 @@ class _Search(EditedClass):
         return list(dict.fromkeys(names))[:KNOWN]
 
     def _mended(self, changed, backward_only):
-        """(Names of the arrays whose gradients were wrong and are right, whether with other numbers too)."""
+        """(Names of the arrays whose gradients were wrong and are right, whether with other numbers too, how many
+        entries are right that were wrong, if none is wrong that was right).
+        """
         if changed is None:
-            return [], False
+            return [], False, 0
+        gain = 0
         try:
             self.twin.__class__ = changed
             arrays, gradients = self.run()
-            mended = []
+            mended, gain = [], self._gain(gradients) if backward_only else 0
             for check in sorted(self.checks, key=lambda check: check.ok):
                 gradient = gradients[check.name]
                 right = _agrees(check, gradient) if backward_only else norm(gradient) > SHARE * norm(
@@ -147,18 +189,35 @@ class _Search(EditedClass):
                 if right and not check.ok and np.any(check.numeric):  # if not, none of its gradients would do
                     mended.append(check.name)
                 elif not right and (check.ok or not backward_only or not same(gradient, check.analytic)):
-                    return [], False
+                    return [], False, gain
             if not mended or not self.is_scaled(gradients) or not Elsewhere(
                     self.twin, self.given, self.step, self.tolerance).agrees(mended):
-                return [], False
+                return [], False, gain
+            if not (self.criterion or self.twin.train) and not Elsewhere(
+                    copy_of(self.twin).training(), self.given, self.step, self.tolerance).agrees(mended):
+                return [], False, 0  # it is to be right in training mode, too
             other = copy_of(self.twin)
             for name, value in vars(other).items():
                 setattr(other, name, 0.9 * value if isinstance(value, float) else value)
-            return mended, Elsewhere(other, self.given, self.step, self.tolerance).agrees(mended)
+            return mended, Elsewhere(other, self.given, self.step, self.tolerance).agrees(mended), gain
         except Exception:  # whatever an edited layer may raise
-            return [], False
+            return [], False, 0
         finally:
             self.restore()
+
+    def _gain(self, gradients):
+        now = {check.name: _right(check, gradients[check.name]) for check in self.checks}
+        if any((before & ~now[name]).any() for name, before in self.entries.items()):
+            return 0
+        gain = sum((now[name] & ~before).sum() for name, before in self.entries.items())
+        return gain if gain >= ENOUGH * sum((~before).sum() for before in self.entries.values()) else 0
+
+
+def _right(check, gradient):
+    """Which entries of a gradient are right."""
+    if np.shape(gradient) != check.numeric.shape:
+        return np.zeros(check.numeric.shape, dtype=bool)
+    return np.abs(gradient - check.numeric) <= TOLERANCE * np.abs(check.numeric).max(initial=0)
 
 
 def _agrees(check, gradient):
@@ -166,12 +225,11 @@ def _agrees(check, gradient):
         gradient[~check.kink], check.numeric[~check.kink], TOLERANCE)
 
 
-def _texts(old, new, places, tree, function):
+def _texts(old, new, elsewhere, tree, function):
     """("line …", before, after) of an edit; what is shown goes as far around it as it takes to find the place."""
     above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    if abs(places) > 1:
-        where = "and wherever else it stands" if places > 1 else "wherever it stands there"
-        return f"{line_of(function, old)}, {where},", ast.unparse(old), ast.unparse(new)
+    if elsewhere:
+        return f"{line_of(function, old)}{elsewhere}", ast.unparse(old), ast.unparse(new)
     shown = new
     while not isinstance(shown, ast.stmt) and (
             len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
@@ -180,11 +238,15 @@ def _texts(old, new, places, tree, function):
     if _is_sum(shown) and not _is_sum(before) and isinstance(above[shown], ast.BinOp | ast.UnaryOp):
         after = f"({after})"  # or what is beside it would part it
     with instead(above[new], new, old):
-        return line_of(function, before), ast.unparse(before), after
+        lines = [text.splitlines() for text in (ast.unparse(before), after)]
+        heads = 1 if isinstance(before, ast.If) and isinstance(shown, ast.If) else None
+        return line_of(function, before), *("\n".join(each[:heads]) for each in lines)
 
 
 def _takes_away(old, new):
     """Whether less stands there after the edit, or a number has been divided by."""
+    if isinstance(old, ast.If) and isinstance(new, ast.If):
+        return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
     return halved or sum(1 for _ in ast.walk(new)) < sum(1 for _ in ast.walk(old))
 

@@ -22,8 +22,8 @@ KEPT = ("right at first, wrong when the same module is then given another input 
 HISTORY = ("update_output gives something else than a copy that was never called, for the same input and the same "
            "random numbers: it uses what it kept from an earlier call, such as an order, a mask, a statistic, or noise "
            "that is drawn once and never again")
-EVALUATION = ("right in training mode, wrong in evaluation mode: backward, or update_output, does not ask self.train "
-              "where the other does, or has what belongs to the other mode")
+EVALUATION = ("right in training mode, wrong in evaluation mode: the two passes do not do the same there, as where one "
+              "asks self.train and the other does not, or has what belongs to the other mode")
 FOLLOWS = ("in evaluation mode the output for the same input is another after another batch: update_output changes "
            "there what it goes on with, such as running statistics, which have to follow in training mode only")
 ROWS = ("for a batch of one row more it is another than in a copy that was never called with fewer, or fails: a number "
@@ -48,8 +48,8 @@ def second_look(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that input
         return []
     return [Finding("not cleared", CLEARED, "certain", name) if name in mended else
-            _finding(name, name in still, point, step, tolerance) for name in wrong] or _in_evaluation(
-        twin, unused, given, step, tolerance) or _follows(unused, given, other) or _with_another_row(
+            _finding(name, name in still, point, step, tolerance) for name in wrong] or _follows(
+        unused, given, other) or _in_evaluation(twin, unused, given, step, tolerance) or _with_another_row(
         twin, unused, given, step, tolerance)
 
 

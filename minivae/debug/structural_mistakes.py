@@ -219,15 +219,17 @@ def misplaced(a, n, seen, facts):
     """A parameter multiplies what has been summed along its own axis, where it belongs into the terms."""
     if isinstance(facts.module, Criterion) or len(facts.g) > 1:
         return
+    g = facts.g[0]
     for name in getattr(facts.module, "parameter_names", ()):
         weight = getattr(facts.module, name)
-        with np.errstate(all="ignore"):
-            inside = facts.g[0] * weight if np.ndim(weight) and facts.g[0].shape[-1:] == np.shape(weight)[-1:] else 0
-        if np.shape(inside) == facts.g[0].shape and not facts.elementwise() and fits(
-                facts.again(grad_output=inside, **{name: np.ones_like(weight)}), n, seen):
-            yield Finding("misplaced", f"the gradient would be right if self.{name} multiplied grad_output before the "
-                          "sums or means, and nothing after them: they run over places whose "
-                          f"self.{name} differ, so they have to be those of the products")
+        for axis in np.flatnonzero(np.array(g.shape) == np.size(weight)) if np.ndim(weight) == 1 else ():
+            inside = g * np.reshape(weight, (-1,) + (1,) * (g.ndim - 1 - axis))
+            if not facts.elementwise() and fits(
+                    facts.again(grad_output=inside, **{name: np.ones_like(weight)}), n, seen):
+                yield Finding("misplaced", f"the gradient would be right if self.{name} multiplied grad_output before "
+                              "the sums or means, and nothing after them: they run over places whose "
+                              f"self.{name} differ, so they have to be those of the products")
+                return
 
 
 def by_arguments(a, n, seen, facts):
