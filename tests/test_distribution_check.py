@@ -524,3 +524,28 @@ def test_a_container_must_be_without_noise_in_evaluation_mode():
     assert check_noise(SkippedBranch(nn.Linear(4, 4)), input=input, draws=20_000).ok
     report = check_noise(AlwaysSkips(nn.Linear(4, 4)), input=input, draws=20_000)
     assert "in evaluation mode two calls differ" in str(report)
+
+
+class KeepsWhatItShouldDrop(nn.Module):
+    """Dropout that keeps a share p and multiplies by 1 / (1 − p)."""
+
+    p = 0.3
+
+    def update_output(self, input):
+        kept = self.draw(backend.uniform, input.shape) < self.p
+        return input * kept / (1 - self.p) if self.train else input
+
+
+def test_a_dropout_keeps_the_mean():
+    report = check_noise(KeepsWhatItShouldDrop(), draws=20_000)
+    assert not report.ok and "so the mean is 0.4" in str(report) and "keep 0.7 of them" in str(report)
+
+
+def test_variables_that_share_their_noise_are_named():
+    class OneForAllVariables(nn.GumbelSoftmaxSampler):
+        def update_output(self, input):
+            u = self.draw(backend.uniform, (len(input), 1, input.shape[2]))
+            powers = np.exp((input - np.log(-np.log(u))) / self.temperature)
+            return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
+
+    assert "all variables of a row have the same noise" in str(check_sampler(OneForAllVariables(0.5), draws=20_000))

@@ -1125,9 +1125,102 @@ class Squeezed(nn.Module):
         return self.grad_input
 
 
+class Waves(nn.Module):
+    """Two waves, whose heights are exchanged in backward."""
+
+    high, low = 0.7, 0.2
+
+    def update_output(self, input):
+        return self.high * np.sin(input) + self.low * np.cos(3 * input)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (np.cos(input) * self.low - 3 * np.sin(3 * input) * self.high)
+
+
+class Keys(nn.Module):
+    """Scores of all pairs of rows; one of the two paths back is not divided by the root."""
+
+    def root(self):
+        return 1.7
+
+    def update_output(self, input):
+        return np.tanh(input @ input.T / self.root())
+
+    def update_grad_input(self, input, grad_output):
+        by_scores = grad_output * (1 - np.tanh(input @ input.T / self.root())**2)
+        first, second = by_scores @ input / self.root(), by_scores.T @ input
+        return first + second
+
+
+class Sorted(nn.Module):
+    """Squares of the sorted numbers, of which backward sorts the gradients once more."""
+
+    def update_output(self, input):
+        self.order = np.argsort(input, axis=1)
+        return np.take_along_axis(input, self.order, axis=1)**2 * np.arange(1, input.shape[1] + 1)
+
+    def update_grad_input(self, input, grad_output):
+        grad = 2 * grad_output * np.take_along_axis(input, self.order, axis=1) * np.arange(1, input.shape[1] + 1)
+        return np.take_along_axis(grad, self.order, axis=1)
+
+
+class Distance(nn.Divergence):
+    """|sum of squares − capacity|, whose gradient is that of a sum above it."""
+
+    capacity = 100.0
+
+    @property
+    def loss(self):
+        return self.beta * abs(self.total - self.capacity)
+
+    def update_output(self, input):
+        self.total = float((input**2).sum())
+        self.divergence = abs(self.total - self.capacity)
+        return input
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output + self.beta * 2 * input
+
+
+class Tails(nn.Module):
+    """σ below 0 and 1 above; a method that both verbs use has the slope of σ everywhere."""
+
+    def parts(self, input):
+        share = 1 / (1 + np.exp(-input))
+        slope = share * (1 - share)
+        return np.where(input > 0, 1, share), slope
+
+    def update_output(self, input):
+        return self.parts(input)[0] * np.cos(input)
+
+    def update_grad_input(self, input, grad_output):
+        share, slope = self.parts(input)
+        return grad_output * (slope * np.cos(input) - share * np.sin(input))
+
+
+class OnePlane(nn.Module):
+    """A pixel shuffle to one plane, where several orders of the axes are right by chance."""
+
+    def update_output(self, input):
+        n, c, h, w = input.shape
+        parts = input.reshape(n, c // 4, 2, 2, h, w)
+        return parts.transpose(0, 1, 4, 2, 5, 3).reshape(n, c // 4, 2 * h, 2 * w)
+
+    def update_grad_input(self, input, grad_output):
+        n, c, h, w = input.shape
+        parts = grad_output.reshape(n, c // 4, h, 2, w, 2)
+        return parts.transpose(0, 1, 5, 3, 2, 4).reshape(input.shape)
+
+
 PLACES = [
     (lambda: BothWays(nn.Tanh(), nn.Sigmoid()), (2, 3, 4), "(self.turned, grad_output)[:, ::-1]"),
-    (Neighbours, (3, 6), "→ `return 2 * input * self.sums(grad_output, self.after, self.before)`"),
+    (Neighbours, (3, 6), "→ `self.sums(grad_output, self.after, self.before)`"),
+    (Waves, (3, 4), "→ `return grad_output * (np.cos(input) * self.high - 3 * np.sin(3 * input) * self.low)`"),
+    (Keys, (4, 3), "→ `second / self.root()`"),
+    (Sorted, (3, 5), "`self.order` → `np.argsort(self.order, -1)`"),
+    (Distance, (3, 4), "* np.sign(self.total - self.capacity)"),
+    (Tails, (3, 4), "np.where(input > 0, "),
+    (OnePlane, (2, 4, 3, 2), "→ `parts.transpose(0, 1, 3, 5, 2, 4)`"),
     (Pooled, (2, 5, 7), "and likewise where it stands with other names or numbers, of update_grad_input, "
                         "`(i + 1) * h // 3` → `-(-((i + 1) * h) // 3)`"),
     (Support, (3, 6), "support.sum(-1, keepdims=True)"),

@@ -10,7 +10,7 @@ OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", 
 FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.flip({}, -1)",
-             "np.roll({}, 1, -1)", "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
+             "np.argsort({}, -1)", "np.roll({}, 1, -1)", "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
              "np.concatenate([np.zeros_like(({0})[:, :1]), ({0})[:, :-1]], axis=1)", "np.log({0} / (1 - {0}))")
 FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
@@ -209,13 +209,15 @@ def _other_calls(node):
         turned = parsed(f"np.flip({ast.unparse(what)}, {along})")
         sums = ast.Call(parsed("np.cumsum"), [turned, *rest], node.keywords)
         yield parsed(f"np.flip({ast.unparse(sums)}, {along})")
-    if len(arguments) > 1 and name != "where":
-        yield ast.Call(node.func, [arguments[1], arguments[0], *arguments[2:]], node.keywords)
+    for k in range(len(arguments) - 1 if name != "where" else 0):
+        turned = [*arguments[:k], arguments[k + 1], arguments[k], *arguments[k + 2:]]
+        yield ast.Call(node.func, turned, node.keywords)
 
 
 def _exchanged(places):
     """The list with two of its numbers exchanged, as of an order of axes."""
-    for i, j in itertools.combinations(range(len(places)), 2):
+    pairs = itertools.combinations(range(len(places)), 2)
+    for i, j in sorted(pairs, key=lambda pair: pair[1] - pair[0]):  # neighbours first
         if all(isinstance(each, ast.Constant) for each in places):
             yield [places[{i: j, j: i}.get(k, k)] for k in range(len(places))]
 

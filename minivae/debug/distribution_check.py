@@ -185,6 +185,10 @@ def _check_categorical(sampler, draws, report):
                       - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
     if np.isfinite(difference).all():
         _repeats(report, difference)
+        of_one, of_other = difference[:, :2], difference[:, 2:]
+        if np.allclose(of_one, of_other, rtol=0, atol=1e-9):
+            report.findings.append("all variables of a row have the same noise: each needs C numbers of its own, "
+                                   "(rows, K, C) in all")
         of_two_logistic = pi * sqrt(2 / 3)
         if report.wrong() and np.allclose(difference.std(axis=0), of_two_logistic, rtol=0.02):
             report.findings.append("each logit seems to get logistic noise, ln u − ln(1 − u): it needs one Gumbel "
@@ -329,6 +333,8 @@ def _has_its_own(report, layer, x, family):
         report.findings.append(f"all {same[0]} have the same noise: draw a number for each entry at each forward")
     if same or not moved.any():
         return
+    if isinstance(x, np.ndarray) and x.size == y.size:
+        _keeps_the_mean(report, x.reshape(y.shape), y)
     one, other = (each[:, moved] - each[:, moved].mean(axis=0) for each in (y, again))
     for name, product in (("one row with the next", one[:-1] * one[1:]), ("one call with the next", one * other),
                           ("the first half of the rows with the second",
@@ -342,6 +348,20 @@ def _has_its_own(report, layer, x, family):
         report.findings.append(f"the draws are not {family}: one unit is "
                                f"{shape(one[:, 0] / one[:, 0].std()) or 'of no shape that I know'}, between "
                                f"{y[:, moved][:, 0].min():.3g} and {y[:, moved][:, 0].max():.3g}")
+
+
+def _keeps_the_mean(report, x, y):
+    """Where y is 0 or c x, as of a dropout, and c > 1, a share of 1/c is kept."""
+    known = x != 0
+    factors, kept = np.unique(np.round(y[known] / x[known], 9)), y != 0
+    if len(factors) == 2 and factors[0] == 0 and factors[1] > 1:
+        shares, c = kept.sum(axis=1) / known.sum(axis=1), factors[1]
+        report.add(f"share of entries that are kept, and multiplied by {c:.4g}", shares.mean(), 1 / c,
+                   shares.std() / sqrt(len(shares)))
+        if report.wrong():
+            report.findings.append(f"a share of {shares.mean():.3g} of the entries is kept and multiplied by {c:.4g}, "
+                                   f"so the mean is {c * shares.mean():.3g} times the input: keep {1 / c:.3g} of them, "
+                                   f"or multiply by {1 / shares.mean():.4g}")
 
 
 def _adds(report, layer, x, y):

@@ -25,6 +25,7 @@ class EditedClass:
     backward   names of the methods that update_output does not use
     forward    names of those that it does
     alone      of these, names of those that no other method uses
+    shared     the others
     """
 
     def __init__(self, twin, given, grad_output, checks, step, tolerance):
@@ -37,6 +38,7 @@ class EditedClass:
         self.forward = self._used_by("update_output")
         self.backward = [name for name in self.methods if name not in self.forward]
         self.alone = [name for name in self.forward if not any(name in self._used_by(other) for other in self.backward)]
+        self.shared = [name for name in self.forward if name not in self.alone]
         self.state = [(vars(layer), dict(vars(layer))) for layer in (
             [self.twin] if self.criterion else self.twin.list_modules())]
         self.content = [(array, np.array(array)) for _, before in self.state for array in before.values()

@@ -33,6 +33,10 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     indices = [text[len(ast.unparse(node.value)) + 1:-1] for text, node in nodes.items()
                if isinstance(node, ast.Subscript)]
     conditions = [text for text, node in nodes.items() if isinstance(node, ast.Compare)]
+    calls_beside = [ast.unparse(node.right) for node in nodes.values() if isinstance(node, ast.BinOp)
+                    and isinstance(node.op, ast.Mult | ast.Div) and isinstance(node.right, ast.Call)]
+    signs = [f"np.sign({ast.unparse(node.args[0])})" for node in nodes.values()
+             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("abs") and node.args]
     slices = list(dict.fromkeys(each for each in indices if ":" in each))
 
     def as_elsewhere(node):
@@ -47,6 +51,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     def by(make, names, least=1, terms=False):
         return _everywhere(function, lambda node: make(node, names), least, terms)
 
+    yield by(alternatives.with_factor, signs if "sign(" not in ast.unparse(function) else [], terms=True)
     yield _slightly(function)
     yield by(alternatives.others, known)
     yield _everywhere(function, as_elsewhere, 1)
@@ -56,6 +61,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
                                         *(name for name in known if name.startswith("self."))], terms=True)
     yield _exchanged(function)
     yield _alike(function)
+    yield by(alternatives.with_factor, list(dict.fromkeys(calls_beside)), terms=True)
     yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
     yield by(alternatives.under, conditions, terms=True)
@@ -244,5 +250,7 @@ def _statements(function):
             block = getattr(parent, field, None)
             for index, node in enumerate(block if isinstance(block, list) else ()):
                 for other in alternatives.other_statements(node):
+                    if ast.dump(other) == ast.dump(node):
+                        continue
                     with put([(parent, field, index)], ast.fix_missing_locations(other)):
                         yield node, other, ""

@@ -15,6 +15,7 @@ from minivae.debug.elsewhere import Elsewhere, along
 from minivae.debug.finding import Finding
 from minivae.debug.tables import same
 
+ORDINALS = "first", "second", "third", "fourth"
 SHORT = 16  # letters, too few to find a place by
 
 
@@ -54,7 +55,11 @@ class _Held(EditedClass):
                     while len(ast.unparse(around)) < SHORT or isinstance(around, ast.Attribute | ast.keyword):
                         around = above[around]
                     within = f" in `{ast.unparse(around)}`" if around is not node else ""
-                    said[names] = f"`{ast.unparse(node)}`{within}, {line_of(function, node)} of {method},"
+                    alike = [each for each in ast.walk(around) if ast.unparse(each) == ast.unparse(node)]
+                    alike = sorted(filter(lambda each: isinstance(each, ast.expr), alike), key=lambda each: (
+                        each.lineno, each.col_offset))
+                    which = f"the {ORDINALS[alike.index(node)]} " if 1 < len(alike) <= len(ORDINALS) else ""
+                    said[names] = f"{which}`{ast.unparse(node)}`{within}, {line_of(function, node)} of {method},"
             yield said
 
     def _explained(self, name, tree, wrong):

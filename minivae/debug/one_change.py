@@ -18,10 +18,12 @@ from minivae.debug.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, norm, same
+from minivae.nn import side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
-OF_FORWARD = 4  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+OF_FORWARD = 5  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+FEW_OF_FORWARD = 2  # where a change of backward has been found that takes nothing away
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
 KNOWN = 14  # names that may be meant in place of others
@@ -35,8 +37,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     backward = forward = None
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
-        backward = search.first(search.backward)
-        forward = search.first(search.alone, 0, 1 if backward and not backward.takes_away else OF_FORWARD)
+        backward = search.first(search.backward + search.shared)
+        forward = search.first(search.alone, 0, FEW_OF_FORWARD if backward and not backward.takes_away else OF_FORWARD)
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
         if not (backward or forward):
@@ -95,6 +97,9 @@ class _Search(EditedClass):
     def __init__(self, *there):
         super().__init__(*there)
         self.wrong, self.trees, self.halfway = sum(not check.ok for check in self.checks), {}, []
+        self.run()
+        self.outputs = self._outputs()
+        self.restore()
         self.entries = {check.name: _right(check, check.analytic) for check in self.checks}
         self.end = time.process_time() + SECONDS
 
@@ -110,13 +115,12 @@ class _Search(EditedClass):
         for count, (kind, name, *edit) in enumerate(tried):
             if count > last or time.process_time() > self.end:
                 break
-            if name in self.forward and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
+            if name in self.alone and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
                 continue
             tree = trees[name]
             changed = self.made(name, tree)
-            mended, strictly, gain = self._mended(changed, name in self.backward)
-            if gain and self.halfway is not None:
-                gain += 0.5 * (not self._is_number_of_the_layer(*edit[:2], tree))
+            mended, strictly, gain = self._mended(changed, name not in self.alone, name in self.shared)
+            if gain and self.halfway is not None and not _is_number(edit[1]):
                 self.halfway.append(_Halfway(gain, kind, changed, name, copy.deepcopy(tree), _Change(
                     name, *_texts(*edit, tree, self.methods[name][1]), [], True, _takes_away(*edit[:2]))))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
@@ -134,7 +138,7 @@ class _Search(EditedClass):
         begun, self.halfway = sorted(self.halfway, key=lambda each: -each.gain)[:BEGUN], None
         for each in begun:  # the second is like the first
             self.cls, self.trees = each.cls, {each.method: each.tree}
-            if found := self.first(self.backward, each.kind, each.kind + 1):
+            if found := self.first(self.backward + self.shared, each.kind, each.kind + 1):
                 return replace(found, after_another=each.change)
         return None
 
@@ -152,7 +156,8 @@ class _Search(EditedClass):
 
     def _edits(self, trees, start, stop):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
-        around = surroundings(tree_of(function) for _, function in self.methods.values())
+        properties = [each.fget for each in vars(self.cls).values() if isinstance(each, property)]
+        around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
         every = itertools.zip_longest(*(edits(tree, self._known(tree), around) for tree in trees.values()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
@@ -171,7 +176,7 @@ class _Search(EditedClass):
         names += [name for name, value in own if type(value) is int and value > 1]
         return list(dict.fromkeys(names))[:KNOWN]
 
-    def _mended(self, changed, backward_only):
+    def _mended(self, changed, backward_only, keeps_output=False):
         """(Names of the arrays whose gradients were wrong and are right, whether with other numbers too, how many
         entries are right that were wrong, if none is wrong that was right).
         """
@@ -181,6 +186,8 @@ class _Search(EditedClass):
         try:
             self.twin.__class__ = changed
             arrays, gradients = self.run()
+            if keeps_output and not all(map(same, self._outputs(), self.outputs)):
+                return [], False, 0
             mended, gain = [], self._gain(gradients) if backward_only else 0
             for check in sorted(self.checks, key=lambda check: check.ok):
                 gradient = gradients[check.name]
@@ -204,6 +211,10 @@ class _Search(EditedClass):
             return [], False, 0
         finally:
             self.restore()
+
+    def _outputs(self):
+        given = (self.twin.output,) if self.criterion else (*arrays(self.twin.output), side_loss(self.twin))
+        return list(map(np.array, given))
 
     def _gain(self, gradients):
         now = {check.name: _right(check, gradients[check.name]) for check in self.checks}
@@ -249,6 +260,10 @@ def _takes_away(old, new):
         return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
     return halved or sum(1 for _ in ast.walk(new)) < sum(1 for _ in ast.walk(old))
+
+
+def _is_number(node):
+    return isinstance(getattr(node, "operand", node), ast.Constant)
 
 
 def _is_sum(node):
