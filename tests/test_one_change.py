@@ -963,6 +963,55 @@ def test_what_update_output_has_forgotten_comes_first():
         "`self.factor * input` were `(1 - self.factor) * input`" in text)
 
 
+class LaplaceLoss(nn.Criterion):
+    """|x − m| / b, of which update_output has forgotten ln b."""
+
+    def update_output(self, input, target):
+        mean, log_b = input
+        self.output = float((np.abs(target - mean) * np.exp(-log_b)).sum())
+        return self.output
+
+    def update_grad_input(self, input, target):
+        mean, log_b = input
+        error = mean - target
+        self.grad_input = np.sign(error) * np.exp(-log_b), 1 - np.abs(error) * np.exp(-log_b)
+        return self.grad_input
+
+
+class Nearest(nn.Module):
+    """Shares of codes by their distances, of whose squares update_output has forgotten one."""
+
+    parameter_names = ("codes",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("codes", (4, 3))
+
+    def update_output(self, input):
+        scores = 2 * input @ self.codes.T
+        powers = np.exp(scores)
+        self.output = powers / powers.sum(axis=1, keepdims=True)
+        return self.output
+
+    def by_scores(self, grad_output):
+        return self.output * (grad_output - (grad_output * self.output).sum(axis=1, keepdims=True))
+
+    def update_grad_input(self, input, grad_output):
+        return 2 * self.by_scores(grad_output) @ self.codes
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        by_scores = scale * self.by_scores(grad_output)
+        self.grad_codes += 2 * by_scores.T @ input
+        self.grad_codes -= 2 * by_scores.sum(axis=0)[:, None] * self.codes
+
+
+def test_a_term_that_update_output_has_forgotten():
+    report = mv.gradcheck_criterion(LaplaceLoss(), (given(Gelu), given(Gelu) / 3), given(Gelu)[::-1])
+    assert change(report).startswith("backward would be right if") and "+ log_b`; or one" in change(report), report
+    report = mv.gradcheck(filled(Nearest), given(Gelu))
+    assert "`2 * input @ self.codes.T - (self.codes ** 2).sum(-1)`; or one" in change(report), report
+
+
 def test_shapes_are_not_multiplied():
     """An array of a shape three times over would fill all memory."""
     tree = ast.parse("def f(self, input):\n    self.grad_input = self.buffer('grad_input', input.shape)\n").body[0]

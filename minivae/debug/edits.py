@@ -80,7 +80,9 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     for k, form in enumerate(alternatives.FACTORS):
         yield by(alternatives.with_factor, [form.format(name) for name in known], terms=True)
         if k == 1:
-            yield by(alternatives.with_term, [*known, *paths, *(f"{path}.T" for path in paths)], terms=True)
+            yield by(alternatives.with_term, [
+                *known, *(f"({name} ** 2).sum(-1)" for name in known), *paths, *(f"{path}.T" for path in paths)],
+                terms=True)
             yield by(alternatives.name_with_term, known)
             yield by(alternatives.with_term, made, terms=True)
             yield by(alternatives.without_share, known, terms=True)
@@ -202,7 +204,8 @@ def _terms(function):
         parent, _, _ = place
         inside = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div | ast.MatMult)
         if not (inside or alternatives.is_shape(get(place)) or isinstance(get(place), ast.Constant | ast.Tuple)
-                or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.Attribute | ast.UnaryOp)):
+                or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.UnaryOp)
+                or (isinstance(parent, ast.Attribute) and not isinstance(get(place), ast.BinOp))):
             yield place
 
 

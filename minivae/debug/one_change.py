@@ -38,7 +38,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward + search.shared)
-        forward = search.first(search.alone, 0, FEW_OF_FORWARD if backward and not backward.takes_away else OF_FORWARD)
+        forward = search.first(search.alone, 0, None if backward and backward.takes_away else (
+            FEW_OF_FORWARD if backward else OF_FORWARD))
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
         if not (backward or forward):
@@ -255,11 +256,11 @@ def _texts(old, new, elsewhere, tree, function):
 
 
 def _takes_away(old, new):
-    """Whether less stands there after the edit, or a number has been divided by."""
+    """Whether less stands there after the edit, a number has been divided by, or nothing is left."""
     if isinstance(old, ast.If) and isinstance(new, ast.If):
         return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
-    return halved or sum(1 for _ in ast.walk(new)) < sum(1 for _ in ast.walk(old))
+    return halved or getattr(new, "value", None) == 0 or sum(1 for _ in ast.walk(new)) < sum(1 for _ in ast.walk(old))
 
 
 def _is_number(node):
