@@ -549,3 +549,15 @@ def test_variables_that_share_their_noise_are_named():
             return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
 
     assert "all variables of a row have the same noise" in str(check_sampler(OneForAllVariables(0.5), draws=20_000))
+
+
+@pytest.mark.parametrize("pairs", [2, 4])
+def test_antithetic_draws_are_called_so(pairs):
+    class Antithetic(nn.GaussianSampler):
+        def update_output(self, input):
+            mean, log_var = input
+            noise = self.draw(backend.standard_normal, (len(mean) // pairs, pairs // 2, mean.shape[1]))
+            both = np.concatenate([noise, -noise], axis=1)
+            return mean + np.exp(0.5 * log_var) * both.reshape(mean.shape)
+
+    assert "unless antithetic draws are meant" in str(check_sampler(Antithetic(), draws=20_000))

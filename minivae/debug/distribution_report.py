@@ -73,8 +73,10 @@ class DistributionReport:
         elif noise is not None and (limits := cut_off(noise)):
             self.findings.append(limits)
         elif noise is not None and repeated(noise) > REPEATED:
-            self.findings.append(f"{repeated(noise):.0%} of the noise is that of another row: draw a number for each "
-                                 "entry at each forward")
+            turned = repeated(noise, np.array) < REPEATED
+            self.findings.append(f"{repeated(noise):.0%} of the noise is that of another row"
+                                 + (" with its sign turned" if turned else "") + ": draw a number for each entry at "
+                                 "each forward" + (", unless antithetic draws are meant" if turned else ""))
         elif not self.findings:
             worst, *others = self.wrong()
             text = f"the {worst.name} is {worst.observed:.4g}, expected {worst.expected:.4g}"

@@ -12,6 +12,7 @@ from minivae.debug import alternatives
 from minivae.debug.alternatives import parsed
 
 LONGEST = 60  # letters of what is taken from elsewhere
+SUMS = "sum", "mean", "cumsum"  # of which the terms may lack something
 FEW = 4  # expressions that are edited alike
 EVERYWHERE, IN_THE_LINE = ", and wherever else it stands,", ", wherever it stands there,"
 LIKEWISE = ", and likewise where it stands with other names or numbers,"
@@ -195,7 +196,7 @@ def _is_value(parent, field, node):
     stored = isinstance(getattr(node, "ctx", None), ast.Store | ast.Del)
     target = field == "value" and isinstance(getattr(parent, "ctx", None), ast.Store | ast.Del)
     return not (stored or target or (isinstance(parent, ast.Call) and field == "func") or
-                isinstance(parent, ast.Expr))
+                (isinstance(parent, ast.Expr) and not isinstance(node, ast.Call)))
 
 
 def _terms(function):
@@ -205,7 +206,7 @@ def _terms(function):
         inside = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div | ast.MatMult)
         if not (inside or alternatives.is_shape(get(place)) or isinstance(get(place), ast.Constant | ast.Tuple)
                 or isinstance(parent, ast.keyword | ast.Subscript | ast.Tuple | ast.UnaryOp)
-                or (isinstance(parent, ast.Attribute) and not isinstance(get(place), ast.BinOp))):
+                or (isinstance(parent, ast.Attribute) and parent.attr not in SUMS)):
             yield place
 
 

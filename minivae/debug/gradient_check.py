@@ -33,8 +33,8 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "backward changes", "loss changes", "output dtype", "memory order", "history",
-          "kept as one", "not cleared"}
+          "prediction modified", "target modified", "backward changes", "loss changes", "output dtype", "memory order",
+          "history", "kept as one", "not cleared"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -151,6 +151,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         explain_shared(checks, shared)
         if changes and not kinds & CAUSES:
             _look_for_change(failed, twin, input, grad_output, checks, step, tolerance)
+        for finding in (each for check in failed for each in check.findings if kinds & {"grad_output modified"}):
+            finding.certainty = "possible"  # it may come of that
     return GradientReport(title, checks, findings, inside)
 
 
@@ -169,7 +171,7 @@ def _in_evaluation(modules, input, finding, *options):
 def _of_memory(twin, input, grad_output, failed, findings):
     """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
     derivatives = {check.name: check.numeric for check in failed}
-    cleared = [] if findings else [("not cleared", not_cleared)]
+    cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
     for kind, find in [("kept as one", kept_as_one), *cleared] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
             if said := find(twin, input, grad_output, derivatives):

@@ -57,12 +57,12 @@ def _range(values, error):
     return f"{values.mean() + 0.0:.3g}" if high - low < error else f"from {low:.3g} to {high:.3g} by unit"
 
 
-def repeated(noise):
+def repeated(noise, sign=np.abs):
     """The share of numbers of noise (rows, units) that come again, with either sign, in another row.
 
     Of float64 noise none do, and of 100,000 float32 numbers one in a thousand.
     """
-    return float((np.diff(np.sort(np.abs(noise), axis=0), axis=0) < 1e-9).mean())
+    return float((np.diff(np.sort(sign(noise), axis=0), axis=0) < 1e-9).mean())
 
 
 def cut_off(noise):
@@ -94,5 +94,6 @@ def shared(noise, samples=1):
                              ("each second row", noise[:half * 2:2], noise[1:half * 2:2])):
         for sign, word in ((1, "the same noise as"), (-1, "the noise with its sign turned of")):
             if half and np.allclose(one, sign * other, atol=1e-9):
-                return f"{what} has {word} the other: draw a number for each entry"
+                return f"{what} has {word} the other: draw a number for each entry" + (
+                    ", unless antithetic draws are meant" if sign < 0 else "")
     return None

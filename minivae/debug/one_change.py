@@ -8,6 +8,7 @@ import contextlib
 import copy
 import itertools
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,6 +45,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
             backward = None
         if not (backward or forward):
             backward = search.second()
+        if backward and forward and backward.strictly != forward.strictly:  # the other is right by chance
+            backward, forward = (backward, None) if backward.strictly else (None, forward)
     said, wrong = [], [check for check in checks if not check.ok]
     if backward:
         lacks = backward.takes_away and not forward
@@ -51,7 +54,7 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
                     + ("; or update_output lacks what this takes away" if lacks else ""))
     if forward:
         said.append(f"backward would be right if {forward.text('were', wrong)}")
-    if forward and backward and backward.takes_away and not forward.takes_away:
+    if forward and backward and backward.takes_away and forward.adds:
         said.reverse()  # more is forgotten than invented
     proven = all(each.strictly and len(each.mended) == len(wrong) for each in (backward, forward) if each)
     return [Finding("one change", "; or ".join(said), "likely" if proven else "possible")] if said else []
@@ -68,6 +71,7 @@ class _Change:
     mended: list[str]
     strictly: bool  # with other numbers of the layer's, too
     takes_away: bool  # a part of what stood there
+    adds: bool
     after_another: "_Change | None" = None
 
     @property
@@ -123,11 +127,11 @@ class _Search(EditedClass):
             mended, strictly, gain = self._mended(changed, name not in self.alone, name in self.shared)
             if gain and self.halfway is not None and not _is_number(edit[1]):
                 self.halfway.append(_Halfway(gain, kind, changed, name, copy.deepcopy(tree), _Change(
-                    name, *_texts(*edit, tree, self.methods[name][1]), [], True, _takes_away(*edit[:2]))))
+                    name, *_texts(*edit, tree, self.methods[name][1]), [], True, False, False)))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
             if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
                 best = _Change(name, *_texts(*edit, tree, self.methods[name][1]), mended, strictly,
-                               _takes_away(*edit[:2]))
+                               _takes_away(*edit[:2]), _adds(*edit[:2]))
                 last = min(last, SOON * count + 500) if strictly else last
                 if strictly and len(mended) == self.wrong:
                     break
@@ -145,15 +149,15 @@ class _Search(EditedClass):
 
     def _is_number_of_the_layer(self, old, new, tree):
         """Whether a number, but for an axis, stands where one of the layer's own or a length of that value may."""
-        keywords = [each for node in (tree, new, old) for each in ast.walk(node) if isinstance(each, ast.keyword)]
-        axes = {id(node) for keyword in keywords for node in ast.walk(keyword.value)}
+        axes = {id(node) for root in (tree, new, old) for each in ast.walk(root) for part in _of_axes(each)
+                for node in ast.walk(part)}
         if id(new) in axes or (isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple)):
             return False
-        now, before = ({each.value for each in ast.walk(node) if isinstance(each, ast.Constant)
-                        and id(each) not in axes} for node in (new, old))
+        now, before = (Counter(each.value for each in ast.walk(node) if isinstance(each, ast.Constant)
+                               and id(each) not in axes) for node in (new, old))
         own = [value for value in vars(self.twin).values() if type(value) is int]
         lengths = [length for array in arrays(self.given) for length in np.shape(array)]
-        return any(value > 1 and value in now - before for value in own + lengths)
+        return any(value > 1 and {value, 1 / value} & set(now - before) for value in own + lengths)
 
     def _edits(self, trees, start, stop):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
@@ -204,14 +208,23 @@ class _Search(EditedClass):
             if not (self.criterion or self.twin.train) and not Elsewhere(
                     copy_of(self.twin).training(), self.given, self.step, self.tolerance).agrees(mended):
                 return [], False, 0  # it is to be right in training mode, too
-            other = copy_of(self.twin)
-            for name, value in vars(other).items():
-                setattr(other, name, 0.9 * value if isinstance(value, float) else value)
-            return mended, Elsewhere(other, self.given, self.step, self.tolerance).agrees(mended), gain
+            return mended, all(other.agrees(mended) for other in self._with_other_numbers()), gain
         except Exception:  # whatever an edited layer may raise
             return [], False, 0
         finally:
             self.restore()
+
+    def _with_other_numbers(self):
+        """The module elsewhere, with other numbers of its own: all that are not whole, and each that is, one more."""
+        own = {name: value for name, value in vars(self.twin).items() if type(value) in (int, float)}
+        changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
+        changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int) and value > 0]
+        for numbers in changed:
+            other = copy_of(self.twin)
+            vars(other).update(numbers)
+            elsewhere = Elsewhere(other, self.given, self.step, self.tolerance)
+            if elsewhere.at("values"):  # with that number it can be run
+                yield elsewhere
 
     def _outputs(self):
         given = (self.twin.output,) if self.criterion else (*arrays(self.twin.output), side_loss(self.twin))
@@ -260,7 +273,18 @@ def _takes_away(old, new):
     if isinstance(old, ast.If) and isinstance(new, ast.If):
         return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
-    return halved or getattr(new, "value", None) == 0 or sum(1 for _ in ast.walk(new)) < sum(1 for _ in ast.walk(old))
+    return halved or getattr(new, "value", None) == 0 or _adds(new, old)
+
+
+def _adds(old, new):
+    """Whether more stands there after the edit."""
+    return sum(1 for _ in ast.walk(new)) > sum(1 for _ in ast.walk(old))
+
+
+def _of_axes(node):
+    """What stands for an axis below that node: keywords, and what transposes."""
+    moves = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("transpose", "swapaxes", "moveaxis")
+    return [node.value] if isinstance(node, ast.keyword) else node.args if moves else []
 
 
 def _is_number(node):
