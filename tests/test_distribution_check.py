@@ -561,3 +561,12 @@ def test_antithetic_draws_are_called_so(pairs):
             return mean + np.exp(0.5 * log_var) * both.reshape(mean.shape)
 
     assert "unless antithetic draws are meant" in str(check_sampler(Antithetic(), draws=20_000))
+
+
+def test_exponential_noise_for_a_gumbel_is_named():
+    class Exponential(nn.GumbelSoftmaxSampler):
+        def update_output(self, input):
+            powers = np.exp((input - np.log(self.draw(backend.uniform, input.shape))) / self.temperature)
+            return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
+
+    assert "it needs a Gumbel variable, −ln(−ln u)" in str(check_sampler(Exponential(0.7), draws=20_000))

@@ -584,3 +584,122 @@ class Weighed(nn.Container):
 def test_a_containers_own_parameter_is_not_a_modules_inside():
     finding, = mv.gradcheck(Weighed(nn.Linear(3, 3)), x(4, 3)).diagnoses()
     assert (finding.name, finding.kind) == ("alpha", "scale ignored") and "acc_grad_parameters ignores" in str(finding)
+
+
+class GoesOn(nn.Module):
+    """Begins with the state that the last call has left."""
+
+    state = 0
+
+    def update_output(self, input):
+        states = []
+        for step in range(input.shape[1]):
+            before = self.state if np.shape(self.state) == input[:, 0].shape else 0
+            self.state = np.tanh(input[:, step] + 0.3 * before)
+            states.append(self.state)
+        self.states = np.stack(states, axis=1)
+        return self.states
+
+    def update_grad_input(self, input, grad_output):
+        grad, later = np.empty_like(input), 0
+        for step in reversed(range(input.shape[1])):
+            later = (grad_output[:, step] + 0.3 * later) * (1 - self.states[:, step]**2)
+            grad[:, step] = later
+        return grad
+
+
+@pytest.mark.parametrize("steps", [2, 4, 8, 12])
+def test_a_state_that_goes_on_is_no_kink(steps):
+    """After many steps hardly anything is left of it, and what there is makes differences that look like kinks."""
+    report = mv.gradcheck(GoesOn(), x(2, steps, 2))
+    text = str(report)
+    assert not report.ok and "at a kink" not in text and ("has left there" in text or "it kept from an earlier" in text)
+
+
+class LowRank(nn.Module):
+    """x Uᵀ Vᵀ: update_grad_input writes to the array of x Uᵀ, which the gradient of V still needs."""
+
+    parameter_names = ("down", "up")
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("down", (2, 4))
+        self.new_parameter("up", (3, 2))
+
+    def update_output(self, input):
+        self.hidden = self.buffer("hidden", (len(input), 2))
+        self.hidden[...] = input @ self.down.T
+        return self.hidden @ self.up.T
+
+    def update_grad_input(self, input, grad_output):
+        self.hidden[...] = grad_output @ self.up
+        return self.hidden @ self.down
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_up += scale * grad_output.T @ self.hidden
+        self.grad_down += scale * (grad_output @ self.up).T @ input
+
+
+def test_what_update_grad_input_overwrites_is_named():
+    layer = LowRank().double()
+    layer.down[...], layer.up[...] = x(2, 4), x(3, 2)
+    finding, = mv.gradcheck(layer, x(5, 4)).diagnoses()
+    assert "update_grad_input overwrites the buffer 'hidden', which" in str(finding), finding
+
+
+class AddsUp(nn.Divergence):
+    """The squares of the input, added to those of the calls before."""
+
+    def update_output(self, input):
+        self.divergence = (self.divergence or 0.0) + float((input**2).sum())
+        return input
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output + 2 * self.beta * input
+
+
+def test_a_divergence_that_adds_up():
+    assert "it grows by the same at each call" in str(mv.gradcheck(AddsUp(), x(3, 2)))
+
+
+class Carries(nn.Module):
+    """The gradient of the weight takes what the last backward has left."""
+
+    parameter_names = ("weight",)
+    left = 0
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (3,))
+        self.weight.fill(0.5)
+
+    def update_output(self, input):
+        self.left = 0
+        return self.weight * input
+
+    def update_grad_input(self, input, grad_output):
+        return self.weight * grad_output
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        self.grad_weight += scale * ((grad_output * input).sum(axis=0) + self.left)
+        self.left = 0.1 * grad_output.sum(axis=0)
+
+
+def test_what_a_backward_leaves_is_no_gradient():
+    assert "reads what that has left in an array" in (text := str(mv.gradcheck(Carries(), x(4, 3)))) or (
+        "backward changes an array" in text)
+    assert "reads a gradient" not in text
+
+
+class WritesOverItsNoise(nn.Module):
+    def update_output(self, input):
+        noise = self.draw(backend.uniform, input.shape)
+        noise -= 0.5
+        return input + noise
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output.copy()
+
+
+def test_noise_that_is_written_over():
+    assert "write what is made of the noise to another array" in str(mv.gradcheck(WritesOverItsNoise(), x(4, 3)))

@@ -1261,7 +1261,60 @@ class OnePlane(nn.Module):
         return parts.transpose(0, 1, 5, 3, 2, 4).reshape(input.shape)
 
 
+class Framed(nn.Module):
+    """Rows with their mirror image at both ends, which update_output puts on the wrong side of the edge."""
+
+    def update_output(self, input):
+        return np.pad(input, ((0, 0), (2, 2)), mode="symmetric")
+
+    def update_grad_input(self, input, grad_output):
+        grad = grad_output[:, 2:-2].copy()
+        for k in (1, 2):
+            grad[:, k] += grad_output[:, 2 - k]
+            grad[:, -1 - k] += grad_output[:, -3 + k]
+        return grad
+
+
+class Form(nn.Module):
+    """x W x for each of several W; one of the two paths back takes W transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.forms = np.random.default_rng(5).standard_normal((2, 3, 3))
+
+    def update_output(self, input):
+        return np.einsum("ni,oij,nj->no", input, self.forms, input)
+
+    def update_grad_input(self, input, grad_output):
+        first = np.einsum("no,oij,nj->ni", grad_output, self.forms, input)
+        return first + np.einsum("no,oij,nj->ni", grad_output, self.forms, input)
+
+
+class Heads(nn.Module):
+    """tanh of the heads of each step, which come back in another order."""
+
+    count = 2
+
+    def split(self, array):
+        return array.reshape(*array.shape[:2], self.count, -1).transpose(0, 2, 1, 3)
+
+    def merge(self, heads):
+        n, h, t, d = heads.shape
+        return heads.transpose(0, 2, 1, 3).reshape(n, t, h * d)
+
+    def update_output(self, input):
+        self.heads = np.tanh(self.split(input).cumsum(axis=2))
+        return self.merge(self.heads)
+
+    def update_grad_input(self, input, grad_output):
+        grad = (self.split(grad_output) * (1 - self.heads**2))[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+        return grad.reshape(input.shape)
+
+
 PLACES = [
+    (Framed, (3, 6), "mode='symmetric')` were `np.pad(input, ((0, 0), (2, 2)), mode='reflect')"),
+    (Form, (4, 3), "→ `np.einsum('no,oji,nj->ni', grad_output, self.forms, input)`"),
+    (Heads, (2, 3, 4), "→ `self.merge("),
     (lambda: BothWays(nn.Tanh(), nn.Sigmoid()), (2, 3, 4), "(self.turned, grad_output)[:, ::-1]"),
     (Neighbours, (3, 6), "→ `self.sums(grad_output, self.after, self.before)`"),
     (Waves, (3, 4), "→ `return grad_output * (np.cos(input) * self.high - 3 * np.sin(3 * input) * self.low)`"),
@@ -1281,6 +1334,27 @@ PLACES = [
 def test_more_places_are_named(make, shape, said):
     report = mv.gradcheck(make(), np.random.default_rng(1).standard_normal(shape))
     assert said in change(report), report
+
+
+class WeighedClasses(nn.Criterion):
+    """Cross-entropy with a weight for each class; backward has it before the whole difference."""
+
+    def update_output(self, input, target):
+        self.weights = np.arange(1, input.shape[1] + 1)
+        powers = np.exp(input)
+        self.shares = powers / powers.sum(axis=1, keepdims=True)
+        self.output = -float((self.weights * target * np.log(self.shares)).sum())
+        return self.output
+
+    def update_grad_input(self, input, target):
+        w, p = self.weights, self.shares
+        return w * (p - target)
+
+
+def test_weights_of_classes():
+    random = np.random.default_rng(1)
+    report = mv.gradcheck_criterion(WeighedClasses(), random.standard_normal((4, 3)), random.dirichlet(np.ones(3), 4))
+    assert "→ `p * (w * target).sum(-1, keepdims=True) - w * target`" in change(report), report
 
 
 def test_a_condition_of_the_other_pass():

@@ -18,6 +18,7 @@ FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({}
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
+MODES = "reflect", "symmetric", "edge", "wrap", "constant"  # of padding
 LENGTHS = "({}).shape[-1]", "len({})"
 PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
 FAMILIES = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
@@ -56,7 +57,9 @@ def slight(node):
     """Another operator, number, axis, function, bound or order of what stands there; or a part of it alone."""
     text = _text(node)
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, bool):
+        if isinstance(node.value, str):
+            yield from map(ast.Constant, _other_texts(node.value))
+        elif isinstance(node.value, bool):
             yield ast.Constant(not node.value)
         elif node.value is None:
             yield from map(parsed, ("0", "1", "-1"))
@@ -109,6 +112,15 @@ def slight(node):
         yield from (parsed(form.format(text)) for form in forms)
 
 
+def _other_texts(text):
+    """Another kind of padding, or the subscripts of an einsum with two letters of one array exchanged."""
+    if text in MODES:
+        yield from (mode for mode in MODES if mode != text)
+    letters = [(i, j) for i, j in itertools.combinations(range(len(text)), 2) if text[i:j + 1].isalpha()]
+    for i, j in letters if "->" in text else ():
+        yield text[:i] + text[j] + text[i + 1:j] + text[i] + text[j + 1:]
+
+
 def _regrouped(node):
     """(a + b) c for a + b c, f(a) + b for f(a + b), and the other way round."""
     for side, other in ((node.left, node.right), (node.right, node.left)):
@@ -133,6 +145,9 @@ def distributed(node, known):
                 terms = ast.BinOp(ast.BinOp(one.left, ast.Mult(), first), one.op,
                                   ast.BinOp(one.right, ast.Mult(), second))
                 yield ast.UnaryOp(ast.USub(), terms) if negative else terms
+            if isinstance(one.op, ast.Sub):  # of shares that add up to 1, the gradient of a weighted loss
+                yield parsed(f"{_text(one.left)} * ({_text(other)} * {_text(one.right)}).sum(-1, keepdims=True) - "
+                             f"{_text(other)} * {_text(one.right)}")
 
 
 def products(node, known):
@@ -273,6 +288,14 @@ def of_it(node):
     """A function of what stands there."""
     if not isinstance(node, ast.Constant | ast.Tuple):
         yield from (parsed(each.format(_text(node))) for each in FUNCTIONS)
+
+
+def by_own(node, methods):
+    """What a method of the class makes of it, or of the array before it was reshaped or transposed."""
+    if not isinstance(node, ast.Constant | ast.Tuple):
+        laid_out = getattr(getattr(node, "func", None), "attr", "") in ("reshape", "transpose")
+        arrays = [node.func.value, node] if laid_out else [node]
+        yield from (parsed(f"self.{name}({ast.unparse(each)})") for name in methods for each in arrays)
 
 
 def moved_back(node, calls):

@@ -35,8 +35,13 @@ def observe(twin, input, grad_output, kept):
                      "the calls before, on a counter or a buffer, or on a generator of the layer's own, which "
                      "self.draw(...) must replace"))
     elif not watch.findings and not same(loss, float(side_loss(twin))):
+        second = float(side_loss(twin))
+        twin.forward(input)
+        grows = same(float(side_loss(twin)) - second, second - loss)
         watch.add("loss changes", "two forward passes with the same input have other side losses, beta · divergence: "
-                  "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere")
+                  + ("it grows by the same at each call, as where the divergence is added to that of the calls before: "
+                     "set it anew in each call" if grows else
+                     "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere"))
     weights, output = [np.array(array) for _, array, _ in watch.parameters], copied(twin.output)
     grad, grads = watch.backward()
     if not all(map(same, arrays(output), arrays(copied(twin.output)))):
@@ -55,12 +60,15 @@ def observe(twin, input, grad_output, kept):
     finite = all(np.isfinite(each).all() for each in (*arrays(grad), *grads))
     if watch.findings or not finite or _expect_apart(watch, grads):  # what follows would only repeat what was found
         return grad, pairs, watch.findings
-    watch.backward()
+    _, anew = watch.backward()
     _, doubled = watch.backward(zero=False)
-    for path, first, both in zip(watch.paths, grads, doubled):
+    for path, first, again, both in zip(watch.paths, grads, anew, doubled):
         if np.any(first) and same(first, both):
             watch.add("overwritten", "a second backward leaves the gradient as it was: acc_grad_parameters overwrites "
                       "where it must add (+=), or a layer used twice loses a part", path)
+        elif not same(2 * first, both) and not same(first, again):
+            watch.add("backward changes", "a second backward gives something else than the first: it reads what that "
+                      "has left in an array, which is to be cleared, or set anew, in each pass", path)
         elif not same(2 * first, both):
             watch.add("reads gradients", "a second backward adds something else than the first: acc_grad_parameters "
                       "reads a gradient, of this parameter or another, which holds what earlier passes have added, "

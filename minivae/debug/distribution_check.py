@@ -189,6 +189,8 @@ def _check_categorical(sampler, draws, report):
         if np.allclose(of_one, of_other, rtol=0, atol=1e-9):
             report.findings.append("all variables of a row have the same noise: each needs C numbers of its own, "
                                    "(rows, K, C) in all")
+        if report.wrong() and not report.findings and shape(difference / difference.std(axis=0)) == "Laplace":
+            report.findings.append("the noise seems to be exponential, −ln u: it needs a Gumbel variable, −ln(−ln u)")
         of_two_logistic = pi * sqrt(2 / 3)
         if report.wrong() and np.allclose(difference.std(axis=0), of_two_logistic, rtol=0.02):
             report.findings.append("each logit seems to get logistic noise, ln u − ln(1 − u): it needs one Gumbel "

@@ -18,12 +18,13 @@ EVERYWHERE, IN_THE_LINE = ", and wherever else it stands,", ", wherever it stand
 LIKEWISE = ", and likewise where it stands with other names or numbers,"
 
 
-def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]]
+def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]], methods: Iterable[str] = ()
           ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
     is asked for, where else).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
+    methods    of the class, that take one argument
     others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
@@ -57,6 +58,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.others, known)
     yield _everywhere(function, as_elsewhere, 1)
     yield _everywhere(function, alternatives.of_it, 1)
+    yield by(alternatives.with_factor, known, terms=True)
+    yield by(alternatives.by_own, methods)
     yield by(alternatives.sliced, slices)
     yield by(alternatives.in_training, ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
                                         *(name for name in known if name.startswith("self."))], terms=True)
@@ -79,7 +82,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     paths = [f"{name} @ {weight}" for name, weight in itertools.product(known, known)
              if weight.startswith("self.") and not name.startswith("self.")]
     for k, form in enumerate(alternatives.FACTORS):
-        yield by(alternatives.with_factor, [form.format(name) for name in known], terms=True)
+        if k:
+            yield by(alternatives.with_factor, [form.format(name) for name in known], terms=True)
         if k == 1:
             yield by(alternatives.with_term, [
                 *known, *(f"({name} ** 2).sum(-1)" for name in known), *paths, *(f"{path}.T" for path in paths)],
@@ -192,7 +196,8 @@ def _is_value(parent, field, node):
     if (isinstance(node, ast.Name) and node.id in alternatives.MODULES) or isinstance(node, ast.Slice | ast.Starred):
         return False
     if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
-        return isinstance(parent, ast.keyword) and node.value is None
+        text = isinstance(node.value, str) and (node.value in alternatives.MODES or "->" in node.value)
+        return text or (isinstance(parent, ast.keyword) and node.value is None)
     stored = isinstance(getattr(node, "ctx", None), ast.Store | ast.Del)
     target = field == "value" and isinstance(getattr(parent, "ctx", None), ast.Store | ast.Del)
     return not (stored or target or (isinstance(parent, ast.Call) and field == "func") or

@@ -22,7 +22,7 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
-from minivae.debug.memory import kept_as_one, not_cleared, overlapping
+from minivae.debug.memory import kept_as_one, not_cleared, overlapping, overwritten
 from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
@@ -34,7 +34,7 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
           "prediction modified", "target modified", "backward changes", "loss changes", "output dtype", "memory order",
-          "history", "kept as one", "not cleared"}
+          "history", "kept as one", "not cleared", "overwritten in backward"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -126,6 +126,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
                   for report in _alone(layer, given, layer.title, tolerance, step, changes, fresh.get(layer))]
     inside = [report for report in layers if not report.ok]
     kinky = any(check.kink.any() for check in [*checks, *(check for report in layers for check in report.checks)])
+    if failed and kinky and not (findings or inside or beside) and (findings := history(twin, unused, input)):
+        kinds, failed, checks = kinds | {"history"}, [], []  # no difference tells
     # A layer must be right at its kinks; in a container several of them may add up to anything.
     if failed and kinky and not (findings or inside or beside) and (
             layers or all(check.error <= tolerance for check in failed)):
@@ -172,7 +174,8 @@ def _of_memory(twin, input, grad_output, failed, findings):
     """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
     derivatives = {check.name: check.numeric for check in failed}
     cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
-    for kind, find in [("kept as one", kept_as_one), *cleared] if failed else ():
+    own = [] if findings or twin.children() else [("overwritten in backward", overwritten)]
+    for kind, find in [("kept as one", kept_as_one), *cleared, *own] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
             if said := find(twin, input, grad_output, derivatives):
                 return [Finding(kind, said, "certain")]

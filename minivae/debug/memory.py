@@ -24,14 +24,13 @@ def remembered(twin, input):
 
     if not changed or not repeats(changed):
         return None
-    needed = list(changed)
-    for key in changed:
-        rest = [each for each in needed if each != key]
-        if rest and repeats(rest):  # what has settled repeats whatever is put back
-            needed = rest
+    needed = _needed(changed, repeats)  # what has settled repeats whatever is put back
     names = " and ".join(_name(*key) for key in needed)
     statistics = {key[2] for key in needed} <= {name for module in twin.list_modules()
                                                 for name in module.statistic_names}
+    if {key[2] for key in needed} <= {"noise"}:
+        return (f"update_output changes {names} after it was drawn, and makes something else of it at the next call: "
+                "write what is made of the noise to another array")
     return (f"update_output changes {names}, and its output depends on what the call before has left there: "
             + ("in evaluation mode statistics must stay as they are" if statistics and not twin.train else
                "clear it, or compute it anew, in each call"))
@@ -67,6 +66,39 @@ def not_cleared(twin, input, grad_output, derivatives):
     for array in arrays(twin.grad_input):
         array[...] = 0
     return CLEARED if _is_right(twin, input, grad_output, derivatives) else None
+
+
+def overwritten(twin, input, grad_output, derivatives):
+    """The sentence on arrays that update_grad_input overwrites and acc_grad_parameters reads, if that explains all."""
+    twin = twin.clone()
+    twin.forward(copied(input))
+    before = _state(twin)
+    twin.update_grad_input(copied(input), copied(grad_output))
+    after = _state(twin)
+    changed = {key: value for key, value in before.items() if key in after and not _equal(value, after[key])}
+
+    def is_right(names):
+        _put(twin, {**after, **{key: before[key] for key in names}})
+        twin.zero_grad_parameters()
+        twin.acc_grad_parameters(copied(input), copied(grad_output), 1)
+        grads = {path: grad for path, _, grad in twin.named_parameters()}
+        return all(name in grads and same(grads[name], each, TOLERANCE) for name, each in derivatives.items())
+
+    if not changed or not is_right(changed):
+        return None
+    names = " and ".join(_name(*key) for key in _needed(changed, is_right))
+    return (f"update_grad_input overwrites {names}, which update_output has set and acc_grad_parameters still reads: "
+            "write to an array of your own")
+
+
+def _needed(names, suffice):
+    """As few of the names as suffice."""
+    needed = list(names)
+    for name in names:
+        rest = [each for each in needed if each != name]
+        if rest and suffice(rest):
+            needed = rest
+    return needed
 
 
 def _is_right(twin, input, grad_output, derivatives):

@@ -163,7 +163,9 @@ class _Search(EditedClass):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
         properties = [each.fget for each in vars(self.cls).values() if isinstance(each, property)]
         around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
-        every = itertools.zip_longest(*(edits(tree, self._known(tree), around) for tree in trees.values()))
+        of_one = [name for name, (_, function) in self.methods.items()
+                  if function.__code__.co_argcount == 2 and name != "update_output"]
+        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, of_one) for tree in trees.values()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
