@@ -7,6 +7,7 @@ import ast
 import inspect
 import math
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from minivae import nn
 from minivae.debug import alternatives, gradient_check
 from minivae.debug import edits as edit_module
 from minivae.debug import one_change as search
-from minivae.debug.edited_class import EditedClass, methods_of, tree_of
+from minivae.debug.edited_class import EditedClass, methods_of, quietly, tree_of
 from minivae.debug.edits import edits, surroundings
 
 
@@ -1413,3 +1414,33 @@ def test_two_changes():
     text = change(report)
     assert text.startswith("two changes together make it right: in line "), report
     assert "self.dilation * i + rows" in text and "self.dilation * j + columns" in text
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell how much memory it gives")
+def test_no_edit_fills_the_memory():
+    resource = pytest.importorskip("resource", reason="this system limits no memory")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with quietly():
+        np.ones(2**31)  # 16 GiB
+        pytest.fail("it was not refused")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+class Repeats(nn.Module):
+    """Its method of one argument would never end, and grow, if it were edited to call itself."""
+
+    def twice(self, array):
+        return np.concatenate([array, array], axis=1)
+
+    def update_output(self, input):
+        return self.twice(np.sin(input))
+
+    def update_grad_input(self, input, grad_output):
+        return self.twice(grad_output * 1)[:, :input.shape[1]]
+
+
+def test_no_method_is_edited_to_call_itself(monkeypatch):
+    made = []
+    monkeypatch.setattr(search, "edits", lambda tree, known, around, methods: made.append((tree.name, methods)) or [])
+    mv.gradcheck(Repeats(), given(Gelu))
+    assert ("update_grad_input", ["twice"]) in made and ("twice", []) in made

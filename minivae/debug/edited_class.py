@@ -7,6 +7,7 @@ import io
 import textwrap
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minivae.debug.tables import arrays, copied, is_of_input, same
 from minivae.nn import Criterion
 
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
-MEMORY = 2**30  # bytes of buffers that what is tried may make
+MEMORY = 2**30  # bytes of buffers that what is tried may make, and a quarter of what it may take in all
 
 
 class EditedClass:
@@ -35,16 +36,16 @@ class EditedClass:
         self.twin, self.given, self.grad_output, self.checks = copy_of(twin), given, grad_output, checks
         self.step, self.tolerance, self.criterion = step, tolerance, isinstance(twin, Criterion)
         self.cls, self.methods = type(twin), methods_of(type(twin))
-        self.forward = self._used_by("update_output")
+        self.forward = self.used_by("update_output")
         self.backward = [name for name in self.methods if name not in self.forward]
-        self.alone = [name for name in self.forward if not any(name in self._used_by(other) for other in self.backward)]
+        self.alone = [name for name in self.forward if not any(name in self.used_by(other) for other in self.backward)]
         self.shared = [name for name in self.forward if name not in self.alone]
         self.state = [(vars(layer), dict(vars(layer))) for layer in (
             [self.twin] if self.criterion else self.twin.list_modules())]
         self.content = [(array, np.array(array)) for _, before in self.state for array in before.values()
                         if isinstance(array, np.ndarray)]
 
-    def _used_by(self, name):
+    def used_by(self, name):
         """That method, and those of the class that it calls."""
         found = [name] if name in self.methods else []
         for each in found:
@@ -108,9 +109,28 @@ class EditedClass:
 def quietly():
     """What is tried may print, warn and raise anything, and a source may be like no other."""
     with (warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"),
-          backend.at_most(MEMORY), contextlib.suppress(Exception)):
+          backend.at_most(MEMORY), _limited(4 * MEMORY), contextlib.suppress(Exception)):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _limited(memory):
+    """So much more than the process has now, where the system can tell and limit it: then a MemoryError is raised."""
+    try:
+        import resource
+
+        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (soft, hard, now + memory) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def methods_of(cls):

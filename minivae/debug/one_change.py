@@ -165,7 +165,8 @@ class _Search(EditedClass):
         around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
         of_one = [name for name, (_, function) in self.methods.items()
                   if function.__code__.co_argcount == 2 and name != "update_output"]
-        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, of_one) for tree in trees.values()))
+        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, [
+            each for each in of_one if name not in self.used_by(each)]) for name, tree in trees.items()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
