@@ -1312,7 +1312,45 @@ class Heads(nn.Module):
         return grad.reshape(input.shape)
 
 
+class Ahead(nn.Module):
+    """Each column over its own size and that of the next; backward looks ahead, too."""
+
+    def following(self, columns):
+        total = columns.copy()
+        total[:, :-1] += columns[:, 1:]
+        return total
+
+    def update_output(self, input):
+        self.strength = 1 + self.following(input**2)
+        return input / self.strength
+
+    def update_grad_input(self, input, grad_output):
+        terms = grad_output * input / self.strength**2
+        return grad_output / self.strength - 2 * input * self.following(terms)
+
+
+class Total(nn.Module):
+    """Sums of what came before, by self.xp."""
+
+    def update_output(self, input):
+        return self.xp.cumsum(np.tanh(input), axis=1)
+
+    def update_grad_input(self, input, grad_output):
+        return self.xp.cumsum(grad_output, axis=1) * (1 - np.tanh(input)**2)
+
+
+class Charged(nn.GaussianKL):
+    """The gradient has beta for every unit, also for those below their free bits."""
+
+    def update_grad_input(self, input, grad_output):
+        mean, log_var = input
+        beta = self.beta
+        return grad_output[0] + beta * mean, grad_output[1] + beta * 0.5 * (np.exp(log_var) - 1)
+
+
 PLACES = [
+    (Ahead, (3, 4), "`self.following(terms)` → `self.following(terms[:, ::-1])[:, ::-1]`"),
+    (Total, (3, 4), "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),
     (Framed, (3, 6), "mode='symmetric')` were `np.pad(input, ((0, 0), (2, 2)), mode='reflect')"),
     (Form, (4, 3), "→ `np.einsum('no,oji,nj->ni', grad_output, self.forms, input)`"),
     (Heads, (2, 3, 4), "→ `self.merge("),
@@ -1350,6 +1388,12 @@ class WeighedClasses(nn.Criterion):
     def update_grad_input(self, input, target):
         w, p = self.weights, self.shares
         return w * (p - target)
+
+
+def test_the_charge_of_a_divergence():
+    random = np.random.default_rng(1)
+    report = mv.gradcheck(Charged(0.8, free_bits=0.4), tuple(random.standard_normal((2, 5, 4)) * 0.8))
+    assert "`self.beta` → `self.charge(mean)`" in change(report), report
 
 
 def test_weights_of_classes():

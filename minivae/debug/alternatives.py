@@ -177,7 +177,8 @@ def _factors(node):
 
 def _other_calls(node):
     arguments = [*node.args]
-    method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func).split(".")[0] not in MODULES - {"self"}
+    owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else "np"
+    method = owner != "self.xp" and owner.split(".")[0] not in MODULES - {"self"}
     if method:
         yield node.func.value
     elif len(arguments) and not isinstance(arguments[0], ast.Starred):
@@ -193,6 +194,10 @@ def _other_calls(node):
         inner = arguments[0]
         for one, other in ((inner.left, inner.right), (inner.right, inner.left)):
             yield ast.BinOp(ast.Call(node.func, [one], node.keywords), inner.op, other)
+    alone = len(arguments) == 1 and not isinstance(arguments[0], ast.Starred)
+    if alone and owner == "self":  # as where a window that looks ahead has to look back
+        called, inner = ast.unparse(node.func), _text(arguments[0])
+        yield from (parsed(f"{called}({inner}[{turned}])[{turned}]") for turned in (":, ::-1", "..., ::-1"))
     for keyword in node.keywords:
         yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
         for axes in _other_axes(keyword.value) if keyword.arg == "axis" and not hasattr(keyword.value, "elts") else ():

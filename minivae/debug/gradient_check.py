@@ -53,7 +53,8 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     A report that fails says what the difference looks like; inside a container it looks for the layer that is wrong by
     itself.  Where it knows no cause, and with `changes`, it looks at the source of a class that is not minivae's: it
     holds one expression of update_output after the other, and quotes the one that backward takes for a constant; or it
-    makes one small change at a time, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
+    makes one small change at a time, or two that are alike, runs each, and quotes one that makes the gradients right:
+    up to 20 s of computing.
     It checks the module as it is: in this mode.  What passes is looked at once more: at another input and other
     weights, of large arrays in one row; with one row more; and in evaluation mode.  Beside a copy that was never
     called, that shows what a layer has kept from an earlier call.

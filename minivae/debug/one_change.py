@@ -19,7 +19,7 @@ from minivae.debug.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, norm, same
-from minivae.nn import side_loss
+from minivae.nn import Divergence, side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
@@ -27,7 +27,7 @@ OF_FORWARD = 5  # kinds of edits that update_output gets: without one of a facto
 FEW_OF_FORWARD = 2  # where a change of backward has been found that takes nothing away
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
-KNOWN = 14  # names that may be meant in place of others
+KNOWN = 16  # names that may be meant in place of others
 ENOUGH = 0.1  # of the wrong entries, that a first of two changes must make right
 BEGUN = 20  # first changes to which a second is looked for
 SHORT = 16  # letters, too few to find a place by
@@ -179,8 +179,12 @@ class _Search(EditedClass):
                if name[0] != "_" and not name.startswith(("grad", "divergence"))]
         names = [name for name, value in own if isinstance(value, float)]
         names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
-        names += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        local = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        charges = [f"self.charge({name})" for name in local[:2]] if isinstance(self.twin, Divergence) else []
+        names += [*charges, *local]
         names += [name for name, value in own if isinstance(value, np.ndarray)]
+        names += [] if self.criterion else [f"self.buffers[{name!r}]" for name in self.twin.buffers
+                                            if name not in ("output", "grad_input")]
         names += [name for name, value in own if type(value) is int and value > 1]
         return list(dict.fromkeys(names))[:KNOWN]
 
