@@ -273,7 +273,7 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     (check_noise, lambda: Flips(0.1, lambda u, x: 1 - x), "every pixel flips"),
     (check_noise, lambda: Flips(0.0, lambda u, x: np.where(u > 0, 1 - x, x)), "with p = 0 none may"),
     (check_noise, lambda: Flips(0.1, lambda u, x: np.where(u > 0.1, 1 - x, x)), "1 − p stands where p belongs"),
-    (check_sampler, OneGumbelForAllVariables, "both variables"),
+    (check_sampler, OneGumbelForAllVariables, "all variables"),
     (check_noise, NoSign, "derivative is −1")]))
 def test_a_report_says_what_the_draws_look_like(check, make, sentence):
     finding, = reported(check, make).findings
@@ -570,3 +570,56 @@ def test_exponential_noise_for_a_gumbel_is_named():
             return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
 
     assert "it needs a Gumbel variable, −ln(−ln u)" in str(check_sampler(Exponential(0.7), draws=20_000))
+
+
+class Relaxed(nn.BernoulliSampler):
+    """σ((a + noise) / T), or with `warm` only a / T."""
+
+    warm = False
+
+    def update_output(self, input):
+        u = self.draw(backend.uniform, (len(input) * self.samples, input.shape[1]))
+        rows = np.repeat(input, self.samples, axis=0)
+        noise = (np.log(u) - np.log1p(-u)) * (self.temperature if self.warm else 1)
+        return 1 / (1 + np.exp(-(rows + noise) / self.temperature))
+
+
+class Warm(Relaxed):
+    warm = True
+
+
+class Bits(nn.BernoulliSampler):
+    """0 or 1, by a number of each entry, or of fewer."""
+
+    shape = slice(None), slice(None)
+
+    def update_output(self, input):
+        rows = np.repeat(input, self.samples, axis=0)
+        of = rows[self.shape]
+        return 1.0 * (self.draw(backend.uniform, of.shape) < 1 / (1 + np.exp(-rows)))
+
+
+class OneForARow(Bits):
+    shape = slice(None), slice(1)
+
+
+class OneForAUnit(Bits):
+    shape = slice(1), slice(None)
+
+
+class Steep(Bits):
+    def update_output(self, input):
+        return super().update_output(2 * input)
+
+
+@pytest.mark.parametrize(("kind", "right", "wrong"), [
+    ("relaxed", Relaxed, {Warm: "the logit is divided by the temperature and the noise is not"}),
+    ("bits", Bits, {OneForARow: "the bits of neighbouring units depend on each other",
+                    OneForAUnit: "all rows of the batch have the same noise",
+                    Steep: "share of y > 0 for logit", Relaxed: "largest distance of a bit from 0 and 1"})])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_samplers_of_relaxed_and_of_hard_bits(kind, right, wrong, samples):
+    assert check_sampler(right(0.5, samples=samples), kind, draws=30_000).ok
+    for cls, said in wrong.items():
+        report = check_sampler(cls(0.5, samples=samples), kind, draws=30_000)
+        assert not report.ok and said in str(report), report

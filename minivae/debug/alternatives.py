@@ -12,12 +12,13 @@ FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.flip({}, -1)",
              "np.argsort({}, -1)", "np.roll({}, 1, -1)", "np.swapaxes({}, -1, -2)", "{0} + ({0}).T",
              "np.concatenate([np.zeros_like(({0})[:, :1]), ({0})[:, :-1]], axis=1)", "np.log({0} / (1 - {0}))")
-FACTORS = ("{}", "(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
+FACTORS = ("(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "np.exp({})", "np.exp({} / 2)",
            "np.sign({})", "({} > 0)", "({}).sum(-1, keepdims=True)", "({}).T", "len({})", "({}).size",
            "({}).shape[-1]", "np.sqrt(({}).shape[-1])", "({})[0, 0].size")
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
+OTHER_AXES = "0", "1", "2", "-1"
 MODES = "reflect", "symmetric", "edge", "wrap", "constant"  # of padding
 LENGTHS = "({}).shape[-1]", "len({})"
 PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"
@@ -200,7 +201,8 @@ def _other_calls(node):
         yield from (parsed(f"{called}({inner}[{turned}])[{turned}]") for turned in (":, ::-1", "..., ::-1"))
     for keyword in node.keywords:
         yield ast.Call(node.func, node.args, [each for each in node.keywords if each is not keyword])
-        for axes in _other_axes(keyword.value) if keyword.arg == "axis" and not hasattr(keyword.value, "elts") else ():
+        axis = getattr(keyword.value, "value", None) if keyword.arg == "axis" else None
+        for axes in [*map(parsed, OTHER_AXES), *_other_axes(keyword.value)] if axis is not None else ():
             yield ast.Call(node.func, node.args, [ast.keyword("axis", axes) if each is keyword else each
                                                   for each in node.keywords])
     if name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "softmax", "prod", "argmax", "norm"):

@@ -67,8 +67,9 @@ def observe(twin, input, grad_output, kept):
             watch.add("overwritten", "a second backward leaves the gradient as it was: acc_grad_parameters overwrites "
                       "where it must add (+=), or a layer used twice loses a part", path)
         elif not same(2 * first, both) and not same(first, again):
-            watch.add("backward changes", "a second backward gives something else than the first: it reads what that "
-                      "has left in an array, which is to be cleared, or set anew, in each pass", path)
+            watch.add("backward changes", "a second backward gives something else than the first: it reads an array "
+                      "that backward itself changes, of its own, which is to be set anew in each pass, or of "
+                      "update_output's, which is to be left as it is", path)
         elif not same(2 * first, both):
             watch.add("reads gradients", "a second backward adds something else than the first: acc_grad_parameters "
                       "reads a gradient, of this parameter or another, which holds what earlier passes have added, "

@@ -29,6 +29,7 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
 
         kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
                "bernoulli": logits a -> y = (a + logistic noise) / temperature; y > 0 with probability σ(a)
+               "relaxed": logits a -> σ of that, between 0 and 1      "bits": logits a -> 0, or 1 with probability σ(a)
                "categorical": logits a (N, K, C) -> K relaxed one-hot vectors, whose largest is softmax(a)-distributed
                None: from the class, a GaussianSampler, BernoulliSampler or GumbelSoftmaxSampler
 
@@ -38,10 +39,11 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
     kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler),
                                                 ("categorical", nn.GumbelSoftmaxSampler))
                          if isinstance(sampler, cls)), None)
-    checks = {"gaussian": _check_gaussian, "bernoulli": _check_bernoulli, "categorical": _check_categorical}
+    checks = {"gaussian": _check_gaussian, "bernoulli": _check_bernoulli, "relaxed": _check_relaxed,
+              "bits": _check_bits, "categorical": _check_categorical}
     if kind not in checks:
         raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\", "
-                          "\"bernoulli\" or \"categorical\"")
+                          "\"bernoulli\", \"relaxed\", \"bits\" or \"categorical\"")
     report = DistributionReport(sampler.title, false_alarm)
     with backend.seeded(seed):
         twin = sampler.clone().cpu().double().training()
@@ -77,11 +79,37 @@ def _check_gaussian(sampler, draws, report):
     report.describe(noise(), "normal", samples=sampler.samples)
 
 
-def _check_bernoulli(sampler, draws, report):
-    n, temperature = max(2, draws // sampler.samples), getattr(sampler, "temperature", None) or 1
+def _check_relaxed(sampler, draws, report):
+    _check_bernoulli(sampler, draws, report, lambda z: np.log(z) - np.log1p(-z))
+
+
+def _check_bits(sampler, draws, report):
+    logits, y = _bits(sampler, draws, report, lambda z: z - 0.5)
+    report.add("largest distance of a bit from 0 and 1", np.abs(np.abs(y) - 0.5).max(), 0, 0)
+    noise = np.array(y)
+    for start in (0, 1):  # of their own mean and spread, so that a wrong share shows above only
+        rows = np.arange(len(y)) // sampler.samples % 2 == start
+        spread = y[rows].std(axis=0)
+        noise[rows] = (y[rows] - y[rows].mean(axis=0)) / np.where(spread == 0, 1, spread)
+    if not noise.any():
+        report.findings.append("all rows of the batch have the same noise: draw a number for each entry")
+    for name, a, b in (("neighbouring units", noise[:, :-1], noise[:, 1:]),
+                       ("one row with the next", noise[:-1], noise[1:]),
+                       ("the first half of the rows with the second", *np.split(noise[:len(noise) // 2 * 2], 2))):
+        report.add(f"correlation of {name}", (a * b).mean(), 0, 1 / sqrt(a.size))
+        if report.statistics[-1] in report.wrong():
+            report.findings.append(f"the bits of {name} depend on each other: draw a number for each entry")
+    _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+    report.describe()
+
+
+def _bits(sampler, draws, report, to_sign):
+    """(Logits, `to_sign` of what the sampler makes of them), and the share of each unit that is above 0."""
+    n = max(2, draws // sampler.samples)
     logits = np.tile([-3.0, -0.5, 0.0, 2.0], (n, 1))
     logits[1::2] += 1
-    y = np.array(sampler.forward(logits))
+    with np.errstate(all="ignore"):
+        y = to_sign(np.array(sampler.forward(logits)))
     _expect_rows(report, y, n, sampler, logits.shape[1])
     for k in range(logits.shape[1]):
         for start in (0, 1):
@@ -89,6 +117,12 @@ def _check_bernoulli(sampler, draws, report):
             rows = np.arange(len(y)) // sampler.samples % 2 == start
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
+    return logits, y
+
+
+def _check_bernoulli(sampler, draws, report, to_sign=np.array):
+    logits, y = _bits(sampler, draws, report, to_sign)
+    temperature = getattr(sampler, "temperature", None) or 1
 
     def uniform(wide=np.repeat, temperature=temperature, warm=1):  # the noise is logistic, so its σ is uniform
         return 1 / (1 + np.exp(warm * wide(logits, sampler.samples, axis=0) - temperature * y))
@@ -104,7 +138,7 @@ def _check_bernoulli(sampler, draws, report):
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
     if ((y >= 0) & (y <= 1)).all():
         report.findings.append("y lies between 0 and 1: it has to be (logit + noise) / temperature, any number; the "
-                               "sigmoid of it is another layer's")
+                               "sigmoid of it is another layer's, of kind=\"relaxed\"")
         return
     report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is 1 with probability 1 − e^−θ",
                     lambda guess: moments(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),

@@ -57,6 +57,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield _slightly(function)
     yield by(alternatives.others, known)
     yield _everywhere(function, as_elsewhere, 1)
+    yield _alike(function)
     yield _everywhere(function, alternatives.of_it, 1)
     yield by(alternatives.with_factor, known, terms=True)
     yield by(alternatives.by_own, methods)
@@ -64,7 +65,6 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.in_training, ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
                                         *(name for name in known if name.startswith("self."))], terms=True)
     yield _exchanged(function)
-    yield _alike(function)
     yield by(alternatives.with_factor, list(dict.fromkeys(calls_beside)), terms=True)
     yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
@@ -82,9 +82,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     paths = [f"{name} @ {weight}" for name, weight in itertools.product(known, known)
              if weight.startswith("self.") and not name.startswith("self.")]
     for k, form in enumerate(alternatives.FACTORS):
-        if k:
-            yield by(alternatives.with_factor, [form.format(name) for name in known], terms=True)
-        if k == 1:
+        yield by(alternatives.with_factor, [form.format(name) for name in known], terms=True)
+        if k == 0:
             yield by(alternatives.with_term, [
                 *known, *(f"({name} ** 2).sum(-1)" for name in known), *paths, *(f"{path}.T" for path in paths)],
                 terms=True)

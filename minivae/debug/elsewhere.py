@@ -73,25 +73,32 @@ class Elsewhere:
     def depends(self, name, on, axis=None):
         """(Whether the gradient of that array depends on `on`, array or number, whether its derivative does), or None.
 
-        With an axis: at all places along it but the first, on the first.
+        With an axis: at all places along it but the first, on the first, or at all but the last, on the last.
         """
         try:
-            point = Point(self.twin, self.given, held=True)
-            if name not in self._held:
-                self._held[name] = point.gradients[name][1], self._numeric(name, point)
-            place = (slice(None),) * (axis or 0) + (slice(None, None if axis is None else 1),)
-            if on in point.arrays:
-                point.arrays[on][place] = _resampled(point.arrays[on])[place]
-            else:
-                vars(point.twin)[on] *= 1.3
-            point.look()
-            both = [self._held[name], (point.gradients[name][1], self._numeric(name, point))]
-            if axis is not None:  # all draws of a row together
-                draws = max(self._held[name][0].shape[axis] // point.arrays[on].shape[axis], 1)
-                both = [[np.delete(each, slice(draws), axis) for each in pair] for pair in both]
-            return tuple(not same(*pair, 1e-5) for pair in zip(*both))
+            ends = [self._changed(name, on, axis, end) for end in ((False, True) if axis is not None else (False,))]
+            return tuple(map(any, zip(*ends)))
         except Exception:  # whatever a layer may raise
             return None
+
+    def _changed(self, name, on, axis, last):
+        """[Whether the gradient of that array changes with `on`, or one place of it, whether its derivative does]."""
+        point = Point(self.twin, self.given, held=True)
+        if name not in self._held:
+            self._held[name] = point.gradients[name][1], self._numeric(name, point)
+        one = slice(None) if axis is None else slice(-1, None) if last else slice(1)
+        place = (slice(None),) * (axis or 0) + (one,)
+        if on in point.arrays:
+            point.arrays[on][place] = _resampled(point.arrays[on])[place]
+        else:
+            vars(point.twin)[on] *= 1.3
+        point.look()
+        both = [self._held[name], (point.gradients[name][1], self._numeric(name, point))]
+        if axis is not None:  # all draws of a row together
+            draws = max(self._held[name][0].shape[axis] // point.arrays[on].shape[axis], 1)
+            of_it = slice(-draws, None) if last else slice(draws)
+            both = [[np.delete(each, of_it, axis) for each in pair] for pair in both]
+        return [not same(*pair, 1e-5) for pair in zip(*both)]
 
     def numbers(self):
         """The names of the module's own numbers."""

@@ -23,7 +23,7 @@ from minivae.nn import Divergence, side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
-OF_FORWARD = 5  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+OF_FORWARD = 6  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 FEW_OF_FORWARD = 2  # where a change of backward has been found that takes nothing away
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
@@ -225,6 +225,8 @@ class _Search(EditedClass):
         """The module elsewhere, with other numbers of its own: all that are not whole, and each that is, one more."""
         own = {name: value for name, value in vars(self.twin).items() if type(value) in (int, float)}
         changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
+        if self.criterion:
+            changed += [{"size_average": not self.twin.size_average}]
         changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int) and value > 0]
         for numbers in changed:
             other = copy_of(self.twin)
