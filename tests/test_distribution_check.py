@@ -9,7 +9,7 @@ from few import few
 import minivae as mv
 from minivae import backend, nn
 from minivae.debug import check_noise, check_sampler
-from minivae.errors import OptionError
+from minivae.errors import MinivaeError, OptionError
 
 RIGHT = {
     "GaussianSampler": (check_sampler, nn.GaussianSampler), "L = 3": (check_sampler, lambda: nn.GaussianSampler(3)),
@@ -623,3 +623,11 @@ def test_samplers_of_relaxed_and_of_hard_bits(kind, right, wrong, samples):
     for cls, said in wrong.items():
         report = check_sampler(cls(0.5, samples=samples), kind, draws=30_000)
         assert not report.ok and said in str(report), report
+
+
+@pytest.mark.parametrize(("input", "said"), [
+    ([1.0, 2.0], "a table, which is a tuple|makes one"), (np.zeros((0, 3)), r"has \(0, 3\), expected at least one row"),
+    ((np.ones((2, 3)), np.float32(1)), "array|expected at least one row"), ("x", "array")])
+def test_an_input_that_is_none_is_refused(input, said):
+    with pytest.raises(MinivaeError, match=said):
+        check_noise(KeepsWhatItShouldDrop(), input=input)

@@ -11,7 +11,7 @@ import numpy as np
 from minivae import backend, nn
 from minivae.debug.distribution_report import REPEATED, DistributionReport
 from minivae.debug.noise_shapes import FAMILIES, repeated, shape, shared, shares
-from minivae.debug.tables import arrays, copied, mapped
+from minivae.debug.tables import arrays, copied, float64, mapped
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
@@ -320,8 +320,12 @@ def _repeated(layer, input, draws):
         rows = np.tile([-1.0, 0.2, 0.7, 1.5], (draws // 4, 1))
         _take_rows(layer, rows[:2])
         return rows
+    input = float64(input)
+    if any(array.size == 0 or array.ndim == 0 for array in arrays(input)):
+        raise ShapeError(f"{layer.title}: input has {' and '.join(str(array.shape) for array in arrays(input))}, "
+                         "expected at least one row of numbers in each array")
     rows = max(2, draws // max(array[:1].size for array in arrays(input)))
-    return mapped(lambda array: np.repeat(np.asarray(array, np.float64)[:1], rows, axis=0), input)
+    return mapped(lambda array: np.repeat(array[:1], rows, axis=0), input)
 
 
 def _in_evaluation(report, layer, x, hands_on):
