@@ -18,7 +18,7 @@ FACTORS = ("(1 - {})", "(1 + {})", "(1 - {} ** 2)", "{} ** 2", "np.sqrt({})", "n
 SHARES = ("{0} - {1} * ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0} * {1}).mean({2}, keepdims=True)",
           "{0} - {1} * ({0} * {1}).sum({2}, keepdims=True) / ({1} ** 2).sum({2}, keepdims=True)",
           "{0} - ({0} * {1}).sum({2}, keepdims=True)", "{0} - {1} * ({0}).sum({2}, keepdims=True)")
-OTHER_AXES = "0", "1", "2", "-1"
+OTHER_AXES = "0", "1", "2", "-1"  # of a call, so that those of like calls change together
 MODES = "reflect", "symmetric", "edge", "wrap", "constant"  # of padding
 LENGTHS = "({}).shape[-1]", "len({})"
 PRODUCTS = "({}).T @ {}", "{} @ {}", "{} @ ({}).T"

@@ -140,9 +140,9 @@ def explain(check, facts, elsewhere=None):
 
 
 def is_vague(findings):
-    """Whether they say how a gradient looks, and not why."""
-    causes = [finding for finding in findings if finding.kind != "mode"]
-    return not causes or causes[0].certainty != "certain" or causes[0].kind in OBSERVATIONS | SEEN | {"mask"}
+    """Whether they say how a gradient looks, or in which mode it is wrong, and not why."""
+    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN | {
+        "mask", "mode"}
 
 
 def _proven(rule, here, others):

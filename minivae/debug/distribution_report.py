@@ -73,7 +73,7 @@ class DistributionReport:
         elif noise is not None and (limits := cut_off(noise)):
             self.findings.append(limits)
         elif noise is not None and repeated(noise) > REPEATED:
-            turned = repeated(noise, np.array) < REPEATED
+            turned = repeated(noise, signed=True) < REPEATED
             self.findings.append(f"{repeated(noise):.0%} of the noise is that of another row"
                                  + (" with its sign turned" if turned else "") + ": draw a number for each entry at "
                                  "each forward" + (", unless antithetic draws are meant" if turned else ""))

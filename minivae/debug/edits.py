@@ -24,8 +24,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     is asked for, where else).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
-    methods    of the class, that take one argument
     others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
+    methods    names of those of the class that take one argument
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
@@ -59,6 +59,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield _everywhere(function, as_elsewhere, 1)
     yield _alike(function)
     yield _everywhere(function, alternatives.of_it, 1)
+    # update_output gets none of what follows, but for a backward pass that has too much: one_change.OF_FORWARD
     yield by(alternatives.with_factor, known, terms=True)
     yield by(alternatives.by_own, methods)
     yield by(alternatives.sliced, slices)

@@ -117,9 +117,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     kinds |= {finding.kind for finding in findings}
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
-        for finding in findings:
-            if finding.kind == "mode" and finding.name:
-                finding.pattern = _in_evaluation((unused, twin), input, finding, tolerance, step, changes)
+        if of_mode := [finding for finding in findings if finding.kind == "mode" and finding.name]:
+            _explain_mode(of_mode, (unused, twin), input, tolerance, step, changes)
     layers = []
     if (failed or findings) and twin.children():
         fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
@@ -159,16 +158,19 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     return GradientReport(title, checks, findings, inside)
 
 
-def _in_evaluation(modules, input, finding, *options):
-    """What is said of that gradient in evaluation mode, of the first module for which anything is known."""
+def _explain_mode(findings, modules, input, *options):
+    """Add to findings on evaluation mode what is said there of the first of the modules for which anything is known."""
     for each in modules:
         with contextlib.suppress(Exception):  # it does not take that mode, or not before it has been trained
             report = _check(each.clone().evaluate().hold_noise(False), copied(input), "", *options, beside=True)
-            said = next(check.findings for check in report.checks if check.name == finding.name and not check.ok)
-            mode = next((each.text for each in said if each.kind == "mode"), finding.text)
-            return mode + next((f"; there {each}" for each in said if each.kind != "mode" and (
-                each.certainty == "certain" or each.kind in ("one change", "missing path"))), "")
-    return finding.text
+            said = {check.name: check.findings for check in report.checks if not check.ok}
+            for finding in findings if said else ():
+                there = said.get(finding.name, [])
+                cause = next((f"; there {cause}" for cause in there if cause.kind != "mode" and (
+                    cause.certainty == "certain" or cause.kind in ("one change", "missing path"))), "")
+                finding.pattern = next((mode.text for mode in there if mode.kind == "mode"), finding.pattern) + cause
+            if said:
+                return
 
 
 def _of_memory(twin, input, grad_output, failed, findings):
@@ -309,11 +311,10 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, changes, 
     return GradientReport(title, checks, findings)
 
 
-def _look_for_change(failed, twin, *there):
-    """Where no cause is named, or in evaluation mode: the path that is missing, or what one change would do."""
-    there = twin, *there
+def _look_for_change(failed, *there):
+    """Where no explanation names a cause, add the path that is missing, or what one change of the source would do."""
     for check in failed:
-        vague = is_vague(check.findings) or not getattr(twin, "train", True)
+        vague = is_vague(check.findings)
         if check.error > check.tolerance and (vague or check.findings[0].kind == "wrong derivative"):
             found = missing_path(*there) or (one_change(*there) if vague else [])
             likely = bool(found) and found[0].certainty == "likely"
