@@ -14,10 +14,10 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.debug import alternatives, gradient_check
+from minivae.debug import alternatives, edited_class, gradient_check
 from minivae.debug import edits as edit_module
 from minivae.debug import one_change as search
-from minivae.debug.edited_class import EditedClass, methods_of, quietly, tree_of
+from minivae.debug.edited_class import EditedGradients, methods_of, quietly, tree_of
 from minivae.debug.edits import edits, surroundings
 
 
@@ -885,7 +885,7 @@ def test_what_one_edit_sets_is_gone_in_the_next():
     grad_output = np.ones_like(input)
     layer.forward(input)
     layer.backward(input, grad_output)
-    trial = EditedClass(layer, input, grad_output, [], 1e-5, 1e-6)
+    trial = EditedGradients(layer, input, grad_output, [], 1e-5, 1e-6)
     tree = tree_of(Bound.acc_grad_parameters)
     tree.body[1:] = ast.parse("self.grad_shift = scale * by_sum.sum(axis=0)\nself.width[...] = 0").body
     trial.twin.__class__ = trial.made("acc_grad_parameters", tree)
@@ -1491,6 +1491,7 @@ class Repeats(nn.Module):
 
 def test_no_method_is_edited_to_call_itself(monkeypatch):
     made = []
-    monkeypatch.setattr(search, "edits", lambda tree, known, around, methods: made.append((tree.name, methods)) or [])
+    monkeypatch.setattr(edited_class, "edits",
+                        lambda tree, known, around, methods: made.append((tree.name, methods)) or [])
     mv.gradcheck(Repeats(), given(Gelu))
     assert ("update_grad_input", ["twice"]) in made and ("twice", []) in made

@@ -130,6 +130,17 @@ def _regrouped(node):
             yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
         if isinstance(side, ast.Call) and len(side.args) == 1:
             yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
+    if isinstance(node.left, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        yield from (ast.BinOp(terms, op, factor) for terms, op, factor in _taken_out(node))
+
+
+def _taken_out(node):
+    """(The sum without a factor or divisor of one of its terms, * or /, that factor)."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        yield from ((ast.BinOp(left, node.op, node.right), op, factor) for left, op, factor in _taken_out(node.left))
+        yield from ((ast.BinOp(node.left, node.op, right), op, factor) for right, op, factor in _taken_out(node.right))
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        yield node.left, node.op, node.right
 
 
 def distributed(node, known):

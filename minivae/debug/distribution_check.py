@@ -3,19 +3,24 @@
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
+from collections.abc import Callable
 from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from minivae import backend, nn
+from minivae.debug.change_of_draws import change_of_draws
 from minivae.debug.distribution_report import REPEATED, DistributionReport
 from minivae.debug.noise_shapes import FAMILIES, repeated, shape, shared, shares
+from minivae.debug.stated_law import compare_draws
 from minivae.debug.tables import arrays, copied, float64, mapped
 from minivae.errors import OptionError, ShapeError
 
 DRAWS = 100_000
 AMOUNTS = {"bernoulli": "p", "gaussian": "std"}  # kind: what says how much
+LAW = 2**20  # the seed of a law's own draws
+MORE = 4  # times as many of these
 MOST_UNITS = 4  # whose shape is looked at
 NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
@@ -23,8 +28,8 @@ MIXED = ("the rows of different images are mixed: the draws of one row belong si
          "row n, as numpy.repeat groups them and numpy.tile does not")
 
 
-def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6
-                  ) -> DistributionReport:
+def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6,
+                  changes: bool = True) -> DistributionReport:
     """Count what a sampler draws.  Returns a DistributionReport.
 
         kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
@@ -34,7 +39,8 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
                None: from the class, a GaussianSampler, BernoulliSampler or GumbelSoftmaxSampler
 
     It checks the mean and variance of every unit, that units and rows are independent, and the divergence: the mean of
-    ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.
+    ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.  With `changes`, of a class that is not
+    minivae's it looks for one change of the source by which the draws are right, for ten seconds at most.
     """
     kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler),
                                                 ("categorical", nn.GumbelSoftmaxSampler))
@@ -44,12 +50,24 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
     if kind not in checks:
         raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\", "
                           "\"bernoulli\", \"relaxed\", \"bits\" or \"categorical\"")
-    report = DistributionReport(sampler.title, false_alarm)
-    with backend.seeded(seed):
-        twin = sampler.clone().cpu().double().training()
-        if twin.children():  # a sampler and layers behind it
-            twin.samples = prod(getattr(layer, "samples", 1) for layer in twin.list_modules())
-        checks[kind](twin, draws, report)
+
+    def count(layer, draws):
+        report = DistributionReport(layer.title, false_alarm)
+        with backend.seeded(seed):
+            checks[kind](layer, draws, report)
+        return report
+
+    twin = sampler.clone().cpu().double().training()
+    if twin.children():  # a sampler and layers behind it
+        twin.samples = prod(getattr(layer, "samples", 1) for layer in twin.list_modules())
+    return _explained(twin, count, draws, changes)
+
+
+def _explained(layer, count, draws, changes, general=True):
+    """The report of count(layer, draws), with the change of its source that would make it right."""
+    report = count(layer, draws)
+    if changes and not report.ok:
+        report.findings += change_of_draws(layer, count, draws, general)
     return report
 
 
@@ -274,58 +292,70 @@ def _divergence(report, kl, parameters, z):
                ratio.std() / sqrt(len(ratio)))
 
 
-def check_noise(layer: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6,
-                input: Any = None) -> DistributionReport:
+def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRAWS, seed: int = 0,
+                false_alarm: float = 1e-6, input: Any = None, changes: bool = True) -> DistributionReport:
     """Count what a noise layer adds.  Returns a DistributionReport.
 
         kind   "bernoulli": x -> 1 − x with probability layer.p      "gaussian": x + layer.std · ε
                "other": only that each row and each call has noise of its own, whatever its distribution
                "laplace", "logistic", "uniform", "exponential", "gumbel" or "normal": that, and that a number of the
                output has this distribution, with any mean and spread
+               a function (input, generator) -> output: that, and that a row has the distribution of what it draws with
+               that numpy.random.Generator: means, variances, shares and how its numbers depend on each other
                None: from the class, a BernoulliNoise or GaussianNoise, or else "other"
         input  an array or a table that the layer takes; its first row is repeated.  None: rows of four numbers, or
                planes of one pixel for a layer of images.  The first two kinds make their own
 
     In evaluation mode the layer must hand on its input; one with layers inside, or with other inputs than outputs, must
-    only be without noise, and a layer of several inputs, as a sampler is, may draw.
+    only be without noise, and a layer of several inputs, as a sampler is, may draw.  With `changes`, of a class that is
+    not minivae's and of which a kind says what it draws, it looks for one change of the source by which that is right,
+    for ten seconds at most.
+
+    >>> check_noise(nn.GaussianNoise(0.5), lambda x, generator: x + 0.5 * generator.standard_normal(x.shape)).ok
+    True
     """
     kind = kind or next((name for name, cls in (("bernoulli", nn.BernoulliNoise), ("gaussian", nn.GaussianNoise))
                          if isinstance(layer, cls)), "other")
     known = {**AMOUNTS, "other": None, **dict.fromkeys(FAMILIES)}
-    if kind not in known:
-        raise OptionError(f"check_noise: kind is {kind!r}, expected one of {', '.join(known)}")
-    amount = known[kind]
+    if not callable(kind) and kind not in known:
+        raise OptionError(f"check_noise: kind is {kind!r}, expected one of {', '.join(known)}, or a function (input, "
+                          "generator) that draws")
+    amount = None if callable(kind) else known[kind]
     if amount and not hasattr(layer, amount):
         raise OptionError(f"check_noise: {type(layer).__name__} has no {amount}, the amount of {kind} noise: give it "
                           "one, or kind=\"other\", which asks for no distribution")
-    report = DistributionReport(layer.title, false_alarm)
-    with backend.seeded(seed):
-        twin = layer.clone().cpu().double().training()
-        if amount:
-            values = np.array([0.0, 0.2, 0.7, 1.0])
-            x = np.tile(values, (draws // 64, 16) if kind == "bernoulli" else (draws // 4, 1))
-            _take_rows(twin, x[:2])
-            {"gaussian": _adds, "bernoulli": _flips}[kind](report, twin, x, np.array(twin.forward(x.copy())))
-        else:
-            x = _repeated(twin, input, draws)
-            _has_its_own(report, twin, x, FAMILIES.get(kind))
-        _in_evaluation(report, twin.evaluate(), x, bool(amount))
-        report.describe()
-    return report
+
+    twin = layer.clone().cpu().double().training()
+    row = _row(twin, [0.0, 0.2, 0.7, 1.0] * (16 if kind == "bernoulli" else 1)) if amount else (
+        _row(twin, [-1.0, 0.2, 0.7, 1.5], input))
+
+    def count(layer, draws):
+        report = DistributionReport(layer.title, false_alarm)
+        rows = max(2, draws // max(array.size for array in arrays(row)))
+        x = mapped(lambda array: np.repeat(array, rows, axis=0), row)
+        with backend.seeded(seed):
+            if amount:
+                {"gaussian": _adds, "bernoulli": _flips}[kind](report, layer.training(), x)
+            else:
+                _has_its_own(report, layer.training(), x, kind)
+            _in_evaluation(report, layer.evaluate(), x, bool(amount))
+            report.describe()
+        return report
+
+    return _explained(twin, count, draws, changes and kind != "other", general=not callable(kind))
 
 
-def _repeated(layer, input, draws):
-    """The first row of that input again and again, or rows of four numbers."""
+def _row(layer, numbers, input=None):
+    """The first row of that input, or a row of those numbers, or planes of one pixel if a layer takes no rows."""
     if input is None:
-        rows = np.tile([-1.0, 0.2, 0.7, 1.5], (draws // 4, 1))
-        _take_rows(layer, rows[:2])
-        return rows
+        row = np.array([numbers])
+        planes = row[:, :, None, None]
+        return planes if not _takes(layer, row) and _takes(layer, planes) else row
     input = float64(input)
     if any(array.size == 0 or array.ndim == 0 for array in arrays(input)):
         raise ShapeError(f"{layer.title}: input has {' and '.join(str(array.shape) for array in arrays(input))}, "
                          "expected at least one row of numbers in each array")
-    rows = max(2, draws // max(array[:1].size for array in arrays(input)))
-    return mapped(lambda array: np.repeat(array[:1], rows, axis=0), input)
+    return mapped(lambda array: array[:1], input)
 
 
 def _in_evaluation(report, layer, x, hands_on):
@@ -340,27 +370,19 @@ def _in_evaluation(report, layer, x, hands_on):
                                else "in evaluation mode two calls differ: the layer goes on to draw noise there")
 
 
-def _take_rows(layer, rows):
-    """Have a layer of images take rows, as planes of one pixel."""
-    forward = layer.forward
-    if not _takes(layer, rows) and _takes(layer, rows[:, :, None, None]):
-        layer.forward = lambda x: forward(x[:, :, None, None]).reshape(x.shape)
-
-
-def _takes(layer, input):
+def _takes(layer, row):
     try:
         with backend.seeded(0):
-            layer.clone().forward(input)
+            layer.clone().forward(np.repeat(row, 2, axis=0))
         return True
     except Exception:  # whatever a layer may raise
         return False
 
 
-def _has_its_own(report, layer, x, family):
+def _has_its_own(report, layer, x, kind):
     """Noise of rows that are equal: that of one row or call tells nothing of another's; and its shape, if it is known.
     """
-    y, again = (np.concatenate([np.reshape(each, (len(each), -1)) for each in arrays(copied(layer.forward(copied(x))))],
-                               axis=1) for _ in range(2))
+    y, again = (_rows(copied(layer.forward(copied(x)))) for _ in range(2))
     moved = (np.ptp(y, axis=0) > 1e-9) | (np.abs(again - y).max(axis=0) > 1e-9)
     same = [name for name, one, other in (("rows of the batch", y[1:], y[:-1]), ("calls", y, again))
             if np.allclose(one[:, moved], other[:, moved], rtol=0, atol=1e-9)]
@@ -381,6 +403,11 @@ def _has_its_own(report, layer, x, family):
                            one[:len(one) // 2] * one[len(one) // 2:][:len(one) // 2])):
         product = product.sum(axis=1)  # units may depend on each other, as where a whole row is dropped
         report.add(f"correlation of {name}", product.mean(), 0, product.std() / sqrt(len(product)))
+    if callable(kind):
+        more = mapped(lambda array: np.repeat(array, MORE, axis=0), x)
+        compare_draws(report, y, _rows(kind(more, np.random.default_rng(LAW))))
+        return
+    family = FAMILIES.get(kind)
     for unit, noise in enumerate(y[:, moved].T[:MOST_UNITS] if family else ()):
         for point, share, expected, error in shares(noise, family):
             report.add(f"share of unit {unit} below its mean {point:+g} standard deviations", share, expected, error)
@@ -388,6 +415,11 @@ def _has_its_own(report, layer, x, family):
         report.findings.append(f"the draws are not {family}: one unit is "
                                f"{shape(one[:, 0] / one[:, 0].std()) or 'of no shape that I know'}, between "
                                f"{y[:, moved][:, 0].min():.3g} and {y[:, moved][:, 0].max():.3g}")
+
+
+def _rows(output):
+    """An array or a table as one row of numbers for each of its rows."""
+    return np.concatenate([np.reshape(each, (len(each), -1)) for each in arrays(output)], axis=1)
 
 
 def _keeps_the_mean(report, x, y):
@@ -404,7 +436,8 @@ def _keeps_the_mean(report, x, y):
                                    f"or multiply by {1 / shares.mean():.4g}")
 
 
-def _adds(report, layer, x, y):
+def _adds(report, layer, x):
+    x, y = _rows(x), _rows(layer.forward(x.copy()))
     noise, names = (y - x) / layer.std, [f"of (y − x) / std, x = {value:g}" for value in x[0]]
     _moments(report, noise, names)
     with np.errstate(all="ignore"):
@@ -426,7 +459,9 @@ def _one_kind(report, added, std, names):
     _moments(report, added[:, known] / std, [name for name, each in zip(names, known) if each])
 
 
-def _flips(report, layer, x, y):
+def _flips(report, layer, x):
+    given = x
+    x, y = _rows(x), _rows(layer.forward(x.copy()))
     p, flipped = layer.p, np.abs(y - x) > 1e-9
     apart = np.minimum(abs(y - x), abs(y - (1 - x)))
     report.add("largest distance of y from x and from 1 − x", apart.max(), 0, 1e-12)
@@ -457,7 +492,7 @@ def _flips(report, layer, x, y):
     elif not apart.max() < 1e-9:
         worst = apart.argmax()
         report.findings.append(f"some pixels are neither x nor 1 − x: x = {x.flat[worst]:g} became {y.flat[worst]:.4g}")
-    grad = np.array(layer.backward(x, np.ones_like(x)))
+    grad = _rows(layer.backward(given, np.ones_like(given)))
     for name, where, slope in (("flipped pixels whose derivative is −1", flipped, -1),
                                ("other pixels whose derivative is 1", ~flipped, 1)):
         report.add(f"share of {name}", (grad[where] == slope).mean() if where.any() else 1, 1, 0)

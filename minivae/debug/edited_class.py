@@ -1,9 +1,10 @@
-"""A copy of a module or criterion whose class is edited, and run again where it was checked."""
+"""A copy of a module or criterion whose class is edited, one method at a time, and run again."""
 
 import ast
 import contextlib
 import inspect
 import io
+import itertools
 import textwrap
 import types
 import warnings
@@ -12,16 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from minivae import backend
+from minivae.debug.edits import edits, instead, surroundings
 from minivae.debug.elsewhere import copy_of, pairs, terms
 from minivae.debug.tables import arrays, copied, is_of_input, same
-from minivae.nn import Criterion
+from minivae.nn import Criterion, Divergence
 
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
+KNOWN = 16  # names that may be meant in place of others
+SHORT = 16  # letters, too few to find a place by
 MEMORY = 2**30  # bytes of buffers that what is tried may make, and a quarter of what it may take in all
 
 
 class EditedClass:
-    """A copy of what was checked, and the sources of the methods of its class that are not minivae's own.
+    """A copy of a module or criterion, and the sources of the methods of its class that are not minivae's own.
 
     backward   names of the methods that update_output does not use
     forward    names of those that it does
@@ -29,12 +33,8 @@ class EditedClass:
     shared     the others
     """
 
-    def __init__(self, twin, given, grad_output, checks, step, tolerance):
-        if sum(check.analytic.size for check in checks) > LARGEST or any(
-                check.analytic.shape != check.numeric.shape for check in checks):
-            raise ValueError("too large, or of a wrong shape")
-        self.twin, self.given, self.grad_output, self.checks = copy_of(twin), given, grad_output, checks
-        self.step, self.tolerance, self.criterion = step, tolerance, isinstance(twin, Criterion)
+    def __init__(self, twin):
+        self.twin, self.criterion = copy_of(twin), isinstance(twin, Criterion)
         self.cls, self.methods = type(twin), methods_of(type(twin))
         self.forward = self.used_by("update_output")
         self.backward = [name for name in self.methods if name not in self.forward]
@@ -73,6 +73,59 @@ class EditedClass:
             attributes.update(before)
         for array, before in self.content:
             array[...] = before
+
+    def with_other_numbers(self):
+        """Copies with other numbers of their own: all that are not whole, and each that is, one more."""
+        own = {name: value for name, value in vars(self.twin).items() if type(value) in (int, float)}
+        changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
+        if self.criterion:
+            changed += [{"size_average": not self.twin.size_average}]
+        changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int) and value > 0]
+        for numbers in changed:
+            other = copy_of(self.twin)
+            vars(other).update(numbers)
+            yield other
+
+    def edits(self, trees, start=0, stop=None):
+        """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
+        properties = [each.fget for each in vars(self.cls).values() if isinstance(each, property)]
+        around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
+        of_one = [name for name, (_, function) in self.methods.items()
+                  if function.__code__.co_argcount == 2 and name != "update_output"]
+        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, [
+            each for each in of_one if name not in self.used_by(each)]) for name, tree in trees.items()))
+        for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
+            for name, edited in zip(trees, of_a_kind):
+                with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
+                    for edit in edited:
+                        yield kind, name, *edit
+
+    def _known(self, tree):
+        """The layer's numbers, the function's own names, and the layer's arrays."""
+        own = [(f"self.{name}", value) for name, value in vars(self.twin).items()
+               if name[0] != "_" and not name.startswith(("grad", "divergence"))]
+        names = [name for name, value in own if isinstance(value, float)]
+        names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
+        local = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        charges = [f"self.charge({name})" for name in local[:2]] if isinstance(self.twin, Divergence) else []
+        names += [*charges, *local]
+        names += [name for name, value in own if isinstance(value, np.ndarray)]
+        names += [] if self.criterion else [f"self.buffers[{name!r}]" for name in self.twin.buffers
+                                            if name not in ("output", "grad_input")]
+        names += [name for name, value in own if type(value) is int and value > 1]
+        return list(dict.fromkeys(names))[:KNOWN]
+
+
+class EditedGradients(EditedClass):
+    """One whose gradients are computed again, at the point where they were checked."""
+
+    def __init__(self, twin, given, grad_output, checks, step, tolerance):
+        if sum(check.analytic.size for check in checks) > LARGEST or any(
+                check.analytic.shape != check.numeric.shape for check in checks):
+            raise ValueError("too large, or of a wrong shape")
+        super().__init__(twin)
+        self.given, self.grad_output, self.checks = given, grad_output, checks
+        self.step, self.tolerance = step, tolerance
 
     def run(self, scale=1):
         """{name: array} and {name: its gradient}."""
@@ -169,3 +222,25 @@ def _enclosed(tree, free):
     for node in (made, bare, *arguments.args, made.body[1], made.body[1].value):
         ast.copy_location(node, tree)
     return ast.Module([made], [])
+
+
+def in_words(old, new, elsewhere, tree, function):
+    """("line …", before, after) of an edit; what is shown goes as far around it as it takes to find the place."""
+    above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    if elsewhere:
+        return f"{line_of(function, old)}{elsewhere}", ast.unparse(old), ast.unparse(new)
+    shown = new
+    while not isinstance(shown, ast.stmt) and (
+            len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
+        shown = above[shown]
+    after, before = ast.unparse(shown), old if shown is new else shown
+    if _is_sum(shown) and not _is_sum(before) and isinstance(above[shown], ast.BinOp | ast.UnaryOp):
+        after = f"({after})"  # or what is beside it would part it
+    with instead(above[new], new, old):
+        lines = [text.splitlines() for text in (ast.unparse(before), after)]
+        heads = 1 if isinstance(before, ast.If) and isinstance(shown, ast.If) else None
+        return line_of(function, before), *("\n".join(each[:heads]) for each in lines)
+
+
+def _is_sum(node):
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)

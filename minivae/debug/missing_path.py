@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from minivae.debug.edited_class import EditedClass, line_of, quietly, tree_of
+from minivae.debug.edited_class import EditedGradients, line_of, quietly, tree_of
 from minivae.debug.edits import expressions, get, put
 from minivae.debug.elsewhere import Elsewhere, along
 from minivae.debug.finding import Finding
@@ -32,7 +32,7 @@ def missing_path(twin, given, grad_output, checks, step, tolerance):
                     f"missing{only}", "likely")] if names else []
 
 
-class _Held(EditedClass):
+class _Held(EditedGradients):
     """Classes whose update_output holds one of its expressions at what it was before the last backward."""
 
     def by_method(self, wrong):

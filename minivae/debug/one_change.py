@@ -4,22 +4,19 @@ Where no rule knows the mistake, the methods of its class are edited in small wa
 """
 
 import ast
-import contextlib
 import copy
-import itertools
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minivae.debug.edited_class import EditedClass, line_of, quietly, tree_of
-from minivae.debug.edits import edits, instead, surroundings
+from minivae.debug.edited_class import EditedGradients, in_words, quietly, tree_of
 from minivae.debug.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, norm, same
-from minivae.nn import Divergence, side_loss
+from minivae.nn import side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
@@ -27,10 +24,8 @@ OF_FORWARD = 6  # kinds of edits that update_output gets: without one of a facto
 FEW_OF_FORWARD = 2  # where a change of backward has been found that takes nothing away
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
-KNOWN = 16  # names that may be meant in place of others
 ENOUGH = 0.1  # of the wrong entries, that a first of two changes must make right
 BEGUN = 20  # first changes to which a second is looked for
-SHORT = 16  # letters, too few to find a place by
 
 
 def one_change(twin, given, grad_output, checks, step, tolerance):
@@ -96,7 +91,7 @@ class _Halfway:
     change: _Change
 
 
-class _Search(EditedClass):
+class _Search(EditedGradients):
     """Edits of a class, and whether its gradients are then right."""
 
     def __init__(self, *there):
@@ -116,7 +111,7 @@ class _Search(EditedClass):
         """
         trees = {name: self.trees.get(name) or tree_of(self.methods[name][1]) for name in methods}
         best, last = None, MOST
-        tried = self._edits(trees, start, stop)
+        tried = self.edits(trees, start, stop)
         for count, (kind, name, *edit) in enumerate(tried):
             if count > last or time.process_time() > self.end:
                 break
@@ -127,10 +122,10 @@ class _Search(EditedClass):
             mended, strictly, gain = self._mended(changed, name not in self.alone, name in self.shared)
             if gain and self.halfway is not None and not _is_number(edit[1]):
                 self.halfway.append(_Halfway(gain, kind, changed, name, copy.deepcopy(tree), _Change(
-                    name, *_texts(*edit, tree, self.methods[name][1]), [], True, False, False)))
+                    name, *in_words(*edit, tree, self.methods[name][1]), [], True, False, False)))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
             if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
-                best = _Change(name, *_texts(*edit, tree, self.methods[name][1]), mended, strictly,
+                best = _Change(name, *in_words(*edit, tree, self.methods[name][1]), mended, strictly,
                                _takes_away(*edit[:2]), _adds(*edit[:2]))
                 last = min(last, SOON * count + 500) if strictly else last
                 if strictly and len(mended) == self.wrong:
@@ -158,35 +153,6 @@ class _Search(EditedClass):
         own = [value for value in vars(self.twin).values() if type(value) is int]
         lengths = [length for array in arrays(self.given) for length in np.shape(array)]
         return any(value > 1 and {value, 1 / value} & set(now - before) for value in own + lengths)
-
-    def _edits(self, trees, start, stop):
-        """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
-        properties = [each.fget for each in vars(self.cls).values() if isinstance(each, property)]
-        around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
-        of_one = [name for name, (_, function) in self.methods.items()
-                  if function.__code__.co_argcount == 2 and name != "update_output"]
-        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, [
-            each for each in of_one if name not in self.used_by(each)]) for name, tree in trees.items()))
-        for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
-            for name, edited in zip(trees, of_a_kind):
-                with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
-                    for edit in edited:
-                        yield kind, name, *edit
-
-    def _known(self, tree):
-        """The layer's numbers, the function's own names, and the layer's arrays."""
-        own = [(f"self.{name}", value) for name, value in vars(self.twin).items()
-               if name[0] != "_" and not name.startswith(("grad", "divergence"))]
-        names = [name for name, value in own if isinstance(value, float)]
-        names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
-        local = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-        charges = [f"self.charge({name})" for name in local[:2]] if isinstance(self.twin, Divergence) else []
-        names += [*charges, *local]
-        names += [name for name, value in own if isinstance(value, np.ndarray)]
-        names += [] if self.criterion else [f"self.buffers[{name!r}]" for name in self.twin.buffers
-                                            if name not in ("output", "grad_input")]
-        names += [name for name, value in own if type(value) is int and value > 1]
-        return list(dict.fromkeys(names))[:KNOWN]
 
     def _mended(self, changed, backward_only, keeps_output=False):
         """(Names of the arrays whose gradients were wrong and are right, whether with other numbers too, how many
@@ -222,15 +188,8 @@ class _Search(EditedClass):
             self.restore()
 
     def _with_other_numbers(self):
-        """The module elsewhere, with other numbers of its own: all that are not whole, and each that is, one more."""
-        own = {name: value for name, value in vars(self.twin).items() if type(value) in (int, float)}
-        changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
-        if self.criterion:
-            changed += [{"size_average": not self.twin.size_average}]
-        changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int) and value > 0]
-        for numbers in changed:
-            other = copy_of(self.twin)
-            vars(other).update(numbers)
+        """The module elsewhere, with other numbers of its own."""
+        for other in self.with_other_numbers():
             elsewhere = Elsewhere(other, self.given, self.step, self.tolerance)
             if elsewhere.at("values"):  # with that number it can be run
                 yield elsewhere
@@ -259,24 +218,6 @@ def _agrees(check, gradient):
         gradient[~check.kink], check.numeric[~check.kink], TOLERANCE)
 
 
-def _texts(old, new, elsewhere, tree, function):
-    """("line …", before, after) of an edit; what is shown goes as far around it as it takes to find the place."""
-    above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    if elsewhere:
-        return f"{line_of(function, old)}{elsewhere}", ast.unparse(old), ast.unparse(new)
-    shown = new
-    while not isinstance(shown, ast.stmt) and (
-            len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
-        shown = above[shown]
-    after, before = ast.unparse(shown), old if shown is new else shown
-    if _is_sum(shown) and not _is_sum(before) and isinstance(above[shown], ast.BinOp | ast.UnaryOp):
-        after = f"({after})"  # or what is beside it would part it
-    with instead(above[new], new, old):
-        lines = [text.splitlines() for text in (ast.unparse(before), after)]
-        heads = 1 if isinstance(before, ast.If) and isinstance(shown, ast.If) else None
-        return line_of(function, before), *("\n".join(each[:heads]) for each in lines)
-
-
 def _takes_away(old, new):
     """Whether less stands there after the edit, a number has been divided by, or nothing is left."""
     if isinstance(old, ast.If) and isinstance(new, ast.If):
@@ -298,7 +239,3 @@ def _of_axes(node):
 
 def _is_number(node):
     return isinstance(getattr(node, "operand", node), ast.Constant)
-
-
-def _is_sum(node):
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
