@@ -125,6 +125,8 @@ ROWS = {
                                            (), excused={"wrong shape": "takes anything", **ALL_CODES}),
     "LogDensities that are learned": Row(lambda: _densities(nn.LogDensities, _told(nn.LearnedBernoulliKL(4))),
                                          ((4,), (4,)), (3, 4)),
+    "LogDensities of categories that are learned": Row(
+        lambda: _densities(nn.LogDensities, _told(nn.LearnedCategoricalKL(2, 3))), ((2, 3), (6,)), (3, 4)),
     "GaussianSampler": Row(lambda: nn.GaussianSampler(), TABLE, (3, 4)),
     "GaussianSampler L": Row(lambda: nn.GaussianSampler(samples=3), TABLE, (3, 4)),
     "BernoulliSampler": Row(lambda: nn.BernoulliSampler(0.7), (4,), (3, 4, 1)),

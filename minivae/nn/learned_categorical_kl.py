@@ -57,6 +57,9 @@ class LearnedCategoricalKL(LearnedPrior, CategoricalKL):
                             1 / self.categories, out=residual)
         self.accumulate(residual, self._charge(input, scale))
 
+    def trials(self, vectors):
+        return self.xp.sum(vectors, axis=2, keepdims=True)
+
     def extra_repr(self):
         return ", ".join(filter(None, (str(self.variables), super().extra_repr())))
 

@@ -11,7 +11,8 @@ class LearnedPrior(Divergence):
 
         π  prior_logits, 0 at first: all codes are equally likely
 
-        ∂/∂π += scale beta Σₙ (rₙ − qₙ)   of the divergence, and of ln p(z) with a factor G, scale Σₙ Gₙ (zₙ − r)
+        ∂/∂π += scale beta Σₙ (rₙ − qₙ)   of the divergence, and of ln p(z) with a factor G, scale Σₙ Gₙ (zₙ − r),
+        or (zₙ − r Σ_c zₙ) for categories, which is the same where z is one-hot
     """
 
     parameter_names = ("prior_logits",)
@@ -29,9 +30,13 @@ class LearnedPrior(Divergence):
     def acc_grad_prior(self, z, grad, scale=1):
         vectors = z.reshape(len(z), *self.prior_logits.shape)
         residual = self.buffer("residual", vectors.shape)
-        backend.elementwise(_weighted_residual, vectors, self.prior_probability[None],
+        backend.elementwise(_weighted_residual, vectors, self.prior_probability[None], self.trials(vectors),
                             grad.reshape(len(z), *[1] * self.prior_logits.ndim), out=residual)
         self.accumulate(residual, float(scale))
+
+    def trials(self, vectors: backend.Array) -> Any:
+        """By what r is multiplied in the gradient of ln p(z): 1 for a bit, Σ_c z for categories."""
+        return 1
 
     def accumulate(self, residual: backend.Array, weight: Any) -> None:
         """∂/∂π += weight · Σₙ residualₙ"""
@@ -40,8 +45,8 @@ class LearnedPrior(Divergence):
         backend.elementwise(_add, self.grad_prior_logits, total, weight)
 
 
-def _weighted_residual(xp, z, prior, grad):
-    return grad * (z - prior)
+def _weighted_residual(xp, z, prior, trials, grad):
+    return grad * (z - trials * prior)
 
 
 def _add(xp, total, x, weight):
