@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -269,6 +270,22 @@ def test_float32_batches_for_a_model_in_float64_have_two_cures():
         linear.forward(np.zeros((1, 2), np.float32))
     backend.set_default_dtype("float64")
     linear.forward(Batches(np.zeros((4, 2), np.uint8), 2).next())
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("convert", ["float", "double"])
+@pytest.mark.parametrize("size", ["f4", "f8"])
+def test_the_cure_for_a_dtype_is_one(order, convert, size):
+    """The array is converted as the error says, or the module is: then it is taken."""
+    module, x = getattr(nn.Linear(2, 2), convert)(), np.zeros((1, 2), order + size)
+    try:
+        module.forward(x)
+    except DTypeError as error:
+        module.forward(x.astype(re.search(r"\.astype\('(\w+)'\)", str(error))[1]))
+        if cure := re.search(r"or the module with \.(\w+)\(\)", str(error)):
+            getattr(module, cure[1])().forward(x)
+    else:
+        assert x.dtype == module.dtype
 
 
 class Forgetful(nn.Module):

@@ -100,7 +100,7 @@ def _other_dtype(module, array):
     if array.dtype.kind in "ui":
         return f"scale pixels first: x.astype({wanted!r}) / 255"
     cure = f"convert it with .astype({wanted!r})"
-    if array.dtype.name not in ("float32", "float64"):
+    if array.dtype.name not in ("float32", "float64") or not array.dtype.isnative:
         return cure
     if wanted == "float32":
         return f"{cure}, or the module with .double()"
