@@ -300,11 +300,113 @@ class WithoutComma(nn.Module):
     parameter_names = ("weight")
 
 
-def test_slips_in_a_layer_of_ones_own_are_named():
-    for use in (lambda: Forgetful().forward(np.zeros((1, 2), np.float32)), lambda: nn.Sequential(Forgetful()),
-                lambda: Forgetful().get_parameters(), lambda: Forgetful().double()):
+def forgetful(base):
+    """A class of one's own whose constructor does nothing."""
+    return type("Forgetful", (base,), {"__init__": lambda self: None, "update_output": lambda self, *given: given[0]})()
+
+
+X = np.zeros((1, 2), np.float32)
+
+
+@pytest.mark.parametrize(("base", "verb"), [
+    *((base, verb) for base in (nn.Module, nn.Container, nn.Criterion)
+      for verb in ("forward", "backward", "clone", "to", "float", "double", "cpu")),
+    *((base, verb) for base in (nn.Module, nn.Container)
+      for verb in ("get_parameters", "parameters", "zero_grad_parameters", "state_dict", "list_modules", "training",
+                   "evaluate", "hold_noise", "clear_state")),
+    *((nn.Container, verb) for verb in ("add", "insert", "remove"))])
+def test_a_constructor_that_was_not_called_is_named_by_every_verb(base, verb):
+    given = {"forward": (X, X) if base is nn.Criterion else (X,), "backward": (X, X), "to": ("numpy",),
+             "add": (nn.Tanh(),), "insert": (nn.Tanh(), 0)}
+    with pytest.raises(MinivaeError, match=r"^Forgetful: its __init__ does not call super\(\).__init__\(\)"):
+        getattr(forgetful(base), verb)(*given.get(verb, ()))
+
+
+def test_a_constructor_that_was_not_called_is_named_by_what_takes_the_module():
+    for use in (lambda: nn.Sequential(Forgetful()), lambda: Forgetful().new_parameter("weight", (2,)),
+                lambda: mv.gradcheck(Forgetful(), X), lambda: mv.trace(Forgetful(), X),
+                lambda: mv.gradcheck_criterion(forgetful(nn.Criterion), X, X)):
         with pytest.raises(MinivaeError, match=r"^Forgetful: its __init__ does not call super\(\).__init__\(\)"):
             use()
+
+
+class Kept(nn.Module):
+    """Keeps modules in the way of a Module, not of a Container."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def update_output(self, input):
+        return input
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output
+
+
+class KeptInContainer(Kept, nn.Container):
+    pass
+
+
+LOOKS = {"forward": lambda module: module.forward(X), "gradcheck": lambda module: mv.gradcheck(module, X),
+         "get_parameters": lambda module: module.get_parameters(), "state_dict": lambda module: module.state_dict(),
+         "inside another": lambda module: nn.Sequential(module).get_parameters()}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("cls", [Kept, KeptInContainer])
+@pytest.mark.parametrize("kept", [lambda: nn.Linear(2, 2), lambda: [nn.Linear(2, 2)], lambda: (nn.Tanh(), 2),
+                                  lambda: {"a": nn.Linear(2, 2)}], ids=["layer", "list", "tuple", "dict"])
+def test_a_layer_that_no_container_holds_is_named(cls, kept, look):
+    with pytest.raises(MinivaeError, match=r"self\.kept holds (Linear|Tanh), which stands in no container: .* extend "
+                                           r"nn\.Container .* self\.add\(module\)"):
+        LOOKS[look](cls(kept()))
+
+
+def test_a_layer_may_know_another_one_of_its_model_or_have_it_as_a_child():
+    first = nn.Linear(2, 2)
+    model = nn.Sequential(first, Kept(first))
+    assert model.get_parameters()[0].size == 6 and mv.gradcheck(model, np.ones((2, 2), np.float32)).ok
+    model[1].forward(X)
+    layer = KeptInContainer(nn.Linear(2, 2))
+    assert layer.add(layer.kept).get_parameters()[0].size == 6
+
+
+class Unlisted(nn.Module):
+    parameter_names = ("weight",)
+
+    def __init__(self, name):
+        super().__init__()
+        self.new_parameter(name, (2,))
+
+
+class Unmade(Kept):
+    parameter_names = ("weight",)
+
+
+LOOKS_AT_PARAMETERS = LOOKS | {"double": lambda module: module.double(), "clone": lambda module: module.clone(),
+                               "named_parameters": lambda module: list(module.named_parameters()),
+                               "load": lambda module: module.load_state_dict({}),
+                               "share": lambda module: module.share(nn.Linear(2, 2), "weight")}
+
+
+@pytest.mark.parametrize("look", LOOKS_AT_PARAMETERS)
+@pytest.mark.parametrize("weight", [False, True])
+def test_a_listed_parameter_that_was_not_made_is_named(weight, look):
+    layer = Unmade(())
+    if weight:
+        layer.weight = X[0]
+    missing = "grad_weight" if weight else "weight"
+    with pytest.raises(MinivaeError, match=rf"Unmade: parameter_names lists 'weight', and there is no {missing}; "
+                                           r"new_parameter\('weight', shape\)"):
+        LOOKS_AT_PARAMETERS[look](layer)
+
+
+def test_slips_in_a_layer_of_ones_own_are_named():
+    with pytest.raises(MinivaeError, match=r"^Unlisted: new_parameter\('scale'\) .*parameter_names = "
+                                           r"\('weight', 'scale'\)"):
+        Unlisted("scale")
+    assert Unlisted("weight").get_parameters()[0].size == 2
     with pytest.raises(MinivaeError, match=r"^WithoutComma: parameter_names is the text 'weight', .*\('weight',\)"):
         WithoutComma()
 

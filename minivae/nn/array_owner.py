@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any, Self, TypeAlias
 
 from minivae import backend
+from minivae.nn import checks
 
 Value: TypeAlias = Any  # an array, or a table: a tuple of arrays
 
@@ -53,6 +54,7 @@ class ArrayOwner:
 
     def convert(self, name: str | None, dtype: Any) -> Self:
         """Compute with another library, or in another dtype, or both; None keeps what it is."""
+        checks.expect_initialized(self)
         self.backend, self.dtype = name or self.backend, dtype or self.dtype
         return self.clear_state()
 

@@ -6,7 +6,7 @@ from minivae.errors import DTypeError, MinivaeError, ShapeError
 
 def expect_initialized(module):
     """Raise if a class of one's own does not call the constructor of the class that it extends."""
-    if "holding_noise" not in vars(module):
+    if "buffers" not in vars(module):
         raise MinivaeError(f"{type(module).__name__}: its __init__ does not call super().__init__(), which comes first")
 
 
@@ -17,6 +17,23 @@ def expect_names(module):
         if isinstance(names, str):
             raise MinivaeError(f"{type(module).__name__}: {attribute} is the text {names!r}, expected a tuple; write "
                                f"({names!r},) with a comma")
+
+
+def expect_listed(module, name):
+    """Raise if the class does not list this parameter: nothing would learn it, count it or save it."""
+    if name not in module.parameter_names:
+        raise MinivaeError(f"{type(module).__name__}: new_parameter({name!r}) makes a parameter that parameter_names "
+                           f"does not list; write parameter_names = {(*module.parameter_names, name)!r} in the class")
+
+
+def expect_made(module, name):
+    """Raise if a parameter that the class lists, or its gradient, is not there."""
+    for attribute in (name, "grad_" + name):
+        if not hasattr(module, attribute):
+            raise MinivaeError(f"{module.title}: parameter_names lists {name!r}, and there is no {attribute}; "
+                               f"new_parameter({name!r}, shape) in __init__ makes a parameter and its gradient")
+        if getattr(module, name) is None:
+            break  # it does without this parameter
 
 
 def expect_array(module, what, array, shape):
@@ -55,6 +72,7 @@ def expect_grad_output(module, grad_output, shape):
 
 
 def expect_same_input(module, input):
+    expect_initialized(module)
     if module.input is None:
         raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first")
     if input is not module.input and _shapes(input) != _shapes(module.input):

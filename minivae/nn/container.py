@@ -5,6 +5,7 @@ from operator import index
 from typing import Self
 
 from minivae.errors import MinivaeError
+from minivae.nn.checks import expect_initialized
 from minivae.nn.module import Module
 
 
@@ -76,20 +77,20 @@ class Container(Module):
 
     def add(self, module: Module, name: str | None = None) -> Self:
         """Append a module and return self; `name` stands for its number in paths and in state_dict."""
-        return self.insert(module, len(self), name)
+        return self.arrange([*self.unnumbered(), (name, module)])
 
     def insert(self, module: Module, number: int, name: str | None = None) -> Self:
         """Put a module in front of number `number`, and return self; those behind it are counted anew."""
-        if isinstance(number, Module) or not 0 <= number <= len(self):
-            raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(self)}, got "
-                               f"{number!r}")
         pairs = self.unnumbered()
+        if isinstance(number, Module) or not 0 <= number <= len(pairs):
+            raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(pairs)}, got "
+                               f"{number!r}")
         pairs.insert(number, (name, module))
         return self.arrange(pairs)
 
     def remove(self, number: int | str = -1) -> Module:
         """Take a module out, the last one unless told otherwise, and return it; those behind it are counted anew."""
-        module, pairs = self.get(number), self.unnumbered()
+        pairs, module = self.unnumbered(), self.get(number)
         del pairs[self._number(number)]
         self.arrange(pairs)
         for path, each in module.named_modules():
@@ -126,6 +127,7 @@ class Container(Module):
 
     def unnumbered(self) -> list[tuple[str | None, Module]]:
         """[(name, module), ...] with None for the names that are numbers."""
+        expect_initialized(self)
         return [(None if name == str(k) else name, module) for k, (name, module) in enumerate(self.children())]
 
     def arrange(self, pairs: list[tuple[str | None, Module]]) -> Self:

@@ -59,6 +59,7 @@ def _expect_names(root, names):
 
 def clone(root, share):
     """A deep copy of a module, but for the parameters named in `share` and their gradients."""
+    checks.expect_initialized(root)
     share = (share,) if isinstance(share, str) else share
     if share:
         _expect_names(root, share)

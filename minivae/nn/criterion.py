@@ -36,10 +36,12 @@ class Criterion(ArrayOwner):
 
     def forward(self, input: Value, target: backend.Array) -> Any:
         """The loss in nats: a float on NumPy, an array without axes on CuPy, which float() reads."""
+        checks.expect_initialized(self)
         return self.update_output(input, target)
 
     def backward(self, input: Value, target: backend.Array) -> Value:
         """∂output/∂input."""
+        checks.expect_initialized(self)
         return self.update_grad_input(input, target)
 
     def update_output(self, input: Value, target: backend.Array) -> Any:
@@ -95,6 +97,7 @@ class Criterion(ArrayOwner):
 
     def clone(self) -> Self:
         """A deep copy."""
+        checks.expect_initialized(self)
         return copy.deepcopy(self)
 
     def options(self) -> list[str]:

@@ -8,6 +8,7 @@ import weakref
 
 from minivae import backend
 from minivae.errors import MinivaeError
+from minivae.nn.checks import expect_made
 
 moves = 0  # how often parameters have moved to other memory
 _left = []  # memory that is no model's now: (weak reference to its owner, first address, end, whether parameters moved)
@@ -51,10 +52,16 @@ def look_after(modules):
             _leave_vectors(module)
 
 
+def names(module):
+    """The names of the parameters that a module itself has: weight, bias; raises if one that it lists was not made."""
+    for name in module.parameter_names:
+        expect_made(module, name)
+    return [name for name in module.parameter_names if getattr(module, name) is not None]
+
+
 def attributes(module):
     """The names of a module's own parameters and gradients: weight, grad_weight, bias, grad_bias."""
-    return [each for name in module.parameter_names if getattr(module, name) is not None
-            for each in (name, "grad_" + name)]
+    return [each for name in names(module) for each in (name, "grad_" + name)]
 
 
 def unique(root):

@@ -21,6 +21,7 @@ class Inventory:
     def __init__(self, root):
         self.moves = flat_parameters.moves
         modules = _expect_tree(root)
+        _expect_reached(modules)
         for path, module in modules:
             module.path = path
             flat_parameters.catch_up(module)
@@ -60,12 +61,25 @@ def _expect_tree(root):
     return list(found.values())
 
 
+def _expect_reached(modules):
+    """Raise if a class of one's own keeps a module that stands in no container, and so is none of these."""
+    from minivae.nn.module import Module  # here, because that file imports this one
+
+    reached = {id(module) for _, module in modules}
+    for _, module in modules:
+        for name, value in {} if type(module).__module__.startswith("minivae.") else vars(module).items():
+            kept = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+            for each in kept:
+                if isinstance(each, Module) and id(each) not in reached and not getattr(each, "path", ""):
+                    raise MinivaeError(f"{module.title}: self.{name} holds {type(each).__name__}, which stands in no "
+                                       "container: get_parameters, double and training do not reach it; extend "
+                                       "nn.Container in the place of nn.Module, and self.add(module) each")
+
+
 def _expect_parameters(path, module):
     """Raise unless each parameter of a module is an array of its kind, has a gradient, and is in use."""
-    for name in module.parameter_names:
-        array, grad = getattr(module, name), getattr(module, "grad_" + name, None)
-        if array is None:
-            continue
+    for name in flat_parameters.names(module):
+        array, grad = getattr(module, name), getattr(module, "grad_" + name)
         title = f"{path}.{name}" if path else name
         for what, each in ((title, array), (f"the gradient of {title}", grad)):
             if not isinstance(each, module.xp.ndarray) or each.dtype != module.dtype:

@@ -127,7 +127,9 @@ class Module(ArrayOwner):
     # -- parameters -------------------------------------------------------------------------------
 
     def new_parameter(self, name: str, shape: tuple) -> None:
-        """Give the module a parameter and its gradient, both zero."""
+        """Give the module a parameter that `parameter_names` lists, and its gradient, both zero."""
+        checks.expect_initialized(self)
+        checks.expect_listed(self, name)
         for attribute in (name, "grad_" + name):
             array = backend.empty(shape, self.dtype, self.backend)
             array.fill(0)
@@ -136,15 +138,13 @@ class Module(ArrayOwner):
     def named_parameters(self) -> Iterator[tuple[str, backend.Array, backend.Array]]:
         """(path, array, gradient) of every parameter, such as "encoder.0.weight"; shared ones appear again."""
         for path, module in self.named_modules():
-            for name in module.parameter_names:
-                if getattr(module, name) is not None:
-                    yield (f"{path}.{name}" if path else name, getattr(module, name),
-                           getattr(module, "grad_" + name))
+            for name in flat_parameters.names(module):
+                yield f"{path}.{name}" if path else name, getattr(module, name), getattr(module, "grad_" + name)
 
     def named_arrays(self) -> Iterator[tuple[str, backend.Array]]:
         """(path, array) of all that a `state_dict` holds: parameters, and statistics of the data."""
         for path, module in self.named_modules():
-            for name in (*module.parameter_names, *module.statistic_names):
+            for name in (*flat_parameters.names(module), *module.statistic_names):
                 if getattr(module, name) is not None:
                     yield f"{path}.{name}" if path else name, getattr(module, name)
 
