@@ -229,6 +229,11 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "bernoulli", "--anneal-rate", "1e-4", "--anneal-floor", "2"], "is a temperature above 0, up to start=1"),
     (["train", "vae", "--anneal-rate", "1e-4"], "unrecognized arguments: --anneal-rate"),
     (["train", "categorical", "--preset", "maddison"], "invalid choice: 'maddison'"),
+    *((["train", *resume, *option], f"unrecognized arguments: {option[0]}; options of a MODEL stand after its name, "
+       "and a run that is resumed keeps those that it began with; minivae train --help lists")
+      for option in (["--hidden", "4"], ["--batch-size=32"], ["--learning-rate", "0.01"], ["--code", "2", "vae"])
+      for resume in ([], ["--resume", "run"], ["--resume=run"], ["--threads", "1", "--quiet"])),
+    (["--epochs", "2", "train", "vae"], "arguments: --epochs; options of a VERB stand after its name; minivae"),
     (["evaluate", "runs/none"], "there is no checkpoint"),
     (["explore", "runs/none"], "there is no checkpoint"),
 ])

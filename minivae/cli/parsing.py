@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
@@ -29,17 +30,48 @@ class Parser(argparse.ArgumentParser):
     shows that of the whole program."""
 
     prepare: Callable[[list[str]], None] | None = None  # is given the arguments before they are parsed
+    names: Any = None  # of verbs, or models, one of which is to be given
+    hint = ""  # on options that are given before it
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        args = sys.argv[1:] if args is None else args
+        if self.names is not None:
+            self.first(args)
         if self.prepare is not None:
-            self.prepare(args or [])
+            self.prepare(args)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}; {self.prog} --help lists what there is")
         return found, unknown
+
+    def add_subparsers(self, **options: Any) -> Any:
+        self.names = super().add_subparsers(**options)
+        return self.names
+
+    def first(self, args: list[str]) -> str | None:
+        """The first argument that is neither an option nor the value of one.
+
+        Those before the name of a verb or a model have to be known: argparse would take the value of one for the name.
+        """
+        words = iter(args)
+        for word in words:
+            if not word.startswith("-"):
+                return word
+            if word == "--":
+                continue
+            option, given, _ = word.partition("=")
+            action = self._option_string_actions.get(option)
+            if action is None:
+                self.error(f"unrecognized arguments: {word}; options of a {self.names.metavar} stand after its name"
+                           f"{self.hint}; {self.prog} --help lists what there is")
+            if action.default is argparse.SUPPRESS:  # help or version, which end it
+                return None
+            if action.nargs is None and not given:
+                next(words, None)
+        return None
 
 
 def as_json(value: Any) -> str:

@@ -51,7 +51,7 @@ def add_to(verbs: Any) -> None:
 
     def prepare(args: list[str]) -> None:
         """Add the model of one's own that is named, before the arguments are parsed."""
-        name = _first(verb, args)
+        name = verb.first(args)
         if name is not None and name not in names.choices and own_model.is_own(name):
             try:
                 record = own_model.find(name)
@@ -61,18 +61,7 @@ def add_to(verbs: Any) -> None:
                 verb.error(str(error))
 
     verb.prepare = prepare
-
-
-def _first(verb: argparse.ArgumentParser, args: list[str]) -> str | None:
-    """The first argument that is neither an option nor the value of one."""
-    words = iter(args)
-    for word in words:
-        if not word.startswith("-"):
-            return word
-        action = verb._option_string_actions.get(word)
-        if action is not None and action.nargs is None:
-            next(words, None)
-    return None
+    verb.hint = ", and a run that is resumed keeps those that it began with"
 
 
 def _add_model(names: Any, name: str, record: models.Record) -> None:
