@@ -108,10 +108,10 @@ def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, Any]) -> 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(header, {name: array}) of a checkpoint, or of the one in a run's folder.  Nothing in the file is trusted."""
     path = Path(path)
-    path = path / NAME if path.is_dir() else path
-    if not path.exists():
-        raise OptionError(f"there is no checkpoint {path}; give the folder of a run, such as runs/denoising")
     try:
+        path = path / NAME if path.is_dir() else path
+        if not path.exists():
+            raise OptionError(f"there is no checkpoint {path}; give the folder of a run, such as runs/denoising")
         if not path.is_file():
             raise ValueError("it is no file")
         with archive.opened(path) as members:

@@ -181,6 +181,12 @@ else:
 for verb in (["evaluate"], ["sample"], ["explore"], ["step"], ["profile"], ["train", "--resume"]):
     for run in ("shut/run", "shut", "secret"):
         assert status([*verb, run]) in (1, 2), (verb, run)
+os.makedirs("mixed/open"); os.makedirs("mixed/closed"); os.makedirs("mixed/sealed")
+for place in ("open", "closed", "sealed"):
+    shutil.copyfile("run/checkpoint.npz", f"mixed/{place}/checkpoint.npz")
+os.chmod("mixed/closed", 0); os.chmod("mixed/sealed/checkpoint.npz", 0)
+assert status(["runs", "mixed"]) == 0 and status(["runs", "mixed/closed", "mixed/open"]) == 0
+assert status(["compare", "mixed", "run"]) == 1
 for run in ("fixed", "readonly", "shut", "unlisted"):
     assert status([*train, "--out", run, "--force"]) in (1, 2), run
     assert status([*train, "--out", run + "/new"]) in ((0, 1) if run == "unlisted" else (1, 2)), run
@@ -214,10 +220,13 @@ def test_permissions(folder):
         rights = "-dac_override,-dac_read_search"
         command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", *command]
     done = subprocess.run(command, capture_output=True, text=True)
-    for path in ("shut", "readonly", "fixed", "unlisted", "nobody", "nobodys"):
+    for path in ("shut", "readonly", "fixed", "unlisted", "nobody", "nobodys", "mixed/closed"):
         if os.path.exists(path):
             os.chmod(path, 0o755)
     if "may do anything" in done.stderr:
         pytest.skip("this process may do anything")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout.count("\nmixed/open ") == 2
+    for place, times in (("closed", 2), ("sealed", 1)):
+        assert done.stdout.count(f"left out: mixed/{place}/checkpoint.npz may not be read") == times

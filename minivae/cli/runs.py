@@ -1,6 +1,7 @@
 """The folders of runs, read without making a model: minivae runs lists them."""
 
 import argparse
+import os
 import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -67,11 +68,20 @@ def run(args: argparse.Namespace) -> int:
 
 def found(folder: Path) -> list[Path]:
     """The folder, if it is a run's; else those in it that are."""
-    if (folder / checkpoint.NAME).exists():
+    if _holds_run(folder):
         return [folder]
     if not folder.is_dir():
         raise OptionError(f"there is no folder {folder}; minivae train writes to runs")
-    return sorted(each for each in folder.iterdir() if (each / checkpoint.NAME).exists())
+    return sorted(each for each in folder.iterdir() if _holds_run(each))
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether a folder is a run's, or may be one and does not let us look: then `look` says so."""
+    try:
+        os.stat(folder / checkpoint.NAME)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
