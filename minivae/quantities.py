@@ -39,7 +39,8 @@ def quantities(model, grey, objective=None):
         names["test"] = names.get("exact", "−log p(x)")
         return Quantities(names["test"], **names)
     if objective is not None and objective.whole:
-        loss = f"{names.get('weighted', '−IWAE bound')} of {model.samples} draws"  # Burda et al. 2015
+        loss = f"{names.get('weighted', '−IWAE bound')} of " + (
+            f"{model.samples} draws" if model.samples > 1 else "1 draw, an ELBO")  # Burda et al. 2015
     elif (relaxed_samplers(model) and not any(each.straight_through for each in model.find_modules(HardCode))
           and (objective is None or objective.estimator != "exact")):
         return Quantities("surrogate, of relaxed codes", **names)  # Maddison et al. 2016, appendix C.2

@@ -405,6 +405,9 @@ def test_numbers_have_their_right_names():
         names[case, name] = [quantities(model, grey, objective) for grey in (False, True)]
     assert [each.loss for each in names["gaussian", "iwae"]] == [
         "−IWAE bound of 3 draws", "weighted cross-entropy bound of 3 draws"]
+    model = models.vae(hidden=4)
+    for name in ("iwae", "dreg"):
+        assert "of 1 draw, an ELBO" in quantities(model, False, objectives.build(model, name)).loss
     assert [each.test for each in names["gaussian", "dreg"]] == ["−ELBO", "cross-entropy + KL"]
     assert [each.loss for each in names["categories", "exact_likelihood"]] == [
         "−log p(x)", "cross-entropy over all codes"]
