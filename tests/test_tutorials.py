@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from few import few
 from PIL import Image
 
 from minivae.figures import style
@@ -57,6 +58,20 @@ def test_it_runs_in_full(path, needed, tmp_path):
                           capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
+
+
+@pytest.mark.parametrize("path", few(1, TUTORIALS), ids=lambda path: path.stem)
+def test_it_runs_where_it_cannot_write(path, needed, tmp_path):
+    """No folder for its pictures, and an output without ✓ and equations."""
+    (tmp_path / "file").touch()
+    environment = os.environ | {"MINIVAE_FAST": "1", "PYTHONIOENCODING": "ascii",
+                                "MINIVAE_PICTURES": str(tmp_path / "file" / "pictures")}
+    done = subprocess.run([sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
+                          capture_output=True, encoding="ascii")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    shown = re.search(r"^\(no picture of .*; (MINIVAE_PICTURES names another folder|it needs matplotlib, .*)\)$",
+                      done.stdout, re.MULTILINE)
+    assert "\n? " in done.stdout and (shown or "show(" not in path.read_text(encoding="utf-8"))
 
 
 @each

@@ -20,6 +20,10 @@ from PIL import Image
 
 from minivae.figures.style import axes_of, new_figure, rendered
 
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):  # a notebook's takes every character
+        stream.reconfigure(errors="replace")  # ✓ and equations, where the encoding lacks them
+
 FAST = os.environ.get("MINIVAE_FAST") == "1"
 BOX, EDGE, INK = "#e8f1f5", "#1b4965", "#222222"
 
@@ -42,10 +46,15 @@ def show(picture, name):
     else:
         lesson = Path(sys.argv[0]).stem or "lesson"
         folder = Path(os.environ.get("MINIVAE_PICTURES", "pictures")) / lesson
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(' ', '_')}.png"
-        picture.save(path)
-        print(f"picture: {path}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+        except OSError as error:
+            print(f"(no picture of {name}: {path} cannot be written: {error.strerror}; "
+                  "MINIVAE_PICTURES names another folder)")
+        else:
+            print(f"picture: {path}")
 
 
 def plot(title, x, y, draw, size=(8, 4.5)):
