@@ -51,6 +51,21 @@ def test_every_layer_in_the_table_of_torch7_exists():
         assert hasattr(nn, name) or name in ("KullbackLeiblerDivergence", "ReparameterizationSampler"), name
 
 
+def test_what_torch7_calls_the_same_is_the_same():
+    """A verb that the tables call the same exists in snake case; a call that they write down is one that is taken."""
+    from minivae import nn
+
+    text = (ROOT / "tutorials" / "TORCH7.md").read_text(encoding="utf-8")
+    same = [line for line in text.splitlines() if "the same in snake case" in line]
+    for name in re.findall(r"`(\w+)[^`]*`", " ".join(same)):
+        verb = re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+        assert callable(getattr(nn.Container, verb)), name
+    calls = re.findall(r"^\| `\w+\('.*\| `((?:clone|find_modules)\(.*\))` \|$", text, re.MULTILINE)
+    assert len(calls) == 2, "Torch7 gives these other arguments"
+    for call in calls:
+        assert eval(f"layer.{call}", {"layer": nn.Linear(2, 2), "nn": nn}), call
+
+
 def test_errata_are_numbered_from_1_to_26():
     numbers = re.findall(r"^(\d+)\. ", (ROOT / "tutorials" / "ERRATA.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [int(number) for number in numbers] == list(range(1, 27))
