@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minivae import archive, backend, configuration, models
-from minivae.errors import MinivaeError, OptionError
+from minivae.errors import MinivaeError, OptionError, instance
 from minivae.files import atomic
 from minivae.optim.adam import DEFAULTS as ADAM
 from minivae.optim.sgd import DEFAULTS as SGD
@@ -49,6 +49,8 @@ def save_model(model: models.VAE, path: str | Path, **options: Any) -> None:
     >>> save_model(models.vae(image=(1, 6, 6), hidden=8), "vae.npz")
     >>> model = load_model("vae.npz")
     """
+    instance("save", "model", model, models.VAE, "; numpy.savez(path, **module.state_dict()) writes the parameters of "
+             "any module")
     function, given = model.made or (None, {})
     name = next((each.name for each in models.ALL if each.function is function), "")
     config = {"model": name, "options": given | options}

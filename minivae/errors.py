@@ -44,11 +44,18 @@ def whole_number(title, name, value, least=1):
     return number
 
 
-def instance(title, name, value, wanted):
+def instance(title, name, value, wanted, cure=""):
     """The value; raise unless it is an instance of that class."""
     if not isinstance(value, wanted):
-        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is an instance of {wanted.__name__}")
+        shown = " ".join(reprlib.repr(value).split())  # a container has lines
+        raise OptionError(f"{title}({name}={shown}): {name} is an instance of {wanted.__name__}"
+                          f"{class_cure(value) or cure}")
     return value
+
+
+def class_cure(value):
+    """What to write where a class stands in the place of its instance; nothing for any other value."""
+    return f"; write {value.__name__}(), not {value.__name__}" if isinstance(value, type) else ""
 
 
 def real_number(title, name, value, meaning, least=-inf, most=inf, above=-inf, below=inf):

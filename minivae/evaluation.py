@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae import backend
+from minivae import backend, models
 from minivae.data import Redrawn
-from minivae.errors import OptionError, whole_number
+from minivae.errors import OptionError, instance, whole_number
 from minivae.nn import MOST_CODES, Sampler
 from minivae.progress import progress_bar
 
@@ -104,6 +104,7 @@ def log_likelihood(model: Any, images: Any, scale: float = 1, samples: int = 100
 
 def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bool = False) -> Estimate:
     """log p(x) = log Σ_z p(x|z) p(z)  over all codes of a model with a discrete code that has at most 4,096 of them."""
+    _expect_vae(model)
     if model.kl.latent.support_size(model.code) > MOST_CODES:
         raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_CODES} of "
                           f"them, such as 12 bits, not {type(model.kl).__name__} and a code of {model.code}; "
@@ -154,6 +155,7 @@ def active_units(model: Any, images: Any, scale: float = 1, threshold: float = A
 def _evaluating(model, samples, seed):
     """Evaluation mode and a random stream of its own; afterwards the model draws as many codes as before, and holds
     the noise that it held."""
+    _expect_vae(model)
     sampler = _sampler(model)
     kept, sampler.samples = sampler.samples, whole_number("evaluation", "samples", samples)
     held = [(layer, layer.noise) for layer in model.list_modules() if layer.holding_noise]
@@ -172,6 +174,7 @@ def _evaluating(model, samples, seed):
 
 def _batches(model, images, scale, samples, progress):
     """The images, scaled, on the model's device: as many as can be predicted at once with all their draws."""
+    _expect_vae(model)
     if isinstance(images, Redrawn):
         images, scale = images.draw(0), 1
     if len(images) == 0:
@@ -192,6 +195,10 @@ def _draws(model, parameters, samples, x):
     for first in range(0, samples, most):
         sampler.samples = min(most, samples - first)
         yield model.sampler.forward(parameters)
+
+
+def _expect_vae(model):
+    instance("evaluation", "model", model, models.VAE)
 
 
 def _sampler(model):

@@ -10,8 +10,9 @@ import numpy as np
 from minivae import backend, objectives
 from minivae.data import Batches
 from minivae.distributed import Ranks
-from minivae.errors import OptionError, real_number
+from minivae.errors import OptionError, instance, real_number, whole_number
 from minivae.finite_watch import FiniteWatch
+from minivae.models import VAE
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
 from minivae.protocol import Protocol
@@ -42,6 +43,8 @@ class Training:
                  ranks: Ranks | None = None, beta: Schedule | None = None,
                  callbacks: Sequence[Callable[["Training"], bool | None]] = (), objective: objectives.Name = "elbo",
                  estimator: objectives.Estimator | None = None):
+        instance("Training", "model", model, VAE)
+        instance("Training", "batches", batches, Batches, "; Batches(images, batch_size=16) makes them of images")
         self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
         if callable(callbacks):
             raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions")
@@ -101,8 +104,7 @@ class Training:
         Ctrl-C ends it after the step it is in, `stopped` says so; a callback after an epoch, then `ended` does.
         `floor` is shown beside the loss: the least that the data allow, in nats per image.
         """
-        if steps < 1:
-            raise OptionError(f"{steps} steps of training; choose 1 or more")
+        steps = whole_number("run", "steps", steps)
         self.model.training()
         self.ended = False
         beside = "" if floor is None else f" (optimum {floor:.3f})"
@@ -181,4 +183,4 @@ def train(model: Any, batches: Batches, epochs: int = 1, learning_rate: float = 
     Ctrl-C ends it early and keeps what was learned.
     """
     training = Training(model, batches, learning_rate, learning_rate_decay)
-    return training.run(epochs * len(batches), progress)
+    return training.run(whole_number("train", "epochs", epochs) * len(batches), progress)

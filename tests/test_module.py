@@ -426,6 +426,9 @@ def test_what_is_no_table_is_refused():
         linear.backward(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
     with pytest.raises(MinivaeError, match=r"write Tanh\(\), not Tanh"):
         nn.Sequential(nn.Tanh)
+    for cls in (nn.Sequential, nn.ConcatTable, nn.ParallelTable):
+        with pytest.raises(MinivaeError, match=rf"got \[.*\]; write {cls.__name__}\(\*modules\)$"):
+            cls([nn.Tanh(), nn.ReLU()])
 
 
 def test_to_a_library_that_cannot_run_says_why(monkeypatch):

@@ -273,5 +273,5 @@ def test_images_that_were_not_scaled_are_refused():
 
 
 def test_no_steps_is_refused():
-    with pytest.raises(OptionError, match="choose 1 or more"):
+    with pytest.raises(OptionError, match=r"train\(epochs=0\): epochs is a whole number from 1"):
         train(small(), Batches(squares(), 16), epochs=0, progress=False)

@@ -27,12 +27,12 @@ class Batches:
 
     def __init__(self, pixels, batch_size, scale=1, by_epoch=False, drop_last=False, rounds=1):
         batch_size = whole_number("Batches", "batch_size", batch_size)
-        if batch_size > len(pixels):
-            raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
         self.redraw = isinstance(pixels, Redrawn)
         if self.redraw:
             pixels, scale = pixels.grey, 1 / 255
         backend.name_of(pixels)
+        if batch_size > len(pixels):
+            raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
         self.backend = backend.current()
         self.dtype = backend.default_dtype()
         self.pixels = backend.from_numpy(pixels)

@@ -4,7 +4,7 @@ from math import log
 
 import numpy as np
 
-from minivae.errors import OptionError
+from minivae.errors import OptionError, whole_number
 
 SIDES = (9, 9)  # smallest and largest side: the listing's sub(a, a + 8) includes both ends
 
@@ -16,8 +16,7 @@ def rectangles(n=50000, height=24, width=24, sides=SIDES, seed=0):
     one of 16·16 places.  `sides=(smallest, largest)` draws the height and width of each from that range.
     """
     smallest, largest = _expect_sides(height, width, sides)
-    if n < 1:
-        raise OptionError(f"rectangles({n}): n is the number of images, from 1")
+    n = whole_number("rectangles", "n", n)
     random = np.random.default_rng(seed)
     inside = []
     for length in (height, width):
@@ -60,8 +59,12 @@ def is_full_square(images, side=SIDES[0]):
 
 
 def _expect_sides(height, width, sides):
-    smallest, largest = sides
-    if not 1 <= smallest <= largest <= min(height, width):
+    for name, value in (("height", height), ("width", width)):
+        whole_number("rectangles", name, value)
+    if not isinstance(sides, tuple | list) or len(sides) != 2:
+        raise OptionError(f"rectangles(sides={sides!r:.100}): sides is a pair of whole numbers, (smallest, largest)")
+    smallest, largest = (whole_number("rectangles", "sides", side) for side in sides)
+    if not smallest <= largest <= min(height, width):
         raise OptionError(f"rectangles: sides={sides} in {height}×{width} pixels; needs 1 ≤ smallest ≤ largest ≤ "
                           f"{min(height, width)}")
     return smallest, largest

@@ -29,6 +29,7 @@ from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import history, second_look
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.debug.verbs import watched
+from minivae.errors import instance
 from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
@@ -39,7 +40,7 @@ CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumu
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
               changes: bool = True) -> GradientReport:
-    """Check a module's backward passes at `input`, an array or a table.  Returns a GradientReport.
+    """Check a module's backward passes at `input`, an array or a table, of one row or more.  Returns a GradientReport.
 
     With random weights G, the number that is differentiated is ⟨G, output⟩ plus the side losses of the module.
     Every entry of the input and of every parameter is moved by ±step (times the size of its array, if that is above 1)
@@ -59,6 +60,9 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     weights, of large arrays in one row; with one row more; and in evaluation mode.  Beside a copy that was never
     called, that shows what a layer has kept from an earlier call.
     """
+    instance("gradcheck", "module", module, Module, "; gradcheck_criterion(criterion, prediction, target) checks a "
+             "criterion" * isinstance(module, Criterion))
+    _expect_numbers("gradcheck", "input", input)
     with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
         unused = twin.clone()
@@ -247,6 +251,12 @@ def _expect_arrays(verb, value, title):
             raise GradientError(f"{title}: {verb} returned {array!r} where an array belongs: is its return missing?")
 
 
+def _expect_numbers(verb, name, value):
+    if not any(getattr(array, "size", 1) for array in arrays(value)):
+        shapes = ", ".join(str(array.shape) for array in arrays(value))
+        raise GradientError(f"{verb}: {name} has shape {shapes}, no number that could be moved; give it a row or more")
+
+
 def _expect_divergence(twin):
     for layer in twin.find_modules(Divergence):
         if layer.divergence is None and layer.input is not None:
@@ -262,6 +272,9 @@ def gradcheck_criterion(criterion: Criterion, prediction: Any, target: Any, *, t
 
     Where the criterion raises on one side of a prediction, as outside [0, 1], the difference is of the other side.
     """
+    instance("gradcheck_criterion", "criterion", criterion, Criterion, "; gradcheck(module, input) checks a module" *
+             isinstance(criterion, Module))
+    _expect_numbers("gradcheck_criterion", "prediction", prediction)
     with backend.seeded(seed), np.errstate(all="ignore"):
         twin = copy.deepcopy(criterion).cpu().double()
         return _check_criterion(twin, float64(prediction), float64(target), type(criterion).__name__, tolerance, step,

@@ -9,7 +9,8 @@ from minivae.debug.behaviour import random_like
 from minivae.debug.steps import Recorded, Step, Trace
 from minivae.debug.tables import mapped, named
 from minivae.debug.verbs import watched
-from minivae.nn import Criterion
+from minivae.errors import instance
+from minivae.nn import Criterion, Module
 
 
 def trace(model: Any, input: Any, criterion: Criterion | None = None, target: Any = None, seed: int = 0) -> Trace:
@@ -20,7 +21,9 @@ def trace(model: Any, input: Any, criterion: Criterion | None = None, target: An
 
     It runs on a copy, with zeroed gradients and noise from a `seed` of its own: the model stays as it is.
     """
-    twin = model.clone()
+    twin = instance("trace", "model", model, Module).clone()
+    if criterion is not None:
+        instance("trace", "criterion", criterion, Criterion)
     criterion = criterion or (twin.criterion() if hasattr(twin, "criterion") else None)
     recorder = _Recorder(twin, criterion)
     with backend.seeded(seed), watched(recorder.calls, recorder.before, recorder.after):

@@ -5,7 +5,7 @@ from math import prod
 from minivae import nn
 from minivae.kinds import Rate, Shape, Whole
 from minivae.models.likelihoods import Likelihood
-from minivae.models.record import Record
+from minivae.models.record import Record, taken
 from minivae.models.vae import VAE
 
 
@@ -27,7 +27,7 @@ def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole
     With log_var_floor=None "gaussian" is the article's model, whose likelihood has no upper bound: where a pixel is the
     same in every image the variance falls towards 0, and one pixel that is not then costs millions of nats.
     """
-    options = dict(locals())
+    options = taken(aevb, locals())
     d = prod(image)
     encoder = nn.Sequential(
         nn.View(d), nn.Linear(d, hidden), nn.ReLU(inplace=True),

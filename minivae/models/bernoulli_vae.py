@@ -4,7 +4,7 @@ from math import prod
 
 from minivae import nn
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
-from minivae.models.record import Preset, Record
+from minivae.models.record import Preset, Record, taken
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
@@ -18,7 +18,7 @@ def bernoulli_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole 
     (Maddison et al. 2016, appendix C.2).  Evaluation uses hard bits, and then it is a bound.  With `straight_through`
     the bits are hard in training too, and the gradient is an estimate.
     """
-    options = dict(locals())
+    options = taken(bernoulli_vae, locals())
     encoder = nn.Sequential(nn.View(prod(image)))
     encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))
     sampler = nn.Sequential(nn.BernoulliSampler(temperature, samples), nn.Sigmoid(),

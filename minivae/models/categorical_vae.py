@@ -6,7 +6,7 @@ from minivae import nn
 from minivae.errors import whole_number
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
 from minivae.models.bernoulli_vae import JANG
-from minivae.models.record import Record
+from minivae.models.record import Record, taken
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
@@ -21,7 +21,7 @@ def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whol
     `straight_through` and in evaluation.  The codes are those of Jang et al. 2016, section 4.2, whose coders we read as
     linear, hidden=0, and who learn the prior, which is uniform here without `learn_prior`.
     """
-    options = dict(locals())
+    options = taken(categorical_vae, locals())
     code = whole_number("categorical_vae", "code", code) * whole_number("categorical_vae", "categories", categories)
     encoder = nn.Sequential(nn.View(prod(image)))
     encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))

@@ -9,7 +9,7 @@ from minivae import backend, nn
 from minivae.backend import Array
 from minivae.errors import OptionError, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
-from minivae.models.record import Record
+from minivae.models.record import Record, taken
 from minivae.models.vae import VAE, hidden_layers
 
 
@@ -54,7 +54,7 @@ def conditional_vae(image: Shape = (28, 28), labels: Count = 0, hidden: Count = 
 
         labels   how many the data have, 10 of MNIST's digits; 0: a VAE like any other
     """
-    options = dict(locals())
+    options = taken(conditional_vae, locals())
     label, d = nn.Label(labels) if labels else None, prod(image)
     encoder, decoder = nn.Sequential(nn.View(d + labels)), nn.Sequential()
     if label is not None:

@@ -5,7 +5,7 @@ import reprlib
 from minivae import nn
 from minivae.errors import OptionError
 from minivae.kinds import Rate, Shape, Whole
-from minivae.models.record import Record
+from minivae.models.record import Record, taken
 from minivae.models.vae import VAE
 
 
@@ -24,7 +24,7 @@ def conv_vae(image: Shape = (1, 24, 24), planes: tuple[Whole, ...] = (8, 16, 32)
     `image` is (height, width) or (planes, height, width).  A BatchNormalization stands behind each convolution but the
     last (Ioffe and Szegedy 2015).
     """
-    options = dict(locals())
+    options = taken(conv_vae, locals())
     planes = tuple(planes)
     depth, height, width = _sizes(image, planes)
     inner = planes[-1], height >> len(planes), width >> len(planes)

@@ -2,7 +2,7 @@
 
 from minivae import nn
 from minivae.kinds import Count, Probability, Rate, Shape, Whole
-from minivae.models.record import Record
+from minivae.models.record import Record, taken
 from minivae.models.vae import VAE, gaussian_encoder, mlp_decoder
 
 
@@ -14,7 +14,7 @@ def denoising_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole 
 
     −E KL(q(z|x′) ‖ p(z)) + E log p(x|z), x′ from p(x′|x), is a lower bound of log p(x) (Im et al. 2017).
     """
-    options = dict(locals())
+    options = taken(denoising_vae, locals())
     return VAE(gaussian_encoder(image, hidden, code, nn.BernoulliNoise(p)), nn.GaussianKL(beta),
                nn.GaussianSampler(samples), mlp_decoder(image, hidden, code), code).made_by(denoising_vae, options)
 

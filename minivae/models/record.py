@@ -109,22 +109,26 @@ class Record:
         """The model with these options, which are checked one by one."""
         from minivae.models.vae import VAE  # here, because that file has a record too
 
-        known = self.parameters
-        for name, value in options.items():
-            kind = known[name].kind if name in known else None
-            if kind is None:
-                continue
-            try:
-                options[name] = kind.take(value)
-            except ValueError:
-                if name != "image":  # which has an error of its own
-                    raise OptionError(f"model {self.name!r}: {name}={reprlib.repr(value)} is not {kind.words}"
-                                      ) from None
+        options = taken(self.function, options, f"model {self.name!r}")
         model = by_name.make("model", {self.name: self.function}, self.name, options)
         if not isinstance(model, VAE):
             raise OptionError(f"{self.name} returned {reprlib.repr(model)}; a model's function returns a "
                               "minivae.models.VAE(encoder, kl, sampler, decoder, code)")
         return model if model.made else model.made_by(self.function, options)
+
+
+def taken(function: Callable, options: dict[str, Any], title: str = "") -> dict[str, Any]:
+    """The options of a model's function as their kinds take them; raises for one that is none of its kind."""
+    known, title, found = parameters(function, {}), title or function.__name__, dict(options)
+    for name, value in options.items():
+        if name in known and (kind := known[name].kind) is not None:
+            try:
+                found[name] = kind.take(value)
+            except ValueError:
+                if name == "image":
+                    by_name.expect_image(title, value)
+                raise OptionError(f"{title}: {name}={reprlib.repr(value)} is not {kind.words}") from None
+    return found
 
 
 def parameters(function: Callable, flags: dict[str, str]) -> dict[str, Parameter]:

@@ -1,10 +1,11 @@
 """Base of the containers (torch/nn Container)."""
 
+import reprlib
 from collections.abc import MutableSequence
 from operator import index
 from typing import Self
 
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, class_cure
 from minivae.nn.checks import expect_initialized
 from minivae.nn.module import Module
 
@@ -134,7 +135,9 @@ class Container(Module):
         """Let these be the modules, and return self."""
         for _, module in pairs:
             if not isinstance(module, Module):
-                raise MinivaeError(f"{self.title}: expected a module, got {module!r}; write Tanh(), not Tanh")
+                of_list = f"; write {type(self).__name__}(*modules)" * isinstance(module, list | tuple)
+                raise MinivaeError(f"{self.title}: expected a module, got {reprlib.repr(module)}"
+                                   f"{of_list or class_cure(module)}")
         names = [name or str(k) for k, (name, _) in enumerate(pairs)]
         for name in names:
             if not isinstance(name, str) or names.count(name) > 1 or "." in name:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minivae import backend
-from minivae.errors import MinivaeError, real_number
+from minivae.errors import MinivaeError, instance, real_number
 from minivae.nn.array_owner import Value
 from minivae.nn.latent import Latent
 from minivae.nn.module import Module
@@ -95,4 +95,4 @@ def side_loss(module: Module) -> Any:
     >>> float(nn.side_loss(model))  # beta · ½ · 2²
     1.0
     """
-    return sum((each.loss for each in module.find_modules(Divergence)), 0.0)
+    return sum((each.loss for each in instance("side_loss", "module", module, Module).find_modules(Divergence)), 0.0)

@@ -1,11 +1,12 @@
 """Checks of the state and the gradient that a caller gives to an optimiser."""
 
+import reprlib
 from collections.abc import Callable
 from math import inf
 from typing import Any, TypeAlias
 
 from minivae import backend
-from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float
+from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float, instance
 from minivae.nn.flat_parameters import expect_in_use
 
 Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> (loss, gradient at x)
@@ -13,6 +14,7 @@ Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> 
 
 def read_options(optimiser, state, defaults, memory, below_one=()):
     """{name: value} of the options, those of `state` before the defaults; raise at a slip, which would do nothing."""
+    instance(optimiser, "state", state, dict, "; at first an empty one, {}, and the same for every step")
     unknown = sorted(set(state) - set(defaults) - set(memory))
     if unknown:
         raise OptionError(f"{optimiser}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(unknown)} in "
@@ -24,7 +26,7 @@ def read_options(optimiser, state, defaults, memory, below_one=()):
         option[name] = as_float(option[name])
         if not 0 <= option[name] < (1 if name in below_one else inf):
             most = f" to just below 1, such as {default}" if name in below_one else ""
-            raise OptionError(f"{optimiser}: {name} is {state[name]}; choose a number from 0{most}")
+            raise OptionError(f"{optimiser}: {name} is {reprlib.repr(state[name])}; choose a number from 0{most}")
     return option
 
 
@@ -43,6 +45,8 @@ def evaluated(optimiser, feval, x):
     backend.name_of(x)
     if x.dtype.kind != "f":
         raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected floating point numbers; x.astype('float32')")
+    if not callable(feval):
+        raise OptionError(f"{optimiser}(feval={reprlib.repr(feval)}): feval is a function, x -> (loss, gradient)")
     result = feval(x)
     expect_in_use(x)  # now that the model has looked at its parameters
     if not isinstance(result, tuple | list) or len(result) != 2:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minivae import backend
-from minivae.errors import OptionError, real_number, whole_number
+from minivae.errors import OptionError, instance, real_number, whole_number
 from minivae.nn.criterion import Criterion
 from minivae.nn.module import Module
 
@@ -23,6 +23,8 @@ def stochastic_gradient(model: Module, criterion: Criterion, pairs: Sequence[tup
     The shortest loop there is, for a model with a criterion and nothing beside it: what a divergence adds to the
     gradient is in it, and is not in the loss that is returned.  `training.train` is the one for a VAE.
     """
+    instance("stochastic_gradient", "model", model, Module)
+    instance("stochastic_gradient", "criterion", criterion, Criterion)
     rate = real_number("stochastic_gradient", "learning_rate", learning_rate, "is a number from 0", least=0)
     decay = real_number("stochastic_gradient", "learning_rate_decay", learning_rate_decay, "is a number from 0",
                         least=0)

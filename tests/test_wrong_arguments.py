@@ -1,0 +1,98 @@
+"""Public functions say what is wrong with what they are given, by its name."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import data, evaluation, models, nn, optim, training
+from minivae.errors import MinivaeError
+
+FUNCTIONS = (mv.gradcheck, mv.gradcheck_criterion, mv.trace, mv.side_loss, mv.save,
+             optim.adam, optim.sgd, optim.rmsprop, optim.stochastic_gradient, training.train, training.Training,
+             evaluation.elbo, evaluation.log_likelihood, evaluation.exact_log_likelihood, evaluation.encode,
+             evaluation.active_units, data.Batches, data.rectangles, data.squares, data.entropy)
+CHECKED = {"model", "module", "criterion", "batches", "pixels", "batch_size", "feval", "state", "epochs", "samples",
+           "n", "height", "width", "side", "sides"}
+JUNK = {"class": nn.Tanh, "module": nn.Tanh(), "criterion": nn.MSECriterion(),
+        "array": np.ones((2, 3), np.float32), "float": 1e3, "text": "4", "list": [1, 2.5], "none": None}
+
+
+def sound(function):
+    """{name: value} of the parameters that a function needs, each of its kind."""
+    images, x = data.rectangles(4, 4, 4, sides=(2, 2)), np.ones((2, 16), np.float32)
+    given = {"model": models.bernoulli_vae(image=(4, 4), hidden=3, code=2), "module": nn.Tanh(), "input": x,
+             "criterion": nn.MSECriterion(), "prediction": x, "target": x, "pairs": [(x, x)], "images": images,
+             "batches": data.Batches(images, 2), "pixels": images, "batch_size": 2, "path": "model.npz", "state": {},
+             "feval": lambda x: (0.0, x), "x": x[0]}
+    return {name: given[name] for name, each in inspect.signature(function).parameters.items()
+            if each.default is each.empty and each.kind is not each.VAR_KEYWORD}
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize(("function", "name"), [
+    (function, name) for function in FUNCTIONS for name in inspect.signature(function).parameters if name in CHECKED],
+    ids=lambda each: getattr(each, "__name__", each))
+def test_a_wrong_argument_is_named(function, name, junk, tmp_path, monkeypatch):
+    """A function takes what stands in the place of an argument, or names the argument and what came."""
+    if name == "feval" and callable(JUNK[junk]):
+        return  # a function is as good as what it returns
+    monkeypatch.chdir(tmp_path)
+    try:
+        function(**sound(function) | {name: JUNK[junk]})
+    except MinivaeError as error:
+        assert name.removesuffix("s") in str(error) or "expected an array, got" in str(error)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.__name__)
+def test_what_is_sound_is_taken(function, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert function(**sound(function)) is not None or (tmp_path / "model.npz").exists()
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize(("function", "name"), [
+    (each.function, name) for each in models.ALL for name in each.parameters], ids=lambda each: getattr(
+    each, "__name__", each))
+def test_a_wrong_option_of_a_model_is_named(function, name, junk):
+    """Of a function that is called directly, as of the command line's options."""
+    try:
+        made = function(**{"image": (8, 8), name: JUNK[junk]})
+    except MinivaeError as error:
+        assert name in str(error)
+    else:
+        assert isinstance(made, models.VAE)
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, [1], -1, float("nan"), True])
+@pytest.mark.parametrize("optimiser", [optim.adam, optim.sgd, optim.rmsprop], ids=lambda each: each.__name__)
+def test_a_rate_is_shown_as_it_came(optimiser, rate):
+    x = np.ones(3, np.float32)
+    with pytest.raises(MinivaeError) as error:
+        optimiser(lambda x: (0.0, x), x, {"learning_rate": rate})
+    assert f"learning_rate is {rate!r}; choose a number from 0" in str(error.value)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (lambda x: mv.gradcheck(nn.Tanh, x), r"\(module=<class.*: module is an instance of Module; write Tanh\(\)"),
+    (lambda x: mv.gradcheck(nn.MSECriterion(), x), "gradcheck_criterion.* checks a criterion$"),
+    (lambda x: mv.gradcheck_criterion(nn.Tanh(), x, x), r"gradcheck\(module, input\) checks a module$"),
+    (lambda x: mv.trace(nn.Linear, x), r"write Linear\(\), not Linear$"),
+    (lambda x: mv.save(nn.Sequential(nn.Linear(2, 2)), "m.npz"), r"numpy\.savez\(path, \*\*module\.state_dict\(\)\)"),
+    (lambda x: training.train(models.vae(hidden=3), data.rectangles(4)), r"Batches\(images, batch_size=16\) makes"),
+])
+def test_the_error_says_what_to_do(wrong, message):
+    with pytest.raises(MinivaeError, match=message) as error:
+        wrong(np.ones((2, 3), np.float32))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])
+@pytest.mark.parametrize("check", [
+    lambda x: mv.gradcheck(nn.Tanh(), x), lambda x: mv.gradcheck(nn.GaussianKL(), (x, x)),
+    lambda x: mv.gradcheck_criterion(nn.MSECriterion(), x, x),
+    lambda x: mv.gradcheck_criterion(nn.GaussianNLLCriterion(), (x, x), x)])
+def test_a_check_that_would_compare_nothing_is_refused(check, shape):
+    with pytest.raises(MinivaeError, match=r"has shape \(.*no number that could be moved; give it a row or more"):
+        check(np.ones(shape, np.float32))
