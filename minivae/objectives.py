@@ -22,9 +22,14 @@ from typing import Any, Literal, get_args
 
 from minivae import evaluation, nn
 from minivae.errors import OptionError
+from minivae.schedules import Schedule, relaxed_samplers
 
 Name = Literal["elbo", "iwae", "dreg", "exact_likelihood"]
 Estimator = Literal["relaxed", "straight_through", "score_function", "exact"]
+IDLE = {  # options of a model that play no part in a gradient of that estimator
+    "relaxed": ("straight_through",), "score_function": ("straight_through", "temperature"),
+    "exact": ("straight_through", "temperature", "samples")}
+PLAIN = {"straight_through": False, "temperature": 1, "samples": 1}  # what asks for nothing
 
 
 @dataclass
@@ -61,6 +66,21 @@ class Objective:
         """What the objective minimises, on images that it does not learn: log p(x) if it is that, else the ELBO."""
         measured = evaluation.exact_log_likelihood if self.name == "exact_likelihood" else evaluation.elbo
         return measured(model, images, scale)
+
+    def expect_parts(self, model: Any, beta: Schedule | None, annealing: Schedule | None) -> None:
+        """Raise if an option that the model was made with, or a schedule of its training, plays no part."""
+        what = f"objective {self.name}" if self.name != "elbo" else f"estimator {self.estimator}"
+        if self.whole and (beta is not None or model.kl.free_bits > 0):
+            raise OptionError(f"{what} has no KL divergence whose weight could change, or some of which could be free; "
+                              "leave beta out, and free_bits")
+        idle, given = IDLE.get(self.estimator or "", ()), model.made[1] if model.made else {}
+        for option in idle:
+            if given.get(option, PLAIN[option]) != PLAIN[option]:
+                raise OptionError(f"{option}={given[option]} plays no part in {what}; it shall be {PLAIN[option]}")
+        if annealing is not None and ("temperature" in idle or not relaxed_samplers(model)):
+            raise OptionError("annealing lets the temperature of relaxed codes fall, and "
+                              + (f"{what} has none" if idle else "this model has none")
+                              + "; leave it out, or --anneal-rate at 0")
 
     def owners(self) -> list[Any]:
         """The modules and criterions that take part in a step."""
@@ -109,6 +129,7 @@ def _exact(model):
 
 def _exact_likelihood(model):
     _expect_enumerable(model, "objective exact_likelihood")
+    _expect_unweighed(model, "exact_likelihood", "log p(x) itself")
     network = _network(model, prior=nn.EnumeratedPrior(model.kl, model.code), heads=_heads(model, 1))
     return Objective("exact_likelihood", network, nn.LikelihoodCriterion(_one_draw(model)), None, "exact", True,
                      "KL of p(z|x)")
@@ -118,9 +139,7 @@ def _importance_weighted(model, name):
     if not isinstance(model.kl.latent, nn.GaussianLatent):
         raise OptionError(f"objective {name} takes a Gaussian code, which the gradient passes through; that of this "
                           f"model is one of {type(model.kl).__name__}: objective exact_likelihood sums over it")
-    if model.kl.beta != 1:
-        raise OptionError(f"objective {name} is a bound of log p(x) and has no KL to weigh; beta={model.kl.beta:g} "
-                          "shall be 1")
+    _expect_unweighed(model, name, "a bound of log p(x)")
     if name == "dreg" and model.decoder.find_modules(nn.BatchNormalization):
         raise OptionError("objective dreg takes a decoder whose rows do not depend on each other, as they do in a "
                           "BatchNormalization; objective iwae takes any")
@@ -169,6 +188,11 @@ def _expect_discrete(model, what):
     if not isfinite(model.kl.latent.support_size(1)):
         raise OptionError(f"{what} is of bits and categories; the code of this model is that of "
                           f"{type(model.kl).__name__}, whose gradient needs no estimator")
+
+
+def _expect_unweighed(model, name, which):
+    if model.kl.beta != 1:
+        raise OptionError(f"objective {name} is {which} and has no KL to weigh; beta={model.kl.beta:g} shall be 1")
 
 
 def _expect_enumerable(model, what):

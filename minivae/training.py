@@ -59,9 +59,7 @@ class Training:
         self.optimiser: Callable = adam if momentum is None else sgd
         self.parameters, self.grads = model.get_parameters()
         self.objective = objectives.build(model, objective, estimator)
-        if self.objective.whole and (beta is not None or model.kl.free_bits > 0):
-            raise OptionError(f"objective {objective} has no KL divergence whose weight could change, or some of which "
-                              "could be free; leave beta out, and free_bits")
+        self.objective.expect_parts(model, beta, annealing)
         self.criterion = self.objective.criterion
         rate = learning_rate(0) if callable(learning_rate) else learning_rate
         self.state: dict = {"learning_rate": rate, "learning_rate_decay": learning_rate_decay}

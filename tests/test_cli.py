@@ -221,6 +221,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "aevb", "--likelihood", "poisson"], "'poisson' is not one of bernoulli, continuous_bernoulli"),
     (["train", "aevb", "--log-var-floor", "low"], "'low' is not a number or none"),
     (["train", "vae", "--likelihood", "gaussian"], "minivae train vae: error: unrecognized arguments: --likelihood"),
+    (["train", "vae", "--root", "."], "--root does not go with --data rectangles; it is an option of MNIST"),
     (["train", "vae", "--binarize", "fixed"], "rectangles are bits already; it goes with --data mnist"),
     (["train", "bernoulli", "--preset", "jang", "--data", "rectangles"], "rectangles are bits already"),
     (["train", "bernoulli", "--batch-size", "7", "--preset", "jang"], "here --batch-size came first"),

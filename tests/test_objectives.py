@@ -3,6 +3,7 @@
 import json
 from itertools import product
 from math import log
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from minivae import backend, evaluation, models, nn, objectives
 from minivae.cli import main
 from minivae.data import Batches, rectangles
 from minivae.errors import OptionError, ShapeError
+from minivae.models.likelihoods import Likelihood
 from minivae.quantities import quantities
 from minivae.training import Training
 
@@ -357,6 +359,14 @@ def test_an_encoder_without_a_part_keeps_its_weights():
     ("vae", {}, {"objective": "iwae", "estimator": "relaxed"}, "estimator relaxed is of bits"),
     ("bernoulli", {"code": 3}, {"objective": "exact_likelihood", "estimator": "relaxed"}, "has no estimator relaxed"),
     ("vae", {"beta": 2}, {"objective": "dreg"}, "beta=2 shall be 1"),
+    ("bernoulli", {"code": 3, "beta": 2}, {"objective": "exact_likelihood"}, "beta=2 shall be 1"),
+    ("bernoulli", {"code": 3, "samples": 9}, {"estimator": "exact"},
+     "samples=9 plays no part in estimator exact; it shall be 1"),
+    ("bernoulli", {"code": 3, "temperature": 3}, {"objective": "exact_likelihood"},
+     "temperature=3 plays no part in objective exact_likelihood"),
+    ("vae", {}, {"annealing": lambda t: 0.5}, "temperature of relaxed codes fall, and this model has none"),
+    ("bernoulli", {"samples": 2}, {"estimator": "score_function", "annealing": lambda t: 0.5},
+     "estimator score_function has none; leave it out"),
     ("bernoulli", {}, {"estimator": "score_function"}, "takes 2 samples or more"),
     ("vae", {}, {"objective": "bound"}, "unknown objective 'bound'; choose one of elbo, iwae"),
     ("bernoulli", {}, {"estimator": "true"}, "unknown estimator 'true'; choose one of relaxed"),
@@ -414,6 +424,70 @@ def test_numbers_have_their_right_names():
     assert names["bits", "exact_likelihood"][0].test == "−log p(x)"
     assert names["categories", "elbo"][0].loss == "−ELBO"
     assert names["bits", "elbo"][0].loss == "surrogate, of relaxed codes"
+
+
+# -- options that play no part ----------------------------------------------------------------------
+
+
+OF_MODELS = {  # another value of each option
+    "hidden": 5, "code": 4, "samples": 4, "beta": 0.5, "p": 0.4, "temperature": 0.3, "straight_through": True,
+    "learn_prior": True, "categories": 4, "planes": (3,), "batch_normalization": True, "likelihood": "bernoulli",
+    "log_var_floor": 5}
+OF_TRAININGS = {"learning_rate": 0.01, "learning_rate_decay": 0.1, "momentum": 0.5, "free_bits": 9.0,
+                "annealing": lambda t: 1 / (2 + t), "beta": lambda t: 0.1 * t}
+COLUMNS = {"annealing": {"temperature"}, "beta": {"beta"}}
+WAYS = [*((name, None) for name in get_args(objectives.Name)),
+        *(("elbo", estimator) for estimator in get_args(objectives.Estimator))]
+
+
+def three_steps(name, objective, estimator, options=None, free_bits=0, **given):
+    """What a training has made of a model."""
+    backend.manual_seed(0)
+    sizes = {"image": (1, 6, 6), "hidden": 8, "code": 3, "categories": 2, "planes": (2,),
+             "samples": 2 if estimator == "score_function" else 1}
+    model = built(name, ({"likelihood": "gaussian"} if name == "aevb" else {}) | (options or {}), **sizes)
+    model.kl.free_bits = free_bits
+    training = Training(model, Batches(rectangles(40, 6, 6, sides=(3, 3)), 8), objective=objective,
+                        estimator=estimator, **given)
+    training.run(3, progress=False)
+    return training
+
+
+@pytest.mark.parametrize(("objective", "estimator"), WAYS)
+@pytest.mark.parametrize("name", models.BY_NAME)
+def test_an_option_plays_a_part_or_is_refused(name, objective, estimator):
+    """And a number has a column of the protocol only if it plays one."""
+    try:
+        plain = three_steps(name, objective, estimator)
+    except OptionError as error:
+        assert "of bits and categories" in str(error) or "takes a Gaussian code" in str(error)
+        return
+    own = set(models.find(name).parameters) - {"image", "labels"}
+    for option, given in [*((each, {"options": {each: OF_MODELS[each]}}) for each in own),
+                          *((each, {each: value}) for each, value in OF_TRAININGS.items())]:
+        try:
+            found = three_steps(name, objective, estimator, **given)
+        except OptionError as error:
+            assert option in str(error)
+            continue
+        if (option, estimator) != ("straight_through", "straight_through"):  # which say the same
+            assert not np.array_equal(plain.parameters, found.parameters), f"{option} changes nothing"
+        columns = COLUMNS.get(option, set()) if option in given else set()
+        assert set(found.protocol.columns) - set(plain.protocol.columns) == columns
+
+
+@pytest.mark.parametrize("likelihood", [each for each in get_args(Likelihood) if each != "gaussian"])
+def test_a_floor_is_of_a_log_variance(likelihood):
+    with pytest.raises(OptionError, match=rf"log_var_floor=-2.*likelihood {likelihood} has no log-variance"):
+        models.aevb(likelihood, log_var_floor=-2)
+
+
+@pytest.mark.parametrize("option", ["--anneal-floor", "--anneal-every"])
+def test_stairs_without_a_fall_are_refused(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "bernoulli", option, "1", "--images", "16"]) == 1
+    assert f"{option} is of a temperature that falls; give --anneal-rate R too" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 # -- priors that are learned -----------------------------------------------------------------------

@@ -118,12 +118,6 @@ def test_training_uses_it_and_writes_it_down(name):
     assert not np.array_equal(plain.parameters, run.parameters)
 
 
-def test_a_model_without_a_temperature_is_left_alone():
-    run = training("vae", annealing=Annealing())
-    run.run(2, progress=False)
-    assert run.model.sampler.temperature is None
-
-
 def test_momentum_takes_gradient_descent():
     run = training("categorical", learning_rate=1e-3, momentum=0.9)
     first = run.parameters.copy()

@@ -63,11 +63,11 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
         wrong = [name for name in ("root",) if name in found]
         source = {"name": "own", "path": str(args.data.resolve())}
     else:
-        wrong = [name for name in OWN if name in found]
+        wrong = [name for name in (*OWN, *["root"] * (args.data in data_set.RECTANGLES)) if name in found]
         source = {"name": args.data}
     if wrong:
         raise OptionError(f"--{wrong[0].replace('_', '-')} does not go with --data {args.data}; it is an option of "
-                          f"{'MNIST' if wrong == ['root'] else 'images of your own, --data PATH'}")
+                          f"{'MNIST' if wrong[0] == 'root' else 'images of your own, --data PATH'}")
     if args.binarize is not None and args.data in data_set.RECTANGLES:
         raise OptionError(f"--binarize {args.binarize} makes bits of grey pixels, and {args.data} are bits already; it "
                           "goes with --data mnist, as in --preset jang, or with grey images of your own")

@@ -20,6 +20,7 @@ Ctrl-C, or SIGTERM, stops early and keeps what was learned; `minivae train --res
 THREADS = ("that compute; the results are the same for any number.  By default MINIVAE_THREADS, what the run "
            "began with, or as many as this machine grants")
 QUIET = "print nothing but the folder that the run is in, at the end"
+ANNEAL = {"anneal_floor": 0.5, "anneal_every": 1000}
 TAKEN = "help", "resume", "model", "total", "longer", "moved", "own", "trust", "run", "less"  # by the verb itself
 OWN = ("MODEL can also be a function of your own that makes a VAE: FILE.py:FUNCTION or MODULE:FUNCTION, such as "
        "my_vae.py:tiny.  Its parameters are the options.")
@@ -150,8 +151,8 @@ def _add_training(kind: Any, record: models.Record) -> None:
     if "temperature" in record.parameters:
         add("--anneal-rate", None, "R", 0.0,
             "let the temperature fall with the steps t taken, max(FLOOR, T · e^(−R t)); 0 keeps it")
-        add("--anneal-floor", None, "FLOOR", 0.5, "where it stops")
-        add("--anneal-every", None, "N", 1000, "steps from one temperature to the next")
+        add("--anneal-floor", None, "FLOOR", ANNEAL["anneal_floor"], "where it stops")
+        add("--anneal-every", None, "N", ANNEAL["anneal_every"], "steps from one temperature to the next")
     if record.presets:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
         kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), presets=record.presets,
@@ -211,6 +212,10 @@ def _resume_or_start(args, ranks):
     record = args.record
     if args.schedule == "cosine" and args.learning_rate_decay not in (0, record.schedule["learning_rate_decay"]):
         raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them")
+    stairs = [name for name, usual in ANNEAL.items()
+              if getattr(args, name, None) not in (None, record.schedule.get(name, usual))]
+    if stairs and not args.anneal_rate:
+        raise OptionError(f"--{stairs[0].replace('_', '-')} is of a temperature that falls; give --anneal-rate R too")
     chosen = {name: getattr(args, name) for name in record.parameters if hasattr(args, name)}
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "threads": threads, "data": data.chosen(args),
