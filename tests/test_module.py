@@ -10,7 +10,7 @@ import pytest
 import minivae as mv
 from minivae import backend, callbacks, nn, schedules
 from minivae.data import Batches
-from minivae.errors import BackendError, DTypeError, MinivaeError, ShapeError
+from minivae.errors import BackendError, DTypeError, MinivaeError, OptionError, ShapeError
 from minivae.optim import adam
 
 
@@ -48,6 +48,33 @@ def test_flat_parameters_are_views(change, flat_before):
     if flat_before:
         model.get_parameters()
     expect_true_views(change(model))
+
+
+CONVERTIBLE = pytest.mark.parametrize("make", [lambda: nn.Linear(2, 2), small, nn.BCECriterion,
+                                               lambda: nn.ExpectedCriterion(nn.BCECriterion())])
+
+
+@CONVERTIBLE
+@pytest.mark.parametrize("dtype", [float, np.float64, "float64", ">f8", np.dtype("float64")])
+def test_a_dtype_may_be_written_in_every_way(make, dtype):
+    one = make().convert(None, dtype)
+    assert one.dtype is backend.FLOATS["float64"] and one.convert(None, None).dtype == np.float64
+    assert not isinstance(one, nn.Module) or all(array.dtype == np.float64 for array in one.parameters()[0])
+    backend.set_default_dtype(dtype)
+    assert make().dtype is backend.FLOATS["float64"]
+
+
+@CONVERTIBLE
+@pytest.mark.parametrize("dtype", [int, "float16", "double precision", bool, 64, {"a": 1}])
+def test_a_dtype_that_nothing_computes_in_is_refused(make, dtype):
+    one = make()
+    for convert in (lambda dtype: one.convert(None, dtype), backend.set_default_dtype):
+        with pytest.raises(OptionError, match=r"dtype .*; choose float32 or float64"):
+            convert(dtype)
+    with pytest.raises(OptionError, match="unknown backend 'jax'"):
+        one.convert("jax", None)
+    assert one.dtype == np.float32 == make().dtype and one.backend == "numpy"
+    assert not isinstance(one, nn.Module) or all(array.dtype == np.float32 for array in one.parameters()[0])
 
 
 def test_flattening_keeps_values_and_repeats():

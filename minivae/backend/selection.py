@@ -99,9 +99,25 @@ def default_dtype() -> np.dtype:
 
 def set_default_dtype(dtype: npt.DTypeLike) -> None:
     """float32 or float64 for the modules made from now on."""
-    if dtype not in ("float32", "float64", np.float32, np.float64):
-        raise OptionError(f"default dtype {dtype}; choose float32 or float64")
-    _settings["dtype"] = np.dtype(dtype)
+    _settings["dtype"] = float_dtype(dtype)
+
+
+def float_dtype(dtype: npt.DTypeLike) -> np.dtype:
+    """A dtype that modules compute in, however it is written; raise if it is another."""
+    try:
+        name = None if dtype is None else np.dtype(dtype).name  # of None NumPy makes float64
+    except (TypeError, ValueError):
+        name = None
+    if name not in FLOATS:
+        raise OptionError(f"dtype {reprlib.repr(dtype)}; choose float32 or float64")
+    return FLOATS[name]
+
+
+def usable(name: str | None, dtype: npt.DTypeLike | None) -> tuple[str | None, np.dtype | None]:
+    """(library, dtype) to convert to, once both can be used; None stays None."""
+    if name is not None:
+        require(name)
+    return name, None if dtype is None else float_dtype(dtype)
 
 
 def to_numpy(array: Array) -> np.ndarray:

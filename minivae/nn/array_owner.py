@@ -3,6 +3,8 @@
 from types import ModuleType
 from typing import Any, Self, TypeAlias
 
+import numpy.typing as npt
+
 from minivae import backend
 from minivae.nn import checks
 
@@ -37,7 +39,6 @@ class ArrayOwner:
 
     def to(self, name: str) -> Self:
         """Compute with the library "numpy" or "cupy" from now on; parameters move there, and buffers are dropped."""
-        backend.require(name)
         return self.convert(name, None)
 
     def cuda(self) -> Self:
@@ -52,9 +53,10 @@ class ArrayOwner:
     def double(self) -> Self:
         return self.convert(None, backend.FLOATS["float64"])
 
-    def convert(self, name: str | None, dtype: Any) -> Self:
+    def convert(self, name: str | None, dtype: npt.DTypeLike | None) -> Self:
         """Compute with another library, or in another dtype, or both; None keeps what it is."""
         checks.expect_initialized(self)
+        name, dtype = backend.usable(name, dtype)
         self.backend, self.dtype = name or self.backend, dtype or self.dtype
         return self.clear_state()
 

@@ -10,6 +10,7 @@ from minivae.nn import checks, flat_parameters
 
 def convert(root, name, dtype):
     """Move the parameters of a module to another library, or dtype, or both; buffers are dropped."""
+    name, dtype = backend.usable(name, dtype)
     checks.expect_initialized(root)
     flat_parameters.unique(root)  # raises where views share memory, which copies would not
     was_flat = root.flat is not None
