@@ -1,5 +1,7 @@
 """Every contract of a Module, run over the table of every layer, in every array library."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from layers import ABSTRACT, ROWS, arrays, copies, random_like
@@ -86,6 +88,32 @@ def test_buffers_are_reused(row):
     run(module, row.input(rows=2))
     run(module, row.input())
     assert [backend.address(a) for a in _buffers(module)] == addresses
+
+
+@each_row
+def test_other_sizes_take_no_more_buffers(row):
+    """Images of any size, one after the other, give what a new layer gives, from as many buffers as one."""
+    module, numbers = made(row), set()
+    for more in (0, 1, 2, 3, 0):
+        input, found = replace(row, shape=_wider(row.shape, more)).input(), []
+        try:
+            for each in (module.clone().clear_state(), module):
+                backend.manual_seed(0)
+                found.append(run(each, input))
+        except ShapeError:
+            assert more > 0
+            continue
+        assert same(*found, terms(module, 3))
+        numbers.add(len(_buffers(module)))
+    assert len(numbers) == 1
+
+
+def _wider(shape, more):
+    """The shape of a row, or a table of shapes, whose last two axes are longer; of fewer than three, the last."""
+    if isinstance(shape[0], tuple):
+        return tuple(_wider(each, more) for each in shape)
+    last = min(2, len(shape) - 1) or 1
+    return (*shape[:-last], *(length + more for length in shape[-last:]))
 
 
 def _buffers(module):

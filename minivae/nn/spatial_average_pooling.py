@@ -1,6 +1,5 @@
 """The mean of each window (torch/nn SpatialAveragePooling)."""
 
-from minivae import backend
 from minivae.nn.windows import Windowed, batch_first, batch_last
 
 
@@ -21,6 +20,9 @@ class SpatialAveragePooling(Windowed):
     >>> nn.SpatialAveragePooling(2, 2)(np.float32([[[[1, 2], [3, 4]]]])).tolist()
     [[[[2.5]]]]
     """
+
+    state_names = (*Windowed.state_names, "counted")
+    counted = None  # the sides of the images that the buffer "1/m" is for
 
     def __init__(self, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0, padh: int = 0,
                  ceil_mode: bool = False, count_include_pad: bool = True):
@@ -54,14 +56,13 @@ class SpatialAveragePooling(Windowed):
 
     def _shares(self, lengths, size):
         """1/m of each window (1, H′, W′, 1), of an image with sides of these lengths."""
-        name = f"1/m of {lengths}"
-        if name not in self.buffers:
-            shares = self.buffers[name] = backend.empty((1, *size, 1), self.dtype, self.backend)
+        if self.counted != lengths:
+            self.counted, shares = lengths, self.buffer("1/m", (1, *size, 1))
             shares.fill(1)
             for axis in (0, 1):
                 for place, count in enumerate(self._counts(lengths[axis], size[axis], axis)):
                     shares[(slice(None),) * (axis + 1) + (place,)] /= count
-        return self.buffers[name]
+        return self.buffers["1/m"]
 
     def _counts(self, length, size, axis):
         """The number of numbers that each window counts along one axis."""
