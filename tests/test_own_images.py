@@ -74,6 +74,56 @@ def test_what_is_transparent_is_white(tmp_path):
     assert a[:, 0, 0].tolist() == [0, 0, 0] and (a[:, 1] == 255).all() and (b == 255).all()
 
 
+def png(depth, colour, rows, clear):
+    """A PNG of samples of so many bits, one value or colour of which is transparent."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b""
+    for row in rows:
+        bits = "".join(f"{value:0{depth}b}" for value in np.ravel(row))
+        lines += bytes([0, *(int(bits[k:k + 8].ljust(8, "0"), 2) for k in range(0, len(bits), 8))])
+    return b"".join([b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", len(rows[0]), len(rows), depth,
+                                                                         colour, 0, 0, 0)),
+                     chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear)), chunk(b"IDAT", zlib.compress(lines)),
+                     chunk(b"IEND", b"")])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_transparent_value_of_any_depth_is_white(tmp_path, depth):
+    most = 2**depth - 1
+    for clear in {0, 1, most // 2, most}:
+        values = sorted({0, 1, most // 2, most})
+        (tmp_path / "a.png").write_bytes(png(depth, 0, [values], [clear]))
+        wanted = [255 if value == clear else round(255 * value / most) for value in values]
+        assert image_folder(tmp_path).pixels[0, 0, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_colour_of_any_depth_is_white(tmp_path, depth):
+    colours = np.array([[10, 20, 30], [20, 30, 10]]) * 2**(depth - 8)
+    (tmp_path / "a.png").write_bytes(png(depth, 2, [colours], colours[0]))
+    assert image_folder(tmp_path).pixels[0, :, 0].T.tolist() == [[255, 255, 255], [20, 30, 10]]
+
+
+def test_whole_numbers_of_32_bits_are_skipped(tmp_path):
+    photograph(mode="L").save(tmp_path / "a.png")
+    for kind in (np.int32, np.int16):
+        (tmp_path / f"{kind.__name__}.tif").write_bytes(tiff(np.array([[0, 255], [128, 64]], kind)))
+    found = image_folder(tmp_path)
+    assert len(found) == 1 and [path.rpartition("int")[2] for path, _ in found.skipped] == ["16.tif", "32.tif"]
+    assert all("none is known to be white; save it with 8 or 16 bits" in why for _, why in found.skipped)
+
+
+def tiff(values):
+    """A TIFF of whole numbers with a sign."""
+    data, (height, width) = values.tobytes(), values.shape
+    tags = [(256, width), (257, height), (258, 8 * values.itemsize), (259, 1), (262, 1), (273, 8), (277, 1),
+            (278, height), (279, len(data)), (339, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
 def test_one_image_in_colour_makes_all_so_and_grey_makes_none(tmp_path):
     photograph(mode="L").save(tmp_path / "a.png")
     photograph(mode="RGB").save(tmp_path / "b.png")
@@ -101,8 +151,9 @@ def test_size_covers_and_cuts_at_the_centre(tmp_path):
     assert image_folder(tmp_path, size=(8, 6)).pixels.shape == (2, 1, 8, 6)
     with pytest.raises(OptionError, match=r"2 sizes, from 10×30 to 40×20 .*--size 28"):
         image_folder(tmp_path)
-    with pytest.raises(OptionError, match="a size is a whole number from 1"):
-        image_folder(tmp_path, size=0)
+    for size in (0, 1.5, True, "12", (3,), (3, True), (3, 4.0), 4097):
+        with pytest.raises(OptionError, match="a size is a whole number from 1"):
+            image_folder(tmp_path, size=size)
 
 
 def test_folders_inside_are_labels(tmp_path):
@@ -212,6 +263,22 @@ def test_an_array_that_is_no_images_says_why(tmp_path, array, says):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(OptionError, match=f"a.npy.*({says}|plain numbers)"):
         array_file(tmp_path / "a.npy")
+
+
+def test_rows_of_several_lengths_are_refused():
+    for wrong in (([[[0, 1], [1, 0]], [[0, 1], [1]]], None), (np.zeros((2, 3, 3)), [[0], [1, 2]])):
+        with pytest.raises(OptionError, match="rows of several lengths"):
+            Images.of(*wrong)
+
+
+def test_labels_that_are_no_text_are_named(tmp_path):
+    pixels, labels = np.zeros((2, 4, 4), np.uint8), np.array([b"a", b"\xff"])
+    assert Images.of(pixels, np.char.decode(labels, "latin-1")).names == ("a", "ÿ")
+    with pytest.raises(OptionError, match=r"the label b'\\xff' is no text in UTF-8; numpy.char.decode"):
+        Images.of(pixels, labels)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=labels)
+    with pytest.raises(OptionError, match=r"a.npz: images: the label .* is no text in UTF-8"):
+        own_data.read(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ def image_folder(path, size=None, grey=False, strict=False, progress=True) -> Im
 
     Where every image lies in a folder inside, the first folder's name is its label.  Hidden files are no images.  What
     is transparent is laid on white, 16 bits become 8, a photograph is turned as its camera says.  Skipped are files
-    that are damaged, cut off, no image, of several frames, or of more than 67 million pixels, which are not unpacked.
+    that are damaged, cut off, no image, of several frames, of grey values of 32 bits that are no floats, or of more
+    than 67 million pixels, which are not unpacked.
     """
     path = Path(path)
     size = _expect_size(size)
@@ -73,8 +75,9 @@ def is_split(path) -> bool:
 def _expect_size(size):
     if size is None:
         return None
-    sizes = (size, size) if isinstance(size, int | np.integer) else tuple(size)
-    if len(sizes) != 2 or not all(isinstance(each, int | np.integer) and 1 <= each <= 4096 for each in sizes):
+    sizes = tuple(size) if isinstance(size, Iterable) else (size, size)
+    if len(sizes) != 2 or not all(isinstance(each, int | np.integer) and not isinstance(each, bool)
+                                  and 1 <= each <= 4096 for each in sizes):
         raise OptionError(f"size={size!r}: a size is a whole number from 1 to 4096, or a height and a width")
     return int(sizes[0]), int(sizes[1])
 
@@ -127,6 +130,9 @@ def _header(file):
             raise ValueError(_reason(error)) from error
         if frames:
             raise ValueError("several frames; save the one that is wanted")
+        if image.mode == "I" and image.format not in ("PNG", "PPM"):  # of these, Pillow may give 16 bits as 32
+            raise ValueError("whole numbers of 32 bits, or with a sign, of which none is known to be white; save it "
+                             "with 8 or 16 bits")
         return (width, height) if turned else (height, width), grey
 
 
@@ -144,11 +150,17 @@ def _pixels(file, planes, height, width):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                clear = _transparent(image)
                 image.draft("L" if planes == 1 else "RGB", (2 * width, 2 * height))  # a JPEG is unpacked no larger
                 image.load()
                 image = ImageOps.exif_transpose(image)
                 if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-                    image = Image.fromarray(_eight_bits(np.asarray(image)))
+                    values = np.asarray(image)
+                    image = Image.fromarray(_eight_bits(values))
+                    if clear is not None:
+                        image.putalpha(Image.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255))))
+                elif clear is not None:
+                    image.info["transparency"] = clear
                 if image.has_transparency_data:
                     image = image.convert("RGBA")
                     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -161,6 +173,15 @@ def _pixels(file, planes, height, width):
         except Exception as error:
             raise ValueError(_reason(error)) from error
     return found[None] if planes == 1 else np.moveaxis(found, 2, 0)
+
+
+def _transparent(image):
+    """The transparent value or colour of a PNG, or None.  Pillow has it as in the file, and pixels of 8 bits."""
+    clear = image.info.get("transparency") if image.format == "PNG" and image.tile else None
+    if clear is None:
+        return None
+    raw = image.tile[0][3]
+    return tuple(each >> 8 for each in clear) if raw == "RGB;16B" else clear * {"L;2": 85, "L;4": 17}.get(raw, 1)
 
 
 def _eight_bits(values):

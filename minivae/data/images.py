@@ -33,7 +33,7 @@ class Images:
 
         Floats are kept as float32, everything else as uint8.
         """
-        pixels = _planes(np.asarray(pixels), title)
+        pixels = _planes(_array(pixels, title), title)
         if pixels.size * min(pixels.itemsize, 4) > MOST_BYTES:
             raise OptionError(f"{title}: {pixels.size * min(pixels.itemsize, 4) / 2**30:.1f} GiB of pixels, more than "
                               f"the {MOST_BYTES / 2**30:.0f} that a set may have; take fewer or smaller images")
@@ -58,14 +58,27 @@ def numbered(labels, n, title):
     """(numbers from 0, names) of labels, which are whole numbers or texts; (None, ()) without any."""
     if labels is None:
         return None, ()
-    labels = np.asarray(labels)
+    labels = _array(labels, f"{title}: labels")
     if labels.ndim == 2 and 1 in labels.shape:  # a column, as some archives have
         labels = labels.reshape(-1)
     if labels.shape != (n,) or labels.dtype.kind not in "iubUS":
         raise OptionError(f"{title}: labels of shape {labels.shape} and type {labels.dtype}; for {n} images there are "
                           f"{n} labels, whole numbers or texts, in one row")
     names, numbers = np.unique(labels, return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(name.decode() if isinstance(name, bytes) else name) for name in names)
+    try:
+        texts = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{title}: the label {error.object!r:.100} is no text in UTF-8; numpy.char.decode(labels, "
+                          "'latin-1') reads one of another encoding") from error
+    return numbers.astype(np.int64), texts
+
+
+def _array(values, title):
+    """The values as one array."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise OptionError(f"{title}: rows of several lengths, which make no array; cut or fill them to one") from error
 
 
 def _planes(pixels, title):
