@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +160,28 @@ def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(fol
     assert main(["train", "vae", *TINY, "--out", "mine", "--code", "3", "--force"]) == 0
     assert "samples.png" in os.listdir("mine") and not {"interpolations.png", "latent.html"} & set(os.listdir("mine"))
     assert (folder / "mine" / "notes.txt").read_text() == "precious"
+
+
+def full_disk(*arguments):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--learning-rate", "1e30"], "not finite since step 2: .* lower the learning rate"),
+    (["--beta", "1e30"], "a squared gradient is not finite .* lower its weights, such as beta"),
+    (["--code", "3"], "No space left")])
+def test_force_leaves_the_earlier_run_to_one_that_fails(more, said, folder, capsys, monkeypatch):
+    train = ["train", "vae", *TINY, "--keep-best", "--out", "mine"]
+    assert main(train) == 0 and main(["evaluate", "mine"]) == 0
+    before = {path.name: path.read_bytes() for path in (folder / "mine").iterdir()}
+    assert {"checkpoint.npz", "best.npz", "config.json", "protocol.csv", "evaluation.json"} <= set(before)
+    with monkeypatch.context() as patch, np.errstate(all="ignore"):
+        if "--code" in more:
+            patch.setattr(checkpoint, "save", full_disk)
+        assert main([*train, "--force", *more]) == 1
+    assert re.search(said, capsys.readouterr().err)
+    assert {path.name: path.read_bytes() for path in (folder / "mine").iterdir()} == before
+    assert main(["train", "--resume", "mine", "--epochs", "2"]) == 0
 
 
 @pytest.mark.parametrize("images", [5, 15, 40])

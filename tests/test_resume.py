@@ -203,7 +203,6 @@ def test_a_stop_in_the_middle_of_an_epoch_loses_nothing(run, monkeypatch, capsys
 
 
 def test_checkpoints_come_at_the_ends_of_epochs_after_a_stop_in_the_middle_too(run, monkeypatch):
-    run("vae", "parts", EPOCHS)
     saved, save, step = [], checkpoint.save, Training.step
     monkeypatch.setattr(checkpoint, "save", lambda path, training, config: (saved.append(training.steps),
                                                                              save(path, training, config)))
@@ -216,7 +215,7 @@ def test_checkpoints_come_at_the_ends_of_epochs_after_a_stop_in_the_middle_too(r
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "step", stop)
-        run("vae", "parts", EPOCHS, "--force")
+        run("vae", "parts", EPOCHS)
     assert main(["train", "--resume", "parts"]) == 0
     assert saved == [2, 2, length, 2 * length, 3 * length]
 

@@ -20,7 +20,8 @@ FILES = (checkpoint.NAME, BEST, "config.json", "protocol.csv", "reconstructions.
 def claimed(out: Path | None, name: str, force: bool) -> Iterator[Path]:
     """Make the folder of a run and hold it: `out`, or the first of runs/NAME, runs/NAME-2, ... that is free.
 
-    Nothing of an earlier run is left in it.  If the block ends without a checkpoint, nothing of this one is either.
+    An earlier run stays in it, for `train` to replace.  If the block ends without a checkpoint, nothing of this one is
+    left.
     """
     if out is not None and not (out / lock.NAME).exists():
         _expect_free(out, force=True)  # before a lock is put into a folder that is no run's
@@ -29,7 +30,7 @@ def claimed(out: Path | None, name: str, force: bool) -> Iterator[Path]:
         with lock.held(folder):
             if out is not None:
                 _expect_free(out, force)
-            clear(folder)
+            sweep(folder)
             try:
                 yield folder
             except BaseException:
@@ -79,9 +80,9 @@ def make_folder(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove a run's files; whatever else is in the folder stays."""
+    """Remove a run's files but its checkpoint; whatever else is in the folder stays."""
     sweep(folder)
-    for name in FILES:
+    for name in FILES[1:]:
         (folder / name).unlink(missing_ok=True)
 
 

@@ -165,7 +165,8 @@ def _add_training(kind: Any, record: models.Record) -> None:
     kind.add_argument("--out", type=parsing.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
     parsing.add_quiet(kind, QUIET, default=argparse.SUPPRESS)
-    kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run")
+    kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run, which "
+                      "stays until the new one has a checkpoint")
 
 
 class SetPreset(argparse.Action):

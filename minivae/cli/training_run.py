@@ -12,7 +12,7 @@ from minivae.backend import threads, workers
 from minivae.callbacks import Patience
 from minivae.cli import lock, pictures, subjects
 from minivae.cli.data import moved
-from minivae.cli.folders import BEST, DERIVED, claimed, sweep
+from minivae.cli.folders import BEST, DERIVED, claimed, clear, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
@@ -170,13 +170,25 @@ def train(training, config, folder, data):
     epochs, left = schedule["epochs"], _left(training, config)
     names = quantities(training.model, data.grey, training.objective)
     config["quantity"] = names.test
-    with atomic(folder / "config.json", "w") as file:
-        file.write(json.dumps(config, indent=2) + "\n")
+    replaces = training.steps == 0 and (folder / checkpoint.NAME).exists()
+
+    def describe():
+        with atomic(folder / "config.json", "w") as file:
+            file.write(json.dumps(config, indent=2) + "\n")
+
+    if not replaces:
+        describe()
     print(f"training {config['model'].rpartition(':')[2]} for {epochs} epoch{'s' * (epochs > 1)} of {length} steps on "
           f"{config['backend']}, into {folder}" + f", from step {training.steps}" * (training.steps > 0), flush=True)
 
     def keep(training):
+        nonlocal replaces
         line = _progress(training, data, names)
+        if replaces:  # the earlier run goes when there is a checkpoint in its place
+            checkpoint.save(folder / checkpoint.NAME, training, config)
+            clear(folder)
+            describe()
+            replaces = False
         if training.steps % length == 0 and schedule.get("keep_best"):
             _keep_best(folder / BEST, training, config)  # first: what is lost with the checkpoint is learned again
         checkpoint.save(folder / checkpoint.NAME, training, config)
