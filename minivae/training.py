@@ -147,7 +147,7 @@ class Training:
         if len(self.batch) == 0:
             return
         for name, schedule in self.schedules.items():
-            statistics[name] = backend.varying(lambda f=schedule: f(self.steps - 1), reconstruction), 1
+            statistics[name] = backend.varying(lambda f=schedule: float(f(self.steps - 1)), reconstruction), 1
         if not len(self.protocol):
             self.protocol = Protocol(tuple(statistics))
         self.protocol.add(lambda: self.steps, len(self.batch), reconstruction, divergence, statistics)

@@ -1,5 +1,6 @@
 """Schedules of a training: each is used, written down, and resumed exactly."""
 
+from fractions import Fraction
 from math import cos, exp, inf, pi
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_the_weight_of_the_divergence_rises_on_a_line():
 def test_schedules_that_cannot_be_are_refused(kind, options, said):
     with pytest.raises(OptionError, match=said):
         kind(**options)
+
+
+@pytest.mark.parametrize("kind", [np.array, np.float32, np.float64, int, Fraction])
+@pytest.mark.parametrize("name", ["learning_rate", "beta", "annealing"])
+def test_a_schedule_may_return_any_kind_of_number(name, kind):
+    run, plain = (training("bernoulli", **{name: lambda t, of=of: of(1 + t)}) for of in (kind, float))
+    for each in (run, plain):
+        backend.manual_seed(0)
+        each.run(3, progress=False)
+    assert np.array_equal(run.parameters, plain.parameters)
+    assert run.protocol.array().tolist() == plain.protocol.array().tolist()
 
 
 def test_a_value_that_no_step_can_take_is_refused():
