@@ -17,7 +17,7 @@ import numpy as np
 
 from minivae import backend, models
 from minivae.data import Redrawn
-from minivae.errors import OptionError, instance, whole_number
+from minivae.errors import OptionError, instance, real_number, whole_number
 from minivae.nn import MOST_CODES, Sampler
 from minivae.progress import progress_bar
 
@@ -141,6 +141,7 @@ def active_units(model: Any, images: Any, scale: float = 1, threshold: float = A
     The others have learned to say nothing.  Burda et al. 2015, section 5.1.  A unit that is a vector of numbers, as
     one-hot ones, varies by the sum of their variances.
     """
+    threshold = real_number("active_units", "threshold", threshold, "is a variance, a number from 0", least=0)
     expected, divergences = [], []
     for x in _batches(model, images, scale, 1, progress=False):
         parameters = model.encode(x)
@@ -177,6 +178,8 @@ def _batches(model, images, scale, samples, progress):
     _expect_vae(model)
     if isinstance(images, Redrawn):
         images, scale = images.draw(0), 1
+    backend.name_of(images)  # raises for what is no array
+    scale = real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
     if len(images) == 0:
         raise OptionError("there are no images to evaluate the model on")
     n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))

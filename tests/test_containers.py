@@ -130,7 +130,11 @@ LISTS = {
     "remove": lambda m: m.remove(m[0]), "clear": lambda m: m.clear(), "reverse": lambda m: m.reverse(),
     "set": lambda m: m.__setitem__(0, nn.Linear(2, 2)), "set last": lambda m: m.__setitem__(-1, nn.Linear(2, 2)),
     "delete": lambda m: m.__delitem__(-2), "insert far": lambda m: m.insert(99, nn.Tanh()),
-    "insert before last": lambda m: m.insert(-1, nn.Linear(2, 2))}
+    "insert before last": lambda m: m.insert(-1, nn.Linear(2, 2)),
+    "delete several": lambda m: m.__delitem__(slice(0, 2)),
+    "delete every other": lambda m: m.__delitem__(slice(2, None, -2)),
+    "set several": lambda m: m.__setitem__(slice(1, None), [nn.Tanh(), nn.Linear(2, 2), nn.Tanh()]),
+    "exchange": lambda m: m.__setitem__(slice(0, 2), m[1::-1])}
 
 
 @pytest.mark.parametrize("change", LISTS.values(), ids=LISTS.keys())
@@ -176,6 +180,10 @@ def test_the_name_of_a_part_stays_when_it_is_exchanged():
     assert model.names == ("encoder", "kl", "sampler", "decoder") and model.encoder[3].n_out == 5
     model.modules = [nn.Identity(), *model.modules]
     assert model.names == ("0", "encoder", "kl", "sampler", "decoder")
+    model.modules[3:] = [*model.modules[:2:-1], nn.Identity()]
+    assert model.names == ("0", "encoder", "kl", "decoder", "sampler", "5")
+    del model.modules[::2]
+    assert model.names == ("encoder", "decoder", "2")
 
 
 def test_names_cannot_be_changed_behind_the_containers_back():

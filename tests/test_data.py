@@ -38,7 +38,9 @@ def test_entropy_is_that_of_the_drawn_images():
     assert entropy(5, 5, (2, 3)) == pytest.approx(-(share * np.log(share)).sum(), abs=0.01)
 
 
-@pytest.mark.parametrize("options", [{"n": 0}, {"sides": (0, 3)}, {"sides": (5, 3)}, {"sides": (9, 30)}])
+@pytest.mark.parametrize("options", [
+    {"n": 0}, {"sides": (0, 3)}, {"sides": (5, 3)}, {"sides": (9, 30)}, {"n": 1.5}, {"n": True}, {"height": 5.5},
+    {"width": "9"}, {"sides": 3}, {"sides": (1, 2, 3)}, {"sides": (1.5, 2)}])
 def test_impossible_rectangles_are_refused(options):
     with pytest.raises(OptionError, match="rectangles"):
         rectangles(**{"n": 5, **options})

@@ -9,7 +9,7 @@ from pytest import approx
 
 from minivae import backend, evaluation, models, nn
 from minivae.data import Redrawn
-from minivae.errors import OptionError
+from minivae.errors import DTypeError, OptionError
 from minivae.evaluation import active_units, elbo, exact_log_likelihood, log_likelihood
 
 D, Q = 6, 2
@@ -280,6 +280,12 @@ def test_what_cannot_be_evaluated_is_explained():
         exact_log_likelihood(bits_model(13), bit_images())
     with pytest.raises(OptionError, match=r"not GaussianKL"):
         exact_log_likelihood(models.vae(image=(3, 3), hidden=3), bit_images())
-    for estimate in (elbo, log_likelihood, exact_log_likelihood):
+    for estimate in (elbo, log_likelihood, exact_log_likelihood, evaluation.encode, active_units):
         with pytest.raises(OptionError, match="no images"):
             estimate(bits_model(), bit_images(0))
+        with pytest.raises(DTypeError, match="expected an array, got list"):
+            estimate(bits_model(), bit_images().tolist())
+        with pytest.raises(OptionError, match="scale is what pixels are multiplied by"):
+            estimate(bits_model(), bit_images(), "255")
+    with pytest.raises(OptionError, match="threshold is a variance"):
+        active_units(bits_model(), bit_images(), threshold="0.01")

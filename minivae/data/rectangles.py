@@ -1,5 +1,6 @@
 """The articles' data: squares at random places."""
 
+import reprlib
 from math import log
 
 import numpy as np
@@ -59,12 +60,12 @@ def is_full_square(images, side=SIDES[0]):
 
 
 def _expect_sides(height, width, sides):
-    for name, value in (("height", height), ("width", width)):
-        whole_number("rectangles", name, value)
+    for name, length in (("height", height), ("width", width)):
+        whole_number("rectangles", name, length)
     if not isinstance(sides, tuple | list) or len(sides) != 2:
-        raise OptionError(f"rectangles(sides={sides!r:.100}): sides is a pair of whole numbers, (smallest, largest)")
+        raise OptionError(f"rectangles(sides={reprlib.repr(sides)}): wanted (smallest, largest), such as {SIDES}")
     smallest, largest = (whole_number("rectangles", "sides", side) for side in sides)
-    if not smallest <= largest <= min(height, width):
+    if not 1 <= smallest <= largest <= min(height, width):
         raise OptionError(f"rectangles: sides={sides} in {height}×{width} pixels; needs 1 ≤ smallest ≤ largest ≤ "
                           f"{min(height, width)}")
     return smallest, largest

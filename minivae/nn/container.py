@@ -23,12 +23,19 @@ class Modules(MutableSequence):
         return self._container[number]
 
     def __setitem__(self, number, module):
+        if isinstance(number, slice):
+            modules = list(self)
+            modules[number] = module
+            self._container.modules = modules
+            return
         pairs = self._container.unnumbered()
         pairs[number] = pairs[index(number)][0], module
         self._container.arrange(pairs)
 
     def __delitem__(self, number):
-        self._container.remove(index(number))
+        numbers = range(len(self))[number] if isinstance(number, slice) else [index(number)]
+        for each in sorted(numbers, reverse=True):
+            self._container.remove(each)
 
     def insert(self, number, module):
         self._container.insert(module, slice(number, None).indices(len(self))[0])  # as a list takes numbers
