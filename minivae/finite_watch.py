@@ -47,11 +47,19 @@ class FiniteWatch:
         protocol = self.training.protocol
         protocol.flush()
         step, reconstruction, divergence, *_ = protocol.nonfinite or protocol.rows[-1]
+        first = step == 1 and what != "a parameter"  # no step has changed a parameter yet
         with self.training.ranks.share(self.training.batch) as x:
-            cause = origin(self.training.objective.network, x, self.training.criterion, self.training.model.target(x))
+            cause = origin(self.training.objective.network, x, self.training.criterion, self.training.model.target(x),
+                           first)
+        if what == "a squared gradient":
+            cure = "the loss is too steep: lower its weights, such as beta, or the learning rate"
+        elif first:
+            cure = ("check the data, the first parameters and options such as beta for values that are not finite, or "
+                    "are huge")
+        else:
+            cure = "lower the learning rate, or check the data for values that are not finite"
         return NonFiniteError(f"{what} is not finite since step {step:.0f}: reconstruction {reconstruction:g}, KL "
-                              f"{divergence:g} nats per image; {cause}; lower the learning "
-                              "rate, or check the data for values that are not finite")
+                              f"{divergence:g} nats per image; {cause}; {cure}")
 
 
 def _not_finite(xp, x):

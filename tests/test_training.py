@@ -248,6 +248,22 @@ def test_what_adam_makes_is_finite_in_a_checkpoint(spoil, message):
         training.run(2, progress=False)
 
 
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda model: model.encoder[1].weight.fill(np.nan), r"encoder.1.weight .* from before the first step; check"),
+    (lambda model: model.encoder[1].weight.fill(1e30), "arose in .*; check the data, the first parameters"),
+    (lambda model: setattr(model.kl, "beta", 1e30), "; the loss is too steep: lower its weights, such as beta")])
+def test_no_learning_rate_is_blamed_for_what_was_there_before_it(spoil, message):
+    training = Training(small(), Batches(squares(), 16))
+    training.run(1, progress=False)
+    spoil(training.model)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="lower"):
+        training.run(1, progress=False)
+    training = Training(small(), Batches(squares(), 16))
+    spoil(training.model)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+        training.run(1, progress=False)
+
+
 @everywhere
 def test_a_stop_after_a_bad_gradient_keeps_nothing():
     training = Training(small(), Batches(squares(), 16))

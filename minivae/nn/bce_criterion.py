@@ -60,7 +60,7 @@ class BCECriterion(Criterion):
         return weighted, p, x, self.buffers["weights"].reshape(1, 1, -1)
 
     def _expect_both(self, input, target):
-        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("target", target)
         self.expect_probabilities("prediction", input, "logits go into BCEWithLogitsCriterion")
 
 

@@ -24,7 +24,7 @@ class BCEWithLogitsCriterion(Criterion):
 
     def update_output(self, input, target):
         a, x = self.grouped("prediction", input, target)
-        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("target", target)
         self.output = backend.total(_loss, a, x) * self.weight(target)
         return self.output
 
@@ -37,7 +37,7 @@ class BCEWithLogitsCriterion(Criterion):
 
     def rows(self, input, target):
         a, x = self.grouped("prediction", input, target)
-        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("target", target)
         return backend.row_totals(_loss, a, x).reshape(-1)
 
     def pairs(self, input, target):
@@ -64,7 +64,7 @@ class BCEWithLogitsCriterion(Criterion):
         """(logits (S, D), targets (N, D)), after their shapes have been checked."""
         checks.expect_array(self, "prediction", input, None)
         checks.expect_array(self, "target", target, None)
-        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("target", target)
         a, x = (each.reshape(len(each), prod(each.shape[1:])) for each in (input, target))
         if a.shape[1] != x.shape[1]:
             raise ShapeError(f"{self.title}: prediction has shape {input.shape} and the target {target.shape}; "

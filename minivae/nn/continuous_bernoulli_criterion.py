@@ -35,7 +35,7 @@ class ContinuousBernoulliCriterion(Criterion):
         return backend.row_totals(_loss, *self._checked(input, target)).reshape(-1)
 
     def _checked(self, input, target):
-        self.expect_probabilities("target", target, "divide by 255 if these are pixels")
+        self.expect_probabilities("target", target)
         return self.grouped("prediction", input, target)
 
 

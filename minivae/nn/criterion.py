@@ -89,11 +89,13 @@ class Criterion(ArrayOwner):
                              f"samples={self.samples} expected {n} · {self.samples} rows of {per_row} elements")
         return prediction.reshape(n, self.samples, per_row), target.reshape(n, 1, per_row)
 
-    def expect_probabilities(self, what: str, array: backend.Array, hint: str) -> None:
-        """Raise unless the array lies in [0, 1], where a Bernoulli likelihood is defined."""
+    def expect_probabilities(self, what: str, array: backend.Array, hint: str | None = None) -> None:
+        """Raise unless the array lies in [0, 1], where a Bernoulli likelihood is defined; the hint is for numbers."""
         problem = backend.outside(array, 0, 1)
         if problem:
-            raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {hint}")
+            cure = "numpy.isnan finds where" if "NaN" in problem else hint or (
+                "divide by 255 if these are pixels" if "maximum" in problem else "(x + 1) / 2 brings [−1, 1] there")
+            raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {cure}")
 
     def clone(self) -> Self:
         """A deep copy."""
