@@ -40,15 +40,16 @@ def add_to(verbs: Any) -> None:
     verb = verbs.add_parser(
         "runs", help="list the runs there are", formatter_class=parsing.Help,
         description="A table of runs: model, data, epochs, the loss on test images, date.  Nothing is computed.")
-    verb.add_argument("folders", type=parsing.path, metavar="FOLDER", nargs="*", default=[Path("runs")],
-                      help="runs, or folders of runs")
+    verb.add_argument("folders", type=parsing.path, metavar="FOLDER", nargs="*",
+                      help="runs, or folders of runs; by default runs")
     verb.add_argument("--json", action="store_true", help="print a list of objects "
                       f"instead, each with {', '.join(Run.__annotations__)}; null: unknown")
     verb.set_defaults(run=run, less="fewer folders take less")
 
 
 def run(args: argparse.Namespace) -> int:
-    folders = [folder for each in args.folders for folder in found(each)]
+    places = args.folders or [Path("runs")]
+    folders = [folder for each in places for folder in found(each)]
     rows, broken = [], []
     for folder in folders:
         try:
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     elif rows:
         print(table(rows))
     else:
-        print(f"there are no runs in {', '.join(map(str, args.folders))}; minivae train MODEL makes one")
+        print(f"there are no runs in {', '.join(map(str, places))}; minivae train MODEL makes one")
     for line in broken:
         print(f"left out: {line}", file=sys.stderr if args.json else sys.stdout)
     return 0
