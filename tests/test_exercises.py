@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from few import few
-from student_answers import HUNT, MISTAKES, RIGHT
+from student_answers import HUNT, MISTAKES, RIGHT, SOLUTIONS
 
 import minivae as mv
 
@@ -131,7 +131,41 @@ def test_a_line_of_the_checks_is_not_blamed():
     conditions.__code__ = conditions.__code__.replace(co_filename=exercise.__file__)
     conditions(test)
     assert test.lines[0].startswith("WRONG     must hold: the divergence is a number\n            TypeError")
-    assert test.lines[0].endswith("in the check, on what your code has returned")
+    assert test.lines[0].endswith("in the check, which calls your code and uses what it returns")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exit_in_the_code_is_a_mistake(name, capsys):
+    test = checked(name, [("return ", "exit(0); return ")])
+    said = capsys.readouterr().out
+    assert test.passed < test.count and "SystemExit: 0" in said and f"({name}.py, line" in said, said
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "(self, " in SOLUTIONS[name] and name != HUNT])
+def test_a_forgotten_self_is_named(name, capsys):
+    assert checked(name, [("(self, ", "(")]).passed < 2 and "in a class self is first" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_misspelt_is_still_to_write(name, capsys):
+    """A verb of another name, or a class or function, is missing in the student's file, and not in minivae's."""
+    if name != HUNT and "def update_" in SOLUTIONS[name]:  # those of the hunt inherit every verb
+        checked(name, [("def update_", "def updated_")])
+        assert re.search(r"^  to write  \w+\.update_\w+ \(the class has no", capsys.readouterr().out, re.MULTILINE)
+    module, given = loaded(name), re.findall(r"^(?:class|def) (\w+)", SOLUTIONS[name], re.MULTILINE)
+    for each in given:
+        delattr(module, each)
+    assert sys.modules["checks"].run(module.conditions).passed == 0
+    said, names = capsys.readouterr().out, "|".join(given)
+    helper = "|is not defined\n +in bound" * (name == "11_importance_weighting")  # which stands between, in the file
+    assert re.search(rf"^  to write  ({names}) \(the file has no{helper}", said, re.MULTILINE), said
+
+
+def test_what_no_check_catches_ends_with_status_1(capsys):
+    loaded("01_relu")
+    with pytest.raises(SystemExit) as end:
+        sys.modules["checks"].check(lambda test: sys.exit(0))
+    assert end.value.code == 1 and "0 of 1 checks passed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "status"), [("01_relu", 1), (HUNT, 1)])

@@ -38,20 +38,24 @@ class Checks:
                 before = np.geterr()
                 function()
                 expect(np.geterr() == before, "it calls np.seterr, which silences NumPy everywhere")
-        except NotImplementedError as error:
-            self._say(f"to write  {_place(error)}", aloud=True)
-        except Wrong as error:
-            self._say(f"WRONG     must hold: {what}", str(error))
-        except Exception as error:  # the student's code may do anything
-            place, said = _place(error), f"{type(error).__name__}: {error}{_explanation(error)}"
-            where = f"in {place}" if place else "in the check, on what your code has returned"
-            if self.quiet and place and not isinstance(error, Warning):
-                self._say(f"WRONG     {place}", said, aloud=True)
-            else:
-                self._say(f"WRONG     must hold: {what}", f"{said}\n{where}")
+        except (Exception, SystemExit) as error:  # the student's code may do anything
+            self.explain(what, error)
         else:
             self.passed += 1
             self._say(f"passed    {what}")
+
+    def explain(self, what, error):
+        """Keep a line about an error: what is wrong, or still to write."""
+        place, said = _place(error), f"{type(error).__name__}: {error}{_explanation(error)}"
+        where = f"in {place or 'the check, which calls your code and uses what it returns'}"
+        if missing := _missing(error):
+            self._say(f"to write  {missing}", aloud=True)
+        elif isinstance(error, Wrong):
+            self._say(f"WRONG     must hold: {what}", str(error))
+        elif self.quiet and place and not isinstance(error, Warning):
+            self._say(f"WRONG     {place}", said, aloud=True)
+        else:
+            self._say(f"WRONG     must hold: {what}", f"{said}\n{where}")
 
     def layer(self, make, own, *inputs, modes=("training", "evaluate"), name=""):
         """The checks of a layer without noise: make() is the student's, own() minivae's.
@@ -116,7 +120,11 @@ class Checks:
 def run(conditions):
     """Run an exercise's `conditions` and print what came of it.  Returns the Checks."""
     test = Checks()
-    conditions(test)
+    try:
+        conditions(test)
+    except (Exception, SystemExit) as error:  # no check has caught it, as where a class is missing
+        test.count += 1
+        test.explain("all checks can be made", error)
     print(Path(conditions.__code__.co_filename).stem)
     for line in [*test.lines, *test.notes]:
         print("  " + line)
@@ -409,13 +417,14 @@ def _arrays(value):
 EXPLANATIONS = {
     "non-broadcastable output operand": "what is added has an axis that the array to the left of "
     "the += does not have: something must take that axis away first",
+    "positional argument": "the def has other arguments than the call; in a class self is first",
     "overflow encountered in exp": "an exponent is too large, even if where(...) drops the result: "
     "where computes both of its branches for every entry",
 }
 
 
 def _explanation(error):
-    """A line about an error of NumPy's, if its own words do not say what to look for."""
+    """A line about an error, if its own words do not say what to look for."""
     return "".join(f"\n{more}" for words, more in EXPLANATIONS.items() if words in str(error))
 
 
@@ -424,18 +433,31 @@ def _place(error):
 
     None if it happened in a check.
     """
-    frames = list(traceback.walk_tb(error.__traceback__))
-    written = [
-        each
-        for each in frames
-        if Path(each[0].f_code.co_filename).name[:2].isdigit()
-        and not each[0].f_code.co_qualname.startswith("conditions")
-    ]
-    if isinstance(error, NotImplementedError):
-        written = frames
+    written = [each for each in traceback.walk_tb(error.__traceback__) if _is_yours(each[0].f_code)]
     if not written:
         return None
     frame, line = written[-1]
+    return f"{_name(frame)} ({Path(frame.f_code.co_filename).name}, line {line})"
+
+
+def _missing(error):
+    """What is still to write, where that is the error: a stub, or a name that is not there."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if isinstance(error, NotImplementedError):
+        if _is_yours(frame.f_code):
+            return _place(error)
+        return f"{_name(frame)} (the class has no method of this name)"
+    if isinstance(error, NameError) and not _is_yours(frame.f_code):
+        return f"{error.name} (the file has no class or function of this name)"
+    return None
+
+
+def _is_yours(code):
+    """Whether code is the student's: it stands in an exercise, and not among its conditions."""
+    exercise = Path(code.co_filename).name[:2].isdigit()
+    return exercise and not code.co_qualname.startswith("conditions")
+
+
+def _name(frame):
     owner = frame.f_locals.get("self")
-    name = (f"{type(owner).__name__}." if owner is not None else "") + frame.f_code.co_name
-    return f"{name} ({Path(frame.f_code.co_filename).name}, line {line})"
+    return (f"{type(owner).__name__}." if owner is not None else "") + frame.f_code.co_name
