@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -101,6 +102,24 @@ def no_curves(monkeypatch, tmp_path_factory):
     (folder / "matplotlib.py").write_text("raise ImportError")
     others = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *others]))
+
+
+@pytest.fixture
+def without_rights(tmp_path_factory):
+    """The beginning of a command that may read and write no more than its files' modes allow, even of root."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("Windows has no modes")
+    rights, command, shut = "-dac_override,-dac_read_search", [], tmp_path_factory.mktemp("shut")
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may do anything, and there is no setpriv to take that away")
+        command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    shut.chmod(0)
+    done = subprocess.run([*command, "ls", str(shut)], capture_output=True)
+    shut.chmod(0o755)
+    if not done.returncode:
+        pytest.skip("this process may do anything")
+    return command
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ TESTS = Path(__file__).parent
 FOLDER = TESTS.parent / "tutorials" / "exercises"
 
 
-def graded(folder, *options):
+def graded(folder, *options, before=(), program=(str(FOLDER / "grade.py"),)):
     """({(student, exercise): (passed, conditions)}, what was printed) of a folder of students."""
-    command = [sys.executable, str(FOLDER / "grade.py"), str(folder), "--csv", str(folder / "marks.csv"), *options]
+    command = [*before, sys.executable, *program, str(folder), "--csv", str(folder / "marks.csv"), *options]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8",
                           env=os.environ | {"PYTHONIOENCODING": "utf-8"})
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,8 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
     stub = (FOLDER / "05_gaussian_kl.py").read_text(encoding="utf-8")
     handed_in(tmp_path, {
         ("ada", "05_gaussian_kl"): KL, ("ben", "05_gaussian_kl"): begun, ("cy", "05_gaussian_kl"): stub,
-        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1]})
+        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1],
+        ("ida", "01_relu (1)"): "", ("__MACOSX", "01_relu"): ""})
     (tmp_path / "ed").symlink_to(tmp_path / "ada")
     (tmp_path / "flo").mkdir()
     (tmp_path / "flo" / "05_gaussian_kl.py").symlink_to(tmp_path / "ada" / "05_gaussian_kl.py")
@@ -50,6 +51,7 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
     assert marks[0] == total > marks[1] > marks[2] == marks[3] == 0
     assert "ada/" not in said and "cy/05_gaussian_kl.py: to write" in said and "do the work" in said
     assert found["ada", "11_importance_weighting"][0] == 0  # not handed in
+    assert "ida: not graded: 01_relu (1).py;" in said and "MACOSX" not in said and said.count("not graded") == 1
     assert found["ed", "05_gaussian_kl"][0] == found["flo", "05_gaussian_kl"][0] == 0 and said.count("is a link") == 2
 
 
@@ -73,6 +75,36 @@ def test_ways_around_the_work_score_what_they_deserve(tmp_path):
 
 def test_what_is_not_there_is_explained(tmp_path):
     for arguments, words in (([str(tmp_path / "none")], "no folder"), ([str(tmp_path)], "holds no folders"),
-                             ([str(tmp_path), "--timeout", "0"], "whole number")):
+                             ([str(tmp_path), "--timeout", "0"], "whole number"),
+                             ([str(TESTS), "--csv", str(tmp_path)], f"cannot write {tmp_path}: "),
+                             ([str(TESTS), "--csv", str(tmp_path / "none" / "marks.csv")], "cannot write")):
         done = subprocess.run([sys.executable, str(FOLDER / "grade.py"), *arguments], capture_output=True, text=True)
         assert done.returncode == 2 and words in done.stderr
+
+
+# grade.py, as if there were one exercise
+ONE = ("-c", f"import sys\nsys.path.insert(0, {str(FOLDER)!r})\n"
+       "import grade\ngrade.EXERCISES = ['01_relu']\ngrade.main()")
+
+
+def test_a_limit_that_the_original_exceeds_is_named():
+    pytest.importorskip("resource", reason="Windows limits no memory")
+    done = subprocess.run([sys.executable, *ONE, str(TESTS), "--memory", "64"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--timeout 60 or --memory 64 is too little" in done.stderr
+    assert "the original 01_relu.py ended the process" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_may_not_be_read_has_a_note(tmp_path, without_rights):
+    handed_in(tmp_path, {(student, "01_relu"): SOLUTIONS["01_relu"] for student in ("ada", "listed", "shut")})
+    (tmp_path / "shut").chmod(0)
+    (tmp_path / "listed").chmod(0o444)
+    try:
+        marks, said = graded(tmp_path, before=without_rights, program=ONE)
+        tmp_path.chmod(0)
+        done = subprocess.run([*without_rights, sys.executable, *ONE, str(tmp_path)], capture_output=True, text=True)
+    finally:
+        for path in (tmp_path, tmp_path / "shut", tmp_path / "listed"):
+            path.chmod(0o755)
+    assert [passed > 0 for passed, _ in marks.values()] == [True, False, False]
+    assert "shut: cannot be read: " in said and "listed: cannot be read: " in said and "ada: " not in said
+    assert done.returncode == 2 and "cannot read" in done.stderr and "Traceback" not in done.stderr

@@ -64,23 +64,37 @@ def main(arguments=None):
         help="files judged at the same time; by default one for each core",
     )
     args = parser.parse_args(arguments)
-    if not args.folder.is_dir():
+    if not os.path.isdir(args.folder):
         parser.error(
             f"there is no folder {args.folder}; give the one that holds a folder for each student"
         )
-    students = sorted(
-        path for path in args.folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    try:
+        students = sorted(
+            path for path in args.folder.iterdir() if path.is_dir() and handed_in(path.name)
+        )
+    except OSError as error:
+        parser.error(f"cannot read {args.folder}: {error.strerror}")
     if not students:
         parser.error(
             f"{args.folder} holds no folders; it needs one for each student, with files such as "
             f"{EXERCISES[0]}.py"
         )
-    if args.csv is not None and not args.csv.parent.is_dir():
-        parser.error(f"cannot write {args.csv}: there is no folder {args.csv.parent}")
-    totals = {exercise: judge(exercise, None, args)["conditions"] for exercise in EXERCISES}
+    if args.csv is not None:
+        try:
+            args.csv.open("a").close()
+        except OSError as error:
+            parser.error(f"cannot write {args.csv}: {error.strerror}")
     tasks = [(student, exercise) for student in students for exercise in EXERCISES]
     with ThreadPoolExecutor(args.jobs) as pool:
+        totals = {}
+        counted = pool.map(lambda exercise: judge(exercise, None, args), EXERCISES)
+        for exercise, original in zip(EXERCISES, counted):
+            if "conditions" not in original:
+                parser.error(
+                    f"the original {exercise}.py {original['note']}: --timeout {args.timeout} or "
+                    f"--memory {args.memory} is too little"
+                )
+            totals[exercise] = original["conditions"]
         found = dict(zip(tasks, pool.map(lambda task: grade(*task, args), tasks)))
     print(table(students, found, totals))
     if args.csv is not None:
@@ -97,13 +111,29 @@ def positive(text):
 
 def grade(student, exercise, args):
     """{"passed": conditions met, "note": why not all, in a line} of one file."""
-    path = student / f"{exercise}.py"
-    if path.is_symlink() or (student.is_symlink() and path.exists()):  # it may lead to a solution
+    path = student / f"{exercise}.py"  # os.path finds nothing in a folder that may not be entered
+    there = os.path.exists(path)
+    if os.path.islink(path) or (student.is_symlink() and there):  # it may lead to a solution
         return {"passed": 0, "note": "is a link; hand in the file itself"}
-    if not path.is_file():
-        there = path.exists()
+    if not os.path.isfile(path):
         return {"passed": 0, "note": "is no file" if there else "", "missing": not there}
     return judge(exercise, path, args)
+
+
+def not_graded(student):
+    """What a student's folder holds beside the exercises, or why nobody can say."""
+    try:
+        with os.scandir(student) as entries:  # stat: one may list a folder that one may not enter
+            names = [each.name for each in entries if each.stat(follow_symlinks=False)]
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    names = sorted(name for name in names if handed_in(name) and not (HERE / name).exists())
+    return f"not graded: {', '.join(names)}; a name must be such as 01_relu.py" if names else ""
+
+
+def handed_in(name):
+    """Whether a student has made a file or folder, and not a system: .DS_Store, __MACOSX."""
+    return not name.startswith((".", "__"))
 
 
 def judge(exercise, path, args):
@@ -192,6 +222,10 @@ def table(students, found, totals):
         for exercise in totals
         if found[student, exercise]["note"]
     ]
+    for student in students:
+        missing = any(found[student, exercise].get("missing") for exercise in totals)
+        if missing and (left := not_graded(student)):
+            notes.append(plain(f"{student.name}: {left}"))
     legend = "–: not handed in.  all: mean share of the conditions met, each exercise alike."
     return "\n".join([*lines, "", legend, *notes])
 
