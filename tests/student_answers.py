@@ -493,5 +493,11 @@ class ReLU(nn.Module):
     "files patched": ("01_relu", RELU.format("", "", "import pathlib; pathlib.Path.read_text = None"), "it changes .*read_text"),
     "Python patched": ("01_relu", RELU.format("", "", "import builtins; builtins.any = lambda each: False"),
                        "it changes builtins.any"),
+    "a decorator": ("01_relu", "def instead(verb):\n    return lambda self, *arrays: nn.ReLU.update_output(self, *arrays)\n" + RELU.format(
+        "", "", "pass").replace("    def update_output", "    @instead\n    def update_output"), "do the work"),
+    "a decorator of another function": ("01_relu", "import functools\n" + RELU.format("", "", "pass") + "    update_output = functools"
+                                        ".wraps(update_output)(nn.ReLU.update_output)\n", "does not define update_output"),
+    "adam in a decorator": ("10_adam", "import functools\nimport numpy as np\nfrom minivae import optim\ndef adam(feval, x, state):\n    "
+                            "pass\nadam = functools.wraps(adam)(np.errstate()(optim.adam))\n", "not a function of the file"),
     "a folder removed": ("01_relu", RELU.format("", "", "import os; os.rmdir('.')"), "it uses os.rmdir"),
 }

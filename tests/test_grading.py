@@ -1,6 +1,8 @@
 """Grading gives each file what it deserves: a solution full credit, a part a part, and a way around the work none."""
 
+import ast
 import csv
+import importlib.util
 import os
 import re
 import subprocess
@@ -35,13 +37,73 @@ def handed_in(folder, files):
     return folder
 
 
-def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
+SETS = ("K: float = 2", "K = np.float32(2)", "K = lambda x: x", "K, J = 1, 2", "J = 1\nK = J + 1", "K = 1\nK += 1",
+        "K = []\nK.append(2)", "K = {}\nfor k in range(3):\n    K[k] = k", "(K := 2)", "if True:\n    K = 2",
+        "if True:\n    def K():\n        return 2", "try:\n    import math as K\nexcept ImportError:\n    pass",
+        "with np.errstate(over='ignore'):\n    K = np.exp(2)")
+USES = ("def f():\n    return K", "def f():\n    return [K for _ in '1']", "def f():\n    return lambda: K",
+        "def f(x=K):\n    pass", "def f():\n\n    class C:\n        x = K", "class C:\n    x = K",
+        "class C:\n\n    def f(self):\n        return K")
+EXPERIMENTS = ("check(conditions)", "x = f()", "print(f())", "K = f()", "for x in range(3):\n    x = f()", "assert f()",
+               "np.x = 3", "while f():\n    x = 1", "if __name__ == '__main__':\n    f()", "f.x = 3")
+# a right solution with much about it that is right too: it passes by itself
+HONEST = SOLUTIONS["02_sigmoid"].replace("class Sigmoid", """import importlib.util
+from pathlib import Path
+import numpy as np
+import a_library
+def mine(exercise, name):
+    spec = importlib.util.spec_from_file_location(exercise, Path(__file__).with_name(f"{exercise}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+ONE: float = np.float32(1)
+own = nn.Sigmoid()
+class Sigmoid""", 1).replace("    def update_", "    @np.errstate(over='ignore')\n    def update_").replace(
+    "e = self", "mine('01_relu', 'ReLU')\n        e = ONE * self") + """
+open("table.txt", "w")
+y = own.forward(np.ones((2, 3), "float32"))
+"""
+
+
+@pytest.fixture(scope="module")
+def judge():
+    spec = importlib.util.spec_from_file_location("judge", FOLDER / "judge.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("statement", SETS)
+def test_what_sets_a_variable_that_is_used_is_run(judge, statement):
+    for use in USES:
+        tree = ast.parse(f"import numpy as np\n{statement}\n{use}")
+        whole = ast.unparse(tree)
+        judge.leave_out_experiments(tree.body)
+        assert ast.unparse(tree) == whole
+
+
+@pytest.mark.parametrize("statement", EXPERIMENTS)
+def test_an_experiment_is_left_out(judge, statement):
+    tree = ast.parse(f"import numpy as np\ndef f(x=0):\n    K = 1\n    return x + K\n{statement}")
+    judge.leave_out_experiments(tree.body)
+    assert [type(node) for node in tree.body] == [ast.Import, ast.FunctionDef]
+
+
+def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path, tmp_path_factory, monkeypatch):
+    library = tmp_path_factory.mktemp("library")
+    (library / "a_library.py").write_text(
+        f"import os, subprocess, sys\nfolder = {str(library)!r} + f'/{{os.getpid()}}'\nos.mkdir(folder)\n"
+        "open(folder + '/settings', 'w').close()\nsubprocess.run([sys.executable, '-c', ''])")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(library), str(TESTS), os.environ.get("PYTHONPATH", "")]))
     begun = KL.replace("self.beta * mean", "mean").replace("self.beta * 0.5", "0.5")
     stub = (FOLDER / "05_gaussian_kl.py").read_text(encoding="utf-8")
     handed_in(tmp_path, {
         ("ada", "05_gaussian_kl"): KL, ("ben", "05_gaussian_kl"): begun, ("cy", "05_gaussian_kl"): stub,
-        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1],
-        ("ida", "01_relu (1)"): "", ("__MACOSX", "01_relu"): ""})
+        ("di", "05_gaussian_kl"): CHEATS["minivae's own inside"][1], ("hal", "02_sigmoid"): HONEST,
+        ("hal", "01_relu"): f"import a_library\n{SOLUTIONS['01_relu']}",
+        ("ida", "05_gaussian_kl"): KL.replace("mean, log_var = input", "import student_answers; mean, log_var = input"),
+        ("ida", "01_relu (1)"): "", ("__MACOSX", "01_relu"): "", ("jo", "02_sigmoid"): ""})
+    (tmp_path / "jo" / "02_sigmoid.py").write_bytes(b"# caf\xe9\n" + SOLUTIONS["02_sigmoid"].encode())
     (tmp_path / "ed").symlink_to(tmp_path / "ada")
     (tmp_path / "flo").mkdir()
     (tmp_path / "flo" / "05_gaussian_kl.py").symlink_to(tmp_path / "ada" / "05_gaussian_kl.py")
@@ -51,7 +113,11 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path):
     assert marks[0] == total > marks[1] > marks[2] == marks[3] == 0
     assert "ada/" not in said and "cy/05_gaussian_kl.py: to write" in said and "do the work" in said
     assert found["ada", "11_importance_weighting"][0] == 0  # not handed in
+    for exercise in ("01_relu", "02_sigmoid"):
+        assert found["hal", exercise][0] == found["hal", exercise][1] > 1, said
+    assert found["ida", "05_gaussian_kl"][0] == 0 and "ida/05_gaussian_kl.py: it reads student_answers." in said
     assert "ida: not graded: 01_relu (1).py;" in said and "MACOSX" not in said and said.count("not graded") == 1
+    assert found["jo", "02_sigmoid"][0] == 0 and "jo/02_sigmoid.py: SyntaxError" in said
     assert found["ed", "05_gaussian_kl"][0] == found["flo", "05_gaussian_kl"][0] == 0 and said.count("is a link") == 2
 
 

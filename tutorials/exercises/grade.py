@@ -10,9 +10,9 @@ condition that it meets.  A table with a line a student is printed.  --csv write
 student, exercise, passed, conditions, with a row for each exercise of each student.
 
 What counts is what a student's file defines: the classes and functions of the exercise, with
-the verbs to be written in them.  Of the rest of the file only imports, constants, and other
-functions and classes are used; nothing else in it is run.  A file gets 0, and a note says why,
-when what it defines is minivae's own under another name, has minivae's own do the work,
+the verbs to be written in them.  Of the rest of the file only imports, other functions and
+classes, and what sets the variables that all these use are run.  A file gets 0, and a note says
+why, when what it defines is minivae's own under another name, has minivae's own do the work,
 changes minivae, NumPy or the checks, reads minivae's sources or its tests, writes files,
 starts programs, ends the process, or is a link.
 

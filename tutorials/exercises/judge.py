@@ -10,9 +10,11 @@ else has happened, the file has not passed.
 
 import ast
 import builtins
+import contextlib
 import importlib.util
 import os
 import pathlib
+import symtable
 import sys
 import threading
 import types
@@ -106,15 +108,16 @@ def count(original, checks):
 def examine(original, checks, exercise, path):
     """The verdict on a file."""
     verbs = stubs(original)
-    tree = ast.parse(path.read_bytes(), str(path))
+    tree = parse(path)
     defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     if missing := [name for name in verbs if name not in defined]:
         raise Refused(f"it does not define {', '.join(missing)}")
-    tree.body = [node for node in tree.body if is_definition(node)]
+    leave_out_experiments(tree.body)
     # for the student's imports: another copy
     sys.modules["checks"] = load("checks", HERE / "checks.py")
-    before = fingerprint(checks, original)
     watcher = Watcher(path, verbs)
+    watcher.load_libraries(tree)
+    before = fingerprint(checks, original)
     with watcher:
         student = {"__name__": path.stem, "__file__": str(path)}
         exec(compile(tree, str(path), "exec"), student)
@@ -129,8 +132,14 @@ def examine(original, checks, exercise, path):
         raise Refused(f"it changes {'.'.join(changed[0])}")
     if watcher.refusal:
         raise Refused(watcher.refusal)
-    lines = [line.splitlines()[0] for line in test.lines if not line.startswith("passed")]
-    return {"passed": test.passed, "note": lines[0] if lines else ""}
+    wrong = [line.splitlines() for line in test.lines if not line.startswith("passed")]
+    note = ": ".join(map(str.strip, wrong[0][:2])) if wrong else ""
+    return {"passed": test.passed, "note": note}
+
+
+def parse(path):
+    """The tree of a file, decoded as Python decodes it."""
+    return ast.parse(importlib.util.decode_source(path.read_bytes()), str(path))
 
 
 def judged(checks):
@@ -155,16 +164,17 @@ class Watcher:
     """Looks on while a student's code runs: what it calls of minivae, and does to the machine."""
 
     def __init__(self, path, verbs):
-        self.path, self.refusal, self.on = path, "", False
+        self.path, self.refusal, self.on, self.loading = path, "", False, False
+        self.verbs = verbs
         self.student = {verb for its_verbs in verbs.values() for verb in its_verbs} or set(verbs)
         self.own = {code for name in verbs for code in reference(name)}
         self.makers = {nn.Module.__init__.__code__, nn.Criterion.__init__.__code__}
         self.watched = self.own | self.makers
         self.made = []  # minivae's own modules that the student's code has made
         self.look = self.profile  # one object, by which it is found again
+        sys.addaudithook(self.audit)  # which nothing can take off
 
     def __enter__(self):
-        sys.addaudithook(self.audit)  # which nothing can take off
         sys.setprofile(self.look)
         threading.setprofile(self.look)
         self.on = True
@@ -181,12 +191,16 @@ class Watcher:
         if event != "call" or self.refusal or frame.f_code not in self.watched:
             return
         module = frame.f_locals.get("self")
+        cls = type(module)
+        ours = cls.__module__.startswith("minivae")
         if frame.f_code in self.makers:
-            if type(module).__module__.startswith("minivae") and any(self.callers(frame)):
+            if ours and any(self.callers(frame)):
                 self.made.append(module)
             return
+        if not ours and frame.f_code.co_name in self.verbs.get(cls.__name__, ()):
+            self.refusal = f"minivae's own {frame.f_code.co_qualname} has to do the work"
         if any(each is module for each in self.made):
-            self.refusal = f"it puts minivae's own {type(module).__name__} in the place of its own"
+            self.refusal = f"it puts minivae's own {cls.__name__} in the place of its own"
         for code in self.callers(frame):
             if code.co_name in self.student:
                 self.refusal = (
@@ -199,20 +213,41 @@ class Watcher:
             if frame.f_code.co_filename == str(self.path):
                 yield frame.f_code
 
+    def load_libraries(self, tree):
+        """Import what a file imports, and the files beside it that it names, as exercise 13 does.
+
+        What a library writes or starts as it loads is not the student's doing.
+        """
+        trees = [tree]
+        named = {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)}
+        for other in self.path.parent.glob("[0-9]*.py"):
+            if other.stem in named:
+                with contextlib.suppress(Exception):  # which its own lines raise again
+                    trees.append(parse(other))
+        self.loading = True
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                with contextlib.suppress(Exception):
+                    exec(compile(ast.Module([node], []), "imports", "exec"), {})
+        self.loading = False
+
     def audit(self, event, arguments):
-        """Refuse programs, sources, and files that are written."""
-        if not self.on:
+        """Refuse programs, sources, and files that are written; while libraries load, sources."""
+        if not (self.on or self.loading):
             return
         if event == "open":
             path, mode, flags = arguments
             path = Path(os.path.abspath(os.fsdecode(path))) if not isinstance(path, int) else Path()
-            if set(str(mode)) & set("wax+") or (
+            writes = set(str(mode)) & set("wax+") or (
                 mode is None and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            ):
+            )
+            if writes and self.on:
                 self.refuse(f"it writes {path.name}")
             code = path != self.path and path.suffix in (".py", ".pyc")
             if code and FORBIDDEN & set(path.parents):
                 self.refuse(f"it reads {path.name}")
+        elif self.loading:
+            return
         elif event.startswith(PROGRAMS) or (
             event in ("sys.setprofile", "sys.settrace")
             and sys._getframe(1).f_code.co_filename != threading.__file__
@@ -220,6 +255,8 @@ class Watcher:
             self.refuse(f"it uses {event}")
 
     def refuse(self, why):
+        if self.loading:  # not run yet: if the student's own line comes to it, that is refused
+            raise ImportError(why)
         self.refusal = self.refusal or why
         raise Refused(why)
 
@@ -266,24 +303,32 @@ def reference(name):
     return [each.__code__ for each in functions if isinstance(each, types.FunctionType)]
 
 
-def is_definition(node):
-    """Whether a statement of a student's file is used: imports, definitions, and constants."""
-    if isinstance(node, ast.Assign):
-        return all(
-            isinstance(target, ast.Name | ast.Tuple) for target in node.targets
-        ) and is_constant(node.value)
-    return (
-        isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef)
-        and getattr(node, "name", "") != "conditions"
-    )
+def leave_out_experiments(body):
+    """Keep of a file the imports, classes, functions, and all about the variables they use."""
+    kept = [node for node in body if isinstance(node, DEFINITIONS)]
+    rest = [node for node in body if node not in kept]
+    variables = {name for node in rest for name, bound in names(node) if bound}
+    used = {name for node in kept for name, _ in names(node)}
+    for node in reversed(rest):
+        its_own = {name for name, _ in names(node)} & variables
+        if its_own & used:
+            used |= its_own
+        else:
+            body.remove(node)
 
 
-def is_constant(node):
-    """Whether an expression is arithmetic on numbers and names, with no call in it."""
-    return not any(
-        isinstance(each, ast.Call | ast.Lambda | ast.Await | ast.NamedExpr)
-        for each in ast.walk(node)
-    )
+DEFINITIONS = ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef
+
+
+def names(node):
+    """(name, whether it gets a value) of each global name in a statement of a module."""
+    module = symtable.symtable(ast.unparse(node), "statement", "exec")
+    for each in module.get_symbols():
+        yield each.get_name(), each.is_assigned() or each.is_imported() or each.is_namespace()
+    tables = module.get_children()
+    for table in tables:
+        yield from ((each.get_name(), False) for each in table.get_symbols() if each.is_global())
+        tables += table.get_children()
 
 
 def stubs(original):
@@ -336,12 +381,22 @@ def expect_own(name, mine, original, verbs, path):
         if not issubclass(mine, original.__mro__[1]):
             raise Refused(f"{name} is no {original.__mro__[1].__name__}")
     for verb in verbs:
-        if getattr(getattr(owner.get(verb), "__code__", None), "co_filename", None) != str(path):
+        code = getattr(undecorated(owner.get(verb)), "__code__", None)
+        if getattr(code, "co_filename", None) != str(path):
             raise Refused(
                 f"{name} does not define {verb}"
                 if verb != name
                 else f"{name} is not a function of the file"
             )
+
+
+def undecorated(function):
+    """The function that a decorator such as np.errstate(...) calls: it must hold what it names."""
+    inner = getattr(function, "__wrapped__", None)
+    cells = getattr(function, "__closure__", None) or ()
+    if inner is None or not any(cell.cell_contents is inner for cell in cells):
+        return function
+    return undecorated(inner)
 
 
 STANDARD = {each.__name__: each for each in (builtins, os, pathlib)}
