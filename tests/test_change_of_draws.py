@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivae import backend, nn
-from minivae.debug import change_of_draws, check_noise, check_sampler, edited_class
+from minivae.debug import change_of_draws, check_noise, check_sampler, edited_code
 from minivae.debug import edits as edit_module
 
 
@@ -81,12 +81,12 @@ def test_a_change_makes_the_draws_right(make, kind, said):
 def test_what_holds_by_chance_is_not_said(monkeypatch):
     """Of two draws a row, log_var / self.samples would do; the layer is tried with other numbers of its own, too."""
     by_draws = ast.parse("log_var / self.samples", mode="eval").body
-    monkeypatch.setattr(edited_class, "edits", lambda tree, *_: [edit_module._everywhere(
+    monkeypatch.setattr(edited_code, "edits", lambda tree, *_: [edit_module._everywhere(
         tree, lambda node: [by_draws] if ast.unparse(node) == "log_var" else [], 1)])
     for samples in (1, 2):
         said = check_sampler(VarianceForStd(samples), "gaussian", draws=20_000).findings
         assert len(said) == 1 and "σ² stands where σ belongs" in said[0]
-    monkeypatch.setattr(change_of_draws._Search, "_others", lambda self: ())
+    monkeypatch.setattr(edited_code.EditedCode, "with_other_numbers", lambda self: ())
     assert "`log_var / self.samples`" in check_sampler(
         VarianceForStd(2), "gaussian", draws=20_000).findings[-1]
 

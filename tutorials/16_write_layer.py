@@ -536,8 +536,23 @@ claim("the wrong noise has mean ½", abs(wrong.mean() - 0.5) < 0.03)
 
 # %% [markdown]
 # minivae counts in this way for its own layers, with `mv.debug.check_noise` and
-# `mv.debug.check_sampler`.
-#
+# `mv.debug.check_sampler`. It counts for yours as well, if you state the law: a function
+# of the input and of one of NumPy's generators, which draws what the layer should give.
+
+
+# %%
+def law(x, generator):
+    return x * (1 + 0.5 * generator.standard_normal(x.shape))
+
+
+counted = mv.debug.check_noise(WrongNoise(), law)
+print(counted)
+
+# %%
+claim("it finds the wrong noise", not counted.ok)
+claim("and passes the right one", mv.debug.check_noise(MultiplyNoise(), law).ok)
+
+# %% [markdown]
 # ## Make it a part of minivae
 # Four steps:
 #

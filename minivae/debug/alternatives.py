@@ -38,7 +38,7 @@ def _text(node):
 
 def others(node, known):
     """Another of the names, or a number, that are known."""
-    number = isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str)
+    number = is_length(node) or (isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str))
     if number or isinstance(node, ast.Name | ast.Attribute):
         yield from map(parsed, known)
         yield from (parsed(form.format(name)) for form in LENGTHS for name in known if number)
@@ -46,10 +46,14 @@ def others(node, known):
         yield from _strided(node, known)
 
 
+def is_length(node):
+    return ast.unparse(node).startswith("len(") or getattr(node, "attr", "") == "size" or (
+        isinstance(node, ast.Subscript) and is_shape(node.value))
+
+
 def sums_of_others(node, known):
     """A sum of another name, over the last axis or the batch."""
-    length = isinstance(node, ast.Subscript) and is_shape(node.value)
-    if length or isinstance(node, ast.Name | ast.Attribute | ast.Constant):
+    if is_length(node) or isinstance(node, ast.Name | ast.Attribute | ast.Constant):
         yield from (parsed(form.format(name)) for name in known
                     for form in ("({}).sum(-1, keepdims=True)", "({}).sum(0)"))
 
@@ -100,6 +104,10 @@ def slight(node):
     elif isinstance(node, ast.Subscript):
         yield node.value
         yield from _other_slices(node)
+    elif isinstance(node, ast.BoolOp) and len(node.values) == 2:  # 0 is a number, and None is not
+        one, other = map(_text, node.values)
+        yield parsed(f"{other} if {one} is None else {one}")
+        yield from node.values
     elif isinstance(node, ast.IfExp):
         yield from (node.body, node.orelse)
         yield ast.IfExp(parsed("self.train"), node.body, node.orelse)

@@ -3,7 +3,7 @@
 import ast
 import time
 
-from minivae.debug.edited_class import EditedClass, in_words, quietly, tree_of
+from minivae.debug.edited_code import EditedCode, in_words, quietly
 
 FEW = 2_000  # draws that show whether an edit may do
 SECONDS = 10  # of processor time, at most
@@ -20,47 +20,44 @@ def change_of_draws(layer, count, draws, general=True):
     return found
 
 
-class _Search(EditedClass):
-    """Edits of a class, and whether it then draws as it should."""
+class _Search(EditedCode):
+    """Edits of the code, and whether it then draws as it should."""
 
     def __init__(self, layer, count, draws, general):
-        super().__init__(layer)
-        self.count, self.draws, self.general = count, draws, general
+        super().__init__(layer, lambda layer: count(layer, FEW))
+        self.count, self.draws = count, draws
+        self.layers = [self.twin, *filter(self._runs, self.with_other_numbers() if general else ())]
         self.end = time.process_time() + SECONDS
 
     def first(self):
         """[The sentence on the slightest edit that makes the draws right], or []."""
-        trees = {name: tree_of(self.methods[name][1]) for name in self.forward}
+        trees = {name: self.methods[name].tree() for name in self.alone}
         for _, name, old, new, elsewhere in self.edits(trees):
             if time.process_time() > self.end:
                 break
             if isinstance(new, ast.Pass) or _is_length(new, trees[name]):
                 continue
-            changed = self.made(name, trees[name])
-            if changed and self._is_right(changed) and all(self._is_right(changed, other) for other in self._others()):
-                place, before, after = in_words(old, new, elsewhere, trees[name], self.methods[name][1])
+            made = self.made(name, trees[name])
+            if made and self._are_right(name, made):
+                place, before, after = in_words(old, new, elsewhere, trees[name], self.methods[name].function)
                 return [f"one change makes the draws right: in {place} of {name}, `{before}` → `{after}`"]
         return []
 
-    def _others(self):
-        """Copies with other numbers of their own, with which the layer can be run."""
-        for other in self.with_other_numbers() if self.general else ():
-            try:
-                self.count(other, FEW)
-                yield other
-            except Exception:  # it does not take that number
-                continue
-
-    def _is_right(self, cls, layer=None):
-        """Whether a few draws of that class are right, and then many."""
-        layer = layer or self.twin
+    def _runs(self, other):
+        """Whether it does with those numbers."""
         try:
-            layer.__class__ = cls
-            return self.count(layer, FEW).ok and self.count(layer, self.draws).ok
-        except Exception:  # whatever an edited layer may raise
+            return bool(self.count(other, FEW))
+        except Exception:
+            return False
+
+    def _are_right(self, name, made):
+        """Whether a few draws are right, then many, and then those with other numbers."""
+        try:
+            with self.put(name, made):
+                return all(self.count(layer, draws).ok for layer in self.layers for draws in (FEW, self.draws))
+        except Exception:  # whatever edited code may raise
             return False
         finally:
-            layer.__class__ = self.cls
             self.restore()
 
 

@@ -15,7 +15,7 @@ from minivae.debug import special_mistakes as special
 from minivae.debug import structural_mistakes as structural
 from minivae.debug import sums_over_units as sums
 from minivae.debug.elsewhere import SMALL
-from minivae.debug.finding import Finding
+from minivae.debug.finding import ESTIMATOR, Finding
 from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
 from minivae.debug.places import where
 from minivae.debug.tables import same
@@ -109,7 +109,8 @@ def explain(check, facts, elsewhere=None):
     facts.about(check.name)
     points = elsewhere.checks(check.name) if elsewhere else []
     if not np.any(a):
-        return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added",
+        return [Finding("zero", "the gradient is zero everywhere: it was never computed, or never added"
+                        + (f"; or it is taken for a constant on purpose, {ESTIMATOR}" if "[" in check.name else ""),
                         "certain" if facts.of_parameter else "likely")]
     others = [(each.analytic, each.numeric, ~each.kink, at) for _, each, at in points if not each.ok]
     tiers, once = [], []
@@ -127,7 +128,7 @@ def explain(check, facts, elsewhere=None):
         kept = ignoring(check.name, elsewhere)
         found, only_here = kept or found, [] if kept else only_here
     found = found or [each for each in once if each.kind not in OBSERVATIONS][:1]
-    if elsewhere and [each.kind for each in found] == ["factor"] and a.size <= SMALL:
+    if elsewhere and len(elsewhere.numbers()) > 1 and a.size <= SMALL:
         found = _stale_number(check.name, elsewhere, facts.module) or found
     if elsewhere and all(each.kind in WEAK for each in found):
         found = _dependence(check.name, elsewhere, facts) or found
@@ -141,8 +142,8 @@ def explain(check, facts, elsewhere=None):
 
 def is_vague(findings):
     """Whether they say how a gradient looks, or in which mode it is wrong, and not why."""
-    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | SEEN | {
-        "mask", "mode"}
+    return not findings or findings[0].certainty != "certain" or findings[0].kind in OBSERVATIONS | {
+        "dependence", "mask", "mode"}
 
 
 def _proven(rule, here, others):
@@ -247,9 +248,9 @@ def _stale_number(name, elsewhere, module):
     """[Finding] on a number of the layer's own that stands in backward for one that has changed since."""
     both = _dependent(name, elsewhere, ((each, each, None) for each in elsewhere.numbers()))
     one, other = (f"self.{each[0]}, {getattr(module, each[0]):.4g}," if each else None for each in both)
-    return [Finding("stale number", f"every entry is wrong by a factor: backward depends on {one} and not on {other} "
-                    "as update_output does: what was computed from the second, in __init__ or since, does not change "
-                    "with it")] if one and other else []
+    return [Finding("stale number", f"backward depends on {one} and not on {other} as update_output does: what was "
+                    "computed from the second, in __init__ or since, does not change with it: compute it in each pass"
+                    )] if one and other else []
 
 
 def _in_evaluation(name, elsewhere):

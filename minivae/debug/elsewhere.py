@@ -21,6 +21,7 @@ class Elsewhere:
 
         values    other values of the input, as large as they were
         rows      one row more of them      columns   one more along the last axis
+        wider     values three times as large, but for what lies between 0 and 1
         weights   other weights too, and where there are any, another temperature, weight beta or number of draws
     """
 
@@ -47,7 +48,7 @@ class Elsewhere:
 
     def agrees(self, names):
         """Whether the gradients of those arrays are right along a random direction, at each point that there is."""
-        points = [point for point in map(self.at, CHANGES) if point]
+        points = [point for point in map(self.at, (*CHANGES, "wider")) if point]
         return bool(points) and all(along(*point.gradients[name], point.objective)
                                     for point in points for name in names)
 
@@ -144,9 +145,13 @@ class Elsewhere:
             n, rows, columns = min(map(len, arrays(self.given))), change == "rows", change == "columns"
             try:
                 given = mapped(lambda array: _resampled(array, rows * len(array) // n, columns), self.given)
+                if change == "wider":
+                    given = mapped(lambda array: array if np.all((array >= 0) & (array <= 1)) else 3 * array, given)
                 if isinstance(self.twin, Criterion) and (target := _like_labels(self.given[1], given[1])) is not None:
                     given = given[0], target
-                self._points[change] = Point(self.twin, given, _change if change == "weights" else None)
+                point = Point(self.twin, given, _change if change == "weights" else None)
+                finite = all(np.isfinite(grad).all() for _, grad in point.gradients.values())
+                self._points[change] = point if finite or change != "wider" else None
             except Exception:  # it does not take that
                 self._points[change] = None
         return self._points[change]

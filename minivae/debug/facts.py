@@ -32,7 +32,9 @@ class Facts(Vocabulary):
         self.kept = {name: np.array(each, dtype=np.float64) for name, each in vars(module).items()
                      if isinstance(each, np.ndarray) and each.dtype.kind == "f" and name not in known
                      and not name.startswith(("_", "grad_"))}  # arrays of the layer's own
-        self.samples = int(getattr(module, "samples", 1) or 1)
+        rows = [len(each) for each in self.x if each.ndim]
+        several = max(rows, default=1) // max(1, min(rows, default=1))  # rows of one array for each of another
+        self.samples = int(getattr(module, "samples", 0) or several or 1)
         x = self.x[0]
         self.numbers = {"the batch size N": len(x), "the length of a row D": x[0].size if len(x) else 1,
                         "all elements N·D": x.size,

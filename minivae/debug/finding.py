@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+ESTIMATOR = "as an estimator does (score function, straight-through), which no difference can check"
 FACTOR = "there is a factor of {names} in it, or the inverse in update_output"
 NUMBER = re.compile(r"[-−]?\d[\d.e+−-]*%?")
 

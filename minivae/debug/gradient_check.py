@@ -27,6 +27,7 @@ from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import history, second_look
+from minivae.debug.shared_state import kept_on_class, shared_by_objects
 from minivae.debug.tables import arrays, copied, float64, mapped, named, same
 from minivae.debug.verbs import watched
 from minivae.errors import instance
@@ -34,8 +35,9 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 
 # Kinds of finding that explain whatever else is wrong.
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
-          "prediction modified", "target modified", "backward changes", "loss changes", "output dtype", "memory order",
-          "history", "kept as one", "not cleared", "overwritten in backward"}
+          "prediction modified", "target modified", "backward changes", "shared by objects", "loss changes",
+          "output dtype", "memory order", "history", "kept as one", "kept on class", "not cleared",
+          "overwritten in backward"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -52,10 +54,10 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     value lies between them.  If more than 2 % of one array are at kinks, the check has to pass at a point beside them;
     so it has for a container whose layers pass each by itself.
     A report that fails says what the difference looks like; inside a container it looks for the layer that is wrong by
-    itself.  Where it knows no cause, and with `changes`, it looks at the source of a class that is not minivae's: it
-    holds one expression of update_output after the other, and quotes the one that backward takes for a constant; or it
-    makes one small change at a time, or two that are alike, runs each, and quotes one that makes the gradients right:
-    up to 20 s of computing.
+    itself.  Where it knows no cause, and with `changes`, it looks at the source of what runs and is not minivae's: the
+    verbs, their bases and helpers, and other objects, all of which it puts back.  It holds one expression of
+    update_output after the other, and quotes the one that backward takes for a constant; or it makes one small change
+    at a time, or two that are alike, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
     It checks the module as it is: in this mode.  What passes is looked at once more: at another input and other
     weights, of large arrays in one row; with one row more; and in evaluation mode.  Beside a copy that was never
     called, that shows what a layer has kept from an earlier call.
@@ -118,6 +120,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
         findings = [finding for finding in findings if finding.kind != "needs grad_input"
                     and not (finding.kind == "scale" and finding.name in wrong)]
     findings = _of_memory(twin, input, grad_output, failed, findings) or findings
+    if {finding.kind for finding in findings} == {"backward changes"}:
+        findings = shared_by_objects(unused, input) or findings
     kinds |= {finding.kind for finding in findings}
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
@@ -182,7 +186,8 @@ def _of_memory(twin, input, grad_output, failed, findings):
     derivatives = {check.name: check.numeric for check in failed}
     cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
     own = [] if findings or twin.children() else [("overwritten in backward", overwritten)]
-    for kind, find in [("kept as one", kept_as_one), *cleared, *own] if failed else ():
+    for kind, find in [("kept as one", kept_as_one), ("kept on class", kept_on_class), *cleared, *own
+                       ] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
             if said := find(twin, input, grad_output, derivatives):
                 return [Finding(kind, said, "certain")]
@@ -296,6 +301,8 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, changes, 
                                     "your own, self.buffer(...)", "certain", which))
             now[...] = before
 
+    findings = findings or _criterion_repeats(unused, prediction, target)
+
     def loss():
         return np.array([float(twin.forward(*copied((prediction, target))))])
 
@@ -322,6 +329,22 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, changes, 
     if changes and not CAUSES & {finding.kind for finding in findings}:
         _look_for_change(failed, twin, (prediction, target), None, checks, step, tolerance)
     return GradientReport(title, checks, findings)
+
+
+def _criterion_repeats(criterion, prediction, target):
+    """[Finding] on two forward or two backward passes of the same arguments that do not agree."""
+    twin, random = copy.deepcopy(criterion), backend.get_random_state()
+    losses, grads = [], []
+    for passes, verb in ((losses, twin.forward), (grads, twin.backward)):
+        for _ in range(2):
+            backend.set_random_state(random)
+            passes.append(arrays(copied(verb(*copied((prediction, target))))))
+    if not all(map(same, *losses)):
+        return [Finding("loss changes", "two forward passes with the same arguments give other losses: the criterion "
+                        "adds to what an earlier call has left, or counts calls", "certain")]
+    return [] if all(map(same, *grads)) else [Finding(
+        "backward changes", "two backward passes after one forward differ: backward changes an array or a counter that "
+        "it reads, such as one that update_output has kept", "certain")]
 
 
 def _look_for_change(failed, *there):

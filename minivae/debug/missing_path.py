@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from minivae.debug.edited_class import EditedGradients, line_of, quietly, tree_of
+from minivae.debug.edited_code import EditedGradients, line_of, quietly
 from minivae.debug.edits import expressions, get, put
 from minivae.debug.elsewhere import Elsewhere, along
 from minivae.debug.finding import Finding
@@ -37,9 +37,9 @@ class _Held(EditedGradients):
 
     def by_method(self, wrong):
         """For each method {names of those of {name: gradient} that are then right: what is held}, the last that is."""
-        for method in self.forward:
-            function = self.methods[method][1]
-            tree, said, inside = tree_of(function), {}, set()
+        for method in self.alone + self.shared:
+            function = self.methods[method].function
+            tree, said, inside = self.methods[method].tree(), {}, set()
             above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
             for place in list(expressions(tree)):
                 node = get(place)
@@ -68,16 +68,18 @@ class _Held(EditedGradients):
         if made is None:
             return ()
         try:
-            self.twin.__class__ = memory.watching(made)
-            arrays, gradients = self.run()
-            names = tuple(each for each, analytic in wrong.items() if same(gradients[each], analytic)  # as it was
+            self.twin.__class__ = memory.watching(self.cls)
+            with self.put(name, made):
+                arrays, gradients = self.run()
+                names = tuple(each for each, analytic in wrong.items() if same(gradients[each], analytic)  # as it was
                           and along(arrays[each], gradients[each], self.objective))
-            if names and memory.used and Elsewhere(
-                    self.twin, self.given, self.step, self.tolerance).agrees(names):
-                return names
+                if names and memory.used and Elsewhere(
+                        self.twin, self.given, self.step, self.tolerance).agrees(names):
+                    return names
         except Exception:  # whatever a layer may raise
             pass
         finally:
+            self.twin.__class__ = self.cls
             self.restore()
         return ()
 

@@ -4,18 +4,21 @@ Where no rule knows the mistake, the methods of its class are edited in small wa
 """
 
 import ast
+import contextlib
 import copy
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from minivae.debug.edited_class import EditedGradients, in_words, quietly, tree_of
+from minivae.debug.alternatives import is_length
+from minivae.debug.edited_code import EditedGradients, in_words, quietly
 from minivae.debug.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
-from minivae.debug.tables import arrays, norm, same
+from minivae.debug.tables import arrays, copied, norm, same
 from minivae.nn import side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
@@ -81,18 +84,18 @@ class _Change:
 
 @dataclass
 class _Halfway:
-    """A class with one edit, of that kind, that makes some of the entries right and none wrong."""
+    """One edit, of that kind, that makes some of the entries right and none wrong."""
 
     gain: float
     kind: int
-    cls: type
+    made: Any
     method: str
     tree: ast.FunctionDef
     change: _Change
 
 
 class _Search(EditedGradients):
-    """Edits of a class, and whether its gradients are then right."""
+    """Edits of the code, and whether the gradients are then right."""
 
     def __init__(self, *there):
         super().__init__(*there)
@@ -100,6 +103,7 @@ class _Search(EditedGradients):
         self.run()
         self.outputs = self._outputs()
         self.restore()
+        self.in_evaluation = self._in_evaluation()
         self.entries = {check.name: _right(check, check.analytic) for check in self.checks}
         self.end = time.process_time() + SECONDS
 
@@ -109,7 +113,7 @@ class _Search(EditedGradients):
         One that goes on to agree when the layer's numbers change comes before any that does not, and one that mends
         all before any that does not, if it comes soon.
         """
-        trees = {name: self.trees.get(name) or tree_of(self.methods[name][1]) for name in methods}
+        trees = {name: self.trees.get(name) or self.methods[name].tree() for name in methods}
         best, last = None, MOST
         tried = self.edits(trees, start, stop)
         for count, (kind, name, *edit) in enumerate(tried):
@@ -118,14 +122,14 @@ class _Search(EditedGradients):
             if name in self.alone and isinstance(edit[1], ast.Pass):  # which leaves what an earlier call has set
                 continue
             tree = trees[name]
-            changed = self.made(name, tree)
-            mended, strictly, gain = self._mended(changed, name not in self.alone, name in self.shared)
+            made = self.made(name, tree)
+            mended, strictly, gain = self._mended(name, made)
             if gain and self.halfway is not None and not _is_number(edit[1]):
-                self.halfway.append(_Halfway(gain, kind, changed, name, copy.deepcopy(tree), _Change(
-                    name, *in_words(*edit, tree, self.methods[name][1]), [], True, False, False)))
+                self.halfway.append(_Halfway(gain, kind, made, name, copy.deepcopy(tree), _Change(
+                    name, *in_words(*edit, tree, self.methods[name].function), [], True, False, False)))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
             if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
-                best = _Change(name, *in_words(*edit, tree, self.methods[name][1]), mended, strictly,
+                best = _Change(name, *in_words(*edit, tree, self.methods[name].function), mended, strictly,
                                _takes_away(*edit[:2]), _adds(*edit[:2]))
                 last = min(last, SOON * count + 500) if strictly else last
                 if strictly and len(mended) == self.wrong:
@@ -137,9 +141,10 @@ class _Search(EditedGradients):
         """The slightest _Change after one of those that made most entries right, and none wrong; or None."""
         begun, self.halfway = sorted(self.halfway, key=lambda each: -each.gain)[:BEGUN], None
         for each in begun:  # the second is like the first
-            self.cls, self.trees = each.cls, {each.method: each.tree}
-            if found := self.first(self.backward + self.shared, each.kind, each.kind + 1):
-                return replace(found, after_another=each.change)
+            self.trees = {each.method: each.tree}
+            with self.put(each.method, each.made):
+                if found := self.first(self.backward + self.shared, each.kind, each.kind + 1):
+                    return replace(found, after_another=each.change)
         return None
 
     def _is_number_of_the_layer(self, old, new, tree):
@@ -154,17 +159,18 @@ class _Search(EditedGradients):
         lengths = [length for array in arrays(self.given) for length in np.shape(array)]
         return any(value > 1 and {value, 1 / value} & set(now - before) for value in own + lengths)
 
-    def _mended(self, changed, backward_only, keeps_output=False):
+    def _mended(self, name, made):
         """(Names of the arrays whose gradients were wrong and are right, whether with other numbers too, how many
         entries are right that were wrong, if none is wrong that was right).
         """
-        if changed is None:
+        if made is None:
             return [], False, 0
-        gain = 0
+        backward_only, gain, edited = name not in self.alone, 0, contextlib.ExitStack()
         try:
-            self.twin.__class__ = changed
+            edited.enter_context(self.put(name, made))
             arrays, gradients = self.run()
-            if keeps_output and not all(map(same, self._outputs(), self.outputs)):
+            if (name in self.shared and not all(map(same, self._outputs(), self.outputs))) or (
+                    name in self.alone and _are_same(self._outputs(), self.in_evaluation)):
                 return [], False, 0
             mended, gain = [], self._gain(gradients) if backward_only else 0
             for check in sorted(self.checks, key=lambda check: check.ok):
@@ -185,6 +191,7 @@ class _Search(EditedGradients):
         except Exception:  # whatever an edited layer may raise
             return [], False, 0
         finally:
+            edited.close()
             self.restore()
 
     def _with_other_numbers(self):
@@ -198,12 +205,28 @@ class _Search(EditedGradients):
         given = (self.twin.output,) if self.criterion else (*arrays(self.twin.output), side_loss(self.twin))
         return list(map(np.array, given))
 
+    def _in_evaluation(self):
+        """What it gives in evaluation mode, if that is something else: no edit may have it do so in training mode."""
+        if self.criterion or not self.twin.train:
+            return None
+        try:
+            twin = copy_of(self.twin).evaluate()
+            twin.forward(copied(self.given))
+            outputs = [*map(np.array, arrays(twin.output)), np.array(side_loss(twin))]
+        except Exception:  # it does not take that mode
+            return None
+        return None if _are_same(outputs, self.outputs) else outputs
+
     def _gain(self, gradients):
         now = {check.name: _right(check, gradients[check.name]) for check in self.checks}
         if any((before & ~now[name]).any() for name, before in self.entries.items()):
             return 0
         gain = sum((now[name] & ~before).sum() for name, before in self.entries.items())
         return gain if gain >= ENOUGH * sum((~before).sum() for before in self.entries.values()) else 0
+
+
+def _are_same(some, others):
+    return others is not None and len(some) == len(others) and all(map(same, some, others))
 
 
 def _right(check, gradient):
@@ -220,7 +243,7 @@ def _agrees(check, gradient):
 
 def _takes_away(old, new):
     """Whether less stands there after the edit, a number has been divided by, or nothing is left."""
-    if isinstance(old, ast.If) and isinstance(new, ast.If):
+    if (isinstance(old, ast.If) and isinstance(new, ast.If)) or is_length(old):
         return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
     return halved or getattr(new, "value", None) == 0 or _adds(new, old)

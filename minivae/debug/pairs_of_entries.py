@@ -195,7 +195,7 @@ def mixes(more, less, batch=True):
     what = "the rows of the batch" if rows else f"the places along {ours}"
     if less:
         return (f"backward mixes {what}, and update_output the places along {theirs} instead: a sum or mean runs over "
-                f"the wrong axis, {ours} for {theirs}")
+                f"another axis in one of them, {ours} in backward and {theirs} in update_output")
     return (f"backward mixes {what}, and update_output treats each by itself: " + (
         "sums and means over the batch do not belong here, or run over the wrong axis"
         if rows else

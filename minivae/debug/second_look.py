@@ -1,7 +1,9 @@
 """A second look at what passes: it may be right by luck, at the first call, or in training mode only."""
 
+import ast
 import contextlib
 import copy
+from types import FunctionType
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
 from minivae.debug.finding import Finding
 from minivae.debug.memory import CLEARED
+from minivae.debug.own_code import tree_of
+from minivae.debug.shared_state import shared_by_objects
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 
@@ -26,6 +30,8 @@ EVALUATION = ("right in training mode, wrong in evaluation mode: the two passes 
               "asks self.train and the other does not, or has what belongs to the other mode")
 FOLLOWS = ("in evaluation mode the output for the same input is another after another batch: update_output changes "
            "there what it goes on with, such as running statistics, which have to follow in training mode only")
+ASKED_ONCE = ("__init__ reads self.train, which is true there for every module: evaluate() changes it later, so ask in "
+              "each update_output")
 ROWS = ("for a batch of one row more it is another than in a copy that was never called with fewer, or fails: a number "
         "of rows, or an array of that many, is kept from the first call where it has to be that of the input")
 
@@ -48,8 +54,9 @@ def second_look(twin, unused, given, step, tolerance):
     except Exception:  # it does not take that input
         return []
     return [Finding("not cleared", CLEARED, "certain", name) if name in mended else
-            _finding(name, name in still, point, step, tolerance) for name in wrong] or _follows(
-        unused, given, other) or _in_evaluation(twin, unused, given, step, tolerance) or _with_another_row(
+            _finding(name, name in still, point, step, tolerance) for name in wrong] or shared_by_objects(
+        unused, given) or _follows(unused, given, other) or _in_evaluation(
+        twin, unused, given, step, tolerance) or _asked_once(unused) or _with_another_row(
         twin, unused, given, step, tolerance)
 
 
@@ -66,6 +73,19 @@ def history(twin, unused, given, change=lambda twin: None):
     except Exception:  # it does not take that input
         return []
     return [] if all(map(same, *outputs)) else [Finding("history", HISTORY, "likely")]
+
+
+def _asked_once(unused):
+    """[Finding] on a module that asks for its mode when it is made, and never again."""
+    layers = [] if isinstance(unused, Criterion) else unused.list_modules()
+    for cls in {type(layer) for layer in layers if not type(layer).__module__.startswith("minivae.")}:
+        with contextlib.suppress(OSError, TypeError, SyntaxError):  # no source
+            asking = {name for each in cls.__mro__ if not each.__module__.startswith("minivae.")
+                      for name, function in vars(each).items() if isinstance(function, FunctionType)
+                      and "self.train" in map(ast.unparse, ast.walk(tree_of(function)))}
+            if asking == {"__init__"}:
+                return [Finding("mode", ASKED_ONCE, "certain")]
+    return []
 
 
 def _in_evaluation(twin, unused, given, step, tolerance):

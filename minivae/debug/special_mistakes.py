@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from minivae.debug.finding import FACTOR, Finding
+from minivae.debug.finding import ESTIMATOR, FACTOR, Finding
 from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
 from minivae.debug.places import drawn
 from minivae.debug.tables import arrays, copied, mapped, same
@@ -18,11 +18,10 @@ from minivae.nn import Container, Criterion
 
 def unused(a, n, seen, facts):
     if not np.any(np.abs(n[seen]) > 1e-9):
-        steps = all(np.array_equal(y, np.round(y)) for y in facts.y) and not isinstance(facts.module, Criterion)
+        steps = isinstance(facts.module, Criterion) or all(np.array_equal(y, np.round(y)) for y in facts.y)
         yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
                       "pass has left it out, overwritten what it made of it, or uses a copy made earlier" + (
-                          "; or its steps are meant, and backward is an estimator (straight-through), which no "
-                          "difference can check: count draws with check_sampler" if steps else ""))
+                          f"; or it is meant, {ESTIMATOR}" if steps else ""))
 
 
 def own_loss(a, n, seen, facts):

@@ -1,13 +1,11 @@
-"""A copy of a module or criterion whose class is edited, one method at a time, and run again."""
+"""A copy of a module or criterion whose code is edited, one function at a time, and run again."""
 
 import ast
 import contextlib
-import inspect
 import io
 import itertools
-import textwrap
-import types
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,47 +13,52 @@ import numpy as np
 from minivae import backend
 from minivae.debug.edits import edits, instead, surroundings
 from minivae.debug.elsewhere import copy_of, pairs, terms
+from minivae.debug.own_code import own_code
 from minivae.debug.tables import arrays, copied, is_of_input, same
-from minivae.nn import Criterion, Divergence
+from minivae.nn import Criterion, Divergence, Module, side_loss
 
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
-KNOWN = 16  # names that may be meant in place of others
+KNOWN, WHOLE = 16, 3  # names that may be meant in place of others, and those among them of whole numbers
 SHORT = 16  # letters, too few to find a place by
 MEMORY = 2**30  # bytes of buffers that what is tried may make, and a quarter of what it may take in all
 
 
-class EditedClass:
-    """A copy of a module or criterion, and the sources of the methods of its class that are not minivae's own.
+class EditedCode:
+    """A copy of a module or criterion, and the code that runs when it does and is not minivae's own.
 
-    backward   names of the methods that update_output does not use
-    forward    names of those that it does
-    alone      of these, names of those that no other method uses
-    shared     the others
+    methods    {name: OwnCode}; methods of its own have their bare names, others that of their class before it
+    backward   names of those that run in backward alone      alone   in update_output alone      shared   in both
     """
 
-    def __init__(self, twin):
-        self.twin, self.criterion = copy_of(twin), isinstance(twin, Criterion)
-        self.cls, self.methods = type(twin), methods_of(type(twin))
-        self.forward = self.used_by("update_output")
-        self.backward = [name for name in self.methods if name not in self.forward]
-        self.alone = [name for name in self.forward if not any(name in self.used_by(other) for other in self.backward)]
-        self.shared = [name for name in self.forward if name not in self.alone]
+    def __init__(self, twin, forward, backward=lambda twin: None):
+        self.twin, self.cls, self.criterion = copy_of(twin), type(twin), isinstance(twin, Criterion)
         self.state = [(vars(layer), dict(vars(layer))) for layer in (
             [self.twin] if self.criterion else self.twin.list_modules())]
         self.content = [(array, np.array(array)) for _, before in self.state for array in before.values()
                         if isinstance(array, np.ndarray)]
+        in_update, in_backward = ({_name(each, self.cls): each for each in own_code(partial(run, self.twin))}
+                                  for run in (forward, backward))
+        self.restore()
+        self.methods = in_update | in_backward
+        self.alone = [name for name in in_update if name not in in_backward]
+        self.shared = [name for name in in_update if name in in_backward]
+        self.backward = [name for name in in_backward if name not in in_update]
 
-    def used_by(self, name):
-        """That method, and those of the class that it calls."""
-        found = [name] if name in self.methods else []
-        for each in found:
-            found += [node.attr for node in ast.walk(tree_of(self.methods[each][1])) if isinstance(node, ast.Attribute)
-                      and node.attr in self.methods and node.attr not in found]
-        return list(dict.fromkeys(found))
+    @contextlib.contextmanager
+    def put(self, name, made):
+        """Have that function run in the place of the one of that name."""
+        owner, key = self.methods[name].owner, self.methods[name].name
+        before = owner[key] if isinstance(owner, dict) else vars(owner)[key]
+        put = owner.__setitem__ if isinstance(owner, dict) else partial(setattr, owner)
+        try:
+            put(key, made)
+            yield
+        finally:
+            put(key, before)
 
     def made(self, name, tree, **others):
-        """A class like the twin's with that source of the method, which knows `others`; None if it does not compile."""
-        raw, original = self.methods[name]
+        """A function with that source in the place of one, which knows `others`; None if it does not compile."""
+        raw, original = self.methods[name].raw, self.methods[name].function
         try:
             source, scope = _enclosed(tree, [*original.__code__.co_freevars, *others]), {}
             exec(compile(source, "<edited>", "exec"), original.__globals__, scope)
@@ -63,11 +66,10 @@ class EditedClass:
             function = scope["made"](*free, *others.values())
         except Exception:
             return None
-        return type(self.cls.__name__, (self.cls,), {
-            name: type(raw)(function) if isinstance(raw, staticmethod | classmethod) else function})
+        return type(raw)(function) if isinstance(raw, staticmethod | classmethod | property) else function
 
     def restore(self):
-        """What the edited class has set is as if it had never run."""
+        """What the edited code has set is as if it had never run."""
         for attributes, before in self.state:
             attributes.clear()
             attributes.update(before)
@@ -80,7 +82,7 @@ class EditedClass:
         changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
         if self.criterion:
             changed += [{"size_average": not self.twin.size_average}]
-        changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int) and value > 0]
+        changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int)]
         for numbers in changed:
             other = copy_of(self.twin)
             vars(other).update(numbers)
@@ -88,44 +90,64 @@ class EditedClass:
 
     def edits(self, trees, start=0, stop=None):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
-        properties = [each.fget for each in vars(self.cls).values() if isinstance(each, property)]
-        around = surroundings(map(tree_of, (*properties, *(function for _, function in self.methods.values()))))
-        of_one = [name for name, (_, function) in self.methods.items()
-                  if function.__code__.co_argcount == 2 and name != "update_output"]
-        every = itertools.zip_longest(*(edits(tree, self._known(tree), around, [
-            each for each in of_one if name not in self.used_by(each)]) for name, tree in trees.items()))
+        around = surroundings(each.tree() for each in self.methods.values())
+        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name))
+                                        for name, tree in trees.items()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
                     for edit in edited:
                         yield kind, name, *edit
 
-    def _known(self, tree):
-        """The layer's numbers, the function's own names, and the layer's arrays."""
-        own = [(f"self.{name}", value) for name, value in vars(self.twin).items()
-               if name[0] != "_" and not name.startswith(("grad", "divergence"))]
-        names = [name for name, value in own if isinstance(value, float)]
+    def _of_one(self, name):
+        """Names of methods of its class that take one argument, and never call it."""
+        owner = self.methods[name].owner
+        return [each.name for each in self.methods.values() if each.owner is owner
+                and each.function.__code__.co_argcount == 2 and each.name != "update_output"
+                and self.methods[name].name not in self._called(each.name)]
+
+    def _called(self, name):
+        """That name and those of all that it calls."""
+        found = [name]
+        for bare in found:
+            called = set().union(*(_names(each.tree()) for each in self.methods.values() if each.name == bare))
+            found += [each.name for each in self.methods.values() if each.name in called - set(found)]
+        return found
+
+    def _known(self, name, tree):
+        """The numbers of the object, the function's own names, and the object's arrays."""
+        user = self.methods[name].user
+        of_class = {key: value for cls in type(user).__mro__ if not cls.__module__.startswith("minivae.")
+                    for key, value in vars(cls).items() if type(value) in (int, float)}
+        own = [(f"self.{key}", value) for key, value in {**of_class, **getattr(user, "__dict__", {})}.items()
+               if key[0] != "_" and not key.startswith(("grad", "divergence"))]
+        names = [key for key, value in own if isinstance(value, float)]
         names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
         local = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-        charges = [f"self.charge({name})" for name in local[:2]] if isinstance(self.twin, Divergence) else []
+        charges = [f"self.charge({key})" for key in local[:2]] if isinstance(user, Divergence) else []
         names += [*charges, *local]
-        names += [name for name, value in own if isinstance(value, np.ndarray)]
-        names += [] if self.criterion else [f"self.buffers[{name!r}]" for name in self.twin.buffers
-                                            if name not in ("output", "grad_input")]
-        names += [name for name, value in own if type(value) is int and value > 1]
-        return list(dict.fromkeys(names))[:KNOWN]
+        names += [key for key, value in own if isinstance(value, np.ndarray)]
+        names += [f"self.buffers[{key!r}]" for key in user.buffers if key not in ("output", "grad_input")
+                  ] if isinstance(user, Module) else []
+        whole = [key for key, value in own if type(value) is int and value > 1][:WHOLE]
+        return [*list(dict.fromkeys(names))[:KNOWN - len(whole)], *whole]
 
 
-class EditedGradients(EditedClass):
+class EditedGradients(EditedCode):
     """One whose gradients are computed again, at the point where they were checked."""
 
     def __init__(self, twin, given, grad_output, checks, step, tolerance):
         if sum(check.analytic.size for check in checks) > LARGEST or any(
                 check.analytic.shape != check.numeric.shape for check in checks):
             raise ValueError("too large, or of a wrong shape")
-        super().__init__(twin)
         self.given, self.grad_output, self.checks = given, grad_output, checks
         self.step, self.tolerance = step, tolerance
+        if isinstance(twin, Criterion):
+            super().__init__(twin, lambda twin: twin.forward(*copied(given)),
+                             lambda twin: twin.backward(*copied(given)))
+        else:
+            super().__init__(twin, lambda twin: (twin.forward(copied(given)), side_loss(twin)),
+                             lambda twin: twin.backward(copied(given), copied(grad_output)))
 
     def run(self, scale=1):
         """{name: array} and {name: its gradient}."""
@@ -186,32 +208,19 @@ def _limited(memory):
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def methods_of(cls):
-    """{name: (as it stands in the class, function)} of the methods that are not minivae's own, with their sources."""
-    found = {}
-    for each in cls.__mro__:
-        for name, raw in vars(each).items() if not each.__module__.startswith("minivae.") else ():
-            found.setdefault(name, (raw, getattr(raw, "__func__", raw)))  # what it overrides is not what runs
-    return {name: (raw, function) for name, (raw, function) in found.items()
-            if isinstance(function, types.FunctionType) and not name.startswith("__") and _has_source(function)}
-
-
 def line_of(function, node):
     return f"line {function.__code__.co_firstlineno + node.lineno - 1}"
 
 
-def _has_source(function):
-    """Whether its source can be had, and neither waits for somebody nor can run for ever."""
-    try:
-        tree = tree_of(function)
-    except (OSError, TypeError, SyntaxError):
-        return False
-    return isinstance(tree, ast.FunctionDef) and not any(
-        isinstance(node, ast.While) or getattr(node, "id", "") == "breakpoint" for node in ast.walk(tree))
+def _name(code, cls):
+    """Its bare name if it is a method that objects of that class have."""
+    owner = next((each for each in cls.__mro__ if code.name in vars(each)), None)
+    return code.name if code.owner is owner else code.full_name
 
 
-def tree_of(function):
-    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+def _names(tree):
+    """What is read there by name, of an object or not."""
+    return {getattr(node, "attr", getattr(node, "id", None)) for node in ast.walk(tree)}
 
 
 def _enclosed(tree, free):
