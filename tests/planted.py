@@ -2681,3 +2681,100 @@ class MasksInEvaluationByWhatTrainingLeft(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output * self.mask
+
+
+@plant("mode", input=x(4, 5))
+class AsksItsModeOnce(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.squares = self.train
+
+    def update_output(self, input):
+        return input**2 if self.squares else input.copy()
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * 2 * input if self.squares else grad_output.copy()
+
+
+@plant("stale number", input=PAIR, make=lambda cls: cls(0.25))
+class HalfOfTheFirstBeta(nn.GaussianKL):
+    """beta is set after the half of it has been computed, as in a warm-up."""
+
+    def __init__(self, beta):
+        super().__init__()
+        self.half, self.beta = 0.5 * self.beta, beta
+
+    def update_grad_input(self, input, grad_output):
+        grad_mean, _ = super().update_grad_input(input, grad_output)
+        return grad_mean, grad_output[1] + self.half * np.expm1(input[1])
+
+
+@plant("loss changes", input=x(3, 5), target=x(3, 5, seed=1))
+class LossesAddUp(nn.Criterion):
+    total = 0.0
+
+    def update_output(self, input, target):
+        self.total += float(((input - target)**2).sum())
+        return self.total
+
+    def update_grad_input(self, input, target):
+        return 2 * (input - target)
+
+
+@plant("backward changes", input=x(3, 5), target=x(3, 5, seed=1))
+class LossesAreCentredInPlace(nn.Criterion):
+    """A second backward gives twice the first."""
+
+    def update_output(self, input, target):
+        self.kept = input - target
+        return float((self.kept**2).sum())
+
+    def update_grad_input(self, input, target):
+        self.kept *= 2
+        return self.kept
+
+
+@plant("shared by objects", input=x(3, 5))
+class RemembersInItsClass(nn.Tanh):
+    kept = [None]  # noqa: RUF012, the mistake
+
+    def update_output(self, input):
+        self.kept[0] = super().update_output(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - self.kept[0]**2)
+
+
+@plant("one change", input=x(3, 2, 4, 3), make=lambda cls: cls(2))
+class PlanesAveragedOverRows(nn.Module):
+    """Less the mean of each plane, of which backward takes another number of entries."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.features, self.count = features, 0
+
+    def update_output(self, input):
+        self.count = input.size // self.features
+        self.mean = input.sum(axis=(0, 2, 3), keepdims=True) / self.count
+        self.output = (input - self.mean)**3
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        through = grad_output * 3 * (input - self.mean)**2
+        return through - through.sum(axis=(0, 2, 3), keepdims=True) / len(input)
+
+
+@plant("one change", input=x(3, 5, seed=3), make=lambda cls: cls(0))
+class BoundOfZeroTakenForNone(nn.Module):
+    def __init__(self, high=None):
+        super().__init__()
+        self.high = high
+
+    def update_output(self, input):
+        self.output = np.minimum(input, np.inf if self.high is None else self.high)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        bound = self.high or np.inf
+        return grad_output * (input < bound)

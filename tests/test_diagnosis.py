@@ -253,7 +253,7 @@ def test_numbers_that_are_short_are_not_taken_for_float32():
 
 def test_steps_may_be_meant():
     report = mv.gradcheck(nn.HardOneHot(3, straight_through=True), x(2, 6))
-    assert "an estimator (straight-through), which no difference can check" in str(report)
+    assert "as an estimator does (score function, straight-through), which no difference can check" in str(report)
 
 
 def test_a_right_backward_is_not_blamed_for_what_the_forward_does_otherwise():
@@ -342,7 +342,7 @@ SAID = [
     ("DropsInEvaluation", "backward does the same in both modes, and update_output does not"),
     ("CopiesGroupedAsByTile", "side by side, as numpy.repeat"),
     ("SoftmaxOverTheWholeCode", "a sum or mean over axis 1 runs over more than it should"),
-    ("SoftmaxOverTheBatch", "the wrong axis, axis 0 for axis 1"),
+    ("SoftmaxOverTheBatch", "axis 0 in backward and axis 1 in update_output"),
     ("SamplerTakesTheLastDrawsNoise", "the noise of the last draw for all"),
     ("BCEForgetsItsWeights", "1 / self.weights"),
     ("DrawsShareAlike", "weights of their own that add up to 1"),

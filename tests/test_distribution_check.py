@@ -633,3 +633,25 @@ def test_samplers_of_relaxed_and_of_hard_bits(kind, right, wrong, samples):
 def test_an_input_that_is_none_is_refused(input, said):
     with pytest.raises(MinivaeError, match=said):
         check_noise(KeepsWhatItShouldDrop(), input=input)
+
+
+class CentredCodes(nn.GaussianSampler):
+    def draw(self, fill, shape):
+        noise = super().draw(fill, shape)
+        return noise - noise.mean(axis=0)
+
+
+class DropsHalfOfTheBatch(nn.Module):
+    """Exactly half of the rows, not each with probability ½."""
+
+    def update_output(self, input):
+        order = np.argsort(self.draw(backend.uniform, (len(input),)))
+        return input * (order < len(input) / 2)[:, None] * 2 if self.train else input
+
+
+@pytest.mark.parametrize("check", [
+    lambda: check_sampler(CentredCodes()), lambda: check_noise(DropsHalfOfTheBatch()),
+    lambda: check_noise(CentredCodes(), input=(np.ones((1, 3)), np.zeros((1, 3))))])
+def test_rows_of_a_small_batch_that_depend_on_each_other(check):
+    report = check()
+    assert not report.ok and "the rows of a small batch depend on each other" in str(report), report

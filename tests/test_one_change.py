@@ -1501,3 +1501,21 @@ def test_no_method_is_edited_to_call_itself(monkeypatch):
                         lambda tree, known, around, methods: made.append((tree.name, methods)) or [])
     mv.gradcheck(Repeats(), given(Gelu))
     assert ("update_grad_input", ["twice"]) in made and ("twice", []) in made
+
+
+class Centred(nn.Module):
+    """Less its mean in training mode, of which backward forgets all but a number that no edit finds."""
+
+    def update_output(self, input):
+        self.count = len(input) if self.train else 0
+        self.output = input - input.sum(axis=0) / self.count if self.count else input.copy()
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output - 0.1234 * grad_output[::-1] if self.count else grad_output
+
+
+def test_evaluation_mode_is_no_change():
+    """With a count of 0 backward would be right, and so it would in evaluation mode."""
+    report = mv.gradcheck(Centred(), given(Gelu))
+    assert not report.ok and "self.count" not in change(report), report

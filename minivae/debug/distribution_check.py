@@ -63,6 +63,20 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
     return _explained(twin, count, draws, changes)
 
 
+def _in_small_batches(report, layer, row, draws):
+    """Whether two rows of a batch of four depend on each other, as where noise is centred: large ones hide that."""
+    x = mapped(lambda array: np.repeat(array[:1], 4, axis=0), row)
+    y = np.stack([_rows(copied(layer.forward(copied(x)))) for _ in range(max(50, draws // 50))])
+    spread = y.std(axis=0)
+    y = (y - y.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    product = (y[:, 0] * y[:, -1]).mean(axis=1)
+    alone = report.ok
+    report.add("correlation of two rows in a batch of four", product.mean(), 0, product.std() / sqrt(len(y)))
+    if alone and not report.ok:
+        report.findings.append("the rows of a small batch depend on each other, as where noise is centred or scaled "
+                               "over the batch: leave it as it is drawn")
+
+
 def _explained(layer, count, draws, changes, general=True):
     """The report of count(layer, draws), with the change of its source that would make it right."""
     report = count(layer, draws)
@@ -86,6 +100,7 @@ def _check_gaussian(sampler, draws, report):
     names = [f"of (z − mean) / e^(log_var/2), log_var {v:g}" for v in unit[1]]
     _moments(report, noise(), names)
     _divergence(report, nn.GaussianKL().double(), (mean, log_var), z)
+    _in_small_batches(report, sampler, (mean, log_var), draws)
     report.explain(
         ("σ² stands where σ belongs: the noise is scaled by e^log_var, and e^(log_var/2) is the standard deviation",
          lambda guess: _moments(guess, noise(power=1), names)),
@@ -135,6 +150,7 @@ def _bits(sampler, draws, report, to_sign):
             rows = np.arange(len(y)) // sampler.samples % 2 == start
             report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
                        sqrt(theta * (1 - theta) / rows.sum()))
+    _in_small_batches(report, sampler, logits, draws)
     return logits, y
 
 
@@ -250,6 +266,7 @@ def _check_categorical(sampler, draws, report):
         report.describe(difference, "logistic, as the difference of two Gumbel variables is,", pi / sqrt(3),
                         sampler.samples)
     report.describe()
+    _in_small_batches(report, sampler, logits, draws)
     hard = np.eye(3)[largest].reshape(len(y), 6)
     _divergence(report, nn.CategoricalKL(categories=3).double(), logits, hard)
 
@@ -338,6 +355,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
                 {"gaussian": _adds, "bernoulli": _flips}[kind](report, layer.training(), x)
             else:
                 _has_its_own(report, layer.training(), x, kind)
+            _in_small_batches(report, layer, row, draws)
             _in_evaluation(report, layer.evaluate(), x, bool(amount))
             report.describe()
         return report

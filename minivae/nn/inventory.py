@@ -62,7 +62,7 @@ def _expect_tree(root):
 
 
 def _expect_reached(modules):
-    """Raise if a class of one's own keeps a module that stands in no container, and so is none of these."""
+    """Raise if a class of one's own keeps a module with parameters that stands in no container, so is none of these."""
     from minivae.nn.module import Module  # here, because that file imports this one
 
     reached = {id(module) for _, module in modules}
@@ -70,7 +70,8 @@ def _expect_reached(modules):
         for name, value in {} if type(module).__module__.startswith("minivae.") else vars(module).items():
             kept = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
             for each in kept:
-                if isinstance(each, Module) and id(each) not in reached and not getattr(each, "path", ""):
+                if isinstance(each, Module) and id(each) not in reached and not getattr(each, "path", "") and (
+                        any(True for _ in each.named_parameters())):
                     raise MinivaeError(f"{module.title}: self.{name} holds {type(each).__name__}, which stands in no "
                                        "container: get_parameters, double and training do not reach it; extend "
                                        "nn.Container in the place of nn.Module, and self.add(module) each")
