@@ -1498,12 +1498,12 @@ class Repeats(nn.Module):
 def test_no_method_is_edited_to_call_itself(monkeypatch):
     made = []
     monkeypatch.setattr(edited_code, "edits",
-                        lambda tree, known, around, methods: made.append((tree.name, methods)) or [])
+                        lambda tree, known, around, methods, modes: made.append((tree.name, methods)) or [])
     mv.gradcheck(Repeats(), given(Gelu))
     assert ("update_grad_input", ["twice"]) in made and ("twice", []) in made
 
 
-class Centred(nn.Module):
+class LessItsMean(nn.Module):
     """Less its mean in training mode, of which backward forgets all but a number that no edit finds."""
 
     def update_output(self, input):
@@ -1517,5 +1517,5 @@ class Centred(nn.Module):
 
 def test_evaluation_mode_is_no_change():
     """With a count of 0 backward would be right, and so it would in evaluation mode."""
-    report = mv.gradcheck(Centred(), given(Gelu))
+    report = mv.gradcheck(LessItsMean(), given(Gelu))
     assert not report.ok and "self.count" not in change(report), report

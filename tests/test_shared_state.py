@@ -1,4 +1,4 @@
-"""What objects of a class share without a wish to."""
+"""Objects of a class that share state without a wish to."""
 
 import numpy as np
 import pytest

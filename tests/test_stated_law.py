@@ -36,7 +36,7 @@ LAWS = {  # name: (the law, a right layer's formula, a wrong one's, what is said
     "moved": (lambda x, g: x + g.standard_normal(x.shape), lambda x, u, e: x + e, lambda x, u, e: x + e + 0.3,
               "the draws have the shape of the law, and means moved by about 0.3"),
     "another shape": (lambda x, g: x + g.logistic(0, 1, x.shape), lambda x, u, e: x + np.log(u / (1 - u)),
-                      lambda x, u, e: x + np.pi / np.sqrt(3) * e, "the draws are normal, and the law is logistic"),
+                      lambda x, u, e: x + np.pi / np.sqrt(3) * e, "the draws look normal, and the law logistic"),
     "one for a row": (lambda x, g: x * (1 + g.standard_normal((len(x), 1))), lambda x, u, e: x * (1 + e[:, :1]),
                       lambda x, u, e: x * (1 + e), "each number by itself is right, and how several of a row depend"),
     "a square of another": (lambda x, g: x + g.standard_normal(x.shape), lambda x, u, e: x + e,

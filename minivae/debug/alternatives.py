@@ -93,6 +93,8 @@ def slight(node):
                                      f"{left}.T @ {right}.T", f"{right} @ {left}.T"))
     elif isinstance(node, ast.UnaryOp):
         yield node.operand
+        if isinstance(node.operand, ast.Call) and len(node.operand.args) == 1:
+            yield node.operand.args[0]
     elif isinstance(node, ast.Compare):
         yield from (ast.Compare(node.left, [op()], node.comparators) for op in COMPARISONS)
         yield parsed(f"~({text})" if isinstance(node.ops[0], COMPARISONS) else "True")

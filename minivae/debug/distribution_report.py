@@ -10,6 +10,7 @@ from minivae.debug.noise_shapes import cut_off, described, repeated, shared
 ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
 ROUNDING = 1e-9  # a smaller standard error allows for rounding alone
 REPEATED = 0.01  # share of noise that comes again: more is no chance
+IN_A_SMALL_BATCH = "correlation of two rows in a batch of four"
 MOST = 6  # statistics that are off, the worst, in a printed report
 
 
@@ -70,6 +71,9 @@ class DistributionReport:
         sentence = None if noise is None else shared(noise, samples)
         if sentence:
             self.findings.append(sentence)
+        elif [each.name for each in self.wrong()] == [IN_A_SMALL_BATCH]:
+            self.findings.append("the rows of a small batch depend on each other, as where noise is centred or scaled "
+                                 "over the batch: leave it as it is drawn")
         elif noise is not None and (limits := cut_off(noise)):
             self.findings.append(limits)
         elif noise is not None and repeated(noise) > REPEATED:

@@ -18,7 +18,7 @@ from minivae.debug.tables import arrays, copied, is_of_input, same
 from minivae.nn import Criterion, Divergence, Module, side_loss
 
 LARGEST = 5_000  # entries of all arrays: each edit is a whole pass
-KNOWN, WHOLE = 16, 3  # names that may be meant in place of others, and those among them of whole numbers
+KNOWN, WHOLE = 18, 5  # names that may be meant in place of others, and those among them of whole numbers
 SHORT = 16  # letters, too few to find a place by
 MEMORY = 2**30  # bytes of buffers that what is tried may make, and a quarter of what it may take in all
 
@@ -29,6 +29,8 @@ class EditedCode:
     methods    {name: OwnCode}; methods of its own have their bare names, others that of their class before it
     backward   names of those that run in backward alone      alone   in update_output alone      shared   in both
     """
+
+    tables: tuple[str, ...] = ()  # names of arguments that are tables of arrays
 
     def __init__(self, twin, forward, backward=lambda twin: None):
         self.twin, self.cls, self.criterion = copy_of(twin), type(twin), isinstance(twin, Criterion)
@@ -91,7 +93,8 @@ class EditedCode:
     def edits(self, trees, start=0, stop=None):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
         around = surroundings(each.tree() for each in self.methods.values())
-        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name))
+        asks = any("self.train" in ast.unparse(each.tree()) for each in self.methods.values())
+        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name), asks)
                                         for name, tree in trees.items()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
@@ -122,7 +125,7 @@ class EditedCode:
         own = [(f"self.{key}", value) for key, value in {**of_class, **getattr(user, "__dict__", {})}.items()
                if key[0] != "_" and not key.startswith(("grad", "divergence"))]
         names = [key for key, value in own if isinstance(value, float)]
-        names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale")]
+        names += [each.arg for each in tree.args.args if each.arg not in ("self", "xp", "scale", *self.tables)]
         local = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
         charges = [f"self.charge({key})" for key in local[:2]] if isinstance(user, Divergence) else []
         names += [*charges, *local]
@@ -142,6 +145,9 @@ class EditedGradients(EditedCode):
             raise ValueError("too large, or of a wrong shape")
         self.given, self.grad_output, self.checks = given, grad_output, checks
         self.step, self.tolerance = step, tolerance
+        called = (("input", given[0]), ("target", given[1])) if isinstance(twin, Criterion) else (
+            ("input", given), ("grad_output", grad_output))
+        self.tables = tuple(name for name, value in called if isinstance(value, tuple))
         if isinstance(twin, Criterion):
             super().__init__(twin, lambda twin: twin.forward(*copied(given)),
                              lambda twin: twin.backward(*copied(given)))

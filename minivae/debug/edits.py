@@ -18,14 +18,15 @@ EVERYWHERE, IN_THE_LINE = ", and wherever else it stands,", ", wherever it stand
 LIKEWISE = ", and likewise where it stands with other names or numbers,"
 
 
-def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]], methods: Iterable[str] = ()
-          ) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
+def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]], methods: Iterable[str] = (),
+          modes: bool = True) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
     is asked for, where else).
 
     known      names and attributes that may be meant in place of others, or be forgotten as factors
     others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
     methods    names of those of the class that take one argument
+    modes      whether a mode may be asked for
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
@@ -63,8 +64,9 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(alternatives.with_factor, known, terms=True)
     yield by(alternatives.by_own, methods)
     yield by(alternatives.sliced, slices)
-    yield by(alternatives.in_training, ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
-                                        *(name for name in known if name.startswith("self."))], terms=True)
+    instead_of = ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
+                  *(name for name in known if name.startswith("self."))]
+    yield by(alternatives.in_training, instead_of if modes else [], terms=True)
     yield _exchanged(function)
     yield by(alternatives.with_factor, list(dict.fromkeys(calls_beside)), terms=True)
     yield by(alternatives.with_term, _unread(function), terms=True)

@@ -351,8 +351,9 @@ def _look_for_change(failed, *there):
     """Where no explanation names a cause, add the path that is missing, or what one change of the source would do."""
     for check in failed:
         vague = is_vague(check.findings)
-        if check.error > check.tolerance and (vague or check.findings[0].kind == "wrong derivative"):
-            found = missing_path(*there) or (one_change(*there) if vague else [])
+        kind = check.findings[0].kind if check.findings else ""
+        if check.error > check.tolerance and (vague or kind in ("wrong derivative", "derivative missing")):
+            found = missing_path(*there) or (one_change(*there) if vague or kind == "derivative missing" else [])
             likely = bool(found) and found[0].certainty == "likely"
             for each in failed if found and vague else ():
                 for finding in each.findings:  # it was no cause that they named

@@ -32,7 +32,7 @@ def shape(noise):
     shares = [((noise - noise.mean()) / spread < x).mean() for x in POINTS]
     off = {name: max(abs(share - cdf(x)) for share, x in zip(shares, POINTS)) for name, cdf in SHAPES.items()}
     best = min(off, key=off.get)
-    return best if off[best] < 4 / sqrt(noise.size) + 0.002 else None
+    return best if off[best] < 3 / sqrt(noise.size) + 0.001 else None
 
 
 def shares(noise, name):

@@ -104,6 +104,8 @@ class _Search(EditedGradients):
         self.outputs = self._outputs()
         self.restore()
         self.in_evaluation = self._in_evaluation()
+        elsewhere = Elsewhere(self.twin, self.given, self.step, self.tolerance)
+        self.only_here = elsewhere.agrees([check.name for check in self.checks if not check.ok])
         self.entries = {check.name: _right(check, check.analytic) for check in self.checks}
         self.end = time.process_time() + SECONDS
 
@@ -187,7 +189,8 @@ class _Search(EditedGradients):
             if not (self.criterion or self.twin.train) and not Elsewhere(
                     copy_of(self.twin).training(), self.given, self.step, self.tolerance).agrees(mended):
                 return [], False, 0  # it is to be right in training mode, too
-            return mended, all(other.agrees(mended) for other in self._with_other_numbers()), gain
+            return mended, not self.only_here and all(
+                other.agrees(mended) for other in self._with_other_numbers()), gain
         except Exception:  # whatever an edited layer may raise
             return [], False, 0
         finally:

@@ -1,4 +1,4 @@
-"""What a class, or the file it is in, keeps for all objects of the class together."""
+"""State that all objects of a class share: kept in the class, in a default argument or in its file."""
 
 import copy
 from functools import partial

@@ -67,9 +67,10 @@ def _in_words(report, drawn, stated, alone):
         moved_by = y.mean(axis=0) - z.mean(axis=0)
         said += [f"means moved by {_range(moved_by)}"] if np.abs(moved_by / z.std(axis=0)).max() > LITTLE else []
         return f"the draws have the shape of the law, and {' and '.join(said)}" if said else off
-    names = [shape(each[:, :1]) for each in (y, z)]
-    return f"{off}; the draws are {names[0] or 'of no shape that I know'}, and the law is {names[1]}" if (
-        names[1] and names[0] != names[1]) else off
+    names = [shape((each - each.mean(axis=0)) / each.std(axis=0)) for each in (y, z)]
+    if not names[1] or names[0] == names[1]:
+        return off
+    return f"{off}; the draws {f'look {names[0]}' if names[0] else 'have no shape that I know'}, and the law {names[1]}"
 
 
 def _alike(y, z):
