@@ -1,5 +1,6 @@
 """The exercises: a stub passes nothing and says what to write, a solution passes, and typical mistakes are refused."""
 
+import ast
 import importlib.util
 import re
 import runpy
@@ -89,6 +90,15 @@ def test_a_right_solution_of_another_kind_passes(name, way, capsys):
     said = capsys.readouterr().out
     assert test.passed == test.count, said
     assert ("note      each call makes new arrays" in said) == ("array" in way), said
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_no_check_says_what_to_write(path):
+    """It would quote the solution, and the search for it is no matter of a grade."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    checks = [node for node in calls if re.search(r"\b(check_sampler|check_noise|gradcheck\w*)$", ast.unparse(node.func))]
+    assert all("changes=False" in ast.unparse(node) for node in checks)
+    assert checks or path.stem not in ("06_gaussian_sampler", "07_bernoulli_sampler", "08_bernoulli_noise", "checks")
 
 
 @pytest.mark.parametrize("name", NAMES)
