@@ -2778,3 +2778,25 @@ class BoundOfZeroTakenForNone(nn.Module):
     def update_grad_input(self, input, grad_output):
         bound = self.high or np.inf
         return grad_output * (input < bound)
+
+
+@plant("input modified", input=x(3, 5))
+class WritesToItsInputInEvaluation(nn.Module):
+    def update_output(self, input):
+        if self.train:
+            return input * 1
+        input *= 1.5
+        return input
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 if self.train else 1.5)
+
+
+@plant("grad_output modified", input=x(3, 2, 3))
+class ShapesItsGradOutput(nn.Module):
+    def update_output(self, input):
+        return input.reshape(len(input), -1) * 1
+
+    def update_grad_input(self, input, grad_output):
+        grad_output.shape = input.shape
+        return grad_output * 1

@@ -7,7 +7,7 @@ import numpy as np
 from minivae import backend
 from minivae.debug.finding import Finding
 from minivae.debug.memory import remembered
-from minivae.debug.tables import arrays, copied, mapped, named, same
+from minivae.debug.tables import arrays, copied, mapped, named, put_back, same
 from minivae.nn import Module, side_loss
 
 OVERWRITTEN = "backward has changed self.output: write to a buffer of your own, self.buffer(...)"
@@ -117,8 +117,10 @@ class _Watch:
             for (path, array), (_, kept) in zip(named(name, value), named(name, self.kept[name])):
                 if not np.array_equal(array, kept, equal_nan=True):
                     self.add(f"{name} modified", f"{verb} has changed its {path}, which is another module's: write "
-                             "to a buffer of your own, self.buffer(...)")
-                    array[...] = kept
+                             "to a buffer of your own, self.buffer(...)" if array.shape == kept.shape else
+                             f"{verb} has changed the shape of its {path}, which is another module's: reshape(...) "
+                             "gives a view, and leaves it as it is")
+                    put_back(array, kept)
 
 
 def not_finite(input, output, side_loss=0.0):

@@ -28,7 +28,7 @@ from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.second_look import history, second_look
 from minivae.debug.shared_state import kept_on_class, shared_by_objects
-from minivae.debug.tables import arrays, copied, float64, mapped, named, same
+from minivae.debug.tables import arrays, copied, float64, mapped, named, put_back, same
 from minivae.debug.verbs import watched
 from minivae.errors import instance
 from minivae.nn import Criterion, Divergence, Module, side_loss
@@ -98,7 +98,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     repeated = _all_grads(twin, twin.backward(input, copied(grad_output)))
     drawn = random_state() != before
     for value, before in zip(arrays(input), arrays(kept)):
-        value[...] = before
+        put_back(value, before)
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     output = copied(twin.forward(input))
@@ -299,7 +299,7 @@ def _check_criterion(twin, prediction, target, title, tolerance, step, changes, 
             which = "prediction" if name.startswith("arguments[0]") else "target"
             findings.append(Finding(f"{which} modified", f"the criterion has changed its {which}: write to a buffer of "
                                     "your own, self.buffer(...)", "certain", which))
-            now[...] = before
+            put_back(now, before)
 
     findings = findings or _criterion_repeats(unused, prediction, target)
 

@@ -97,6 +97,12 @@ def _in_evaluation(twin, unused, given, step, tolerance):
         return []
     for each in (unused, twin):
         with contextlib.suppress(Exception):  # it does not take that mode, or not before it has been trained
+            evaluated, taken = each.clone().evaluate(), copied(given)
+            evaluated.forward(taken)
+            changed = not all(map(np.array_equal, arrays(taken), arrays(given)))
+            if changed and not any(getattr(layer, "inplace", False) for layer in evaluated.list_modules()):
+                return [Finding("input modified", "in evaluation mode forward has changed its input, which is another "
+                                "module's: write to a buffer of your own, self.buffer(...)", "certain")]
             point = Point(each.clone().evaluate(), given, nudge)
             if wrong := _wrong(point, step, tolerance, least=1e-6):
                 return [Finding("mode", EVALUATION, "certain", name) for name in wrong]

@@ -39,6 +39,12 @@ def copied(value: Any) -> Any:
     return mapped(np.array, value)
 
 
+def put_back(array: np.ndarray, before: np.ndarray) -> None:
+    """Have an array that was changed, or its shape, be as it was."""
+    array.shape = before.shape
+    array[...] = before
+
+
 def same(a: Any, b: Any, tolerance: float = 1e-7) -> bool:
     """Whether two arrays are equal but for rounding."""
     if np.shape(a) != np.shape(b):
