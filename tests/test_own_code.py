@@ -1,5 +1,8 @@
 """Mistakes in whatever code of a user's own runs: helpers, bases, other objects, modules inside; and what is left."""
 
+import cProfile
+import sys
+
 import numpy as np
 import pytest
 
@@ -155,3 +158,20 @@ def test_what_is_found():
     assert own_code(lambda: nn.Tanh().forward(np.float32(input))) == []
     assert [each.full_name for each in own_code(lambda: Doubled().forward(input))] == [
         "Doubled.update_output", "Bell.update_output", "_bell"]
+
+
+def test_a_profiler_goes_on():
+    layer, input, seen = Rated(), given(4, 3), []
+    profiler = cProfile.Profile()
+    profiler.enable()
+    own_code(lambda: layer.forward(input))
+    layer.backward(input, input)
+    profiler.disable()
+    assert any(each.code.co_name == "through" for each in profiler.getstats() if hasattr(each.code, "co_name"))
+    sys.setprofile(lambda frame, event, argument: seen.append(frame.f_code.co_name))
+    try:
+        own_code(lambda: layer.forward(input))
+        layer.backward(input, input)
+    finally:
+        sys.setprofile(None)
+    assert "through" in seen

@@ -44,7 +44,9 @@ def own_code(run: Callable[[], Any]) -> list[OwnCode]:
     try:
         run()
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before if callable(before) else None)
+        if not callable(before) and before is not None:  # cProfile's, which is switched on in its own way
+            before.enable()
     return [each for each in found.values() if each and _has_source(each.function)]
 
 

@@ -19,9 +19,9 @@ from minivae.nn import Container, Criterion
 def unused(a, n, seen, facts):
     if not np.any(np.abs(n[seen]) > 1e-9):
         steps = isinstance(facts.module, Criterion) or all(np.array_equal(y, np.round(y)) for y in facts.y)
-        yield Finding("unused", "update_output does not depend on it, and backward gives it a gradient: the forward "
-                      "pass has left it out, overwritten what it made of it, or uses a copy made earlier" + (
-                          f"; or it is meant, {ESTIMATOR}" if steps else ""))
+        wrong = "the forward pass has left it out, overwritten what it made of it, or uses a copy made earlier"
+        yield Finding("unused", "the derivative of update_output by it is 0, and backward gives it a gradient: " + (
+            f"that may be meant, {ESTIMATOR}; if it is not, {wrong}" if steps else wrong))
 
 
 def own_loss(a, n, seen, facts):
