@@ -41,7 +41,8 @@ def copied(value: Any) -> Any:
 
 def put_back(array: np.ndarray, before: np.ndarray) -> None:
     """Have an array that was changed, or its shape, be as it was."""
-    array.shape = before.shape
+    if array.shape != before.shape:
+        array.resize(before.shape, refcheck=False)
     array[...] = before
 
 
