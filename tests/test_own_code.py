@@ -125,7 +125,7 @@ CASES = {
     "a function": (Bell, given(4, 3), "of _slope, `(1 - x ** 2) * _bell(3 * x)` → `(1 - x ** 2) * _bell(x)`"),
     "a property": (Wave, given(4, 3), " → `grad_output * self.slope * self.frequency`"),
     "a base": (Doubled, given(4, 3), "of _slope, `(1 - x ** 2) * _bell(3 * x)` → `(1 - x ** 2) * _bell(x)`"),
-    "another object": (Rated, given(4, 3), "`np.tanh(x)` in `np.log(np.cosh(x)) + np.tanh(x)`, line 71 of Rates.of, "),
+    "another object": (Rated, given(4, 3), " of Rates.of, for a constant"),
     "a latent variable": (lambda: nn.LogDensities(Drawn()), (given(3, 4), given(6, 4)),
                           "of Draws.log_posterior_backward, `grad[:, None] * np.exp(a)` → `grad[:, None] * a`"),
     "a module inside": (labelled, given(4, 5), "→ `self.grad_input[:, -self.label.classes:] += self.label.grad`"),
