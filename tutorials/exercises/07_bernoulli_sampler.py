@@ -117,7 +117,9 @@ def conditions(test):
     test.that("a bit is 1 with probability σ(a), counted over 100,000 draws", bits)
     test.that(
         "three draws a row: a bit is 1 with probability σ(a)",
-        lambda: draws_right(check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli", changes=False)),
+        lambda: draws_right(
+            check_sampler(BernoulliSampler(0.5, samples=3), "bernoulli", changes=False)
+        ),
     )
     test.that("the share of z near ½ is right at four temperatures", nearness)
     test.that("y is right for noise that is known", of_known_noise)
