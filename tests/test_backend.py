@@ -1,5 +1,6 @@
 """The array library behind the layers: choice, doors, random numbers, buffers, blocks and threads."""
 
+import ast
 import importlib
 import itertools
 import multiprocessing
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -415,3 +417,12 @@ def test_outside_tells_which_end():
     assert backend.outside(np.array([0.0, 255.0]), 0, 1) == "its maximum is 255"
     assert backend.outside(np.array([-1.0, 0.5]), 0, 1) == "its minimum is -1"
     assert backend.outside(np.array([np.nan]), 0, 1) == "it holds NaN"
+
+
+@pytest.mark.parametrize("path", sorted(path for folder in ("nn", "optim") for path in (
+    Path(backend.__file__).parents[1] / folder).glob("*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_layer_knows_its_array_library(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not {name.partition(".")[0] for name in imported} & {"numpy", "cupy"}

@@ -477,9 +477,13 @@ def test_an_option_plays_a_part_or_is_refused(name, objective, estimator):
 
 
 @pytest.mark.parametrize("likelihood", [each for each in get_args(Likelihood) if each != "gaussian"])
-def test_a_floor_is_of_a_log_variance(likelihood):
-    with pytest.raises(OptionError, match=rf"log_var_floor=-2.*likelihood {likelihood} has no log-variance"):
-        models.aevb(likelihood, log_var_floor=-2)
+def test_a_floor_is_of_a_log_variance(likelihood, tmp_path, monkeypatch, capsys):
+    """A new run refuses it; what was learned with one is there as before."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "aevb", "--likelihood", likelihood, "--log-var-floor", "-2", "--images", "16"]) == 1
+    assert f"which the likelihood {likelihood} has not" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    mv.save(models.aevb(likelihood, log_var_floor=-2, image=(4, 4), hidden=6), "old.npz")
+    assert mv.load("old.npz").made[1]["log_var_floor"] == -2
 
 
 @pytest.mark.parametrize("option", ["--anneal-floor", "--anneal-every"])

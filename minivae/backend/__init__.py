@@ -5,7 +5,7 @@ differ, the difference is in here, beside its reason.
 """
 
 from minivae.backend.selection import (
-    FLOATS, NAMES, Array, available, current, default_dtype, from_numpy, array_library, name_of, require,
+    FLOATS, NAMES, Array, DTypeLike, available, current, default_dtype, from_numpy, array_library, name_of, require,
     set_default_dtype, to_floats, to_numpy, usable, use, use_device,
 )
 from minivae.backend.random import (

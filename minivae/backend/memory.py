@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from minivae.backend.selection import Array, array_library, current, name_of
 from minivae.errors import OptionError
@@ -52,7 +52,7 @@ def at_most(size: int | None) -> Iterator[None]:
         _allowed.now = kept
 
 
-def empty(shape: Sequence[int], dtype: npt.DTypeLike, name: str | None = None, columns: bool = False) -> Array:
+def empty(shape: Sequence[int], dtype: DTypeLike, name: str | None = None, columns: bool = False) -> Array:
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
     size, allowance = _bytes(shape, dtype) + ALIGNMENT, _allowed.now
     if allowance is not None and size > allowance.left:
@@ -64,7 +64,7 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike, name: str | None = None, c
     return _carve(raw, shape, dtype, columns)
 
 
-def resize(buffer: Array | None, shape: Sequence[int], dtype: npt.DTypeLike, name: str, batch: bool = True) -> Array:
+def resize(buffer: Array | None, shape: Sequence[int], dtype: DTypeLike, name: str, batch: bool = True) -> Array:
     """An array of that shape, in the storage of `buffer` wherever it is large enough.
 
     The content is not kept.  A batch of few rows is laid out column by column on NumPy, which then has OpenBLAS form

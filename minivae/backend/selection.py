@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from minivae.backend.cupy_errors import NoDevice, explain
 from minivae.errors import BackendError, DTypeError, OptionError
@@ -97,12 +97,12 @@ def default_dtype() -> np.dtype:
     return _settings["dtype"]
 
 
-def set_default_dtype(dtype: npt.DTypeLike) -> None:
+def set_default_dtype(dtype: DTypeLike) -> None:
     """float32 or float64 for the modules made from now on."""
     _settings["dtype"] = float_dtype(dtype)
 
 
-def float_dtype(dtype: npt.DTypeLike) -> np.dtype:
+def float_dtype(dtype: DTypeLike) -> np.dtype:
     """A dtype that modules compute in, however it is written; raise if it is another."""
     try:
         name = None if dtype is None else np.dtype(dtype).name  # of None NumPy makes float64
@@ -113,7 +113,7 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype:
     return FLOATS[name]
 
 
-def usable(name: str | None, dtype: npt.DTypeLike | None) -> tuple[str | None, np.dtype | None]:
+def usable(name: str | None, dtype: DTypeLike | None) -> tuple[str | None, np.dtype | None]:
     """(library, dtype) to convert to, once both can be used; None stays None."""
     if name is not None:
         require(name)

@@ -218,6 +218,10 @@ def _resume_or_start(args, ranks):
     if stairs and not args.anneal_rate:
         raise OptionError(f"--{stairs[0].replace('_', '-')} is of a temperature that falls; give --anneal-rate R too")
     chosen = {name: getattr(args, name) for name in record.parameters if hasattr(args, name)}
+    floor = record.parameters.get("log_var_floor")
+    if floor and chosen["log_var_floor"] != floor.default and chosen.get("likelihood", "gaussian") != "gaussian":
+        raise OptionError(f"--log-var-floor is of a log-variance, which the likelihood {chosen['likelihood']} has not; "
+                          "leave it out, or take --likelihood gaussian")
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
               "threads": threads, "data": data.chosen(args),
               "training": {name: getattr(args, name) for name in TRAINING if getattr(args, name, None) is not None}}

@@ -35,7 +35,7 @@ class _Search(EditedCode):
         for _, name, old, new, elsewhere in self.edits(trees):
             if time.process_time() > self.end:
                 break
-            if isinstance(new, ast.Pass) or _is_length(new, trees[name]):
+            if isinstance(new, ast.Pass) or _is_number_of_a_shape(new, trees[name]):
                 continue
             made = self.made(name, trees[name])
             if made and self._are_right(name, made):
@@ -46,9 +46,10 @@ class _Search(EditedCode):
     def _runs(self, other):
         """Whether it does with those numbers."""
         try:
-            return bool(self.count(other, FEW))
-        except Exception:
+            self.count(other, FEW)
+        except Exception:  # whatever a layer may raise
             return False
+        return True
 
     def _are_right(self, name, made):
         """Whether a few draws are right, then many, and then those with other numbers."""
@@ -61,7 +62,7 @@ class _Search(EditedCode):
             self.restore()
 
 
-def _is_length(new, tree):
+def _is_number_of_a_shape(new, tree):
     """Whether what is new gives a shape a number of the layer's that is checked, such as 2 variables."""
     numbers = any(isinstance(each, ast.Constant) and each.value not in (0, 1) for each in ast.walk(new))
     shapes = (each for each in ast.walk(tree) if isinstance(each, ast.Tuple))

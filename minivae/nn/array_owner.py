@@ -3,8 +3,6 @@
 from types import ModuleType
 from typing import Any, Self, TypeAlias
 
-import numpy.typing as npt
-
 from minivae import backend
 from minivae.nn import checks
 
@@ -53,7 +51,7 @@ class ArrayOwner:
     def double(self) -> Self:
         return self.convert(None, backend.FLOATS["float64"])
 
-    def convert(self, name: str | None, dtype: npt.DTypeLike | None) -> Self:
+    def convert(self, name: str | None, dtype: backend.DTypeLike | None) -> Self:
         """Compute with another library, or in another dtype, or both; None keeps what it is."""
         checks.expect_initialized(self)
         name, dtype = backend.usable(name, dtype)

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-import numpy.typing as npt
-
 from minivae import backend
 from minivae.errors import ShapeError
 from minivae.nn import checks, copying, flat_parameters
@@ -213,7 +211,7 @@ class Module(ArrayOwner):
 
     # -- copies and conversions -------------------------------------------------------------------
 
-    def convert(self, name: str | None, dtype: npt.DTypeLike | None) -> Self:
+    def convert(self, name: str | None, dtype: backend.DTypeLike | None) -> Self:
         """Move the parameters to another library, or dtype, or both, and drop the buffers."""
         return copying.convert(self, name, dtype)
 
