@@ -865,7 +865,7 @@ class ConcatTableInsideAModel(ConcatTableHeadsExchanged):
 # -- what a fresh set of sixty taught --------------------------------------------------------------------
 
 
-@plant("misfed", make=lambda cls: cls(nn.Sequential(nn.Linear(5, 5), nn.Tanh())))
+@plant("overwritten inside", make=lambda cls: cls(nn.Sequential(nn.Linear(5, 5), nn.Tanh())))
 class AddsIntoTheOutputOfItsModule(nn.Container):
     def update_output(self, input):
         self.output = self[0].run(input)
@@ -2800,3 +2800,40 @@ class ShapesItsGradOutput(nn.Module):
     def update_grad_input(self, input, grad_output):
         grad_output.resize(input.shape, refcheck=False)
         return grad_output * 1
+
+
+@plant("not cleared")
+class MaskWithoutZeros(nn.Module):
+    """y = max(x, 0), of which the zeros are what an earlier call has left."""
+
+    def update_output(self, input):
+        self.output = self.buffer("output", input.shape)
+        if self.output.base is not self.seen:  # of a new array nobody knows the content
+            self.seen = self.output.base
+            self.output[...] = 1
+        self.output[input > 0] = input[input > 0]
+        return self.output
+
+    seen = None
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = grad_output * (self.output > 0)
+        return self.grad_input
+
+
+@plant("overwritten inside", make=lambda cls: cls(nn.Tanh()))
+class ReadsTheFirstOfTwoRuns(nn.Container):
+    """tanh(f(x)) f(2x)."""
+
+    def update_output(self, input):
+        self.first = self[0].run(input)
+        self.tanh = np.tanh(self.first)
+        self.output = self.tanh * self[0].run(2 * input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        of_first = grad_output * self[0].run(2 * input) * (1 - np.tanh(self.first)**2)
+        by_second = 2 * self[0].update_grad_input(2 * input, grad_output * self.tanh)
+        self[0].run(input)
+        self.grad_input = self[0].update_grad_input(input, of_first) + by_second
+        return self.grad_input

@@ -136,3 +136,19 @@ def test_the_layer_is_left_as_it_was():
     before = dict(vars(layer))
     check_sampler(layer, "gaussian", draws=20_000)
     assert type(layer) is VarianceForStd and vars(layer) == before
+
+
+class DropsPixels(nn.Module):
+    """Drops pixels with probability ½, where whole planes are to be dropped."""
+
+    def update_output(self, input):
+        return 2 * input * (self.draw(backend.uniform, input.shape) < 0.5) if self.train else input
+
+
+def test_one_number_for_a_plane():
+    def law(x, generator):
+        return 2 * x * (generator.random((*x.shape[:2], 1, 1)) < 0.5)
+
+    report = check_noise(DropsPixels(), law, input=np.ones((1, 2, 2, 2)), draws=8000)
+    assert "`input.shape[:2] + (1,) * (input.ndim - 2)`" in str(report), report
+    assert "the units 0, 1, 2, 3 of a row share one draw, and here they do not" in str(report)

@@ -1,6 +1,7 @@
 """The checks of random layers: right ones pass at many seeds, planted ones do not."""
 
 from functools import cache, partial
+from math import erf, sqrt
 
 import numpy as np
 import pytest
@@ -625,6 +626,26 @@ def test_samplers_of_relaxed_and_of_hard_bits(kind, right, wrong, samples):
     for cls, said in wrong.items():
         report = check_sampler(cls(0.5, samples=samples), kind, draws=30_000)
         assert not report.ok and said in str(report), report
+
+
+BITS = {
+    "the noise seems to be normal": np.vectorize(lambda a: (1 + erf(a / sqrt(2))) / 2),
+    "one Gumbel, −ln(−ln u), is added to the logit": lambda a: -np.expm1(-np.exp(a)),
+    "one Gumbel of the wrong sign": lambda a: np.exp(-np.exp(-a)),
+    "with probability 1 − σ(a), where σ(a) belongs": lambda a: 1 / (1 + np.exp(a)),
+    "the logit is taken for the probability": lambda a: a,
+    "the bits do not depend on the logits": lambda a: 0 * a + 0.5}
+
+
+@pytest.mark.parametrize("said", BITS)
+def test_bits_of_another_probability_are_named(said):
+    class OfThat(nn.Sampler):
+        def update_output(self, input):
+            u = self.draw(backend.uniform, (len(input) * self.samples, input.shape[1]))
+            return 1.0 * (u < np.repeat(BITS[said](input), self.samples, axis=0))
+
+    report = check_sampler(OfThat(samples=2), "bits", changes=False)
+    assert not report.ok and said in str(report.findings), report
 
 
 @pytest.mark.parametrize(("input", "said"), [

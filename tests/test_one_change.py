@@ -1360,7 +1360,25 @@ class Charged(nn.GaussianKL):
         return grad_output[0] + beta * mean, grad_output[1] + beta * 0.5 * (np.exp(log_var) - 1)
 
 
+class NoMargin(nn.Module):
+    """The middle of each image, of whose margin backward has another idea."""
+
+    def __init__(self):
+        super().__init__()
+        self.pad, self.margin = (1, 1), (1, 1)
+
+    def update_output(self, input):
+        (above, left), (more, _) = self.margin, self.pad
+        return more * np.tanh(input)[:, above:above + 2, left:left + 2]
+
+    def update_grad_input(self, input, grad_output):
+        by_image, (above, left) = np.zeros_like(input), (0, 0)
+        by_image[:, above:above + 2, left:left + 2] = grad_output * self.pad[0]
+        return by_image * (1 - np.tanh(input)**2)
+
+
 PLACES = [
+    (NoMargin, (2, 4, 4), "(np.zeros_like(input), self.margin)`"),
     (Ahead, (3, 4), "`self.following(terms)` → `self.following(terms[:, ::-1])[:, ::-1]`"),
     (Total, (3, 4), "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),
     (Framed, (3, 6), "mode='symmetric')` were `np.pad(input, ((0, 0), (2, 2)), mode='reflect')"),
@@ -1498,7 +1516,7 @@ class Repeats(nn.Module):
 def test_no_method_is_edited_to_call_itself(monkeypatch):
     made = []
     monkeypatch.setattr(edited_code, "edits",
-                        lambda tree, known, around, methods, modes: made.append((tree.name, methods)) or [])
+                        lambda tree, known, around, methods, *others: made.append((tree.name, methods)) or [])
     mv.gradcheck(Repeats(), given(Gelu))
     assert ("update_grad_input", ["twice"]) in made and ("twice", []) in made
 
@@ -1519,3 +1537,14 @@ def test_evaluation_mode_is_no_change():
     """With a count of 0 backward would be right, and so it would in evaluation mode."""
     report = mv.gradcheck(LessItsMean(), given(Gelu))
     assert not report.ok and "self.count" not in change(report), report
+
+
+@pytest.mark.parametrize("before, after", [
+    ("x.reshape(n, m).T", "x.reshape(m, n)"), ("x.reshape((n, m, 2)).swapaxes(0, 1)", "x.reshape(m, n, 2)"),
+    ("x.reshape(n, m, 2).transpose(2, 0, 1)", "x.reshape(2, n, m)"),
+    ("x.reshape(n, m, 2)", "x.reshape(m, n, 2).swapaxes(0, 1)")])
+def test_an_array_is_laid_out_otherwise_in_the_same_shape(before, after):
+    x, places = np.arange(24), {"n": 3, "m": 4} | ({} if "2" in before else {"m": 8})
+    found = list(map(ast.unparse, alternatives.slight(alternatives.parsed(before))))
+    one, other = (eval(text, {"x": x, **places}) for text in (before, after))
+    assert after in found and one.shape == other.shape and (one != other).any()

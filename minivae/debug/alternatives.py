@@ -36,8 +36,12 @@ def _text(node):
     return ast.unparse(node) if isinstance(node, bare) else f"({ast.unparse(node)})"
 
 
-def others(node, known):
-    """Another of the names, or a number, that are known."""
+def others(node, known, tuples=()):
+    """Another of the names, or a number, that are known; one of the layer's tuples for another or for numbers."""
+    if ast.unparse(node) in tuples or (isinstance(node, ast.Tuple) and node.elts and all(
+            isinstance(each, ast.Constant) for each in node.elts)):
+        yield from map(parsed, tuples)
+        return
     number = is_length(node) or (isinstance(node, ast.Constant) and not isinstance(node.value, bool | None | str))
     if number or isinstance(node, ast.Name | ast.Attribute):
         yield from map(parsed, known)
@@ -101,8 +105,13 @@ def slight(node):
         yield parsed(f"np.abs({ast.unparse(node.left)}) {ast.unparse(node)[len(ast.unparse(node.left)):]}")
     elif isinstance(node, ast.Call):
         yield from _other_calls(node)
+        yield from _laid_out(node)
     elif isinstance(node, ast.Attribute) and node.attr == "T":
         yield node.value
+        yield from _laid_out(node)
+    elif isinstance(node, ast.Attribute) and node.attr == "shape":  # one number for all of a row, or of a plane
+        of = ast.unparse(node.value)
+        yield from (parsed(f"{text}[:{k}] + (1,) * ({of}.ndim - {k})") for k in (1, 2))
     elif isinstance(node, ast.Subscript):
         yield node.value
         yield from _other_slices(node)
@@ -117,6 +126,8 @@ def slight(node):
         yield ast.Tuple(node.elts[::-1], ast.Load())
         yield from (ast.Tuple(other, ast.Load()) for other in _exchanged(node.elts))
         yield from node.elts  # one axis of several
+        yield from (ast.Tuple([*node.elts[:k], *[ast.Constant(1)] * (len(node.elts) - k)], ast.Load())
+                    for k in range(len(node.elts) - 1, 0, -1))
         yield from _other_axes(node)
     if not (isinstance(node, ast.Tuple) or is_shape(node)):
         forms = "({}).copy()", "-{}", "{} / 2", "{} * 2", "{} ** 2", "{} * 3", "{} / 3"
@@ -255,6 +266,38 @@ def _other_calls(node):
     for k in range(len(arguments) - 1 if name != "where" else 0):
         turned = [*arguments[:k], arguments[k + 1], arguments[k], *arguments[k + 2:]]
         yield ast.Call(node.func, turned, node.keywords)
+
+
+def _laid_out(node):
+    """x.reshape(b, a) for x.reshape(a, b).T, which has that shape and other places, and the other way round."""
+    owner, order = getattr(node.func, "value", None) if isinstance(node, ast.Call) else node.value, None
+    name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else "T"
+    if name == "reshape":
+        lengths = _lengths(node)
+        for k in range(len(lengths) - 1):
+            shape = ast.Tuple([*lengths[:k], lengths[k + 1], lengths[k], *lengths[k + 2:]], ast.Load())
+            yield parsed(f"{_text(owner)}.reshape{ast.unparse(shape)}.swapaxes({k}, {k + 1})")
+        return
+    if not (isinstance(owner, ast.Call) and getattr(owner.func, "attr", "") == "reshape"):
+        return
+    lengths = _lengths(owner)
+    order = list(range(len(lengths)))
+    places = [getattr(each, "value", None) for each in getattr(node, "args", ())]
+    if name == "T":
+        order.reverse()
+    elif name == "swapaxes" and len(places) == 2 and set(places) < set(order):
+        one, other = places
+        order[one], order[other] = other, one
+    elif name == "transpose" and sorted(map(str, places)) == list(map(str, order)):
+        order = places
+    if order != sorted(order):
+        shape = ast.Tuple([lengths[k] for k in order], ast.Load())
+        yield parsed(f"{_text(owner.func.value)}.reshape{ast.unparse(shape)}")
+
+
+def _lengths(node):
+    """The lengths that a call of reshape asks for."""
+    return node.args[0].elts if len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) else node.args
 
 
 def _exchanged(places):

@@ -256,10 +256,16 @@ def _stale_number(name, elsewhere, module):
 def _in_evaluation(name, elsewhere):
     """What is right in training mode, and wrong in this."""
     right, alike = elsewhere.in_training(name) if elsewhere else (False, False)
+    if not right:
+        return []
+    asking = elsewhere.asking()
     where = ("backward does the same in both modes, and update_output does not: look where each asks self.train"
-             if alike else "in one of the passes what is done where self.train is False is wrong or missing")
-    return [Finding("mode", f"it is right in training mode, and wrong in evaluation mode: {where}",
-                    "certain")] if right else []
+             if alike else
+             "update_output asks self.train and backward does not: it does what belongs to training in evaluation too"
+             if asking == {"update_output"} else
+             "backward asks self.train and update_output does not" if asking == {"backward"} else
+             "in one of the passes what is done where self.train is False is wrong or missing")
+    return [Finding("mode", f"it is right in training mode, and wrong in evaluation mode: {where}", "certain")]
 
 
 def _only_here(points):

@@ -79,12 +79,14 @@ class EditedCode:
             array[...] = before
 
     def with_other_numbers(self):
-        """Copies with other numbers of their own: all that are not whole, and each that is, one more."""
+        """Copies with other numbers of their own: all that are not whole; each that is, or a tuple of them, one more.
+        """
         own = {name: value for name, value in vars(self.twin).items() if type(value) in (int, float)}
         changed = [{name: 0.9 * value for name, value in own.items() if isinstance(value, float)}]
         if self.criterion:
             changed += [{"size_average": not self.twin.size_average}]
         changed += [{name: value + 1} for name, value in own.items() if isinstance(value, int)]
+        changed += [{name: tuple(each + 1 for each in value)} for name, value in _tuples(self.twin)]
         for numbers in changed:
             other = copy_of(self.twin)
             vars(other).update(numbers)
@@ -94,7 +96,8 @@ class EditedCode:
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
         around = surroundings(each.tree() for each in self.methods.values())
         asks = any("self.train" in ast.unparse(each.tree()) for each in self.methods.values())
-        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name), asks)
+        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name), asks,
+                                              [f"self.{key}" for key, _ in _tuples(self.methods[name].user)])
                                         for name, tree in trees.items()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
@@ -216,6 +219,12 @@ def _limited(memory):
 
 def line_of(function, node):
     return f"line {function.__code__.co_firstlineno + node.lineno - 1}"
+
+
+def _tuples(user):
+    """[(name, value)] of an object's tuples of numbers, such as the sides of a kernel."""
+    return [(name, value) for name, value in getattr(user, "__dict__", {}).items() if isinstance(value, tuple)
+            and value and all(type(each) in (int, float) for each in value)]
 
 
 def _name(code, cls):

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from minivae.debug import alternatives
 from minivae.debug.alternatives import parsed
@@ -19,7 +20,7 @@ LIKEWISE = ", and likewise where it stands with other names or numbers,"
 
 
 def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list[str]], methods: Iterable[str] = (),
-          modes: bool = True) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
+          modes: bool = True, tuples: Iterable[str] = ()) -> Iterator[Iterator[tuple[ast.AST, ast.AST, str]]]:
     """Of each kind of edit, the slightest first: an iterator over (what stood in `function`, what does until the next
     is asked for, where else).
 
@@ -27,6 +28,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     others_of  {text: the expressions around it elsewhere}, as `surroundings` finds them
     methods    names of those of the class that take one argument
     modes      whether a mode may be asked for
+    tuples     the object's tuples of numbers
     """
     made = list(dict.fromkeys(itertools.chain(*others_of.values())))
     calls = [text for text in made if text[-1] == ")"]
@@ -56,7 +58,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
 
     yield by(alternatives.with_factor, signs if "sign(" not in ast.unparse(function) else [], terms=True)
     yield _slightly(function)
-    yield by(alternatives.others, known)
+    yield by(partial(alternatives.others, tuples=tuples), known)
     yield _everywhere(function, as_elsewhere, 1)
     yield _alike(function)
     yield _everywhere(function, alternatives.of_it, 1)

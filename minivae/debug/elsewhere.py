@@ -136,6 +136,22 @@ class Elsewhere:
         except Exception:  # whatever a layer may raise
             return False, False
 
+    def asking(self):
+        """The verbs among "update_output" and "backward" that ask self.train."""
+        found, twin = set(), copy_of(self.twin)
+
+        class Asked(type(twin)):
+            def __getattribute__(self, name):
+                if name == "train":
+                    found.add(verb)
+                return super().__getattribute__(name)
+
+        Asked.__name__, twin.__class__ = type(twin).__name__, Asked
+        for verb in ("update_output", "backward"):
+            twin.forward(copied(self.given)) if verb == "update_output" else twin.backward(
+                copied(self.given), random_like(twin.output))
+        return found
+
     def _numeric(self, name, point):
         return compare(name, *point.gradients[name], point.objective, self.step, self.tolerance).numeric
 

@@ -22,7 +22,7 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
-from minivae.debug.memory import kept_as_one, not_cleared, overlapping, overwritten
+from minivae.debug.memory import kept_as_one, not_cleared, overlapping, overwritten, overwritten_inside
 from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
@@ -37,7 +37,7 @@ from minivae.nn import Criterion, Divergence, Module, side_loss
 CAUSES = {"input modified", "stale noise", "output modified", "grad_input accumulates", "noise not held",
           "prediction modified", "target modified", "backward changes", "shared by objects", "loss changes",
           "output dtype", "memory order", "history", "kept as one", "kept on class", "not cleared",
-          "overwritten in backward"}
+          "overwritten in backward", "overwritten inside"}
 
 
 def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: float = 1e-5, seed: int = 0,
@@ -185,7 +185,8 @@ def _of_memory(twin, input, grad_output, failed, findings):
     """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
     derivatives = {check.name: check.numeric for check in failed}
     cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
-    own = [] if findings or twin.children() else [("overwritten in backward", overwritten)]
+    own = [] if findings else [("overwritten inside", overwritten_inside)] if twin.children() else [
+        ("overwritten in backward", overwritten)]
     for kind, find in [("kept as one", kept_as_one), ("kept on class", kept_on_class), *cleared, *own
                        ] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise

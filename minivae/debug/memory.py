@@ -1,14 +1,15 @@
 """Memory of a module: what it keeps from call to call, and arrays that are one."""
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, named, same
+from minivae.nn import Criterion
 
-CLEARED = ("update_grad_input leaves in its array what an earlier call has written there: set all of it to 0 first, or "
-           "write every entry")
+WRITERS = {"output": "update_output leaves in its array", "grad_input": "update_grad_input leaves in its array"}
 OF_A_CALL = {"input", "output", "grad_output", "grad_input", "noise"}
 
 
@@ -60,12 +61,49 @@ def kept_as_one(twin, input, grad_output, derivatives):
         "each call: what the later calls write stands in all of them; keep copies")
 
 
+def overwritten_inside(twin, input, grad_output, derivatives):
+    """The sentence on a module inside whose output is written to after it has run, if that explains all; or None."""
+    if any(getattr(layer, "inplace", False) for layer in twin.list_modules()):  # which may be meant
+        return None
+    for number, (name, _) in enumerate(twin.children()):
+        fresh, runs = twin.clone(), []
+        inside = fresh.children()[number][1]
+        inside.run = _copying(inside.run, runs.append)
+        if _is_right(fresh, input, grad_output, derivatives):
+            return (f"module ({name}) runs {len(runs)} times and each run writes to the same array, while what an "
+                    "earlier one gave is still read: keep a copy" if len(runs) > 1 else
+                    f"the output of module ({name}) is changed after it has run, and its own backward reads it: write "
+                    "what is made of it to another array")
+    return None
+
+
 def not_cleared(twin, input, grad_output, derivatives):
-    """The sentence on an input gradient that is right if its array is 0 before, or None; arguments as before."""
+    """The sentence on an array from which an earlier call can be read, if it is right where that is cleared; or None.
+    """
     twin = twin.clone()
-    for array in arrays(twin.grad_input):
-        array[...] = 0
-    return CLEARED if _is_right(twin, input, grad_output, derivatives) else None
+    _is_right(twin, input, grad_output, derivatives)  # which gives the copy its arrays
+    return next((said for said, fill in leftovers(twin) if _is_right(fill(0), input, grad_output, derivatives)
+                 and not all(_is_right(fill(value), input, grad_output, derivatives) for value in (1, -1))), None)
+
+
+def leftovers(twin):
+    """[(sentence, a function that fills the array and returns `twin`)] for each array that a module keeps."""
+    found = {}
+    for path, module in [("", twin)] if isinstance(twin, Criterion) else twin.named_modules():
+        for name, value in {**module.buffers, "grad_input": getattr(module, "grad_input", None)}.items():
+            if name != "noise":
+                said = WRITERS.get(name, f"the buffer {name!r} is read where it holds")
+                of = f" of {path}" if path else ""
+                found[path, name] = (f"{said}{of} what an earlier call has written there: set all of it to 0 first, or "
+                                     "write every entry"), value
+    return [(said, partial(_filled, twin, value)) for said, value in found.values()]
+
+
+def _filled(twin, value, number):
+    for array in arrays(value):
+        if isinstance(array, np.ndarray):
+            array[...] = number
+    return twin
 
 
 def overwritten(twin, input, grad_output, derivatives):
@@ -109,8 +147,11 @@ def _is_right(twin, input, grad_output, derivatives):
     return all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items())
 
 
-def _copying(verb):
-    return lambda *arguments, **options: copied(verb(*arguments, **options))
+def _copying(verb, seen=lambda result: None):
+    def call(*arguments, **options):
+        seen(result := verb(*arguments, **options))
+        return copied(result)
+    return call
 
 
 def _state(twin):

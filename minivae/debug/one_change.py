@@ -19,7 +19,7 @@ from minivae.debug.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.finding import Finding
 from minivae.debug.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, norm, same
-from minivae.nn import side_loss
+from minivae.nn import Criterion, side_loss
 
 MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
@@ -101,12 +101,12 @@ class _Search(EditedGradients):
         super().__init__(*there)
         self.wrong, self.trees, self.halfway = sum(not check.ok for check in self.checks), {}, []
         self.run()
-        self.outputs = self._outputs()
+        self.outputs = _results(self.twin)
         self.restore()
-        self.in_evaluation = self._in_evaluation()
-        elsewhere = Elsewhere(self.twin, self.given, self.step, self.tolerance)
-        self.only_here = elsewhere.agrees([check.name for check in self.checks if not check.ok])
+        self.in_the_other_mode = self._in_the_other_mode()  # no edit may have it do so in this
+        self.only_here = self._elsewhere(self.twin).agrees([check.name for check in self.checks if not check.ok])
         self.entries = {check.name: _right(check, check.analytic) for check in self.checks}
+        self.others = [other for other in self.with_other_numbers() if self._matters(other)]
         self.end = time.process_time() + SECONDS
 
     def first(self, methods, start=0, stop=None):
@@ -171,8 +171,8 @@ class _Search(EditedGradients):
         try:
             edited.enter_context(self.put(name, made))
             arrays, gradients = self.run()
-            if (name in self.shared and not all(map(same, self._outputs(), self.outputs))) or (
-                    name in self.alone and _are_same(self._outputs(), self.in_evaluation)):
+            if (name in self.shared and not all(map(same, _results(self.twin), self.outputs))) or (
+                    name in self.alone and _are_same(_results(self.twin), self.in_the_other_mode)):
                 return [], False, 0
             mended, gain = [], self._gain(gradients) if backward_only else 0
             for check in sorted(self.checks, key=lambda check: check.ok):
@@ -183,39 +183,38 @@ class _Search(EditedGradients):
                     mended.append(check.name)
                 elif not right and (check.ok or not backward_only or not same(gradient, check.analytic)):
                     return [], False, gain
-            if not mended or not self.is_scaled(gradients) or not Elsewhere(
-                    self.twin, self.given, self.step, self.tolerance).agrees(mended):
+            if not (mended and self.is_scaled(gradients) and self._elsewhere(self.twin).agrees(mended)):
                 return [], False, gain
-            if not (self.criterion or self.twin.train) and not Elsewhere(
-                    copy_of(self.twin).training(), self.given, self.step, self.tolerance).agrees(mended):
+            if not (self.criterion or self.twin.train or self._elsewhere(copy_of(self.twin).training()).agrees(mended)):
                 return [], False, 0  # it is to be right in training mode, too
             return mended, not self.only_here and all(
-                other.agrees(mended) for other in self._with_other_numbers()), gain
+                self._elsewhere(other).agrees(mended) for other in self.others), gain
         except Exception:  # whatever an edited layer may raise
             return [], False, 0
         finally:
             edited.close()
             self.restore()
 
-    def _with_other_numbers(self):
-        """The module elsewhere, with other numbers of its own."""
-        for other in self.with_other_numbers():
-            elsewhere = Elsewhere(other, self.given, self.step, self.tolerance)
-            if elsewhere.at("values"):  # with that number it can be run
-                yield elsewhere
+    def _matters(self, other):
+        """Whether it can be run with those numbers, and gives something else."""
+        try:
+            run = copy_of(other)
+            run.forward(*copied(self.given)) if self.criterion else run.forward(copied(self.given))
+            return not all(map(same, _results(run), self.outputs)) and self._elsewhere(other).at("values")
+        except Exception:  # whatever a layer may raise
+            return False
 
-    def _outputs(self):
-        given = (self.twin.output,) if self.criterion else (*arrays(self.twin.output), side_loss(self.twin))
-        return list(map(np.array, given))
+    def _elsewhere(self, other):
+        return Elsewhere(other, self.given, self.step, self.tolerance)
 
-    def _in_evaluation(self):
-        """What it gives in evaluation mode, if that is something else: no edit may have it do so in training mode."""
-        if self.criterion or not self.twin.train:
+    def _in_the_other_mode(self):
+        """What it gives in evaluation mode, or if it is in that in training mode, where that is something else."""
+        if self.criterion:
             return None
         try:
-            twin = copy_of(self.twin).evaluate()
-            twin.forward(copied(self.given))
-            outputs = [*map(np.array, arrays(twin.output)), np.array(side_loss(twin))]
+            twin = copy_of(self.twin)
+            (twin.evaluate if twin.train else twin.training)().forward(copied(self.given))
+            outputs = _results(twin)
         except Exception:  # it does not take that mode
             return None
         return None if _are_same(outputs, self.outputs) else outputs
@@ -226,6 +225,12 @@ class _Search(EditedGradients):
             return 0
         gain = sum((now[name] & ~before).sum() for name, before in self.entries.items())
         return gain if gain >= ENOUGH * sum((~before).sum() for before in self.entries.values()) else 0
+
+
+def _results(twin):
+    """Copies of what it has given."""
+    given = (twin.output,) if isinstance(twin, Criterion) else (*arrays(twin.output), side_loss(twin))
+    return list(map(np.array, given))
 
 
 def _are_same(some, others):

@@ -3,7 +3,7 @@
 A gradient check holds the noise, so it cannot see a wrong distribution: exp(log_var) for the standard deviation passes.
 """
 
-from math import pi, prod, sqrt
+from math import erf, exp, expm1, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,18 @@ from minivae.errors import OptionError, ShapeError
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
 MIXED = ("the rows of different images are mixed: the draws of one row belong side by side, row n·L + l is draw l for "
          "row n, as numpy.repeat groups them and numpy.tile does not")
+
+OTHER_BITS = (  # what a bit may be 1 with, in place of σ(a)
+    ("the noise seems to be normal: a bit is 1 with probability Φ(a), and logistic noise, ln u − ln(1 − u), gives σ(a)",
+     lambda a: (1 + erf(a / sqrt(2))) / 2),
+    ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
+     lambda a: -expm1(-exp(a))),
+    ("one Gumbel of the wrong sign, ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
+     lambda a: exp(-exp(-a))),
+    ("a bit is 1 with probability 1 − σ(a), where σ(a) belongs: a comparison is turned round, or a sign",
+     lambda a: _logistic(-a)),
+    ("the logit is taken for the probability, of which it is ln θ − ln(1 − θ): θ = σ(a)", lambda a: min(max(a, 0), 1)),
+    ("the bits do not depend on the logits", lambda a: 0.5))
 
 
 def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, seed: int = 0, false_alarm: float = 1e-6,
@@ -102,6 +114,8 @@ def _check_bits(sampler, draws, report):
         if report.statistics[-1] in report.wrong():
             report.findings.append(f"the bits of {name} depend on each other: draw a number for each entry")
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
+    report.explain(*((sentence, lambda guess, probability=probability: _shares(
+        guess, sampler, logits, y, probability)) for sentence, probability in OTHER_BITS))
     report.describe()
 
 
@@ -113,14 +127,22 @@ def _bits(sampler, draws, report, to_sign):
     with np.errstate(all="ignore"):
         y = to_sign(np.array(sampler.forward(logits)))
     _expect_rows(report, y, n, sampler, logits.shape[1])
-    for k in range(logits.shape[1]):
-        for start in (0, 1):
-            theta = 1 / (1 + np.exp(-logits[start, k]))
-            rows = np.arange(len(y)) // sampler.samples % 2 == start
-            report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
-                       sqrt(theta * (1 - theta) / rows.sum()))
+    _shares(report, sampler, logits, y, _logistic)
     in_small_batches(report, sampler, logits, draws)
     return logits, y
+
+
+def _logistic(logit):
+    return 1 / (1 + exp(-logit))
+
+
+def _shares(report, sampler, logits, y, probability):
+    """The share of bits that are 1, by logit, beside their probability."""
+    for start, k in np.ndindex(2, logits.shape[1]):
+        theta = probability(logits[start, k])
+        rows = np.arange(len(y)) // sampler.samples % 2 == start
+        report.add(f"share of y > 0 for logit {logits[start, k]:g}", (y[rows, k] > 0).mean(), theta,
+                   sqrt(theta * (1 - theta) / rows.sum()))
 
 
 def _check_bernoulli(sampler, draws, report, to_sign=np.array):

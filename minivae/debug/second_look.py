@@ -12,7 +12,7 @@ from minivae.debug.diagnosis import explain, ignoring
 from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
 from minivae.debug.finding import Finding
-from minivae.debug.memory import CLEARED
+from minivae.debug.memory import leftovers
 from minivae.debug.own_code import tree_of
 from minivae.debug.shared_state import shared_by_objects
 from minivae.debug.tables import arrays, copied, mapped, same
@@ -50,10 +50,10 @@ def second_look(twin, unused, given, step, tolerance):
         point = _run(twin, other)
         wrong = _wrong(point, step, tolerance)
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
-        mended = set(wrong) - _wrong_when_cleared(point, step, tolerance) if wrong else ()
+        said = _not_cleared(point, wrong, step, tolerance) if wrong else {}
     except Exception:  # it does not take that input
         return []
-    return [Finding("not cleared", CLEARED, "certain", name) if name in mended else
+    return [Finding("not cleared", said[name], "certain", name) if name in said else
             _finding(name, name in still, point, step, tolerance) for name in wrong] or shared_by_objects(
         unused, given) or _follows(unused, given, other) or _in_evaluation(
         twin, unused, given, step, tolerance) or _asked_once(unused) or _with_another_row(
@@ -156,15 +156,21 @@ def _run(twin, given):
         return Point(twin, given, nudge)
 
 
-def _wrong_when_cleared(point, step, tolerance):
-    """The names of the arrays that are wrong although the input gradients were set to 0 before."""
-    try:
-        for array in arrays(point.twin.grad_input):
-            array[...] = 0
-        point.look()
-        return set(_wrong(point, step, tolerance))
-    except Exception:  # as where there is no array, or one that cannot be written to
-        return set(point.gradients)
+def _not_cleared(point, wrong, step, tolerance):
+    """{name: sentence} of the wrong arrays that are right where an array of the module has been cleared."""
+    found = {}
+    for said, fill in leftovers(point.twin):
+        still = {}
+        for number in (0, 1, -1):
+            try:
+                fill(number)
+                point.look()
+                still[number] = set(_wrong(point, step, tolerance))
+            except Exception:  # as of an array that cannot be written to
+                still[number] = set(point.gradients)
+        mended = (still[1] | still[-1]) - still[0]
+        found = {**{name: said for name in wrong if name in mended}, **found}
+    return found
 
 
 def _wrong(point, step, tolerance, least=-1.0):

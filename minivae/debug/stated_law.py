@@ -55,6 +55,8 @@ def _compare(report, name, drawn, stated):
 def _in_words(report, drawn, stated, alone):
     worst = max(report.wrong(), key=lambda each: each.name.startswith("mean"))  # the worst, of means if they are off
     off = f"the {worst.name} is {worst.observed:.4g}, and by the law {worst.expected:.4g}"
+    if alone and (shared := _shared(drawn, stated)):
+        return shared
     if alone:
         return f"each number by itself is right, and how several of a row depend on each other is not: {off}"
     moved = stated.std(axis=0) > NEAR
@@ -71,6 +73,19 @@ def _in_words(report, drawn, stated, alone):
     if not names[1] or names[0] == names[1]:
         return off
     return f"{off}; the draws {f'look {names[0]}' if names[0] else 'have no shape that I know'}, and the law {names[1]}"
+
+
+def _shared(drawn, stated):
+    """The sentence on units of which one tells the others, by the law or here, and not in both; or None."""
+    with np.errstate(invalid="ignore"):  # of units that are always the same
+        here, by_law = (np.abs(np.corrcoef(each.T)) > 1 - NEAR for each in (drawn, stated))
+    for together, apart, said in ((by_law, here, "by the law {} share one draw, and here they do not"),
+                                  (here, by_law, "here {} share one draw, and by the law they do not")):
+        of_one = (together & ~apart).sum(axis=1).argmax()
+        if (together & ~apart)[of_one].any():
+            units = ", ".join(map(str, np.flatnonzero(together[of_one])))
+            return "each number by itself is right; " + said.format(f"the units {units} of a row")
+    return None
 
 
 def _alike(y, z):
