@@ -2837,3 +2837,42 @@ class ReadsTheFirstOfTwoRuns(nn.Container):
         self[0].run(input)
         self.grad_input = self[0].update_grad_input(input, of_first) + by_second
         return self.grad_input
+
+
+class RunsForwardAgain(nn.Sequential):
+    def backward(self, input, grad_output, scale=1, need_grad_input=True):
+        self.run(input)
+        return super().backward(input, grad_output, scale, need_grad_input)
+
+
+plant("statistics modified", make=lambda cls: cls(nn.BatchNormalization(5)))(RunsForwardAgain)
+
+
+@plant("draws in backward", make=lambda cls: cls(nn.BernoulliNoise(0.5)))
+class DrawsInVain(nn.Container):
+    def update_output(self, input):
+        self[0].run(input)
+        self.output = np.tanh(input)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        self[0].run(input)
+        return grad_output * (1 - np.tanh(input)**2)
+
+
+@plant("overwritten in backward", make=lambda cls: cls(nn.Tanh()))
+class OneBufferForBothPasses(nn.Container):
+    """tanh(2x), whose doubled input is overwritten by the doubled gradient."""
+
+    def doubled(self, array):
+        twice = self.buffer("twice", array.shape)
+        twice[...] = 2 * array
+        return twice
+
+    def update_output(self, input):
+        self.output = np.array(self[0].run(self.doubled(input)))
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        grad = self.doubled(grad_output)
+        return grad * (1 - np.tanh(self.buffers["twice"])**2)

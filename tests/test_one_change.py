@@ -1377,7 +1377,25 @@ class NoMargin(nn.Module):
         return by_image * (1 - np.tanh(input)**2)
 
 
+class Affine(nn.Module):
+    """y = x₁ e^(x₂) + x₁² x₂²; backward takes y where the first term belongs."""
+
+    def update_output(self, input):
+        half = input.shape[1] // 2
+        stretch = self.buffer("stretch", (len(input), half))
+        stretch[...] = np.exp(input[:, half:])
+        self.output = input[:, :half] * stretch + (input[:, :half] * input[:, half:])**2
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        half = input.shape[1] // 2
+        first, second = input[:, :half], input[:, half:]
+        by_first = grad_output * (self.buffers["stretch"] + 2 * first * second**2)
+        return np.concatenate([by_first, grad_output * (self.output + 2 * first**2 * second)], axis=1)
+
+
 PLACES = [
+    (Affine, (3, 4), "`self.output` → `input[:, :half] * self.buffers['stretch']`"),
     (NoMargin, (2, 4, 4), "(np.zeros_like(input), self.margin)`"),
     (Ahead, (3, 4), "`self.following(terms)` → `self.following(terms[:, ::-1])[:, ::-1]`"),
     (Total, (3, 4), "np.flip(np.cumsum(np.flip(grad_output, 1), axis=1), 1)"),

@@ -207,6 +207,9 @@ def _resume_or_start(args, ranks):
     if any((args.resume, args.total, args.longer, args.moved, args.own, args.trust)):
         raise OptionError(f"--resume continues the model and the options of its run, so `{args.model}` does not go "
                           f"with it; options of a new run stand after the model: minivae train {args.model} --epochs 1")
+    if args.force and args.out is None:
+        raise OptionError("--force lets --out overwrite an earlier run; give --out FOLDER too, or leave both out, and "
+                          "a new folder is made")
     if args.backend is not None:
         backend.use(args.backend)
     threads = training_run.use_threads(args.threads)

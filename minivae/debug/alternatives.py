@@ -6,7 +6,7 @@ import itertools
 MODULES = {"np", "numpy", "math", "xp", "nn", "mv", "minivae", "self", "cls"}
 OTHERS = ("sum mean", "max min", "max sum", "maximum minimum", "argmax argmin", "var std", "sin cos",
           "sinh cosh", "tile repeat", "triu tril", "log log1p", "log log2", "log log10", "exp expm1", "cumsum sum",
-          "zeros_like ones_like", "floor ceil", "all any")
+          "zeros_like ones_like", "floor ceil", "all any", "charge varying_beta")
 FUNCTIONS = ("1 - {}", "1 + {}", "1 - {} ** 2", "1 / {}", "np.sqrt({})", "np.exp({})", "np.exp(-{})",
              "np.log({})", "np.tanh({})", "np.abs({})", "1 / (1 + np.exp(-{}))", "({}).T",
              "({}).mean()", "({}).sum(-1, keepdims=True)", "({}).sum(0)", "({}).mean(0)", "np.flip({}, -1)",
@@ -217,6 +217,8 @@ def _other_calls(node):
     elif len(arguments) and not isinstance(arguments[0], ast.Starred):
         yield arguments[0]
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name == "draw":  # a threshold may be none that is drawn
+        yield from map(parsed, ("0.5", "0", "1"))
     for pair in map(str.split, OTHERS):
         if name in pair:
             other = pair[1 - pair.index(name)]

@@ -43,7 +43,12 @@ def observe(twin, input, grad_output, kept):
                      "set it anew in each call" if grows else
                      "beta, or what else the divergence is made of, changes from call to call; count steps elsewhere"))
     weights, output = [np.array(array) for _, array, _ in watch.parameters], copied(twin.output)
+    statistics = _statistics(twin)
     grad, grads = watch.backward()
+    moved = [name for name, now in _statistics(twin).items() if not np.array_equal(now, statistics[name])]
+    if moved:
+        watch.add("statistics modified", f"backward has changed {' and '.join(moved)}, which only forward may: it "
+                  "moves them itself, or runs a module forward again whose output it has to read")
     if not all(map(same, arrays(output), arrays(copied(twin.output)))):
         watch.add("output modified", OVERWRITTEN)
     for path, (_, array, _), before in zip(watch.paths, watch.parameters, weights):
@@ -82,6 +87,11 @@ def observe(twin, input, grad_output, kept):
                       "be", path)
     _expect_alone(watch, grads)
     return grad, pairs, watch.findings
+
+
+def _statistics(twin):
+    return {f"{path}.{name}".removeprefix("."): np.array(getattr(module, name))
+            for path, module in twin.named_modules() for name in module.statistic_names}
 
 
 class _Watch:
@@ -179,7 +189,7 @@ def _with_equal_rows(array):
 
 
 def unrepeatable(first, second, drawn, overwritten):
-    """[Finding] on two backward passes after one forward, while noise was not held, that do not agree.
+    """[Finding] on two backward passes after one forward, while noise was not held, that do not agree, or draw.
 
     first, second   the gradients by the input, and those by the parameters, which were zero before
     drawn           whether the second has drawn random numbers
@@ -198,7 +208,9 @@ def unrepeatable(first, second, drawn, overwritten):
                  "from minivae's generator or from np.random's global one: backward changes an array or a counter "
                  "that it reads"))
             return [Finding(kind, text, "certain")]
-    return []
+    return [Finding("draws in backward", "backward draws random numbers, of which its gradients show nothing: it runs "
+                    "a module forward again, or draws what nobody needs; only forward may, self.draw(...)", "certain")
+            ] if drawn else []
 
 
 def random_state():

@@ -123,7 +123,7 @@ def explain(check, facts, elsewhere=None):
     found = list({finding.kind: finding for finding in reversed(next(filter(None, tiers), []))}.values())[::-1]
     if all(each.kind in OBSERVATIONS for each in found):
         found = _stale(check, a, facts, elsewhere) or found
-    only_here = _only_here(points) + _in_evaluation(check.name, elsewhere)
+    only_here = _only_here(points, check.name, elsewhere) + _in_evaluation(check.name, elsewhere)
     if only_here or not found:
         kept = ignoring(check.name, elsewhere)
         found, only_here = kept or found, [] if kept else only_here
@@ -268,10 +268,11 @@ def _in_evaluation(name, elsewhere):
     return [Finding("mode", f"it is right in training mode, and wrong in evaluation mode: {where}", "certain")]
 
 
-def _only_here(points):
+def _only_here(points, name, elsewhere):
     """What it takes for the gradient to be wrong."""
     right = {change: check.ok for change, check, _ in points}
-    if right.get("rows") and right.get("values") is False:
+    if right.get("rows") and right.get("values") is False and all(
+            check.ok for _, check, _ in elsewhere.checks(name, ["rows again"])):
         rows = next(len(facts.x[-1]) for change, _, facts in points if change == "values")
         return [Finding("rows", f"it is wrong for a batch of {rows}, and right for one of {rows + 1}", "certain")]
     if right.get("values"):

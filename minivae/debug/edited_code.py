@@ -94,7 +94,7 @@ class EditedCode:
 
     def edits(self, trees, start=0, stop=None):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
-        around = surroundings(each.tree() for each in self.methods.values())
+        around = surroundings([each.tree() for each in self.methods.values()])
         asks = any("self.train" in ast.unparse(each.tree()) for each in self.methods.values())
         every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name), asks,
                                               [f"self.{key}" for key, _ in _tuples(self.methods[name].user)])

@@ -6,7 +6,7 @@ import copy
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from minivae.debug import alternatives
@@ -97,9 +97,12 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
             yield by(alternatives.without_share, known, terms=True)
 
 
-def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
-    """{name, attribute or place: the short expressions that it is part of, in any of the functions}."""
+def surroundings(functions: Sequence[ast.FunctionDef]) -> dict[str, list[str]]:
+    """{name, attribute or place: the short expressions that it is part of, or made of, in any of the functions}."""
     found = defaultdict(dict)
+    for function in functions:
+        for target, part in _made_of(function):
+            found[target][part] = None
     for outer in (node for function in functions for node in ast.walk(function)):
         whole = isinstance(outer, ast.BinOp | ast.Call | ast.Compare | ast.UnaryOp | ast.Subscript)
         if whole and len(ast.unparse(outer)) < LONGEST:
@@ -107,6 +110,21 @@ def surroundings(functions: Iterable[ast.FunctionDef]) -> dict[str, list[str]]:
                 if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
                     found[ast.unparse(inner)][ast.unparse(outer)] = None
     return {text: sorted(around, key=len) for text, around in found.items() if text not in alternatives.MODULES}
+
+
+def _made_of(function):
+    """(attribute or place in it, part of what is assigned to it), with buffers by names that other methods know."""
+    pairs = [pair for node in ast.walk(function) if isinstance(node, ast.Assign) for target in node.targets
+             for pair in (zip(target.elts, node.value.elts) if isinstance(target, ast.Tuple) and isinstance(
+                 node.value, ast.Tuple) else [(target, node.value)])]
+    buffers = {target.id: f"self.buffers[{ast.unparse(value.args[0])}]" for target, value in pairs
+               if isinstance(target, ast.Name) and ast.unparse(value).startswith("self.buffer(")}
+    for target, value in pairs:
+        name = ast.unparse(target).removesuffix("[...]")
+        for part in ast.walk(value) if name.startswith("self.") else ():
+            text = "".join(buffers.get(word, word) for word in re.split(r"(\w+)", ast.unparse(part)))
+            if isinstance(part, ast.BinOp | ast.Call | ast.Subscript) and len(text) < LONGEST:
+                yield name, text
 
 
 def _slightly(function):

@@ -20,7 +20,7 @@ class Elsewhere:
     """Points beside the one that was checked, each computed when it is asked for.
 
         values    other values of the input, as large as they were
-        rows      one row more of them      columns   one more along the last axis
+        rows      one row more of them, and others with `rows again`      columns   one more along the last axis
         wider     values three times as large, but for what lies between 0 and 1
         weights   other weights too, and where there are any, another temperature, weight beta or number of draws
     """
@@ -30,10 +30,10 @@ class Elsewhere:
         self.unused = unused  # a copy from before the module was first run
         self._points, self._held = {}, {}
 
-    def checks(self, name):
+    def checks(self, name, changes=CHANGES):
         """[(change, ArrayCheck, Facts)] of that array, at the points where the module can be run."""
         found = []
-        for change in CHANGES:
+        for change in changes:
             point = self.at(change)
             array, grad = point.gradients.get(name, (None, None)) if point else (None, None)
             if array is not None and array.size <= LARGEST:
@@ -158,7 +158,7 @@ class Elsewhere:
     def at(self, change):
         """The Point with that change, or None where the module cannot be run."""
         if change not in self._points:
-            n, rows, columns = min(map(len, arrays(self.given))), change == "rows", change == "columns"
+            n, rows, columns = min(map(len, arrays(self.given))), change[:4] == "rows", change == "columns"
             try:
                 given = mapped(lambda array: _resampled(array, rows * len(array) // n, columns), self.given)
                 if change == "wider":

@@ -22,7 +22,14 @@ from minivae.debug.differences import compare
 from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
 from minivae.debug.facts import Facts
 from minivae.debug.finding import Finding
-from minivae.debug.memory import kept_as_one, not_cleared, overlapping, overwritten, overwritten_inside
+from minivae.debug.memory import (
+    kept_as_one,
+    not_cleared,
+    overlapping,
+    overwritten,
+    overwritten_inside,
+    written_twice,
+)
 from minivae.debug.missing_path import missing_path
 from minivae.debug.one_change import one_change
 from minivae.debug.report import GradientError, GradientReport
@@ -185,8 +192,8 @@ def _of_memory(twin, input, grad_output, failed, findings):
     """[Finding] on arrays that are kept, or not cleared, where that explains all that failed."""
     derivatives = {check.name: check.numeric for check in failed}
     cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
-    own = [] if findings else [("overwritten inside", overwritten_inside)] if twin.children() else [
-        ("overwritten in backward", overwritten)]
+    own = [] if findings else [("overwritten inside", overwritten_inside), ("overwritten in backward", overwritten),
+                               ("overwritten in backward", written_twice)]
     for kind, find in [("kept as one", kept_as_one), ("kept on class", kept_on_class), *cleared, *own
                        ] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
@@ -356,6 +363,8 @@ def _look_for_change(failed, *there):
         if check.error > check.tolerance and (vague or kind in ("wrong derivative", "derivative missing")):
             found = missing_path(*there) or (one_change(*there) if vague or kind == "derivative missing" else [])
             likely = bool(found) and found[0].certainty == "likely"
+            for each in failed if likely and vague else ():  # it is right at all points that were tried
+                each.findings = [finding for finding in each.findings if finding.kind not in ("rows", "values")]
             for each in failed if found and vague else ():
                 for finding in each.findings:  # it was no cause that they named
                     finding.certainty = "possible" if likely or finding.certainty == "possible" else "likely"

@@ -129,6 +129,25 @@ def overwritten(twin, input, grad_output, derivatives):
             "write to an array of your own")
 
 
+def written_twice(twin, input, grad_output, derivatives):
+    """The sentence on a buffer that both passes ask for, if all is right where backward gets one of its own; or None.
+    """
+    for number, (path, module) in enumerate(twin.named_modules()):
+        for name in set(module.buffers) - {"output", "grad_input"}:
+            fresh = twin.clone()
+            layer = fresh.list_modules()[number]
+            shared, own = layer.buffer, {}
+
+            def buffer(asked, shape, *options, name=name, shared=shared, own=own):
+                return own.setdefault(shape, np.empty(shape)) if asked == name else shared(asked, shape, *options)
+
+            if _is_right(fresh, input, grad_output, derivatives, partial(setattr, layer, "buffer", buffer)):
+                of = f" of {path}" if path else ""
+                return (f"backward writes to the buffer {name!r}{of}, in which update_output has left what backward "
+                        "still reads: give it another name")
+    return None
+
+
 def _needed(names, suffice):
     """As few of the names as suffice."""
     needed = list(names)
@@ -139,9 +158,10 @@ def _needed(names, suffice):
     return needed
 
 
-def _is_right(twin, input, grad_output, derivatives):
+def _is_right(twin, input, grad_output, derivatives, between=lambda: None):
     twin.zero_grad_parameters()
     twin.forward(copied(input))
+    between()
     grads = dict(named("input", twin.backward(copied(input), copied(grad_output))))
     grads |= {path: grad for path, _, grad in twin.named_parameters()}
     return all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items())

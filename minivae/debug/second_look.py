@@ -20,9 +20,10 @@ from minivae.nn import Criterion
 
 FEW = 100  # entries of an array that is looked at whole
 KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
-        "was never called is right: backward uses an array that was kept at the first call, such as an output, a mask, "
-        "places of maxima, a copy of a weight, which each update_output must renew; or it writes to a part of a buffer "
-        "and leaves in the rest what an earlier call has written")
+        "was never called is right: ")
+SOMEWHERE = ("backward uses an array that was kept at the first call, such as an output, a mask, places of maxima, a "
+             "copy of a weight, which each call must renew; or it writes to a part of a buffer and leaves in the rest "
+             "what an earlier call has written")
 HISTORY = ("update_output gives something else than a copy that was never called, for the same input and the same "
            "random numbers: it uses what it kept from an earlier call, such as an order, a mask, a statistic, or noise "
            "that is drawn once and never again")
@@ -51,10 +52,12 @@ def second_look(twin, unused, given, step, tolerance):
         wrong = _wrong(point, step, tolerance)
         still = _wrong(_run(unused, other), step, tolerance) if wrong else ()
         said = _not_cleared(point, wrong, step, tolerance) if wrong else {}
+        kept = _kept(twin, unused, lambda each: not _wrong(_run(each, other), step, tolerance)) if set(
+            wrong) - set(still) and not isinstance(twin, Criterion) else None
     except Exception:  # it does not take that input
         return []
     return [Finding("not cleared", said[name], "certain", name) if name in said else
-            _finding(name, name in still, point, step, tolerance) for name in wrong] or shared_by_objects(
+            _finding(name, name in still, point, step, tolerance, kept) for name in wrong] or shared_by_objects(
         unused, given) or _follows(unused, given, other) or _in_evaluation(
         twin, unused, given, step, tolerance) or _asked_once(unused) or _with_another_row(
         twin, unused, given, step, tolerance)
@@ -62,17 +65,37 @@ def second_look(twin, unused, given, step, tolerance):
 
 def history(twin, unused, given, change=lambda twin: None):
     """[Finding] on an output that is not that of a copy which was never called."""
+    def output(each):
+        with backend.seeded(1):
+            change(each)
+            return arrays(copied(each.hold_noise(False).forward(copied(given))))
+
     if isinstance(twin, Criterion):
         return []
-    outputs = []
     try:
-        for each in (twin.clone(), _with_generators(unused.clone(), twin)):
-            with backend.seeded(1):
-                change(each)
-                outputs.append(arrays(each.hold_noise(False).forward(copied(given))))
+        fresh = output(_with_generators(unused.clone(), twin))
+        if all(map(same, output(twin.clone()), fresh)):
+            return []
     except Exception:  # it does not take that input
         return []
-    return [] if all(map(same, *outputs)) else [Finding("history", HISTORY, "likely")]
+    kept = _kept(twin, unused, lambda each: all(map(same, output(each), fresh)))
+    return [Finding("history", f"update_output uses {kept} as an earlier call has left it: compute it anew in each call"
+                    if kept else HISTORY, "likely")]
+
+
+def _kept(twin, unused, is_fresh):
+    """The attribute that a module would have to forget to be as a copy that was never called, in words; or None."""
+    for number, ((path, layer), before) in enumerate(zip(twin.named_modules(), unused.list_modules())):
+        learned = {prefix + name for name in layer.parameter_names for prefix in ("", "grad_")}
+        for name in sorted(set(vars(layer)) - learned - {"_modules", "output", "input"}):
+            each = twin.clone()
+            now = vars(each.list_modules()[number])
+            del now[name]
+            now |= {name: copy.deepcopy(vars(before)[name])} if name in vars(before) else {}
+            with contextlib.suppress(Exception):  # whatever a layer may raise
+                if is_fresh(each):
+                    return f"self.{name}{f' of {path}' if path else ''}" if name != "buffers" else "a buffer"
+    return None
 
 
 def _asked_once(unused):
@@ -184,9 +207,11 @@ def _wrong(point, step, tolerance, least=-1.0):
             if check.error > tolerance and (moved or np.abs(check.numeric).max(initial=0.0) > least)]
 
 
-def _finding(name, still, point, step, tolerance):
+def _finding(name, still, point, step, tolerance, kept):
     if not still:
-        return Finding("kept from earlier", KEPT, "certain", name)
+        return Finding("kept from earlier", KEPT + (
+            f"{kept} is as an earlier call has left it, and each call must renew it" if kept else SOMEWHERE),
+            "certain", name)
     elsewhere = Elsewhere(point.twin, point.given, step, tolerance)
     check = compare(name, *point.gradients[name], point.objective, step, tolerance)
     found = ignoring(name, elsewhere) or explain(check, point.facts, elsewhere)

@@ -97,6 +97,8 @@ def main(arguments=None):
             totals[exercise] = original["conditions"]
         found = dict(zip(tasks, pool.map(lambda task: grade(*task, args), tasks)))
     print(table(students, found, totals))
+    if loose := sorted(path.name for path in args.folder.glob("*.py") if handed_in(path.name)):
+        print(plain(f"not graded, as it is in no student's folder: {', '.join(loose)}"))
     if args.csv is not None:
         write(args.csv, students, found, totals)
     return 0
