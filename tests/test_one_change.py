@@ -625,7 +625,7 @@ MISTAKES = {
     "an axis, in a static method": (Attention, "axis=1, keepdims=True))", "axis=1, keepdims=True)` → "
                                     "`(grad * shares).sum(axis=2, keepdims=True)`"),
     "epsilon": (RMS, "+ 0.3", "would be right if in line # of update_output, "),
-    "a square": (Cosine, "b / self.norm_b)", "`self.norm_b` → `self.norm_b ** 2`"),
+    "a square": (Cosine, "b / self.norm_b)", "→ `self.output * b / self.norm_b ** 2`"),
     "a sign, in a method of two verbs": (Gate, "(self.n - input)", "→ `-("),
     "an assignment": (Overlap, "] = grad_output[:, k]", "+= grad_output[:, k]`"),
     "repeated places": (Repeated, "self.grad_weight[self.place] +=", "→ `np.add.at(self.grad_weight, "),
@@ -1394,7 +1394,52 @@ class Affine(nn.Module):
         return np.concatenate([by_first, grad_output * (self.output + 2 * first**2 * second)], axis=1)
 
 
+class Delayed(nn.Module):
+    """Columns of two steps before, of what stands before the first nothing; backward cuts off the other end."""
+
+    def update_output(self, input):
+        past = 2
+        self.frame = np.zeros((len(input), past + input.shape[1]))
+        self.frame[:, past:] = np.sin(input)
+        return self.frame[:, :-past] + 3 * self.frame[:, past:]
+
+    def update_grad_input(self, input, grad_output):
+        past = 2
+        by_frame = np.zeros_like(self.frame)
+        by_frame[:, :-past] += grad_output
+        by_frame[:, past:] += 3 * grad_output
+        return by_frame[:, :-past] * np.cos(input)
+
+
+class Strides(nn.Module):
+    """Every other column, times a weight; its gradient looks at those that are side by side."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self):
+        super().__init__()
+        self.new_parameter("weight", (3,))
+        self.weight[:] = 1, 2, 3
+
+    def update_output(self, input):
+        step, count = 2, len(self.weight)
+        self.frame = np.tanh(input)
+        return self.frame[:, 1:1 + step * (count - 1) + 1:step] * self.weight
+
+    def update_grad_input(self, input, grad_output):
+        step, count = 2, len(self.weight)
+        by_frame = np.zeros_like(input)
+        by_frame[:, 1:1 + step * (count - 1) + 1:step] = grad_output * self.weight
+        return by_frame * (1 - self.frame**2)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        step, count = 2, len(self.weight)
+        self.grad_weight += scale * (grad_output * self.frame[:, step - 1:step + count - 1]).sum(axis=0)
+
+
 PLACES = [
+    (Delayed, (3, 5), "`by_frame[:, :-past]` → `by_frame[:, past:]`"),
+    (Strides, (3, 7), "→ `self.frame[:, 1:1 + step * (count - 1) + 1:step]`"),
     (Affine, (3, 4), "`self.output` → `input[:, :half] * self.buffers['stretch']`"),
     (NoMargin, (2, 4, 4), "(np.zeros_like(input), self.margin)`"),
     (Ahead, (3, 4), "`self.following(terms)` → `self.following(terms[:, ::-1])[:, ::-1]`"),
@@ -1566,3 +1611,27 @@ def test_an_array_is_laid_out_otherwise_in_the_same_shape(before, after):
     found = list(map(ast.unparse, alternatives.slight(alternatives.parsed(before))))
     one, other = (eval(text, {"x": x, **places}) for text in (before, after))
     assert after in found and one.shape == other.shape and (one != other).any()
+
+
+@pytest.mark.parametrize("before, after", [
+    ("w * (1 - x) / a - x / b", "((1 - x) / a - x / b) * w"), ("a * b * c + d", "(a * c + d) * b"),
+    ("x + a / b", "(x + a) / b")])
+def test_a_factor_of_one_term_is_taken_out(before, after):
+    assert after in map(ast.unparse, alternatives.slight(alternatives.parsed(before)))
+
+
+class Series(nn.Module):
+    """sinh, near 0 by a series with a sign that is wrong: another bound would only hide it."""
+
+    def update_output(self, input):
+        return np.cosh(input)
+
+    def update_grad_input(self, input, grad_output):
+        near = np.abs(input) < 0.5
+        b = np.where(near, input, 0)
+        return grad_output * np.where(near, b - b**3 / 6 + b**5 / 120 + b**7 / 5040, np.sinh(input))
+
+
+def test_code_that_is_wrong_is_not_gone_around():
+    report = mv.gradcheck(Series(), np.linspace(-0.45, 0.9, 12).reshape(3, 4))
+    assert "→ `b + b ** 3 / 6" in change(report), report

@@ -151,7 +151,7 @@ def _regrouped(node):
             yield ast.BinOp(side.left, side.op, ast.BinOp(side.right, node.op, other))
         if isinstance(side, ast.Call) and len(side.args) == 1:
             yield ast.Call(side.func, [ast.BinOp(side.args[0], node.op, other)], side.keywords)
-    if isinstance(node.left, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+    if isinstance(node.op, ast.Add | ast.Sub):
         yield from (ast.BinOp(terms, op, factor) for terms, op, factor in _taken_out(node))
 
 
@@ -160,8 +160,18 @@ def _taken_out(node):
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
         yield from ((ast.BinOp(left, node.op, node.right), op, factor) for left, op, factor in _taken_out(node.left))
         yield from ((ast.BinOp(node.left, node.op, right), op, factor) for right, op, factor in _taken_out(node.right))
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
-        yield node.left, node.op, node.right
+    else:
+        yield from _without_one(node)
+
+
+def _without_one(product):
+    """(The rest of a product, * or /, a factor or divisor)."""
+    if isinstance(product, ast.BinOp) and isinstance(product.op, ast.Mult | ast.Div):
+        yield product.left, product.op, product.right
+        if isinstance(product.op, ast.Mult):
+            yield product.right, product.op, product.left
+        yield from ((ast.BinOp(rest, product.op, product.right), op, factor)
+                    for rest, op, factor in _without_one(product.left))
 
 
 def distributed(node, known):
@@ -325,7 +335,11 @@ def _other_slices(node):
         others = []
         if isinstance(part, ast.Slice):
             low, high = part.lower, part.upper
-            bounds = (high, low), (low, None), (None, high), (parsed("1"), None), (None, parsed("-1"))
+            bounds = [(high, low), (low, None), (None, high), (parsed("1"), None), (None, parsed("-1"))]
+            if isinstance(high, ast.UnaryOp) and isinstance(high.op, ast.USub):  # what is cut off is at the other end
+                bounds += [(high.operand, None)]
+            elif low is not None and high is None:
+                bounds += [(None, ast.UnaryOp(ast.USub(), low))]
             others = [ast.Slice(*pair, part.step) for pair in bounds]
             others += [ast.Slice(low, high, step) for step in (parsed("-1"), None)]
             others += [ast.Slice(*(parsed(f"{ast.unparse(each)} {by}") if each and at == k else each

@@ -6,6 +6,7 @@ import numpy as np
 
 from minivae import backend
 from minivae.debug.finding import Finding
+from minivae.debug.floating_point import where_it_arose
 from minivae.debug.memory import remembered
 from minivae.debug.tables import arrays, copied, mapped, named, put_back, same
 from minivae.nn import Module, side_loss
@@ -133,17 +134,17 @@ class _Watch:
                     put_back(array, kept)
 
 
-def not_finite(input, output, side_loss=0.0):
-    """[Finding] on an output or a side loss with infinities or NaN."""
+def not_finite(input, output, side_loss=0.0, forward=lambda: None):
+    """[Finding] on an output or a side loss with infinities or NaN, which forward() makes again."""
     for name, array in (*named("output", output), ("side loss", side_loss)):
         if not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0]
             large = max((np.abs(each).max(initial=0.0) for each in arrays(input)), default=0)
             text = f"the {name} is not finite" + (f", first at [{', '.join(map(str, where))}]" if where.size else "")
-            return [Finding("not finite", f"{text}, for inputs of up to {large:.1g}: too large to tell", "possible")
-                    if large > LARGE else
-                    Finding("not finite", f"{text}: look for 0/0, log 0, an overflow of exp, or a buffer that was "
-                            "never written", "certain")]
+            if large > LARGE:
+                text += f", for inputs of up to {large:.1g}, which may be too large"
+            return [Finding("not finite", f"{text}: {where_it_arose(forward)}",
+                            "possible" if large > LARGE else "certain")]
     return []
 
 

@@ -17,6 +17,7 @@ from minivae.debug import sums_over_units as sums
 from minivae.debug.elsewhere import SMALL
 from minivae.debug.finding import ESTIMATOR, Finding
 from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
+from minivae.debug.floating_point import ANYWHERE, where_it_arose
 from minivae.debug.places import where
 from minivae.debug.tables import same
 
@@ -102,8 +103,8 @@ def explain(check, facts, elsewhere=None):
     if not np.isfinite(a).all() or not np.isfinite(n).all():
         who = "gradient" if np.isfinite(n).all() else "output"
         place = np.argwhere(~np.isfinite(a if who == "gradient" else n))[0]
-        return [Finding("nan", f"the {who} is not finite, first at [{', '.join(map(str, place))}]: look for 0/0, "
-                        "log 0, an overflow of exp, or a buffer that was never written", "certain")]
+        arose = where_it_arose(elsewhere.once(backward=who == "gradient")) if elsewhere else ANYWHERE
+        return [Finding("nan", f"the {who} is not finite, first at [{', '.join(map(str, place))}]: {arose}", "certain")]
     if check.error <= check.tolerance:  # there are only too many kinks
         return []
     facts.about(check.name)

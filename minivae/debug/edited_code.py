@@ -255,7 +255,8 @@ def in_words(old, new, elsewhere, tree, function):
         return f"{line_of(function, old)}{elsewhere}", ast.unparse(old), ast.unparse(new)
     shown = new
     while not isinstance(shown, ast.stmt) and (
-            len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)):
+            len(ast.unparse(shown)) < SHORT or isinstance(shown, ast.keyword | ast.Slice | ast.Tuple)
+            or (shown is new and _stands_again(old, new, above))):
         shown = above[shown]
     after, before = ast.unparse(shown), old if shown is new else shown
     if _is_sum(shown) and not _is_sum(before) and isinstance(above[shown], ast.BinOp | ast.UnaryOp):
@@ -264,6 +265,17 @@ def in_words(old, new, elsewhere, tree, function):
         lines = [text.splitlines() for text in (ast.unparse(before), after)]
         heads = 1 if isinstance(before, ast.If) and isinstance(shown, ast.If) else None
         return line_of(function, before), *("\n".join(each[:heads]) for each in lines)
+
+
+def _stands_again(old, new, above):
+    """Whether the statement in which that has been edited holds it once more, so that a reader could not tell which."""
+    statement = new
+    while not isinstance(statement, ast.stmt):
+        statement = above[statement]
+    inside = set(ast.walk(new))
+    return isinstance(old, ast.expr) and any(
+        each not in inside and isinstance(each, ast.expr) and ast.unparse(each) == ast.unparse(old)
+        for each in ast.walk(statement))
 
 
 def _is_sum(node):

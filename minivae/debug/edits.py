@@ -45,7 +45,8 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     slices = list(dict.fromkeys(each for each in indices if ":" in each))
 
     def as_elsewhere(node):
-        return map(parsed, others_of.get(ast.unparse(node), ()))
+        places = others_of.get(f"{ast.unparse(node.value)}[]", ()) if isinstance(node, ast.Subscript) else ()
+        return map(parsed, [*places, *others_of.get(ast.unparse(node), ())])
 
     def other_calls(node):
         return map(parsed, calls) if isinstance(node, ast.Call | ast.BinOp) or getattr(node, "attr", "") == "T" else ()
@@ -98,12 +99,15 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
 
 
 def surroundings(functions: Sequence[ast.FunctionDef]) -> dict[str, list[str]]:
-    """{name, attribute or place: the short expressions that it is part of, or made of, in any of the functions}."""
+    """{name, attribute or place: the short expressions that it is part of, or made of, in any of the functions}, and
+    {name[]: the places in it}."""
     found = defaultdict(dict)
     for function in functions:
         for target, part in _made_of(function):
             found[target][part] = None
     for outer in (node for function in functions for node in ast.walk(function)):
+        if isinstance(outer, ast.Subscript):
+            found[f"{ast.unparse(outer.value)}[]"][ast.unparse(outer)] = None
         whole = isinstance(outer, ast.BinOp | ast.Call | ast.Compare | ast.UnaryOp | ast.Subscript)
         if whole and len(ast.unparse(outer)) < LONGEST:
             for inner in ast.walk(outer):

@@ -136,6 +136,15 @@ class Elsewhere:
         except Exception:  # whatever a layer may raise
             return False, False
 
+    def once(self, backward):
+        """A function that runs forward once more, or backward after it."""
+        twin, given = copy_of(self.twin), copied(self.given)
+        given = given if isinstance(twin, Criterion) else (given,)
+        if not backward:
+            return lambda: twin.forward(*given)
+        output = twin.forward(*given)
+        return lambda: twin.backward(*given, *(() if isinstance(twin, Criterion) else (random_like(output),)))
+
     def asking(self):
         """The verbs among "update_output" and "backward" that ask self.train."""
         found, twin = set(), copy_of(self.twin)

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 from functools import partial
 from typing import Any
 
@@ -109,7 +110,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     output = copied(twin.forward(input))
-    findings = not_finite(input, output, side_loss(twin))
+    findings = not_finite(input, output, side_loss(twin), lambda: twin.forward(copied(input)))
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
         findings = findings or unrepeatable(both, repeated, drawn, overwritten) or short
@@ -350,7 +351,8 @@ def _criterion_repeats(criterion, prediction, target):
     if not all(map(same, *losses)):
         return [Finding("loss changes", "two forward passes with the same arguments give other losses: the criterion "
                         "adds to what an earlier call has left, or counts calls", "certain")]
-    return [] if all(map(same, *grads)) else [Finding(
+    finite = all(np.isfinite(each).all() for each in itertools.chain(*grads))  # the others are no news
+    return [] if not finite or all(map(same, *grads)) else [Finding(
         "backward changes", "two backward passes after one forward differ: backward changes an array or a counter that "
         "it reads, such as one that update_output has kept", "certain")]
 

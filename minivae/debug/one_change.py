@@ -112,11 +112,11 @@ class _Search(EditedGradients):
     def first(self, methods, start=0, stop=None):
         """The slightest _Change of those methods, by edits of those kinds, or None.
 
-        One that goes on to agree when the layer's numbers change comes before any that does not, and one that mends
-        all before any that does not, if it comes soon.
+        One that goes on to agree when the layer's numbers change comes before any that does not, one that mends all
+        before any that does not, and any before another comparison, if it comes soon.
         """
         trees = {name: self.trees.get(name) or self.methods[name].tree() for name in methods}
-        best, last = None, MOST
+        best, best_rank, last = None, (), MOST
         tried = self.edits(trees, start, stop)
         for count, (kind, name, *edit) in enumerate(tried):
             if count > last or time.process_time() > self.end:
@@ -130,11 +130,13 @@ class _Search(EditedGradients):
                 self.halfway.append(_Halfway(gain, kind, made, name, copy.deepcopy(tree), _Change(
                     name, *in_words(*edit, tree, self.methods[name].function), [], True, False, False)))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
-            if mended and (not best or (strictly, len(mended)) > (best.strictly, len(best.mended))):
+            rank = strictly, len(mended), not _is_condition(*edit[:2], tree)
+            if mended and rank > best_rank:
+                best_rank = rank
                 best = _Change(name, *in_words(*edit, tree, self.methods[name].function), mended, strictly,
                                _takes_away(*edit[:2]), _adds(*edit[:2]))
                 last = min(last, SOON * count + 500) if strictly else last
-                if strictly and len(mended) == self.wrong:
+                if rank == (True, self.wrong, True):
                     break
         tried.close()
         return best
@@ -200,7 +202,9 @@ class _Search(EditedGradients):
         try:
             run = copy_of(other)
             run.forward(*copied(self.given)) if self.criterion else run.forward(copied(self.given))
-            return not all(map(same, _results(run), self.outputs)) and self._elsewhere(other).at("values")
+            results = _results(run)
+            return (all(np.isfinite(each).all() for each in results) and not all(map(same, results, self.outputs))
+                    and self._elsewhere(other).at("values"))
         except Exception:  # whatever a layer may raise
             return False
 
@@ -251,7 +255,8 @@ def _agrees(check, gradient):
 
 def _takes_away(old, new):
     """Whether less stands there after the edit, a number has been divided by, or nothing is left."""
-    if (isinstance(old, ast.If) and isinstance(new, ast.If)) or is_length(old):
+    if (isinstance(old, ast.If) and isinstance(new, ast.If)) or is_length(old) or (
+            isinstance(old, ast.Subscript) and isinstance(new, ast.Subscript)):
         return False
     halved = isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div) and isinstance(new.right, ast.Constant)
     return halved or getattr(new, "value", None) == 0 or _adds(new, old)
@@ -266,6 +271,12 @@ def _of_axes(node):
     """What stands for an axis below that node: keywords, and what transposes."""
     moves = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("transpose", "swapaxes", "moveaxis")
     return [node.value] if isinstance(node, ast.keyword) else node.args if moves else []
+
+
+def _is_condition(old, new, tree):
+    """Whether a comparison is edited, or a number in it: otherwise the code that is wrong may only never be run."""
+    return isinstance(old, ast.Compare) or (_is_number(new) and any(
+        each is new for node in ast.walk(tree) if isinstance(node, ast.Compare) for each in ast.walk(node)))
 
 
 def _is_number(node):

@@ -50,10 +50,15 @@ def own_code(run: Callable[[], Any]) -> list[OwnCode]:
     return [each for each in found.values() if each and _has_source(each.function)]
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file is neither minivae's nor a library's."""
+    return "site-packages" not in path.parts and not any(path.is_relative_to(place) for place in PLACES)
+
+
 def _of_frame(frame):
     """The OwnCode that runs there, or None."""
-    code, path = frame.f_code, Path(frame.f_code.co_filename)
-    if "site-packages" in path.parts or any(path.is_relative_to(place) for place in PLACES):
+    code = frame.f_code
+    if not is_own(Path(code.co_filename)):
         return None
     for user in map(_first_argument, (frame, frame.f_back)):  # a static method has that of the method that calls it
         for owner in user.__mro__ if isinstance(user, type) else type(user).__mro__:
