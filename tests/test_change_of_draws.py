@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from minivae import backend, nn
-from minivae.debug import change_of_draws, check_noise, check_sampler, edited_code
-from minivae.debug import edits as edit_module
+from minivae.debug import check_noise, check_sampler
+from minivae.debug.source_edits import change_of_draws, edited_code
+from minivae.debug.source_edits import edits as edit_module
 
 
 @pytest.fixture(autouse=True)

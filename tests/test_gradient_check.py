@@ -10,9 +10,10 @@ from layers import ROWS
 
 import minivae as mv
 from minivae import backend, nn
-from minivae.debug import diagnosis, jacobian_backward, jacobian_forward
+from minivae.debug import jacobian_backward, jacobian_forward
+from minivae.debug.diagnosis import explain as diagnosis
+from minivae.debug.diagnosis.memory import remembered
 from minivae.debug.gradient_check import GradientError
-from minivae.debug.memory import remembered
 from minivae.debug.tables import mapped
 from minivae.errors import MinivaeError
 

@@ -14,12 +14,13 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.debug import alternatives, edited_code, gradient_check
-from minivae.debug import edits as edit_module
-from minivae.debug import one_change as search
-from minivae.debug.edited_code import EditedGradients, quietly
-from minivae.debug.edits import edits, surroundings
-from minivae.debug.own_code import own_code, tree_of
+from minivae.debug import gradient_check
+from minivae.debug.source_edits import alternatives, edited_code
+from minivae.debug.source_edits import edits as edit_module
+from minivae.debug.source_edits import one_change as search
+from minivae.debug.source_edits.edited_code import EditedGradients, quietly
+from minivae.debug.source_edits.edits import edits, surroundings
+from minivae.debug.source_edits.own_code import own_code, tree_of
 
 
 class Gelu(nn.Module):

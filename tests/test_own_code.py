@@ -8,8 +8,8 @@ import pytest
 
 import minivae as mv
 from minivae import nn
-from minivae.debug import one_change
-from minivae.debug.own_code import own_code
+from minivae.debug.source_edits import one_change
+from minivae.debug.source_edits.own_code import own_code
 
 
 @pytest.fixture(autouse=True)

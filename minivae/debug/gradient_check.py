@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import (
+from minivae.debug.diagnosis.behaviour import (
     grouped_otherwise,
     not_double,
     not_finite,
@@ -18,12 +18,11 @@ from minivae.debug.behaviour import (
     random_state,
     unrepeatable,
 )
-from minivae.debug.diagnosis import explain, explain_shared, explain_swap, is_vague
-from minivae.debug.differences import compare
-from minivae.debug.elsewhere import Elsewhere, near_by, nudge, pairs, terms
-from minivae.debug.facts import Facts
-from minivae.debug.finding import Finding
-from minivae.debug.memory import (
+from minivae.debug.diagnosis.elsewhere import Elsewhere, near_by, nudge, pairs, terms
+from minivae.debug.diagnosis.explain import explain, explain_shared, explain_swap, is_vague
+from minivae.debug.diagnosis.facts import Facts
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.memory import (
     kept_as_one,
     not_cleared,
     overlapping,
@@ -31,11 +30,12 @@ from minivae.debug.memory import (
     overwritten_inside,
     written_twice,
 )
-from minivae.debug.missing_path import missing_path
-from minivae.debug.one_change import one_change
+from minivae.debug.diagnosis.second_look import history, second_look
+from minivae.debug.diagnosis.shared_state import kept_on_class, shared_by_objects
+from minivae.debug.differences import compare
 from minivae.debug.report import GradientError, GradientReport
-from minivae.debug.second_look import history, second_look
-from minivae.debug.shared_state import kept_on_class, shared_by_objects
+from minivae.debug.source_edits.missing_path import missing_path
+from minivae.debug.source_edits.one_change import one_change
 from minivae.debug.tables import arrays, copied, float64, mapped, named, put_back, same
 from minivae.debug.verbs import watched
 from minivae.errors import instance

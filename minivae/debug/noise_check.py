@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from minivae import backend, nn
-from minivae.debug.distribution_report import DistributionReport
-from minivae.debug.draw_statistics import DRAWS, explained, in_small_batches, moments, rows_of
-from minivae.debug.noise_shapes import FAMILIES, shape, shared, shares
-from minivae.debug.stated_law import compare_draws
+from minivae.debug.draws.distribution_report import DistributionReport
+from minivae.debug.draws.draw_statistics import DRAWS, explained, in_small_batches, moments, rows_of
+from minivae.debug.draws.noise_shapes import FAMILIES, shape, shared, shares
+from minivae.debug.draws.stated_law import compare_draws
 from minivae.debug.tables import arrays, copied, float64, mapped
 from minivae.errors import OptionError, ShapeError
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from minivae.debug.diagnosis.finding import Finding
 from minivae.debug.differences import ArrayCheck
-from minivae.debug.finding import Finding
 from minivae.errors import MinivaeError
 
 

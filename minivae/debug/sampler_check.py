@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from minivae import backend, nn
-from minivae.debug.distribution_report import DistributionReport
-from minivae.debug.draw_statistics import DRAWS, explained, in_small_batches, moments, repeats
-from minivae.debug.noise_shapes import shape
+from minivae.debug.draws.distribution_report import DistributionReport
+from minivae.debug.draws.draw_statistics import DRAWS, explained, in_small_batches, moments, repeats
+from minivae.debug.draws.noise_shapes import shape
 from minivae.errors import OptionError, ShapeError
 
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import random_like
+from minivae.debug.diagnosis.behaviour import random_like
 from minivae.debug.steps import Recorded, Step, Trace
 from minivae.debug.tables import mapped, named
 from minivae.debug.verbs import watched

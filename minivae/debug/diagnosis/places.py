@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.debug.fitting import TOLERANCE
+from minivae.debug.diagnosis.fitting import TOLERANCE
 from minivae.debug.tables import same
 
 

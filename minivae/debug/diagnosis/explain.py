@@ -8,17 +8,17 @@ from math import prod
 
 import numpy as np
 
-from minivae.debug import general_mistakes as general
-from minivae.debug import pairs_of_entries as pairs
-from minivae.debug import partial_mistakes as partial
-from minivae.debug import special_mistakes as special
-from minivae.debug import structural_mistakes as structural
-from minivae.debug import sums_over_units as sums
-from minivae.debug.elsewhere import SMALL
-from minivae.debug.finding import ESTIMATOR, Finding
-from minivae.debug.fitting import COMPOUND, TOLERANCE, fit
-from minivae.debug.floating_point import ANYWHERE, where_it_arose
-from minivae.debug.places import where
+from minivae.debug.diagnosis import general_mistakes as general
+from minivae.debug.diagnosis import pairs_of_entries as pairs
+from minivae.debug.diagnosis import partial_mistakes as partial
+from minivae.debug.diagnosis import special_mistakes as special
+from minivae.debug.diagnosis import structural_mistakes as structural
+from minivae.debug.diagnosis import sums_over_units as sums
+from minivae.debug.diagnosis.elsewhere import SMALL
+from minivae.debug.diagnosis.finding import ESTIMATOR, Finding
+from minivae.debug.diagnosis.fitting import COMPOUND, TOLERANCE, fit
+from minivae.debug.diagnosis.floating_point import ANYWHERE, where_it_arose
+from minivae.debug.diagnosis.places import where
 from minivae.debug.tables import same
 
 RULES = (

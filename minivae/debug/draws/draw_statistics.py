@@ -4,9 +4,9 @@ from math import sqrt
 
 import numpy as np
 
-from minivae.debug.change_of_draws import change_of_draws
-from minivae.debug.distribution_report import IN_A_SMALL_BATCH, REPEATED
-from minivae.debug.noise_shapes import repeated
+from minivae.debug.draws.distribution_report import IN_A_SMALL_BATCH, REPEATED
+from minivae.debug.draws.noise_shapes import repeated
+from minivae.debug.source_edits.change_of_draws import change_of_draws
 from minivae.debug.tables import arrays, copied, mapped
 
 DRAWS = 100_000

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 
 from minivae import backend
-from minivae.debug.behaviour import random_like
+from minivae.debug.diagnosis.behaviour import random_like
+from minivae.debug.diagnosis.facts import Facts
 from minivae.debug.differences import compare
-from minivae.debug.facts import Facts
 from minivae.debug.tables import arrays, copied, mapped, named, norm, same
 from minivae.nn import Criterion, side_loss
 

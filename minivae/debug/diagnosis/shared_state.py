@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from minivae import backend
-from minivae.debug.elsewhere import along, pairs, shuffled, terms
-from minivae.debug.finding import Finding
+from minivae.debug.diagnosis.elsewhere import along, pairs, shuffled, terms
+from minivae.debug.diagnosis.finding import Finding
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 

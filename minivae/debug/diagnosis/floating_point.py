@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.debug.own_code import is_own
+from minivae.debug.source_edits.own_code import is_own
 
 ANYWHERE = "look for 0/0, log 0, an overflow of exp, or a buffer that was never written"
 LONGEST = 70  # letters of a line that is quoted

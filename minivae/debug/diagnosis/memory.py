@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from minivae.debug.fitting import TOLERANCE
+from minivae.debug.diagnosis.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, named, same
 from minivae.nn import Criterion
 

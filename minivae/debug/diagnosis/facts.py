@@ -6,10 +6,10 @@ from itertools import combinations_with_replacement, product
 
 import numpy as np
 
-from minivae.debug.children import misfed
-from minivae.debug.memory import OF_A_CALL
+from minivae.debug.diagnosis.children import misfed
+from minivae.debug.diagnosis.memory import OF_A_CALL
+from minivae.debug.diagnosis.vocabulary import Vocabulary
 from minivae.debug.tables import arrays, copied, is_of_input, mapped, named, same
-from minivae.debug.vocabulary import Vocabulary
 from minivae.nn import Criterion, Divergence
 
 LARGEST = 1_000_000  # entries of a Jacobian

@@ -8,13 +8,13 @@ from types import FunctionType
 import numpy as np
 
 from minivae import backend
-from minivae.debug.diagnosis import explain, ignoring
+from minivae.debug.diagnosis.elsewhere import Elsewhere, Point, nudge, shuffled
+from minivae.debug.diagnosis.explain import explain, ignoring
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.memory import leftovers
+from minivae.debug.diagnosis.shared_state import shared_by_objects
 from minivae.debug.differences import compare
-from minivae.debug.elsewhere import Elsewhere, Point, nudge, shuffled
-from minivae.debug.finding import Finding
-from minivae.debug.memory import leftovers
-from minivae.debug.own_code import tree_of
-from minivae.debug.shared_state import shared_by_objects
+from minivae.debug.source_edits.own_code import tree_of
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 

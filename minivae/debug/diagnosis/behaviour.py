@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 
 from minivae import backend
-from minivae.debug.finding import Finding
-from minivae.debug.floating_point import where_it_arose
-from minivae.debug.memory import remembered
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.floating_point import where_it_arose
+from minivae.debug.diagnosis.memory import remembered
 from minivae.debug.tables import arrays, copied, mapped, named, put_back, same
 from minivae.nn import Module, side_loss
 

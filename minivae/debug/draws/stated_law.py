@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 
-from minivae.debug.noise_shapes import shape
+from minivae.debug.draws.noise_shapes import shape
 from minivae.errors import ShapeError
 
 UNITS = 16  # that are looked at, the first

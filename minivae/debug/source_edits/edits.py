@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-from minivae.debug import alternatives
-from minivae.debug.alternatives import parsed
+from minivae.debug.source_edits import alternatives
+from minivae.debug.source_edits.alternatives import parsed
 
 LONGEST = 60  # letters of what is taken from elsewhere
 SUMS = "sum", "mean", "cumsum"  # of which the terms may lack something

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from minivae.debug.diagnosis.fitting import TOLERANCE, constant_names, fit
+from minivae.debug.diagnosis.places import displaced, drawn
 from minivae.debug.differences import compare
-from minivae.debug.fitting import TOLERANCE, constant_names, fit
-from minivae.debug.places import displaced, drawn
 from minivae.debug.tables import arrays, copied, mapped, named, same
 from minivae.nn import side_loss
 

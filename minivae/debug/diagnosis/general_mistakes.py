@@ -4,10 +4,10 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 
-from minivae.debug.finding import Finding
-from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
-from minivae.debug.places import condition, where
-from minivae.debug.special_mistakes import factor
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE, constant_names, fit, fits
+from minivae.debug.diagnosis.places import condition, where
+from minivae.debug.diagnosis.special_mistakes import factor
 from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
 

@@ -3,7 +3,7 @@
 import ast
 import time
 
-from minivae.debug.edited_code import EditedCode, in_words, quietly
+from minivae.debug.source_edits.edited_code import EditedCode, in_words, quietly
 
 FEW = 2_000  # draws that show whether an edit may do
 SECONDS = 10  # of processor time, at most

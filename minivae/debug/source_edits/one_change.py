@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from minivae.debug.alternatives import is_length
-from minivae.debug.edited_code import EditedGradients, in_words, quietly
-from minivae.debug.elsewhere import Elsewhere, along, copy_of
-from minivae.debug.finding import Finding
-from minivae.debug.fitting import TOLERANCE
+from minivae.debug.diagnosis.elsewhere import Elsewhere, along, copy_of
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE
+from minivae.debug.source_edits.alternatives import is_length
+from minivae.debug.source_edits.edited_code import EditedGradients, in_words, quietly
 from minivae.debug.tables import arrays, copied, norm, same
 from minivae.nn import Criterion, side_loss
 

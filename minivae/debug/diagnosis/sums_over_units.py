@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
-from minivae.debug.finding import FACTOR, Finding
-from minivae.debug.fitting import TOLERANCE, constant_names, fit
+from minivae.debug.diagnosis.finding import FACTOR, Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE, constant_names, fit
 from minivae.debug.tables import norm, same
 from minivae.nn import Criterion
 

@@ -9,9 +9,9 @@ import itertools
 
 import numpy as np
 
-from minivae.debug.finding import ESTIMATOR, FACTOR, Finding
-from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
-from minivae.debug.places import drawn
+from minivae.debug.diagnosis.finding import ESTIMATOR, FACTOR, Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE, constant_names, fit, fits
+from minivae.debug.diagnosis.places import drawn
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Container, Criterion
 

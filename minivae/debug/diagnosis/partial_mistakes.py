@@ -5,11 +5,11 @@ from itertools import chain
 
 import numpy as np
 
-from minivae.debug.finding import Finding
-from minivae.debug.fitting import TOLERANCE
-from minivae.debug.general_mistakes import OWN, by_function, instead, missing_terms
-from minivae.debug.places import where
-from minivae.debug.special_mistakes import factor
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE
+from minivae.debug.diagnosis.general_mistakes import OWN, by_function, instead, missing_terms
+from minivae.debug.diagnosis.places import where
+from minivae.debug.diagnosis.special_mistakes import factor
 
 RULES = factor, by_function, instead, missing_terms
 

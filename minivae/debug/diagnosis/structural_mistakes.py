@@ -7,10 +7,10 @@ import itertools
 
 import numpy as np
 
-from minivae.debug.finding import FACTOR, Finding
-from minivae.debug.fitting import TOLERANCE, constant_names, fit, fits
-from minivae.debug.pairs_of_entries import example
-from minivae.debug.places import displaced, where
+from minivae.debug.diagnosis.finding import FACTOR, Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE, constant_names, fit, fits
+from minivae.debug.diagnosis.pairs_of_entries import example
+from minivae.debug.diagnosis.places import displaced, where
 from minivae.debug.tables import same
 from minivae.nn import Criterion
 

@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from minivae.debug.fitting import TOLERANCE
-from minivae.debug.places import where
+from minivae.debug.diagnosis.fitting import TOLERANCE
+from minivae.debug.diagnosis.places import where
 from minivae.debug.tables import same
 
 

@@ -5,7 +5,7 @@ from math import erfc, sqrt
 
 import numpy as np
 
-from minivae.debug.noise_shapes import cut_off, described, repeated, shared
+from minivae.debug.draws.noise_shapes import cut_off, described, repeated, shared
 
 ALONE = "mean", "variance", "share below", "share of y > 0", "share of category"  # of one number by itself
 ROUNDING = 1e-9  # a smaller standard error allows for rounding alone

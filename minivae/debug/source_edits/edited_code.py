@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from minivae import backend
-from minivae.debug.edits import edits, instead, surroundings
-from minivae.debug.elsewhere import copy_of, pairs, terms
-from minivae.debug.own_code import own_code
+from minivae.debug.diagnosis.elsewhere import copy_of, pairs, terms
+from minivae.debug.source_edits.edits import edits, instead, surroundings
+from minivae.debug.source_edits.own_code import own_code
 from minivae.debug.tables import arrays, copied, is_of_input, same
 from minivae.nn import Criterion, Divergence, Module, side_loss
 

@@ -9,10 +9,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from minivae.debug.edited_code import EditedGradients, line_of, quietly
-from minivae.debug.edits import expressions, get, put
-from minivae.debug.elsewhere import Elsewhere, along
-from minivae.debug.finding import Finding
+from minivae.debug.diagnosis.elsewhere import Elsewhere, along
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.source_edits.edited_code import EditedGradients, line_of, quietly
+from minivae.debug.source_edits.edits import expressions, get, put
 from minivae.debug.tables import same
 
 ORDINALS = "first", "second", "third", "fourth"

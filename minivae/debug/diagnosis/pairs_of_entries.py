@@ -5,11 +5,11 @@ from math import prod
 
 import numpy as np
 
-from minivae.debug import order_of_entries as order
-from minivae.debug.finding import Finding
-from minivae.debug.fitting import TOLERANCE
-from minivae.debug.places import condition, where
-from minivae.debug.sums_over_units import centred
+from minivae.debug.diagnosis import order_of_entries as order
+from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.fitting import TOLERANCE
+from minivae.debug.diagnosis.places import condition, where
+from minivae.debug.diagnosis.sums_over_units import centred
 from minivae.debug.tables import same
 
 

@@ -1,0 +1,1 @@
+"""Statistics of random draws, and reports on them."""
