@@ -641,7 +641,7 @@ MISTAKES = {
     "a product": (Sums, "np.outer(", "→ `grad_output.T @ input`"),
     "several axes": (Centred, "axis=(1, 2)", "groups.mean(axis=2, keepdims=True)`"),
     "a path that is not used": (Halves, "= by_a @", "`by_a @ first + by_b @ second`"),
-    "one number": (Cooled, "through = ", ".sum(-1, keepdims=True)`"),
+    "one number": (Cooled, "through = ", ".sum(axis=1, keepdims=True))`"),
     "a softmax": (Weighed, "(1 - self.p))", ".sum(-1, keepdims=True)"),
     "a stride": (Spread, "sum(grad_output[:, k:", "(input.shape[1] - 1) * self.stride + 1:self.stride]`"),
     "a norm": (Sized, "+= scale * (grad_output.T @", " - self.unit * ("),
@@ -803,7 +803,7 @@ def test_an_edit_leaves_the_source_as_it_was():
     for function in functions():
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         before = ast.dump(tree, include_attributes=True)
-        for kind in list(edits(tree, ["self.output", "x"], surroundings([tree])))[:12]:
+        for kind in list(edits(tree, ["self.output", "x"], surroundings([tree], tree)))[:12]:
             for old, new, _ in kind:
                 assert ast.dump(old) != ast.dump(new) and new in ast.walk(tree), function
         assert ast.dump(tree, include_attributes=True) == before, function
@@ -1438,7 +1438,39 @@ class Strides(nn.Module):
         self.grad_weight += scale * (grad_output * self.frame[:, step - 1:step + count - 1]).sum(axis=0)
 
 
+class Edged(nn.Module):
+    """Columns over how many there are beside each; backward divides by one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.widest = 3
+
+    def counts(self, columns):
+        return np.minimum(np.arange(columns) + 1, self.widest)
+
+    def update_output(self, input):
+        _, columns = input.shape
+        return np.tanh(input) / self.counts(columns)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - np.tanh(input)**2) / min(self.widest, 9)
+
+
+class Half(nn.Module):
+    """All columns; backward forgets the last two."""
+
+    def update_output(self, input):
+        return input * 1.0
+
+    def update_grad_input(self, input, grad_output):
+        self.grad_input = np.zeros_like(input)
+        self.grad_input[:, :-2] = grad_output[:, :-2]
+        return self.grad_input
+
+
 PLACES = [
+    (Edged, (3, 5), "→ `self.counts(input.shape[1])`"),
+    (Half, (3, 5), "→ `self.grad_input[...] = grad_output`"),
     (Delayed, (3, 5), "`by_frame[:, :-past]` → `by_frame[:, past:]`"),
     (Strides, (3, 7), "→ `self.frame[:, 1:1 + step * (count - 1) + 1:step]`"),
     (Affine, (3, 4), "`self.output` → `input[:, :half] * self.buffers['stretch']`"),
@@ -1520,11 +1552,12 @@ class Taps(nn.Module):
         self.new_parameter("weight", (2, 3))
 
     def update_output(self, input):
+        planes = input.copy()
         self.output = np.zeros((len(input), input.shape[1] - 2, input.shape[2] - 4))
         for i in range(2):
             for j in range(3):
                 top, left = self.dilation * i, self.dilation * j
-                part = input[:, top:top + self.output.shape[1], left:left + self.output.shape[2]]
+                part = planes[:, top:top + self.output.shape[1], left:left + self.output.shape[2]]
                 self.output += self.weight[i, j] * part
         return self.output
 

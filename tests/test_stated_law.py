@@ -87,3 +87,25 @@ def test_bad_laws_are_told():
         check_noise(nn.GaussianNoise(1), lambda x, generator: x[:, :2])
     with pytest.raises(OptionError, match="or a function"):
         check_noise(nn.GaussianNoise(1), "dropout")
+
+
+class MeanSlope(nn.Module):
+    """x times a slope that is drawn between 0 and ½, in evaluation its mean; with `noisy` it goes on to be drawn."""
+
+    noisy = False
+
+    def update_output(self, input):
+        slope = self.draw(backend.uniform, input.shape) / 2 if self.train or self.noisy else 0.25
+        return input * slope
+
+
+class SlopeThatIsDrawnAlways(MeanSlope):
+    noisy = True
+
+
+def test_what_evaluation_gives_where_the_law_has_another_mean():
+    def law(x, generator):
+        return x * generator.random(x.shape) / 2
+
+    assert check_noise(MeanSlope(), law).ok
+    assert "in evaluation mode two calls differ" in str(check_noise(SlopeThatIsDrawnAlways(), law, changes=False))

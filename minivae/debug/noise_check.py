@@ -18,6 +18,7 @@ AMOUNTS = {"bernoulli": "p", "gaussian": "std"}  # kind: what says how much
 LAW = 2**20  # the seed of a law's own draws
 MORE = 4  # times as many of these
 MOST_UNITS = 4  # whose shape is looked at
+SURELY = 6  # standard errors
 
 
 def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRAWS, seed: int = 0,
@@ -34,10 +35,10 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
         input  an array or a table that the layer takes; its first row is repeated.  None: rows of four numbers, or
                planes of one pixel for a layer of images.  The first two kinds make their own
 
-    In evaluation mode the layer must hand on its input; one with layers inside, or with other inputs than outputs, must
-    only be without noise, and a layer of several inputs, as a sampler is, may draw.  With `changes`, of a class that is
-    not minivae's and of which a kind says what it draws, it looks for one change of the source by which that is right,
-    for ten seconds at most.
+    In evaluation mode the layer must hand on its input; one with layers inside, with other inputs than outputs, or by
+    whose law the mean is another, must only be without noise, and a layer of several inputs, as a sampler is, may draw.
+    With `changes`, of a class that is not minivae's and of which a kind says what it draws, it looks for one change of
+    the source by which that is right, for ten seconds at most.
 
     >>> check_noise(nn.GaussianNoise(0.5), lambda x, generator: x + 0.5 * generator.standard_normal(x.shape)).ok
     True
@@ -67,7 +68,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
             else:
                 _has_its_own(report, layer.training(), x, kind)
             in_small_batches(report, layer, row, draws)
-            _in_evaluation(report, layer.evaluate(), x, bool(amount))
+            _in_evaluation(report, layer.evaluate(), x, amount or (kind if callable(kind) else None))
             report.describe()
         return report
 
@@ -87,16 +88,26 @@ def _row(layer, numbers, input=None):
     return mapped(lambda array: array[:1], input)
 
 
-def _in_evaluation(report, layer, x, hands_on):
+def _in_evaluation(report, layer, x, law):
+    """Without noise; and what it is given, for noise of a known kind, or a layer of its own that keeps the mean."""
     if not isinstance(x, np.ndarray):
         return
     y = np.array(layer.forward(x.copy()))
-    hands_on = hands_on or (y.shape == x.shape and not layer.children() and not layer.parameters()[0])
+    keeps = not callable(law) or _keeps(law, x)
+    hands_on = isinstance(law, str) or (keeps and y.shape == x.shape and not layer.children()
+                                        and not layer.parameters()[0])
     changed = np.abs(y - (x if hands_on else layer.forward(x.copy()))).max()
     report.add("largest change in evaluation mode", changed, 0, 0)
     if changed:
         report.findings.append("in evaluation mode the layer has to hand on its input, and it changes it" if hands_on
                                else "in evaluation mode two calls differ: the layer goes on to draw noise there")
+
+
+def _keeps(law, x):
+    """Whether the mean of what a law draws is what it is given."""
+    drawn = law(x, np.random.default_rng(LAW + 1))
+    error = drawn.std(axis=0) / sqrt(len(x))
+    return bool((np.abs(drawn.mean(axis=0) - x[0]) <= SURELY * error + 1e-9).all()) if drawn.shape == x.shape else False
 
 
 def _takes(layer, row):

@@ -84,18 +84,24 @@ def history(twin, unused, given, change=lambda twin: None):
 
 
 def _kept(twin, unused, is_fresh):
-    """The attribute that a module would have to forget to be as a copy that was never called, in words; or None."""
+    """The attribute or buffer that a module would have to forget to be as a copy that was never called, or None."""
     for number, ((path, layer), before) in enumerate(zip(twin.named_modules(), unused.list_modules())):
         learned = {prefix + name for name in layer.parameter_names for prefix in ("", "grad_")}
-        for name in sorted(set(vars(layer)) - learned - {"_modules", "output", "input"}):
+        attributes = sorted(set(vars(layer)) - learned - {"_modules", "buffers", "output", "input"})
+        for holder, name in [*((vars, name) for name in attributes), *((_buffers, name) for name in layer.buffers)]:
             each = twin.clone()
-            now = vars(each.list_modules()[number])
+            now, then = holder(each.list_modules()[number]), holder(before)
             del now[name]
-            now |= {name: copy.deepcopy(vars(before)[name])} if name in vars(before) else {}
+            now |= {name: copy.deepcopy(then[name])} if name in then else {}
             with contextlib.suppress(Exception):  # whatever a layer may raise
                 if is_fresh(each):
-                    return f"self.{name}{f' of {path}' if path else ''}" if name != "buffers" else "a buffer"
+                    kept = f"self.{name}" if holder is vars else f"the buffer {name!r}"
+                    return f"{kept} of {path}" if path else kept
     return None
+
+
+def _buffers(layer):
+    return layer.buffers
 
 
 def _asked_once(unused):

@@ -447,6 +447,10 @@ def other_statements(node):
             yield ast.Expr(ast.Call(parsed("np.add.at"), [node.target.value, index, node.value], []))
     elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
         yield ast.AugAssign(node.targets[0], ast.Add(), node.value)
+        target, value = node.targets[0], node.value
+        parts = isinstance(target, ast.Subscript) and isinstance(value, ast.Subscript)
+        if parts and ast.dump(target.slice) == ast.dump(value.slice):  # all, where a part is copied
+            yield ast.Assign([ast.Subscript(target.value, ast.Constant(...), target.ctx)], value.value)
     elif isinstance(node, ast.If):
         yield from (ast.If(test, node.body, node.orelse) for test in (
             ast.UnaryOp(ast.Not(), node.test), parsed("self.train"), parsed("not self.train")))

@@ -94,11 +94,15 @@ class EditedCode:
 
     def edits(self, trees, start=0, stop=None):
         """(kind, method, what stood in its tree, what does, where else), the slightest of each method first."""
-        around = surroundings([each.tree() for each in self.methods.values()])
-        asks = any("self.train" in ast.unparse(each.tree()) for each in self.methods.values())
-        every = itertools.zip_longest(*(edits(tree, self._known(name, tree), around, self._of_one(name), asks,
-                                              [f"self.{key}" for key, _ in _tuples(self.methods[name].user)])
-                                        for name, tree in trees.items()))
+        sources = {name: each.tree() for name, each in self.methods.items()}
+        asks = any("self.train" in ast.unparse(each) for each in sources.values())
+
+        def of_each_kind(name, tree):
+            around = surroundings([*sources.values()], sources[name])
+            tuples = [f"self.{key}" for key, _ in _tuples(self.methods[name].user)]
+            return edits(tree, self._known(name, tree), around, self._of_one(name), asks, tuples)
+
+        every = itertools.zip_longest(*itertools.starmap(of_each_kind, trees.items()))
         for kind, of_a_kind in itertools.islice(enumerate(every), start, stop):
             for name, edited in zip(trees, of_a_kind):
                 with contextlib.closing(edited), contextlib.suppress(Exception):  # one kind may not fit its source
@@ -134,7 +138,7 @@ class EditedCode:
         names += [*charges, *local]
         names += [key for key, value in own if isinstance(value, np.ndarray)]
         names += [f"self.buffers[{key!r}]" for key in user.buffers if key not in ("output", "grad_input")
-                  ] if isinstance(user, Module) else []
+                  and f"self.buffer({key!r}" not in ast.unparse(tree)] if isinstance(user, Module) else []
         whole = [key for key, value in own if type(value) is int and value > 1][:WHOLE]
         return [*list(dict.fromkeys(names))[:KNOWN - len(whole)], *whole]
 

@@ -62,6 +62,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield by(partial(alternatives.others, tuples=tuples), known)
     yield _everywhere(function, as_elsewhere, 1)
     yield _alike(function)
+    yield _exchanged(function)
     yield _everywhere(function, alternatives.of_it, 1)
     # update_output gets none of what follows, but for a backward pass that has too much: one_change.OF_FORWARD
     yield by(alternatives.with_factor, known, terms=True)
@@ -70,7 +71,6 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     instead_of = ["1", "0", *(each.arg for each in function.args.args if "grad" in each.arg),
                   *(name for name in known if name.startswith("self."))]
     yield by(alternatives.in_training, instead_of if modes else [], terms=True)
-    yield _exchanged(function)
     yield by(alternatives.with_factor, list(dict.fromkeys(calls_beside)), terms=True)
     yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
@@ -98,37 +98,80 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
             yield by(alternatives.without_share, known, terms=True)
 
 
-def surroundings(functions: Sequence[ast.FunctionDef]) -> dict[str, list[str]]:
+def surroundings(functions: Sequence[ast.FunctionDef], function: ast.FunctionDef) -> dict[str, list[str]]:
     """{name, attribute or place: the short expressions that it is part of, or made of, in any of the functions}, and
-    {name[]: the places in it}."""
+    {name[]: the places in it}; with what other functions have given names to in full, where `function` has not.
+    """
     found = defaultdict(dict)
-    for function in functions:
-        for target, part in _made_of(function):
-            found[target][part] = None
-    for outer in (node for function in functions for node in ast.walk(function)):
-        if isinstance(outer, ast.Subscript):
-            found[f"{ast.unparse(outer.value)}[]"][ast.unparse(outer)] = None
-        whole = isinstance(outer, ast.BinOp | ast.Call | ast.Compare | ast.UnaryOp | ast.Subscript)
-        if whole and len(ast.unparse(outer)) < LONGEST:
-            for inner in ast.walk(outer):
-                if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
-                    found[ast.unparse(inner)][ast.unparse(outer)] = None
+    for home in functions:
+        made_of = _definitions(home) if home is not function else {}
+        strange = set(made_of) - _names_of(function)
+
+        def here(node, made_of=made_of, strange=strange):
+            return ast.unparse(_Spelled(made_of, strange).visit(copy.deepcopy(node)) if strange else node)
+
+        for name, parts in _assigned(home):
+            for part in map(here, parts):
+                found[name][part] = None
+        for outer in ast.walk(home):
+            if isinstance(outer, ast.Subscript):
+                found[f"{here(outer.value)}[]"][here(outer)] = None
+            whole = isinstance(outer, ast.BinOp | ast.Call | ast.Compare | ast.UnaryOp | ast.Subscript)
+            if whole and len(ast.unparse(outer)) < LONGEST:
+                for inner in ast.walk(outer):
+                    if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
+                        found[ast.unparse(inner)][here(outer)] = None
     return {text: sorted(around, key=len) for text, around in found.items() if text not in alternatives.MODULES}
 
 
-def _made_of(function):
-    """(attribute or place in it, part of what is assigned to it), with buffers by names that other methods know."""
-    pairs = [pair for node in ast.walk(function) if isinstance(node, ast.Assign) for target in node.targets
-             for pair in (zip(target.elts, node.value.elts) if isinstance(target, ast.Tuple) and isinstance(
-                 node.value, ast.Tuple) else [(target, node.value)])]
-    buffers = {target.id: f"self.buffers[{ast.unparse(value.args[0])}]" for target, value in pairs
-               if isinstance(target, ast.Name) and ast.unparse(value).startswith("self.buffer(")}
-    for target, value in pairs:
+def _pairs(function):
+    """(target, value) of each assignment, of several at once each by itself."""
+    for node in ast.walk(function):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                yield from zip(target.elts, node.value.elts)
+            elif isinstance(target, ast.Tuple):
+                for k, each in enumerate(target.elts):
+                    part = ast.Slice(ast.Constant(k)) if isinstance(each, ast.Starred) else ast.Constant(k)
+                    yield getattr(each, "value", each), ast.Subscript(node.value, part, ast.Load())
+            else:
+                yield target, node.value
+
+
+def _definitions(function):
+    """{local name: what it was set to, once}; a buffer by the name that other methods know."""
+    found = defaultdict(list)
+    for target, value in _pairs(function):
+        if isinstance(target, ast.Name):
+            buffer = ast.unparse(value).startswith("self.buffer(")
+            found[target.id].append(parsed(f"self.buffers[{ast.unparse(value.args[0])}]") if buffer else value)
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def _names_of(function):
+    return {each.arg for each in function.args.args} | {
+        node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+class _Spelled(ast.NodeTransformer):
+    """What stands for names that are strange elsewhere, in their places."""
+
+    def __init__(self, made_of, strange, depth=3):
+        self.made_of, self.strange, self.depth = made_of, strange, depth
+
+    def visit_Name(self, node):
+        if node.id not in self.strange or not self.depth:
+            return node
+        return _Spelled(self.made_of, self.strange, self.depth - 1).visit(copy.deepcopy(self.made_of[node.id]))
+
+
+def _assigned(function):
+    """(Attribute or place in it, the parts of what is assigned to it)."""
+    for target, value in _pairs(function):
         name = ast.unparse(target).removesuffix("[...]")
-        for part in ast.walk(value) if name.startswith("self.") else ():
-            text = "".join(buffers.get(word, word) for word in re.split(r"(\w+)", ast.unparse(part)))
-            if isinstance(part, ast.BinOp | ast.Call | ast.Subscript) and len(text) < LONGEST:
-                yield name, text
+        if name.startswith("self."):
+            yield name, [part for part in ast.walk(value) if isinstance(part, ast.BinOp | ast.Call | ast.Subscript)
+                         and len(ast.unparse(part)) < LONGEST]
 
 
 def _slightly(function):
@@ -172,7 +215,8 @@ def _alike(function):
 
 def _exchanged(function):
     """Two names or attributes in each other's place, in a statement."""
-    for statement in function.body:
+    simple = ast.Assign | ast.AugAssign | ast.Return | ast.Expr
+    for statement in [node for node in ast.walk(function) if isinstance(node, simple)]:
         places = [place for place in expressions(ast.Module([statement], []))
                   if isinstance(get(place), ast.Name | ast.Attribute)]
         for one, other in itertools.combinations(places, 2):

@@ -16,15 +16,15 @@ import numpy as np
 from minivae.debug.diagnosis.elsewhere import Elsewhere, along, copy_of
 from minivae.debug.diagnosis.finding import Finding
 from minivae.debug.diagnosis.fitting import TOLERANCE
-from minivae.debug.source_edits.alternatives import is_length
+from minivae.debug.source_edits.alternatives import is_length, is_shape
 from minivae.debug.source_edits.edited_code import EditedGradients, in_words, quietly
 from minivae.debug.tables import arrays, copied, norm, same
 from minivae.nn import Criterion, side_loss
 
-MOST = 20_000  # edits of the backward methods that are tried, and as many of the others
+MOST = 40_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
-OF_FORWARD = 6  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
-FEW_OF_FORWARD = 2  # where a change of backward has been found that takes nothing away
+OF_FORWARD = 7  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+FEW_OF_FORWARD = 2  # where as slight a change of backward has been found that takes nothing away; or up to its kind
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
 ENOUGH = 0.1  # of the wrong entries, that a first of two changes must make right
@@ -37,8 +37,8 @@ def one_change(twin, given, grad_output, checks, step, tolerance):
     with quietly():
         search = _Search(twin, given, grad_output, checks, step, tolerance)
         backward = search.first(search.backward + search.shared)
-        forward = search.first(search.alone, 0, None if backward and backward.takes_away else (
-            FEW_OF_FORWARD if backward else OF_FORWARD))
+        forward = search.first(search.alone, 0, OF_FORWARD if not backward else None if backward.takes_away else (
+            min(max(FEW_OF_FORWARD, backward.kind + 1), OF_FORWARD)))
         if forward and backward and len(backward.mended) < len(forward.mended):
             backward = None
         if not (backward or forward):
@@ -70,6 +70,7 @@ class _Change:
     strictly: bool  # with other numbers of the layer's, too
     takes_away: bool  # a part of what stood there
     adds: bool
+    kind: int = 0
     after_another: "_Change | None" = None
 
     @property
@@ -113,7 +114,7 @@ class _Search(EditedGradients):
         """The slightest _Change of those methods, by edits of those kinds, or None.
 
         One that goes on to agree when the layer's numbers change comes before any that does not, one that mends all
-        before any that does not, and any before another comparison, if it comes soon.
+        before any that does not, and any before one that goes around the rest, if it comes soon.
         """
         trees = {name: self.trees.get(name) or self.methods[name].tree() for name in methods}
         best, best_rank, last = None, (), MOST
@@ -130,11 +131,11 @@ class _Search(EditedGradients):
                 self.halfway.append(_Halfway(gain, kind, made, name, copy.deepcopy(tree), _Change(
                     name, *in_words(*edit, tree, self.methods[name].function), [], True, False, False)))
             strictly = strictly and not self._is_number_of_the_layer(*edit[:2], tree)
-            rank = strictly, len(mended), not _is_condition(*edit[:2], tree)
-            if mended and rank > best_rank:
+            rank = (strictly, len(mended), not _goes_around(edit[1], tree)) if mended else ()
+            if rank > best_rank:
                 best_rank = rank
                 best = _Change(name, *in_words(*edit, tree, self.methods[name].function), mended, strictly,
-                               _takes_away(*edit[:2]), _adds(*edit[:2]))
+                               _takes_away(*edit[:2]), _adds(*edit[:2]), kind)
                 last = min(last, SOON * count + 500) if strictly else last
                 if rank == (True, self.wrong, True):
                     break
@@ -270,13 +271,17 @@ def _adds(old, new):
 def _of_axes(node):
     """What stands for an axis below that node: keywords, and what transposes."""
     moves = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("transpose", "swapaxes", "moveaxis")
+    if isinstance(node, ast.Subscript) and is_shape(node.value):
+        return [node.slice]
     return [node.value] if isinstance(node, ast.keyword) else node.args if moves else []
 
 
-def _is_condition(old, new, tree):
-    """Whether a comparison is edited, or a number in it: otherwise the code that is wrong may only never be run."""
-    return isinstance(old, ast.Compare) or (_is_number(new) and any(
-        each is new for node in ast.walk(tree) if isinstance(node, ast.Compare) for each in ast.walk(node)))
+def _goes_around(new, tree):
+    """Whether it stands in a comparison or is what is returned: the code that is wrong may then only have no effect."""
+    nodes = list(ast.walk(tree))
+    compared = any(each is new for node in nodes if isinstance(node, ast.Compare) for each in ast.walk(node))
+    returned = any(node.value is new for node in nodes if isinstance(node, ast.Return))
+    return compared or (returned and isinstance(new, ast.Name | ast.Attribute))
 
 
 def _is_number(node):
