@@ -2876,3 +2876,43 @@ class OneBufferForBothPasses(nn.Container):
     def update_grad_input(self, input, grad_output):
         grad = self.doubled(grad_output)
         return grad * (1 - np.tanh(self.buffers["twice"])**2)
+
+
+@plant("not finite")
+class HalfOfTheOutput(nn.Module):
+    """y = max(x, 0), of which nobody writes the zeros."""
+
+    def update_output(self, input):
+        self.output = self.buffer("output", input.shape)
+        self.output[input > 0] = input[input > 0]
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (input > 0)
+
+
+@plant("nan")
+class ReadsWhatNobodyWrites(nn.Module):
+    def update_output(self, input):
+        self.kept = self.buffer("kept", input.shape)
+        return np.tanh(input)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * (1 - self.kept**2)
+
+
+@plant("mode", make=lambda cls: cls(5))
+class KeepsInTrainingOnly(nn.Linear):
+    """x w, of which the gradient of w reads what only training keeps."""
+
+    def __init__(self, size):
+        super().__init__(size, size)
+
+    def update_output(self, input):
+        kept = self.buffer("kept", input.shape)
+        if self.train:
+            kept[...] = input
+        return super().update_output(input)
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        super().acc_grad_parameters(self.buffers["kept"], grad_output, scale)

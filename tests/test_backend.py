@@ -426,3 +426,14 @@ def test_no_layer_knows_its_array_library(path):
     imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
     imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert not {name.partition(".")[0] for name in imported} & {"numpy", "cupy"}
+
+
+def test_new_memory_is_marked_inside_the_block_only():
+    with backend.marked():
+        assert all(np.isnan(backend.empty((3, 4), dtype)).all() for dtype in (np.float32, np.float64))
+        with backend.marked(on=False):
+            kept = backend.empty((300, 40), np.float64)
+            kept.fill(1)
+            assert backend.resize(kept, (300, 40), np.float64, "numpy") is kept
+        assert np.isnan(backend.resize(None, (2, 2), np.float32, "numpy")).all() and (kept == 1).all()
+    assert not backend.memory._allowed.marking

@@ -12,7 +12,7 @@ from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, rows_of_batch, seeded, set_random_state,
     standard_normal, uniform,
 )
-from minivae.backend.memory import address, at_most, bounds, empty, owner, resize, sharing, side_by_side
+from minivae.backend.memory import address, at_most, bounds, empty, marked, owner, resize, sharing, side_by_side
 from minivae.backend.elementwise import elementwise, least_normal, outside, row_totals, total
 from minivae.backend.compiled import compile
 from minivae.backend.copies import aligned, clear, copy, copy_from_host, copy_to_host, gather, page_locked

@@ -28,6 +28,7 @@ class _Allowance:
 
 class _Allowed(threading.local):
     now: _Allowance | None = None  # this thread's; None: no limit
+    marking = False
 
 
 class _Scratch(threading.local):
@@ -52,12 +53,24 @@ def at_most(size: int | None) -> Iterator[None]:
         _allowed.now = kept
 
 
+@contextlib.contextmanager
+def marked(on: bool = True) -> Iterator[None]:
+    """Inside the block, new parameters and buffers hold NaN until they are written, or what memory held if not `on`."""
+    kept, _allowed.marking = _allowed.marking, on
+    try:
+        yield
+    finally:
+        _allowed.marking = kept
+
+
 def empty(shape: Sequence[int], dtype: DTypeLike, name: str | None = None, columns: bool = False) -> Array:
     """A new array whose first byte is aligned; `columns` lays it out column by column."""
     size, allowance = _bytes(shape, dtype) + ALIGNMENT, _allowed.now
     if allowance is not None and size > allowance.left:
         raise OptionError(f"an array of shape {tuple(shape)} takes {size} bytes, {allowance.left} are left")
     raw = array_library(name or current()).empty(size, dtype=np.uint8)
+    if _allowed.marking:
+        raw.fill(255)  # of any dtype of floating-point numbers a NaN
     if allowance is not None:
         allowance.left -= size
         weakref.finalize(raw, allowance.give_back, size).atexit = False

@@ -73,7 +73,7 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     instance("gradcheck", "module", module, Module, "; gradcheck_criterion(criterion, prediction, target) checks a "
              "criterion" * isinstance(module, Criterion))
     _expect_numbers("gradcheck", "input", input)
-    with backend.seeded(seed), np.errstate(all="ignore"):  # what is not finite is in the report
+    with backend.seeded(seed), backend.marked(), np.errstate(all="ignore"):  # what is not finite is in the report
         twin = module.clone().cpu().double()
         unused = twin.clone()
         title = module.title if not module.children() else type(module).__name__
@@ -110,7 +110,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     output = copied(twin.forward(input))
-    findings = not_finite(input, output, side_loss(twin), lambda: twin.forward(copied(input)))
+    findings = not_finite(input, output, side_loss(twin), twin)
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
         findings = findings or unrepeatable(both, repeated, drawn, overwritten) or short
@@ -289,7 +289,7 @@ def gradcheck_criterion(criterion: Criterion, prediction: Any, target: Any, *, t
     instance("gradcheck_criterion", "criterion", criterion, Criterion, "; gradcheck(module, input) checks a module" *
              isinstance(criterion, Module))
     _expect_numbers("gradcheck_criterion", "prediction", prediction)
-    with backend.seeded(seed), np.errstate(all="ignore"):
+    with backend.seeded(seed), backend.marked(), np.errstate(all="ignore"):
         twin = copy.deepcopy(criterion).cpu().double()
         return _check_criterion(twin, float64(prediction), float64(target), type(criterion).__name__, tolerance, step,
                                 changes)

@@ -82,11 +82,22 @@ class Elsewhere:
         except Exception:  # whatever a layer may raise
             return None
 
+    def is_unwritten(self, name):
+        """Whether what is not finite in that gradient are marks of what has never been written, see backend.marked."""
+        try:
+            with backend.marked(on=False):
+                return bool(np.isfinite(Point(self.twin.clone(), self.given, held=True).gradients[name][1]).all())
+        except Exception:  # whatever a layer may raise
+            return False
+
     def _changed(self, name, on, axis, last):
         """[Whether the gradient of that array changes with `on`, or one place of it, whether its derivative does]."""
         point = Point(self.twin, self.given, held=True)
         if name not in self._held:
+            again = Point(self.twin, self.given, held=True)
             self._held[name] = point.gradients[name][1], self._numeric(name, point)
+            if not same(again.gradients[name][1], self._held[name][0]):
+                raise ValueError("it is another each time: nobody can tell what it depends on")
         one = slice(None) if axis is None else slice(-1, None) if last else slice(1)
         place = (slice(None),) * (axis or 0) + (one,)
         if on in point.arrays:

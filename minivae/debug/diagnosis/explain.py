@@ -89,6 +89,8 @@ GUESSED = {"stale noise", "sum along an axis", "any factor", "nearly"}
 SEEN, WEAK = {"dependence", "stale number"}, {"sum along an axis", "some outputs", "any factor"}
 # Of a layer that hands on its input and has a divergence: true even if the divergence itself is wrong.
 WHATEVER_FORWARD = {"own gradient missing", "grad_output not added", "grad_output missing"}
+UNWRITTEN = ("backward reads a buffer before anything has been written there: write it in every forward pass, in "
+             "either mode, or set it to 0 first")
 
 
 def explain(check, facts, elsewhere=None):
@@ -103,7 +105,9 @@ def explain(check, facts, elsewhere=None):
     if not np.isfinite(a).all() or not np.isfinite(n).all():
         who = "gradient" if np.isfinite(n).all() else "output"
         place = np.argwhere(~np.isfinite(a if who == "gradient" else n))[0]
-        arose = where_it_arose(elsewhere.once(backward=who == "gradient")) if elsewhere else ANYWHERE
+        unwritten = who == "gradient" and elsewhere and elsewhere.is_unwritten(check.name)
+        arose = UNWRITTEN if unwritten else (
+            where_it_arose(elsewhere.once(backward=who == "gradient")) if elsewhere else ANYWHERE)
         return [Finding("nan", f"the {who} is not finite, first at [{', '.join(map(str, place))}]: {arose}", "certain")]
     if check.error <= check.tolerance:  # there are only too many kinks
         return []
@@ -262,8 +266,8 @@ def _in_evaluation(name, elsewhere):
     asking = elsewhere.asking()
     where = ("backward does the same in both modes, and update_output does not: look where each asks self.train"
              if alike else
-             "update_output asks self.train and backward does not: it does what belongs to training in evaluation too"
-             if asking == {"update_output"} else
+             "update_output asks self.train and backward does not: it does what belongs to training, or reads what "
+             "update_output keeps in training only" if asking == {"update_output"} else
              "backward asks self.train and update_output does not" if asking == {"backward"} else
              "in one of the passes what is done where self.train is False is wrong or missing")
     return [Finding("mode", f"it is right in training mode, and wrong in evaluation mode: {where}", "certain")]

@@ -7,7 +7,7 @@ import numpy as np
 
 from minivae.debug.diagnosis.fitting import TOLERANCE
 from minivae.debug.tables import arrays, copied, named, same
-from minivae.nn import Criterion
+from minivae.nn import Criterion, side_loss
 
 WRITERS = {"output": "update_output leaves in its array", "grad_input": "update_grad_input leaves in its array"}
 OF_A_CALL = {"input", "output", "grad_output", "grad_input", "noise"}
@@ -84,6 +84,14 @@ def not_cleared(twin, input, grad_output, derivatives):
     _is_right(twin, input, grad_output, derivatives)  # which gives the copy its arrays
     return next((said for said, fill in leftovers(twin) if _is_right(fill(0), input, grad_output, derivatives)
                  and not all(_is_right(fill(value), input, grad_output, derivatives) for value in (1, -1))), None)
+
+
+def never_written(twin, input):
+    """The sentence on an array whose NaN from before it was written reach the output, or None."""
+    twin = twin.clone()
+    twin.forward(copied(input))  # which gives the copy its arrays
+    return next((said for said, fill in leftovers(twin) if all(np.isfinite(each).all() for each in (
+        *arrays(fill(0).forward(copied(input))), side_loss(twin)))), None)
 
 
 def leftovers(twin):

@@ -210,7 +210,7 @@ def _wrong(point, step, tolerance, least=-1.0):
               for name, part in parts.items()]
     moved = any(np.abs(check.numeric).max(initial=0.0) > 1e-6 for check in checks)  # it is no step function
     return [check.name for check in checks
-            if check.error > tolerance and (moved or np.abs(check.numeric).max(initial=0.0) > least)]
+            if not check.error <= tolerance and (moved or np.abs(check.numeric).max(initial=0.0) > least)]
 
 
 def _finding(name, still, point, step, tolerance, kept):

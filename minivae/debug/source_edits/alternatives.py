@@ -451,6 +451,11 @@ def other_statements(node):
         parts = isinstance(target, ast.Subscript) and isinstance(value, ast.Subscript)
         if parts and ast.dump(target.slice) == ast.dump(value.slice):  # all, where a part is copied
             yield ast.Assign([ast.Subscript(target.value, ast.Constant(...), target.ctx)], value.value)
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.value, ast.Tuple):
+        names = node.targets[0].elts
+        for i, j in itertools.combinations(range(len(names)), 2):  # what is unpacked, in another order
+            turned = [names[{i: j, j: i}.get(k, k)] for k in range(len(names))]
+            yield ast.Assign([ast.Tuple(turned, ast.Store())], node.value)
     elif isinstance(node, ast.If):
         yield from (ast.If(test, node.body, node.orelse) for test in (
             ast.UnaryOp(ast.Not(), node.test), parsed("self.train"), parsed("not self.train")))

@@ -8,11 +8,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import filterfalse
 
 from minivae.debug.source_edits import alternatives
 from minivae.debug.source_edits.alternatives import parsed
 
 LONGEST = 60  # letters of what is taken from elsewhere
+RUNS = re.compile(r"\.(run|forward|backward|update_output)\(")  # it changes what modules keep
 SUMS = "sum", "mean", "cumsum"  # of which the terms may lack something
 FEW = 4  # expressions that are edited alike
 EVERYWHERE, IN_THE_LINE = ", and wherever else it stands,", ", wherever it stands there,"
@@ -121,7 +123,8 @@ def surroundings(functions: Sequence[ast.FunctionDef], function: ast.FunctionDef
                 for inner in ast.walk(outer):
                     if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript) and inner is not outer:
                         found[ast.unparse(inner)][here(outer)] = None
-    return {text: sorted(around, key=len) for text, around in found.items() if text not in alternatives.MODULES}
+    return {text: sorted(filterfalse(RUNS.search, around), key=len) for text, around in found.items()
+            if text not in alternatives.MODULES}
 
 
 def _pairs(function):
