@@ -8,6 +8,7 @@ from planted import PAIR, PLANTED, x
 
 import minivae as mv
 from minivae import backend, nn
+from minivae.debug.diagnosis.places import where
 from minivae.debug.tables import copied, mapped
 
 # One entry or one row of these is wrong, in a way that another mistake explains as well.
@@ -426,3 +427,9 @@ SAID = [
 def test_the_places_of_a_mistake_are_said(name, said):
     (make, input, target), = [each[1:4] for each in PLANTED if each[0] == name]
     assert said in str(check(make, input, target))
+
+
+def test_no_axis_of_a_parameter_is_the_batch():
+    mask = np.zeros((4, 3), dtype=bool)
+    mask[:2] = True
+    assert (where(mask), where(mask, batch=False)) == ("at 0, 1 of axis 0 (the batch)", "at 0, 1 of axis 0")

@@ -321,7 +321,7 @@ def _partly(check, a, n, facts):
     for index in check.wrong():
         wrong[index] = True
     example = pairs.example(facts) if facts.jacobians() else ""
-    if a.ndim and (place := where(wrong)):
+    if a.ndim and (place := where(wrong, not facts.of_parameter)):
         return [Finding("partly", f"it is wrong {place}, and right elsewhere: no mistake that I know{example}",
                         "possible")]
     return [Finding("unknown", "no pattern that I know: compare your formula with the layer's equation, entry by entry"

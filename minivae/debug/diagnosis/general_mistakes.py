@@ -70,7 +70,8 @@ def _masked(a, n, seen, facts):
 
 
 def _places(wrong, facts):
-    place = where(wrong) or condition(wrong, [*facts.values(wrong.shape), *facts.unit_losses(wrong.shape)])
+    place = where(wrong, not facts.of_parameter) or condition(
+        wrong, [*facts.values(wrong.shape), *facts.unit_losses(wrong.shape)])
     return f", {place.replace('the image', 'the kernel' if facts.of_parameter else 'the image')}," if place else ""
 
 

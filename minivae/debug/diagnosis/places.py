@@ -6,8 +6,11 @@ from minivae.debug.diagnosis.fitting import TOLERANCE
 from minivae.debug.tables import same
 
 
-def where(mask):
-    """The places that are True: "0, 1 of axis 2", "at the borders", or None if they have no such form, or are all."""
+def where(mask, batch=True):
+    """The places that are True: "0, 1 of axis 2", "at the borders", or None if they have no such form, or are all.
+
+    batch   whether axis 0 is the batch
+    """
     if not mask.any() or mask.all():
         return None
     sets = [np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
@@ -16,7 +19,7 @@ def where(mask):
     block[np.ix_(*sets)] = True
     if np.array_equal(block, mask):
         return "at " + " and ".join(
-            f"{_few(each)} of axis {axis}" + (" (the batch)" if axis == 0 and mask.ndim > 1 else "")
+            f"{_few(each)} of axis {axis}" + (" (the batch)" if batch and axis == 0 and mask.ndim > 1 else "")
             for axis, each in enumerate(sets) if len(each) < mask.shape[axis])
     border = np.ones(mask.shape, dtype=bool)
     border[..., 1:-1, 1:-1] = mask.ndim < 3
