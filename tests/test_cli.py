@@ -151,6 +151,8 @@ def test_out_needs_force_to_overwrite_and_only_runs_are(folder, capsys):
     assert main(["train", "vae", *TINY, "--out", "thesis", "--force"]) == 1
     assert os.listdir("thesis") == ["chapter1.tex"]
     assert "is not a run" in capsys.readouterr().err
+    assert main(["train", "vae", *TINY, "--force"]) == 1 and not (folder / "runs").exists()
+    assert "--force lets --out overwrite an earlier run; give --out FOLDER too" in capsys.readouterr().err
 
 
 def test_force_leaves_nothing_of_the_earlier_run_and_nothing_else_is_touched(folder):

@@ -409,7 +409,7 @@ SAID = [
     ("SoftestDrawOfOthers", "add up to 1 over the rows of the batch in backward, and over the L draws of each row in"),
     ("SoftestDrawWithWeights", "depends on the place along axis 0 only, from 1 to 3: a factor of each row is wrong"),
     ("SquaresOfScaledTargets", "the gradient of a row depends on the targets of other rows"),
-    ("LargestHalvesOnOldNumbers", "leaves in its array what an earlier call has written"),
+    ("LargestHalvesOnOldNumbers", "leaves in its array what was there before this call"),
     ("LoopKeepsWhatItsModuleOverwrites", "self.sums holds one array in several places"),
     ("GainBehindTheMeans", "would be right if self.gain multiplied grad_output before the sums"),
     ("GateGivesNothingBack", "update_grad_input of module (1) is not called"),

@@ -104,6 +104,7 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path, tmp_path_factory,
         ("ida", "05_gaussian_kl"): KL.replace("mean, log_var = input", "import student_answers; mean, log_var = input"),
         ("ida", "01_relu (1)"): "", ("__MACOSX", "01_relu"): "", ("jo", "02_sigmoid"): ""})
     (tmp_path / "jo" / "02_sigmoid.py").write_bytes(b"# caf\xe9\n" + SOLUTIONS["02_sigmoid"].encode())
+    (tmp_path / "03_linear_backward.py").write_text("lies in no folder")
     (tmp_path / "ed").symlink_to(tmp_path / "ada")
     (tmp_path / "flo").mkdir()
     (tmp_path / "flo" / "05_gaussian_kl.py").symlink_to(tmp_path / "ada" / "05_gaussian_kl.py")
@@ -116,7 +117,8 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path, tmp_path_factory,
     for exercise in ("01_relu", "02_sigmoid"):
         assert found["hal", exercise][0] == found["hal", exercise][1] > 1, said
     assert found["ida", "05_gaussian_kl"][0] == 0 and "ida/05_gaussian_kl.py: it reads student_answers." in said
-    assert "ida: not graded: 01_relu (1).py;" in said and "MACOSX" not in said and said.count("not graded") == 1
+    assert "ida: not graded: 01_relu (1).py;" in said and "MACOSX" not in said and said.count("not graded") == 2
+    assert "not graded, as it is in no student's folder: 03_linear_backward.py" in said
     assert found["jo", "02_sigmoid"][0] == 0 and "jo/02_sigmoid.py: SyntaxError" in said
     assert found["ed", "05_gaussian_kl"][0] == found["flo", "05_gaussian_kl"][0] == 0 and said.count("is a link") == 2
 

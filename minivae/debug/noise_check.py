@@ -68,7 +68,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
             else:
                 _has_its_own(report, layer.training(), x, kind)
             in_small_batches(report, layer, row, draws)
-            _in_evaluation(report, layer.evaluate(), x, amount or (kind if callable(kind) else None))
+            _in_evaluation(report, layer.evaluate(), x, kind)
             report.describe()
         return report
 
@@ -88,14 +88,14 @@ def _row(layer, numbers, input=None):
     return mapped(lambda array: array[:1], input)
 
 
-def _in_evaluation(report, layer, x, law):
-    """Without noise; and what it is given, for noise of a known kind, or a layer of its own that keeps the mean."""
+def _in_evaluation(report, layer, x, kind):
+    """There is no noise; and out comes what went in, of kinds that say so, or of one layer by whose law the mean does.
+    """
     if not isinstance(x, np.ndarray):
         return
     y = np.array(layer.forward(x.copy()))
-    keeps = not callable(law) or _keeps(law, x)
-    hands_on = isinstance(law, str) or (keeps and y.shape == x.shape and not layer.children()
-                                        and not layer.parameters()[0])
+    alone = y.shape == x.shape and not layer.children() and not layer.parameters()[0]
+    hands_on = _keeps(kind, x) and alone if callable(kind) else kind in AMOUNTS or alone
     changed = np.abs(y - (x if hands_on else layer.forward(x.copy()))).max()
     report.add("largest change in evaluation mode", changed, 0, 0)
     if changed:

@@ -102,8 +102,8 @@ def leftovers(twin):
             if name != "noise":
                 said = WRITERS.get(name, f"the buffer {name!r} is read where it holds")
                 of = f" of {path}" if path else ""
-                found[path, name] = (f"{said}{of} what an earlier call has written there: set all of it to 0 first, or "
-                                     "write every entry"), value
+                found[path, name] = (f"{said}{of} what was there before this call: set all of it to 0 first, or write "
+                                     "every entry"), value
     return [(said, partial(_filled, twin, value)) for said, value in found.values()]
 
 
