@@ -1669,3 +1669,15 @@ class Series(nn.Module):
 def test_code_that_is_wrong_is_not_gone_around():
     report = mv.gradcheck(Series(), np.linspace(-0.45, 0.9, 12).reshape(3, 4))
     assert "→ `b + b ** 3 / 6" in change(report), report
+
+
+def test_no_edit_has_numpy_read_beyond_a_shape():
+    """numpy.add.at takes the lengths of axes that the places do not have from memory, and may end the process."""
+    layer = Repeated()
+    search = edited_code.EditedCode(layer, lambda twin: twin.forward(given(Gelu)),
+                                    lambda twin: twin.backward(given(Gelu), twin.output))
+    tree = ast.parse("def acc(self, a, b):\n    np.add.at(a, np.s_[:, 1, 1], b)\n    return a").body[0]
+    function = search.made("acc_grad_parameters", tree)
+    with pytest.raises(ValueError, match="more axes than the places"):
+        function(layer, np.zeros((2, 3, 4)), np.ones((2, 3, 4)))
+    assert function(layer, np.zeros((2, 3, 4)), np.ones(2)).sum() == 2

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import copy
 import io
 import itertools
 import warnings
@@ -61,6 +62,8 @@ class EditedCode:
     def made(self, name, tree, **others):
         """A function with that source in the place of one, which knows `others`; None if it does not compile."""
         raw, original = self.methods[name].raw, self.methods[name].function
+        if any(_is_at(node) for node in ast.walk(tree)):
+            tree, others = _Checked().visit(copy.deepcopy(tree)), {**others, "_checked": _checked}
         try:
             source, scope = _enclosed(tree, [*original.__code__.co_freevars, *others]), {}
             exec(compile(source, "<edited>", "exec"), original.__globals__, scope)
@@ -191,6 +194,30 @@ class EditedGradients(EditedCode):
         if self.criterion:
             return np.array(float(self.twin.forward(*copied(self.now))))
         return terms(self.twin, self.now, self.grad_output)
+
+
+class _Checked(ast.NodeTransformer):
+    """Calls of ufunc.at, by way of _checked."""
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if _is_at(node):
+            node.func = ast.copy_location(ast.Call(ast.Name("_checked", ast.Load()), [node.func], []), node.func)
+            ast.fix_missing_locations(node)
+        return node
+
+
+def _is_at(node):
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "at"
+
+
+def _checked(at):
+    """That ufunc.at, which raises where NumPy reads beyond the shape of the places and ends the process."""
+    def call(array, places, *values):
+        if any(np.ndim(each) > np.ndim(array[places]) for each in values):
+            raise ValueError("the values have more axes than the places")
+        return at(array, places, *values)
+    return call
 
 
 @contextlib.contextmanager
