@@ -2916,3 +2916,18 @@ class KeepsInTrainingOnly(nn.Linear):
 
     def acc_grad_parameters(self, input, grad_output, scale=1):
         super().acc_grad_parameters(self.buffers["kept"], grad_output, scale)
+
+
+@plant("mode")
+class MaskOfAnEarlierBatch(nn.Module):
+    """max(x, 0), whose mask is made in training alone, or for another shape."""
+
+    positive = None
+
+    def update_output(self, input):
+        if self.train or self.positive is None or self.positive.shape != input.shape:
+            self.positive = input > 0
+        return np.maximum(input, 0)
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output * self.positive

@@ -18,7 +18,7 @@ from minivae.debug.diagnosis.behaviour import (
     random_state,
     unrepeatable,
 )
-from minivae.debug.diagnosis.elsewhere import Elsewhere, near_by, nudge, pairs, terms
+from minivae.debug.diagnosis.elsewhere import Elsewhere, near_by, nudge, pairs, shuffled, terms
 from minivae.debug.diagnosis.explain import explain, explain_shared, explain_swap, is_vague
 from minivae.debug.diagnosis.facts import Facts
 from minivae.debug.diagnosis.finding import Finding
@@ -134,7 +134,8 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     if not (failed or findings or beside):
         findings = second_look(twin, unused, input, step, tolerance) or _grouping(twin, input)
         if of_mode := [finding for finding in findings if finding.kind == "mode" and finding.name]:
-            _explain_mode(of_mode, (unused, twin), input, tolerance, step, changes)
+            with backend.seeded(1):
+                _explain_mode(of_mode, [(unused, input), (twin, mapped(shuffled, input))], tolerance, step, changes)
     layers = []
     if (failed or findings) and twin.children():
         fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
@@ -174,9 +175,10 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     return GradientReport(title, checks, findings, inside)
 
 
-def _explain_mode(findings, modules, input, *options):
-    """Add to findings on evaluation mode what is said there of the first of the modules for which anything is known."""
-    for each in modules:
+def _explain_mode(findings, runs, *options):
+    """Add to findings on evaluation mode what is said there of the first module, with an input, of which any is known.
+    """
+    for each, input in runs:
         with contextlib.suppress(Exception):  # it does not take that mode, or not before it has been trained
             report = _check(each.clone().evaluate().hold_noise(False), copied(input), "", *options, beside=True)
             said = {check.name: check.findings for check in report.checks if not check.ok}

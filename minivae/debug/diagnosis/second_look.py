@@ -59,7 +59,7 @@ def second_look(twin, unused, given, step, tolerance):
     return [Finding("not cleared", said[name], "certain", name) if name in said else
             _finding(name, name in still, point, step, tolerance, kept) for name in wrong] or shared_by_objects(
         unused, given) or _follows(unused, given, other) or _in_evaluation(
-        twin, unused, given, step, tolerance) or _asked_once(unused) or _with_another_row(
+        twin, unused, given, other, step, tolerance) or _asked_once(unused) or _with_another_row(
         twin, unused, given, step, tolerance)
 
 
@@ -117,22 +117,23 @@ def _asked_once(unused):
     return []
 
 
-def _in_evaluation(twin, unused, given, step, tolerance):
-    """[Finding] on arrays that are right in training mode and wrong in evaluation mode, at first or after training.
+def _in_evaluation(twin, unused, given, other, step, tolerance):
+    """[Finding] on arrays that are right in training mode and wrong in evaluation mode, at first or after training on
+    another batch.
 
     Where the derivative is 0 there, as of hard codes, the gradient of training may stand for it.
     """
     if isinstance(unused, Criterion) or not unused.train:
         return []
-    for each in (unused, twin):
+    for each, batch in ((unused, given), (twin, other)):
         with contextlib.suppress(Exception):  # it does not take that mode, or not before it has been trained
-            evaluated, taken = each.clone().evaluate(), copied(given)
+            evaluated, taken = each.clone().evaluate(), copied(batch)
             evaluated.forward(taken)
-            changed = not all(map(np.array_equal, arrays(taken), arrays(given)))
+            changed = not all(map(np.array_equal, arrays(taken), arrays(batch)))
             if changed and not any(getattr(layer, "inplace", False) for layer in evaluated.list_modules()):
                 return [Finding("input modified", "in evaluation mode forward has changed its input, which is another "
                                 "module's: write to a buffer of your own, self.buffer(...)", "certain")]
-            point = Point(each.clone().evaluate(), given, nudge)
+            point = Point(each.clone().evaluate(), batch, nudge)
             if wrong := _wrong(point, step, tolerance, least=1e-6):
                 return [Finding("mode", EVALUATION, "certain", name) for name in wrong]
     return []
