@@ -2931,3 +2931,36 @@ class MaskOfAnEarlierBatch(nn.Module):
 
     def update_grad_input(self, input, grad_output):
         return grad_output * self.positive
+
+
+@plant("kept as one")
+class OneBufferForTwoOutputs(nn.Module):
+    def update_output(self, input):
+        self.output = self.buffer("wave", input.shape), self.buffer("wave", input.shape)
+        np.sin(input, out=self.output[0])
+        np.cos(input, out=self.output[1])
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        return grad_output[0] * np.cos(input) - grad_output[1] * np.sin(input)
+
+
+@plant("misfed", make=lambda cls: cls(nn.Linear(5, 2), nn.Linear(5, 3), nn.Linear(5, 1)))
+class ColumnsByNumber(nn.Container):
+    """The outputs side by side, of which backward takes number k from column k times its width."""
+
+    def update_output(self, input):
+        self.output = np.concatenate([module.run(input) for module in self], axis=1)
+        return self.output
+
+    def handed(self, grad_output):
+        for k, module in enumerate(self):
+            width = module.output.shape[1]
+            yield module, np.ascontiguousarray(grad_output[:, k * width:(k + 1) * width])
+
+    def update_grad_input(self, input, grad_output):
+        return sum(module.update_grad_input(input, grad) for module, grad in self.handed(grad_output))
+
+    def acc_grad_parameters(self, input, grad_output, scale=1):
+        for module, grad in self.handed(grad_output):
+            module.acc_grad_parameters(input, grad, scale)

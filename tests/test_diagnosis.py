@@ -433,3 +433,9 @@ def test_no_axis_of_a_parameter_is_the_batch():
     mask = np.zeros((4, 3), dtype=bool)
     mask[:2] = True
     assert (where(mask), where(mask, batch=False)) == ("at 0, 1 of axis 0 (the batch)", "at 0, 1 of axis 0")
+
+
+def test_columns_that_begin_elsewhere_are_named():
+    make, input = next((make, input) for name, make, input, _, _ in PLANTED if name == "ColumnsByNumber")
+    report = mv.gradcheck(make(), input, changes=False)
+    assert "it begins at column 2 of grad_output, and should at 5" in str(report), report

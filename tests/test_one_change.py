@@ -1681,3 +1681,57 @@ def test_no_edit_has_numpy_read_beyond_a_shape():
     with pytest.raises(ValueError, match="more axes than the places"):
         function(layer, np.zeros((2, 3, 4)), np.ones((2, 3, 4)))
     assert function(layer, np.zeros((2, 3, 4)), np.ones(2)).sum() == 2
+
+
+@pytest.mark.parametrize("before, after", [
+    ("a, b, c = given", "a, c, b = given"), ("(p, z), (a, b) = (input, grad)", "(p, z), (b, a) = (input, grad)")])
+def test_what_is_unpacked_is_exchanged(before, after):
+    found = [ast.unparse(ast.fix_missing_locations(each)) for each in alternatives.other_statements(
+        ast.parse(before).body[0])]
+    assert after in found, found
+
+
+def test_a_place_is_counted_the_other_way_and_a_kept_number_stands_for_a_new_one():
+    found = set(map(ast.unparse, alternatives.others(alternatives.parsed("winner * units + place"), ["self.pieces"])))
+    assert "place * self.pieces + winner" in found
+    assert "1 / inverse" in set(map(ast.unparse, alternatives.named_before(alternatives.parsed("f(x)"), ["inverse"])))
+
+
+class Cropped(nn.Module):
+    """A crop that begins at (top, left), of which backward takes each for the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.top, self.left = 1, 2
+
+    def update_output(self, input):
+        h, w = np.subtract(input.shape[1:], 3)
+        return np.tanh(input)[:, self.top:self.top + h, self.left:self.left + w]
+
+    def update_grad_input(self, input, grad_output):
+        by_image, (h, w) = np.zeros_like(input), grad_output.shape[1:]
+        by_image[:, self.left:self.left + h, self.top:self.top + w] = grad_output
+        return by_image * (1 - np.tanh(input)**2)
+
+
+class HalfOfTheLogarithm(nn.Module):
+    """x @ z + ln(1 − σ) @ (1 − z), of which update_output forgets the second half."""
+
+    def update_output(self, input):
+        z = np.eye(input.shape[1])
+        one, zero = -np.logaddexp(0, -input), -np.logaddexp(0, input)  # noqa: F841, the mistake
+        return np.exp(one @ z.T)
+
+    def update_grad_input(self, input, grad_output):
+        z = np.eye(input.shape[1])
+        one, zero = -np.logaddexp(0, -input), -np.logaddexp(0, input)
+        by_log = grad_output * np.exp(one @ z.T + zero @ (1 - z).T)
+        return by_log @ z - by_log.sum(axis=1, keepdims=True) / (1 + np.exp(-input))
+
+
+@pytest.mark.parametrize("make, shape, said", [
+    (Cropped, (2, 6, 6), "by_image[:, self.top:self.top + h, self.left:self.left + w]"),
+    (HalfOfTheLogarithm, (3, 3), " + zero @ (1 - z).T")])
+def test_names_are_exchanged_wherever_they_stand_and_unread_ones_are_used(make, shape, said):
+    report = mv.gradcheck(make(), np.random.default_rng(1).standard_normal(shape))
+    assert said in change(report), report

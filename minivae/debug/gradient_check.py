@@ -31,7 +31,7 @@ from minivae.debug.diagnosis.memory import (
     written_twice,
 )
 from minivae.debug.diagnosis.second_look import history, second_look
-from minivae.debug.diagnosis.shared_state import kept_on_class, shared_by_objects
+from minivae.debug.diagnosis.shared_state import kept_on_class, one_array_in_the_output, shared_by_objects
 from minivae.debug.differences import compare
 from minivae.debug.report import GradientError, GradientReport
 from minivae.debug.source_edits.missing_path import missing_path
@@ -197,7 +197,8 @@ def _of_memory(twin, input, grad_output, failed, findings):
     cleared = [("not cleared", not_cleared)] if {finding.kind for finding in findings} <= {"backward changes"} else []
     own = [] if findings else [("overwritten inside", overwritten_inside), ("overwritten in backward", overwritten),
                                ("overwritten in backward", written_twice)]
-    for kind, find in [("kept as one", kept_as_one), ("kept on class", kept_on_class), *cleared, *own
+    for kind, find in [("kept as one", kept_as_one), ("kept as one", one_array_in_the_output),
+                        ("kept on class", kept_on_class), *cleared, *own
                        ] if failed else ():
         with contextlib.suppress(Exception):  # whatever a layer may raise
             if said := find(twin, input, grad_output, derivatives):

@@ -98,10 +98,24 @@ def _of_output(name, each, given, called, facts, objective):
             said += ": it is zero"
         elif other is not None:
             said += f": it is {other}"
+        elif (places := _columns(facts, to, due.numeric)) is not None:
+            other = "grad_output"
+            said += ": it begins at column {} of grad_output, and should at {}".format(*places)
         elif c is not None:
             names = constant_names(c, facts)
             said += f": it is {c:.4g} times that" + (f", a factor of {' or of '.join(names)}" if names else "")
         yield said + (f", where for one {_example(to, due.numeric)}" if other is None and c is None else "")
+
+
+def _columns(facts, given, due):
+    """Where both begin in the grad_output of the container, if they are columns of it."""
+    whole = facts.grad_output
+    if not isinstance(whole, np.ndarray) or whole.ndim != 2 or given.ndim != 2:
+        return None
+    width = given.shape[1]
+    starts = [[k for k in range(whole.shape[1] - width + 1) if same(whole[:, k:k + width], each, TOLERANCE)]
+              for each in (given, due)]
+    return [each[0] for each in starts] if all(starts) else None
 
 
 def _of_input(name, each, called, objective):

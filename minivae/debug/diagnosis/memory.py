@@ -53,9 +53,9 @@ def kept_as_one(twin, input, grad_output, derivatives):
         return None
     fresh = twin.clone()
     for layer in fresh.list_modules():
-        layer.buffer = _copying(layer.buffer)
+        layer.buffer = copying(layer.buffer)
         if layer is not fresh:
-            layer.update_output = _copying(layer.update_output)
+            layer.update_output = copying(layer.update_output)
     return None if not _is_right(fresh, input, grad_output, derivatives) else (
         f"self.{lists[0]} holds one array in several places, as a module inside, or self.buffer, gives the same one at "
         "each call: what the later calls write stands in all of them; keep copies")
@@ -68,7 +68,7 @@ def overwritten_inside(twin, input, grad_output, derivatives):
     for number, (name, _) in enumerate(twin.children()):
         fresh, runs = twin.clone(), []
         inside = fresh.children()[number][1]
-        inside.run = _copying(inside.run, runs.append)
+        inside.run = copying(inside.run, runs.append)
         if _is_right(fresh, input, grad_output, derivatives):
             return (f"module ({name}) runs {len(runs)} times and each run writes to the same array, while what an "
                     "earlier one gave is still read: keep a copy" if len(runs) > 1 else
@@ -157,9 +157,9 @@ def written_twice(twin, input, grad_output, derivatives):
 
 
 def _needed(names, suffice):
-    """As few of the names as suffice."""
+    """As few of the names as suffice, attributes, which may be views of buffers, rather than these."""
     needed = list(names)
-    for name in names:
+    for name in sorted(names, key=lambda name: name[1] != "buffer"):
         rest = [each for each in needed if each != name]
         if rest and suffice(rest):
             needed = rest
@@ -175,7 +175,7 @@ def _is_right(twin, input, grad_output, derivatives, between=lambda: None):
     return all(same(grads[name], derivative, TOLERANCE) for name, derivative in derivatives.items())
 
 
-def _copying(verb, seen=lambda result: None):
+def copying(verb, seen=lambda result: None):
     def call(*arguments, **options):
         seen(result := verb(*arguments, **options))
         return copied(result)
@@ -191,7 +191,7 @@ def _state(twin):
 
 def _put(twin, state):
     modules = dict(twin.named_modules())
-    for (path, kind, name), value in state.items():
+    for (path, kind, name), value in sorted(state.items(), key=lambda item: item[0][1] != "buffer"):  # then their views
         owner = modules[path].buffers if kind else vars(modules[path])
         if isinstance(now := owner[name], np.ndarray) and now.shape == value.shape:
             now[...] = value

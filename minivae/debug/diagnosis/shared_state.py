@@ -8,6 +8,7 @@ import numpy as np
 from minivae import backend
 from minivae.debug.diagnosis.elsewhere import along, pairs, shuffled, terms
 from minivae.debug.diagnosis.finding import Finding
+from minivae.debug.diagnosis.memory import copying, overlapping
 from minivae.debug.tables import arrays, copied, mapped, same
 from minivae.nn import Criterion
 
@@ -27,15 +28,30 @@ def kept_on_class(twin, input, grad_output, derivatives):
                     names.append(f"{cls.__name__}.{name}")
     if not names:
         return None
-    input = copied(input)
-    fresh.zero_grad_parameters()
-    fresh.forward(input)
-    gradients = [*pairs("input", input, copied(fresh.backward(input, copied(grad_output)))), *fresh.named_parameters()]
-    right = [along(array, np.array(gradient), partial(terms, fresh, input, grad_output))
-             for name, array, gradient in gradients if name in derivatives]
-    return None if not all(right) else (
+    return None if not _is_derivative(fresh, input, grad_output, derivatives) else (
         f"{' and '.join(dict.fromkeys(names))} is one for all objects of the class, and what one of them writes there "
         "another reads: make one for each in __init__")
+
+
+def one_array_in_the_output(twin, input, grad_output, derivatives):
+    """The sentence on entries of the output that are in the same memory, if copies make backward right; or None."""
+    shared = overlapping("output", twin.output)
+    fresh = twin.clone()
+    for layer in fresh.list_modules() if shared else ():
+        layer.buffer = copying(layer.buffer)
+    return None if not shared or not _is_derivative(fresh, input, grad_output, derivatives) else (
+        f"{shared[0][0]} and {shared[0][1]} are one array in memory, so what is written for one stands in both: each "
+        "needs a buffer of its own, with a name of its own")
+
+
+def _is_derivative(twin, input, grad_output, derivatives):
+    """Whether the gradients of those names are those of what this module gives."""
+    input = copied(input)
+    twin.zero_grad_parameters()
+    twin.forward(input)
+    gradients = [*pairs("input", input, copied(twin.backward(input, copied(grad_output)))), *twin.named_parameters()]
+    return all(along(array, np.array(gradient), partial(terms, twin, input, grad_output))
+               for name, array, gradient in gradients if name in derivatives)
 
 
 def shared_by_objects(unused, given):

@@ -48,6 +48,17 @@ def others(node, known, tuples=()):
         yield from (parsed(form.format(name)) for form in LENGTHS for name in known if number)
     elif isinstance(node, ast.Subscript):
         yield from _strided(node, known)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult):  # a place, counted the other way
+                for factor in (one.left, one.right):
+                    yield from (parsed(f"{_text(other)} * {name} + {_text(factor)}") for name in known)
+
+
+def named_before(node, known):
+    """A name, or what divides by it, for what is computed anew."""
+    if isinstance(node, ast.Call):
+        yield from (parsed(form.format(name)) for name in known for form in ("{}", "1 / {}"))
 
 
 def is_length(node):
@@ -451,17 +462,25 @@ def other_statements(node):
         parts = isinstance(target, ast.Subscript) and isinstance(value, ast.Subscript)
         if parts and ast.dump(target.slice) == ast.dump(value.slice):  # all, where a part is copied
             yield ast.Assign([ast.Subscript(target.value, ast.Constant(...), target.ctx)], value.value)
-    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.value, ast.Tuple):
-        names = node.targets[0].elts
-        for i, j in itertools.combinations(range(len(names)), 2):  # what is unpacked, in another order
-            turned = [names[{i: j, j: i}.get(k, k)] for k in range(len(names))]
-            yield ast.Assign([ast.Tuple(turned, ast.Store())], node.value)
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        for each in ast.walk(node.targets[0]):  # what is unpacked, in another order
+            names = getattr(each, "elts", ())
+            for i, j in itertools.combinations(range(len(names) if each is not node.targets[0] or not isinstance(
+                    node.value, ast.Tuple) else 0), 2):
+                turned = ast.Tuple([names[{i: j, j: i}.get(k, k)] for k in range(len(names))], ast.Store())
+                yield ast.Assign([turned if each is node.targets[0] else _with(node.targets[0], each, turned)],
+                                 node.value)
     elif isinstance(node, ast.If):
         yield from (ast.If(test, node.body, node.orelse) for test in (
             ast.UnaryOp(ast.Not(), node.test), parsed("self.train"), parsed("not self.train")))
     if isinstance(node, ast.Assign | ast.AugAssign | ast.If) or (
             isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
         yield ast.Pass()
+
+
+def _with(target, old, new):
+    """A tuple of targets with another in the place of one."""
+    return ast.Tuple([new if each is old else each for each in target.elts], ast.Store())
 
 
 def sliced(node, slices):

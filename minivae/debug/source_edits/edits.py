@@ -65,6 +65,7 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
     yield _everywhere(function, as_elsewhere, 1)
     yield _alike(function)
     yield _exchanged(function)
+    yield by(alternatives.with_term, _unread(function), terms=True)
     yield _everywhere(function, alternatives.of_it, 1)
     # update_output gets none of what follows, but for a backward pass that has too much: one_change.OF_FORWARD
     yield by(alternatives.with_factor, known, terms=True)
@@ -74,9 +75,9 @@ def edits(function: ast.FunctionDef, known: list[str], others_of: dict[str, list
                   *(name for name in known if name.startswith("self."))]
     yield by(alternatives.in_training, instead_of if modes else [], terms=True)
     yield by(alternatives.with_factor, list(dict.fromkeys(calls_beside)), terms=True)
-    yield by(alternatives.with_term, _unread(function), terms=True)
     yield by(alternatives.with_term, [f"np.exp({text})" for text in made if "log" in text], terms=True)
     yield by(alternatives.under, conditions, terms=True)
+    yield by(alternatives.named_before, known)
     yield by(alternatives.moved_back, calls)
     yield _everywhere(function, other_calls, 1)
     yield _everywhere(function, alternatives.slight, 2)
@@ -228,6 +229,13 @@ def _exchanged(function):
                 before = copy.deepcopy(statement)
                 with put([one], b), put([other], a):
                     yield before, statement, ""
+        texts = [ast.unparse(get(place)) for place in places]
+        for one, other in itertools.combinations(dict.fromkeys(texts), 2):  # wherever they stand
+            ones, others = ([place for place, text in zip(places, texts) if text == each] for each in (one, other))
+            if len(ones) > 1 and len(others) > 1:
+                before = copy.deepcopy(statement)
+                with put(ones, parsed(other)), put(others, parsed(one)):
+                    yield before, ast.fix_missing_locations(statement), ""
 
 
 def _located(other, node):
@@ -244,7 +252,7 @@ def _unread(function):
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     local = list(dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store)))
     return [form.format(other, name) for name in local if name not in read and name != "_" for other in local
-            for form in ("{} @ {}", "{} @ {}.T", "{} * {}")]
+            for form in ("{} @ {}", "{} @ {}.T", "{} * {}", "{1} @ {0}.T", "{1} @ (1 - {0}).T")]
 
 
 def expressions(function):

@@ -23,7 +23,7 @@ from minivae.nn import Criterion, side_loss
 
 MOST = 40_000  # edits of the backward methods that are tried, and as many of the others
 SECONDS = 20  # of processor time, at most
-OF_FORWARD = 7  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
+OF_FORWARD = 8  # kinds of edits that update_output gets: without one of a factor, whose mirror image backward gets
 FEW_OF_FORWARD = 2  # where as slight a change of backward has been found that takes nothing away; or up to its kind
 SOON = 4  # times as many edits as one took: within these a better one may come
 SHARE = 0.01  # of its size that a gradient keeps: what is constant has a right one, too
