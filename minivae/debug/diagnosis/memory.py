@@ -157,9 +157,9 @@ def written_twice(twin, input, grad_output, derivatives):
 
 
 def _needed(names, suffice):
-    """As few of the names as suffice, attributes, which may be views of buffers, rather than these."""
+    """As few of the names as suffice, others rather than outputs, of which they may be views."""
     needed = list(names)
-    for name in sorted(names, key=lambda name: name[1] != "buffer"):
+    for name in sorted(names, key=lambda name: name[2] not in OF_A_CALL):
         rest = [each for each in needed if each != name]
         if rest and suffice(rest):
             needed = rest
