@@ -432,6 +432,7 @@ def test_new_memory_is_marked_inside_the_block_only():
     with backend.marked():
         assert all(np.isnan(backend.empty((3, 4), dtype)).all() for dtype in (np.float32, np.float64))
         with backend.marked(on=False):
+            assert not backend.memory._allowed.marking
             kept = backend.empty((300, 40), np.float64)
             kept.fill(1)
             assert backend.resize(kept, (300, 40), np.float64, "numpy") is kept

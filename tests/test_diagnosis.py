@@ -9,7 +9,7 @@ from planted import PAIR, PLANTED, x
 import minivae as mv
 from minivae import backend, nn
 from minivae.debug.diagnosis.places import where
-from minivae.debug.tables import copied, mapped
+from minivae.debug.tables import copied, is_of_input, mapped
 
 # One entry or one row of these is wrong, in a way that another mistake explains as well.
 OTHERWISE_NAMED = {"ReLUMaskInverted", "KLSign", "KLForgetsMinusOne", "LastOutputHalved"}
@@ -32,6 +32,8 @@ def test_every_planted_mistake_is_found_and_explained(name, make, input, target,
     first = report.diagnoses()[0]
     assert str(first) in text and "FAIL" in text
     assert name in OTHERWISE_NAMED or first.kind in kinds, first
+    assert not any("(the batch)" in each.text for check in report.checks if not is_of_input(check.name)
+                   for each in check.findings), text
 
 
 def test_nearly_all_planted_mistakes_are_named():

@@ -68,7 +68,8 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     at a time, or two that are alike, runs each, and quotes one that makes the gradients right: up to 20 s of computing.
     It checks the module as it is: in this mode.  What passes is looked at once more: at another input and other
     weights, of large arrays in one row; with one row more; and in evaluation mode.  Beside a copy that was never
-    called, that shows what a layer has kept from an earlier call.
+    called, that shows what a layer has kept from an earlier call.  New buffers hold NaN, so that one which is read
+    before it is written shows too.
     """
     instance("gradcheck", "module", module, Module, "; gradcheck_criterion(criterion, prediction, target) checks a "
              "criterion" * isinstance(module, Criterion))
@@ -110,7 +111,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     twin.hold_noise(False).forward(input)
     twin.hold_noise()  # from here on it is held
     output = copied(twin.forward(input))
-    findings = not_finite(input, output, side_loss(twin), twin)
+    findings = not_finite(twin, input, output, side_loss(twin))
     if not findings:
         grad_input, parameters, findings = observe(twin, input, grad_output, kept)
         findings = findings or unrepeatable(both, repeated, drawn, overwritten) or short
@@ -139,7 +140,7 @@ def _check(twin, input, title, tolerance, step, changes, unused=None, beside=Fal
     layers = []
     if (failed or findings) and twin.children():
         fresh = dict(zip((layer for _, layer in twin.children()), (layer for _, layer in unused.children())))
-        layers = [report for layer, given in fed.items() if not not_finite((), given)
+        layers = [report for layer, given in fed.items() if all(np.isfinite(each).all() for each in arrays(given))
                   for report in _alone(layer, given, layer.title, tolerance, step, changes, fresh.get(layer))]
     inside = [report for report in layers if not report.ok]
     kinky = any(check.kink.any() for check in [*checks, *(check for report in layers for check in report.checks)])

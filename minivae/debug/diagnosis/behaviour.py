@@ -134,18 +134,18 @@ class _Watch:
                     put_back(array, kept)
 
 
-def not_finite(input, output, side_loss=0.0, twin=None):
+def not_finite(twin, input, output, side_loss):
     """[Finding] on an output or a side loss of `twin` with infinities or NaN, which it makes again."""
     for name, array in (*named("output", output), ("side loss", side_loss)):
         if not np.isfinite(array).all():
-            if twin and (said := never_written(twin, input)):
+            if said := never_written(twin, input):
                 return [Finding("not finite", said, "certain")]
             where = np.argwhere(~np.isfinite(array))[0]
             large = max((np.abs(each).max(initial=0.0) for each in arrays(input)), default=0)
             text = f"the {name} is not finite" + (f", first at [{', '.join(map(str, where))}]" if where.size else "")
             if large > LARGE:
                 text += f", for inputs of up to {large:.1g}, which may be too large"
-            return [Finding("not finite", f"{text}: {where_it_arose(lambda: twin and twin.forward(copied(input)))}",
+            return [Finding("not finite", f"{text}: {where_it_arose(lambda: twin.forward(copied(input)))}",
                             "possible" if large > LARGE else "certain")]
     return []
 

@@ -3,6 +3,7 @@
 import linecache
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def where_it_arose(run: Callable[[], Any]) -> str:
         if frame is not here:
             events.setdefault((kind, frame.f_code.co_filename, frame.f_lineno), frame.f_code.co_name)
 
-    with np.errstate(over="call", invalid="call", divide="call", call=note):
-        run()
+    with np.errstate(under="ignore", over="call", invalid="call", divide="call", call=note), suppress(Exception):
+        run()  # which may raise whatever a layer may
     last = next((number for number, (kind, _, _) in enumerate(events) if kind == "invalid value"), 0)
     places: dict[str, list[str]] = {}  # {the line: what happens there}
     for (kind, path, line), method in list(events.items())[max(0, last - 1):last + 1]:

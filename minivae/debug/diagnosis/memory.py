@@ -89,9 +89,12 @@ def not_cleared(twin, input, grad_output, derivatives):
 def never_written(twin, input):
     """The sentence on an array whose NaN from before it was written reach the output, or None."""
     twin = twin.clone()
-    twin.forward(copied(input))  # which gives the copy its arrays
-    return next((said for said, fill in leftovers(twin) if all(np.isfinite(each).all() for each in (
-        *arrays(fill(0).forward(copied(input))), side_loss(twin)))), None)
+    try:
+        twin.forward(copied(input))  # which gives the copy its arrays
+        return next((said for said, fill in leftovers(twin) if all(np.isfinite(each).all() for each in (
+            *arrays(fill(0).forward(copied(input))), side_loss(twin)))), None)
+    except Exception:  # whatever a layer may raise
+        return None
 
 
 def leftovers(twin):
@@ -141,13 +144,14 @@ def written_twice(twin, input, grad_output, derivatives):
     """The sentence on a buffer that both passes ask for, if all is right where backward gets one of its own; or None.
     """
     for number, (path, module) in enumerate(twin.named_modules()):
-        for name in set(module.buffers) - {"output", "grad_input"}:
+        for name in [each for each in module.buffers if each not in ("output", "grad_input")]:
             fresh = twin.clone()
             layer = fresh.list_modules()[number]
             shared, own = layer.buffer, {}
 
             def buffer(asked, shape, *options, name=name, shared=shared, own=own):
-                return own.setdefault(shape, np.empty(shape)) if asked == name else shared(asked, shape, *options)
+                return shared(asked, shape, *options) if asked != name else own.setdefault(
+                    shape, np.full(shape, np.nan))
 
             if _is_right(fresh, input, grad_output, derivatives, partial(setattr, layer, "buffer", buffer)):
                 of = f" of {path}" if path else ""
