@@ -212,6 +212,17 @@ def test_out_may_be_an_argument_and_a_table():
     assert x.tolist() == [3, 3, 3] and y.tolist() == [-1, -1, -1]
 
 
+@pytest.mark.parametrize("count", [1, 2, 9, 10, 30])
+def test_arrays_are_added_up_from_the_first_to_the_last(count, library):
+    arrays = np.random.default_rng(0).standard_normal((count, 5, 7)).astype(np.float32)
+    expected = arrays[0].copy()
+    for array in arrays[1:]:
+        expected += array
+    out = backend.from_numpy(np.zeros((5, 7), np.float32))
+    assert backend.add_up([backend.from_numpy(array) for array in arrays], out) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), expected)
+
+
 def test_row_totals(monkeypatch, four_workers):
     """Sums over the last axis, of blocks of rows; a target of one draw is broadcast over three."""
     monkeypatch.setattr(blocks, "BLOCK", 64)

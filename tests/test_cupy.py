@@ -110,6 +110,13 @@ def training(name, kind, batch_size=64):
     return Training(model, Batches(rectangles(80, 6, 6, sides=(3, 3)), batch_size))
 
 
+def launched(run):
+    """The same training, whose every step is launched kernel by kernel."""
+    run._step._alike = -10**9
+    run._step._look = lambda: None
+    return run
+
+
 MODELS = [*models.BY_NAME, "aevb gaussian", "aevb identity_gaussian"]
 each_model = pytest.mark.parametrize("name", MODELS)
 
@@ -139,9 +146,9 @@ def test_fifty_steps_of_every_model(name, device):
 
 # Launches of a step that is not replayed: batch, forward, loss, backward, Adam and the row of the protocol.  Five of
 # them are those of each Linear.  One more needs a reason.
-LAUNCHES = {"vae": 65, "denoising": 67, "bernoulli": 58, "categorical": 68, "aevb": 51, "aevb gaussian": 62,
-            "aevb identity_gaussian": 53, "conv": 106,
-            "conditional": 65}  # a softmax, with its maxima and sums, takes more than a sigmoid
+LAUNCHES = {"vae": 64, "denoising": 66, "bernoulli": 58, "categorical": 68, "aevb": 50, "aevb gaussian": 60,
+            "aevb identity_gaussian": 52, "conv": 99,
+            "conditional": 64}  # a softmax, with its maxima and sums, takes more than a sigmoid
 
 
 @each_model
@@ -152,14 +159,14 @@ def test_budget_of_a_step(name, device, counts):
     """
     if device == "cupy":
         pytest.skip("only the stand-in counts")
-    run = training(name, "cupy", batch_size=16)
+    run = launched(training(name, "cupy", batch_size=16))
     run.run(3, progress=False)
     counts.clear()
     for _ in range(10):
         run.step()
     assert counts["device_to_host"] == 0
     assert counts["host_to_device"] == 10
-    assert counts["launches"] <= 10 * LAUNCHES[name]
+    assert 10 < counts["launches"] <= 10 * LAUNCHES[name]
     assert counts["allocations"] <= 10 * 7
     counts.clear()
     run.protocol.flush()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import strict_cupy
 from few import few
-from test_cupy import each_model, host, training
+from test_cupy import each_model, host, launched, training
 
 from minivae import backend, checkpoint, models, nn
 from minivae.backend import notices
@@ -28,13 +28,6 @@ def on_host(device):
 
 def recorded(run):
     return run._step._recording is not None and run._step._recording.graph is not None
-
-
-def launched(run):
-    """The same training, whose every step is launched kernel by kernel."""
-    run._step._alike = -10**9
-    run._step._look = lambda: None
-    return run
 
 
 def small(name="vae", batch_size=16, momentum=None, by_epoch=False, redrawn=False, annealing=None, beta=None,

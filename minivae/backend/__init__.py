@@ -13,7 +13,7 @@ from minivae.backend.random import (
     standard_normal, uniform,
 )
 from minivae.backend.memory import address, at_most, bounds, empty, marked, owner, resize, sharing, side_by_side
-from minivae.backend.elementwise import elementwise, least_normal, outside, row_totals, total
+from minivae.backend.elementwise import add_up, elementwise, least_normal, outside, row_totals, total
 from minivae.backend.compiled import compile
 from minivae.backend.copies import aligned, clear, copy, copy_from_host, copy_to_host, gather, page_locked
 from minivae.backend.products import add_product, add_rows, affine, arithmetic, matmul

@@ -11,7 +11,7 @@ in half precision: so pass 1 − β beside β.  NumPy's warnings of overflow and
 loop; np.seterr(all="raise") has NumPy compute.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import isfinite
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from minivae.backend import blocks, compiled, fusion
 from minivae.backend.selection import Array, array_library, name_of
 
 Formula: TypeAlias = Callable[..., Any]
+AT_ONCE = 9  # arrays that are added up in one pass: a kernel on a GPU may not have any number of arguments
 
 
 def elementwise(formula: Formula, *arguments: Any, out: Any = None) -> Any:
@@ -45,6 +46,23 @@ def elementwise(formula: Formula, *arguments: Any, out: Any = None) -> Any:
 
     blocks.in_blocks(store, outs, arguments)
     return out
+
+
+def add_up(arrays: Sequence[Array], out: Array) -> Array:
+    """out = Σ arrays, from the first to the last."""
+    elementwise(_sum, *arrays[:AT_ONCE], out=out)
+    for k in range(AT_ONCE, len(arrays), AT_ONCE):
+        elementwise(_sum, out, *arrays[k:k + AT_ONCE], out=out)
+    return out
+
+
+def _sum(xp, first, *others):
+    if not others:
+        return first
+    total = first + others[0]
+    for other in others[1:]:
+        total += other
+    return total
 
 
 @cache

@@ -1,5 +1,6 @@
 """One input to several modules (torch/nn ConcatTable)."""
 
+from minivae import backend
 from minivae.errors import MinivaeError
 from minivae.nn.container import Container
 
@@ -41,10 +42,7 @@ class ConcatTable(Container):
         if isinstance(input, tuple):
             return tuple(self._sum(f"{name}{i}", part, [grad[i] for grad in grads]) for i, part in enumerate(input))
         total = self.buffer(name, input.shape)
-        total[...] = grads[0]
-        for grad in grads[1:]:
-            total += grad  # ∂L/∂x = Σₖ
-        return total
+        return backend.add_up(grads, out=total)  # ∂L/∂x = Σₖ
 
     def _expect_one_each(self, grad_output):
         if not self._modules:

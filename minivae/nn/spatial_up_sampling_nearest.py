@@ -31,10 +31,7 @@ class SpatialUpSamplingNearest(Module):
         self.expect_grad_output(grad_output)
         squares = self._squares(batch_last(grad_output))
         grad_input = self.buffer("grad_input", squares.shape[2:])
-        grad_input.fill(0)
-        for i in range(self.scale):
-            for j in range(self.scale):
-                grad_input += squares[i, j]
+        backend.add_up([squares[i, j] for i in range(self.scale) for j in range(self.scale)], out=grad_input)
         self.grad_input = batch_first(grad_input)
         return self.grad_input
 
