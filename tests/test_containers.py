@@ -264,7 +264,7 @@ def test_a_change_after_get_parameters_is_right_or_says_what_to_do(change, step,
     (lambda m: setattr(m[0], "weight", m[0].weight.astype(np.float64)), DTypeError, "0.weight is .* dtype float64"),
     (lambda m: setattr(m[0], "weight", m[0].weight.tolist()), DTypeError, "0.weight is a list of 4"),
     (lambda m: setattr(m[0], "weight", m[0].weight[:2].copy()), ShapeError, r"0.weight has shape \(2, 3\) and its"),
-    (lambda m: setattr(m[0], "grad_weight", None), DTypeError, "the gradient of 0.weight is of type NoneType"),
+    (lambda m: setattr(m[0], "grad_weight", None), DTypeError, "the gradient of 0.weight is None"),
     (lambda m: setattr(m[0], "bias", m[1].bias), ShapeError, r"0.bias has shape \(2,\) and its gradient \(4,\)")])
 @pytest.mark.parametrize("verb", [lambda m: m.forward(X), lambda m: m.get_parameters(),
                                   lambda m: m.zero_grad_parameters(), lambda m: m.parameters()])
@@ -504,3 +504,28 @@ def test_view_orders_nothing_anew(sizes, shape, right):
     else:
         with pytest.raises(ShapeError, match="a View orders nothing anew"):
             nn.View(*sizes).forward(x)
+
+
+class Spoiled(nn.Linear):
+    """A Linear whose methods end in `spoil`."""
+
+    def update_output(self, input):
+        return self.spoil("output", super().update_output(input))
+
+    def update_grad_input(self, input, grad_output):
+        return self.spoil("grad_input", super().update_grad_input(input, grad_output))
+
+
+@pytest.mark.parametrize(("spoil", "kind", "message"), [
+    (lambda what, y: None if what == "grad_input" else y, DTypeError, "grad_input of 1 is None.*without return"),
+    (lambda what, y: y.tolist() if what == "grad_input" else y, DTypeError, "grad_input of 1 is a list of 3"),
+    (lambda what, y: y[:1] if what == "grad_input" else y, ShapeError, r"grad_input of 1 has shape \(1, 4\), expected"),
+    (lambda what, y: None if what == "output" else y, ShapeError, "its update_output returned None"),
+])
+def test_what_a_branch_gives_back_is_looked_at(spoil, kind, message):
+    branch, x, grad = Spoiled(4, 2), np.ones((3, 4), np.float32), np.ones((3, 2), np.float32)
+    branch.spoil = spoil
+    table = nn.ConcatTable(nn.Linear(4, 2), branch)
+    table.forward(x)
+    with pytest.raises(kind, match=message):
+        table.backward(x, (grad, grad))

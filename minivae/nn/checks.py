@@ -67,7 +67,9 @@ def expect_table(module, what, table, length):
 
 def expect_grad_output(module, grad_output, shape):
     if module.output is None:
-        raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first")
+        raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first"
+                         if module.input is None else f"{module.title}: its update_output returned None; end it with "
+                         "return self.output")
     expect_array(module, "grad_output", grad_output, shape or module.output.shape)
 
 
@@ -87,6 +89,8 @@ def _shapes(value):
 
 def describe(thing):
     """A wrong argument in a few words."""
+    if thing is None:
+        return "None"
     if isinstance(thing, tuple | list):
         return f"a {type(thing).__name__} of {len(thing)}"
     if getattr(thing, "shape", None) == () and not hasattr(thing, "__setitem__"):  # NumPy's numbers look like arrays
@@ -101,6 +105,8 @@ def show_shape(shape):
 
 
 def _conversion(array):
+    if array is None:
+        return "a method that ends without return gives None"
     if isinstance(array, tuple | list) and all(hasattr(each, "shape") for each in array):
         table = "tuple(...) makes a table, which" if isinstance(array, list) else "a table"
         return f"{table} goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"

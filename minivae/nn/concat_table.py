@@ -41,6 +41,8 @@ class ConcatTable(Container):
         """Σₖ gradsₖ in a buffer of that name; a table is added entry by entry."""
         if isinstance(input, tuple):
             return tuple(self._sum(f"{name}{i}", part, [grad[i] for grad in grads]) for i, part in enumerate(input))
+        for module, grad in zip(self.names, grads):
+            self.expect(f"grad_input of {module}", grad, input.shape)
         total = self.buffer(name, input.shape)
         return backend.add_up(grads, out=total)  # ∂L/∂x = Σₖ
 
