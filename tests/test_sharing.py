@@ -12,7 +12,7 @@ from rounding import same, terms
 import minivae as mv
 from minivae import checkpoint, nn
 from minivae.data import Batches, rectangles
-from minivae.errors import MinivaeError, OptionError, ShapeError
+from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError
 from minivae.optim import adam
 from minivae.training import Training
 
@@ -444,3 +444,22 @@ def test_tied_weights_survive_a_checkpoint(tmp_path):
     checkpoint.restore(tmp_path / "tied.npz", run)
     np.testing.assert_allclose([run.step() for _ in range(3)], resumed, rtol=1e-5)
     assert again.model.decoder[2].weight is again.model.encoder[1].weight
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("rows", [2, 8, 16, 40])
+def test_what_has_been_pickled_takes_batches_of_any_size(protocol, rows):
+    layer, x = nn.Linear(30, 30), np.ones((rows, 30), np.float32)
+    layer(np.zeros((16, 30), np.float32))
+    again = pickle.loads(pickle.dumps(layer, protocol))
+    np.testing.assert_allclose(again(x), layer(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Sequential(nn.Linear(3, 2).double()),
+                                  lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).double())])
+def test_one_vector_is_of_one_dtype(make):
+    model = make()
+    with pytest.raises(DTypeError, match="convert the whole model"):
+        model.get_parameters()
+    assert model[-1].weight.dtype == np.float64  # as it was
+    assert model.double().get_parameters()[0].dtype == np.float64

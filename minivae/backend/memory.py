@@ -85,7 +85,7 @@ def resize(buffer: Array | None, shape: Sequence[int], dtype: DTypeLike, name: s
     CuPy keeps rows, because its matmul writes into a row-major `out` only.
     """
     columns = batch and name == "numpy" and len(shape) == 2 and shape[0] < COLUMNS
-    if buffer is None or buffer.dtype != dtype or buffer.base is None or name_of(buffer) != name:
+    if buffer is None or buffer.dtype != dtype or not _carved(buffer) or name_of(buffer) != name:
         return empty(shape, dtype, name, columns)
     if buffer.shape == shape:
         return buffer
@@ -126,6 +126,12 @@ def _carve(raw, shape, dtype, columns):
     start = -address(raw) % ALIGNMENT
     flat = raw[start:start + _bytes(shape, dtype)].view(dtype)
     return flat.reshape(shape[::-1]).T if columns else flat.reshape(shape)
+
+
+def _carved(array):
+    """Whether `empty` has made it.  One that has been pickled lies over bytes of Python, or over nothing."""
+    raw = array.base
+    return isinstance(raw, type(array)) and raw.ndim == 1 and raw.dtype == np.uint8
 
 
 def owner(array: Array) -> Array:

@@ -7,7 +7,7 @@ becomes a view of its stretch of the vector, so nothing is ever copied back.
 import weakref
 
 from minivae import backend
-from minivae.errors import MinivaeError
+from minivae.errors import DTypeError, MinivaeError
 from minivae.nn.checks import expect_made
 
 moves = 0  # how often parameters have moved to other memory
@@ -25,11 +25,21 @@ def flatten(root):
     if root.flat is None or _is_left(root.flat[0]):
         found = backend.side_by_side(parameters), backend.side_by_side(grads)
         if found[0] is None or found[1] is None or _is_left(found[0]):
+            _expect_one_kind(root)
             found = tuple(backend.empty((sum(array.size for array in arrays),), root.dtype, root.backend)
                           for arrays in (parameters, grads))
             _move(root, parameters, grads, found)
         root.flat = found
     return root.flat
+
+
+def _expect_one_kind(root):
+    """Raise if a module inside computes with another library, or in another dtype."""
+    for path, module in root.named_modules():
+        if (module.backend, module.dtype) != (root.backend, root.dtype) and names(module):
+            raise DTypeError(f"{path} computes with {module.backend} in {module.dtype}, and the whole with "
+                             f"{root.backend} in {root.dtype}; convert the whole model with .to(...), .float() or "
+                             ".double(), not parts of it")
 
 
 def settle(root):
