@@ -504,6 +504,34 @@ class HalvesInEvaluation(nn.Module):
         return grad_output * factor * (1 - np.tanh(input if self.train else 2 * input)**2)
 
 
+@pytest.mark.parametrize("make", [
+    lambda: nn.Sequential(nn.HardBits(), nn.Linear(4, 3)),
+    lambda: nn.Sequential(nn.Linear(4, 4), nn.HardBits(), nn.Linear(4, 3)),
+    lambda: mv.models.bernoulli_vae(image=(4,), hidden=4, code=2),
+    lambda: mv.models.bernoulli_vae(image=(4,), hidden=4, code=2, learn_prior=True),
+    lambda: mv.models.categorical_vae(image=(4,), hidden=4, learn_prior=True)])
+@pytest.mark.parametrize("seed", range(2))
+def test_hard_codes_may_have_the_gradient_of_training_in_evaluation_mode(make, seed):
+    mv.manual_seed(seed)
+    report = mv.gradcheck(make(), np.random.default_rng(seed).random((3, 4)).astype(np.float32))
+    assert report.ok, report
+
+
+class ForgetsItsWeight(nn.Linear):
+    """x in the place of W x + b in evaluation mode."""
+
+    def update_output(self, input):
+        super().update_output(input)
+        if not self.train:
+            self.output[...] = input
+        return self.output
+
+
+def test_a_weight_that_evaluation_mode_leaves_out_is_found():
+    report = mv.gradcheck(nn.Sequential(ForgetsItsWeight(3, 3), nn.ReLU()), x(6, 3))
+    assert "weight" in {finding.name for finding in report.diagnoses()}, report
+
+
 @pytest.mark.parametrize(("cls", "said"), [
     (EvaluatesWithItsMask, "there likely: one change makes it right: in line"),
     (HalvesInEvaluation, "`1 if self.train else 0.5` → `1 if self.train else 2`")])

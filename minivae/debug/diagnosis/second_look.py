@@ -16,8 +16,10 @@ from minivae.debug.diagnosis.shared_state import shared_by_objects
 from minivae.debug.differences import compare
 from minivae.debug.source_edits.own_code import tree_of
 from minivae.debug.tables import arrays, copied, mapped, same
+from minivae.errors import MinivaeError
 from minivae.nn import Criterion
 
+WAYS = 8  # on which a jump is looked for
 FEW = 100  # entries of an array that is looked at whole
 KEPT = ("right at first, wrong when the same module is then given another input and other weights, where a copy that "
         "was never called is right: ")
@@ -121,7 +123,7 @@ def _in_evaluation(twin, unused, given, other, step, tolerance):
     """[Finding] on arrays that are right in training mode and wrong in evaluation mode, at first or after training on
     another batch.
 
-    Where the derivative is 0 there, as of hard codes, the gradient of training may stand for it.
+    Where the output jumps there, as that of hard codes, the gradient of training may stand for the derivative.
     """
     if isinstance(unused, Criterion) or not unused.train:
         return []
@@ -134,7 +136,8 @@ def _in_evaluation(twin, unused, given, other, step, tolerance):
                 return [Finding("input modified", "in evaluation mode forward has changed its input, which is another "
                                 "module's: write to a buffer of your own, self.buffer(...)", "certain")]
             point = Point(each.clone().evaluate(), batch, nudge)
-            if wrong := _wrong(point, step, tolerance, least=1e-6):
+            wrong = _wrong(point, step, tolerance)
+            if wrong and not any(_jumps(array, point.objective) for array, _ in point.gradients.values()):
                 return [Finding("mode", EVALUATION, "certain", name) for name in wrong]
     return []
 
@@ -203,15 +206,38 @@ def _not_cleared(point, wrong, step, tolerance):
     return found
 
 
-def _wrong(point, step, tolerance, least=-1.0):
-    """The names of the arrays that are wrong, of a large one in its last row, and whose derivative is not 0."""
+def _wrong(point, step, tolerance):
+    """The names of the arrays that are wrong, of a large one in its last row."""
     parts = {name: slice(None) if array.size <= FEW else slice(-1, None)
              for name, (array, grad) in point.gradients.items() if array.shape == grad.shape and array.ndim}
     checks = [compare(name, *(each[part] for each in point.gradients[name]), point.objective, step, tolerance)
               for name, part in parts.items()]
-    moved = any(np.abs(check.numeric).max(initial=0.0) > 1e-6 for check in checks)  # it is no step function
-    return [check.name for check in checks
-            if not check.error <= tolerance and (moved or np.abs(check.numeric).max(initial=0.0) > least)]
+    return [check.name for check in checks if not check.error <= tolerance]
+
+
+def _jumps(array, objective):
+    """Whether terms of the objective stay as they are, and then jump, on the way of an array to another place."""
+    kept, before, random = array.copy(), objective(), np.random.default_rng(0)
+    far = 10 * (1 + np.abs(kept).max(initial=0.0)) * random.standard_normal((WAYS, *kept.shape))
+
+    def changed(there, part):
+        array[...] = kept + part * (there - kept)
+        return objective() != before
+
+    try:
+        for there in (*(random.permutation(kept.ravel()).reshape(kept.shape) for _ in range(WAYS)), *far):
+            with contextlib.suppress(MinivaeError):  # it is not defined there
+                for term in np.flatnonzero(changed(there, 1) & ~changed(there, 1e-9))[:FEW]:
+                    low, high = 0.0, 1.0
+                    for _ in range(50):
+                        middle = (low + high) / 2
+                        low, high = (low, middle) if changed(there, middle)[term] else (middle, high)
+                    changed(there, high)
+                    if abs(objective()[term] - before[term]) > 1e-6:
+                        return True
+        return False
+    finally:
+        array[...] = kept
 
 
 def _finding(name, still, point, step, tolerance, kept):
