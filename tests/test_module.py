@@ -274,6 +274,8 @@ NOT_ARRAYS = {  # what is given to a Linear(2, 2): what its error says
     "a number": (1.5, r"input is of type float, expected an array of numpy; an array has a batch axis.*full\(\(1, 1\)"),
     "NumPy's number": (np.float32(1), "input is one number, of type float32, expected an array .*an array has a batch"),
     "a text": ("x", r"input is of type str, expected an array of numpy; numpy\.asarray"),
+    "matrix": (np.ones((2, 3), np.float32).view(np.matrix), "input is of type matrix.*numpy.asarray"),
+    "masked": (np.ma.masked_array(np.ones((2, 3), np.float32)), r"input is of type MaskedArray.*x.filled\(0\)"),
     "nothing": (None, "input is None, expected an array of numpy"),
     "no axes": (np.array(1, np.float32), r"input has shape \(\), expected \(N, 2\)"),
     "float64": (np.zeros((1, 2)), r"float64, expected float32; convert it with \.astype\('float32'\), or the module "

@@ -122,7 +122,7 @@ def test_adam_keeps_its_moments_out_of_the_denormal_numbers():
     (np.ones((3, 1)), r"shape \(3, 1\)"),
     (np.ones(()), r"shape \(\)"), (np.ones(4), r"shape \(4,\)"), (np.ones(3, np.float32), "dtype float32"),
     (np.ones(3, int), "dtype int64"), (2.0, "is of type float, x of ndarray"), ([1.0] * 3, "is of type list"),
-    (None, "is of type NoneType")], ids=repr)
+    (np.ones((1, 3)).view(np.matrix), "is of type matrix"), (None, "is of type NoneType")], ids=repr)
 def test_a_gradient_that_is_not_like_x_is_refused(optimiser, grad, said):
     x, state = np.array(START), {"momentum": 0.9} if optimiser is sgd else {}
     for _ in range(2):

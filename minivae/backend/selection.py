@@ -19,6 +19,7 @@ Array: TypeAlias = np.ndarray  # or one of CuPy's, which has the same attributes
 
 NAMES = ("numpy", "cupy")
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}  # the dtypes that modules compute in
+OTHERS = np.matrix, np.ma.MaskedArray  # NumPy's arrays that multiply, index or sum in another way
 
 _libraries: dict[str, ModuleType] = {"numpy": np}
 _settings: dict[str, Any] = {"backend": None, "dtype": np.dtype(np.float32)}
@@ -84,10 +85,11 @@ def array_library(name: str) -> ModuleType:
 def name_of(array: object) -> str:
     """"numpy" or "cupy": whose array this is.  Anything else raises."""
     for name, xp in _libraries.items():
-        if isinstance(array, xp.ndarray):
+        if isinstance(array, xp.ndarray) and not isinstance(array, OTHERS):
             return name
     several = isinstance(array, list) and any(isinstance(each, tuple) or getattr(each, "ndim", 0) for each in array)
-    cure = ("several arrays are a table, which is a tuple: tuple(...) makes one" if several else
+    cure = ("what is masked has no value here: x.filled(0) gives it one" if hasattr(array, "filled") else
+            "several arrays are a table, which is a tuple: tuple(...) makes one" if several else
             "numpy.asarray(..., dtype='float32') makes one")
     raise DTypeError(f"expected an array, got {type(array).__name__}; {cure}")
 

@@ -37,7 +37,7 @@ def expect_made(module, name):
 
 
 def expect_array(module, what, array, shape):
-    if not isinstance(array, module.xp.ndarray):
+    if not isinstance(array, module.xp.ndarray) or isinstance(array, backend.OTHERS):
         raise DTypeError(f"{module.title}: {what} is {describe(array)}, expected an array of {module.backend}; "
                          f"{_conversion(array)}")
     if array.dtype != module.dtype:
@@ -95,7 +95,7 @@ def describe(thing):
         return f"a {type(thing).__name__} of {len(thing)}"
     if getattr(thing, "shape", None) == () and not hasattr(thing, "__setitem__"):  # NumPy's numbers look like arrays
         return f"one number, of type {type(thing).__name__}"
-    if hasattr(thing, "shape") and hasattr(thing, "dtype"):
+    if hasattr(thing, "shape") and hasattr(thing, "dtype") and not isinstance(thing, backend.OTHERS):
         return f"an array of {type(thing).__module__.split('.')[0]} with shape {tuple(thing.shape)}"
     return f"of type {type(thing).__name__}"
 
@@ -110,6 +110,8 @@ def _conversion(array):
     if isinstance(array, tuple | list) and all(hasattr(each, "shape") for each in array):
         table = "tuple(...) makes a table, which" if isinstance(array, list) else "a table"
         return f"{table} goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
+    if hasattr(array, "filled"):
+        return "what is masked has no value here: x.filled(0) gives it one"
     if not hasattr(array, "__len__"):
         return "an array has a batch axis, also for one number: numpy.full((1, 1), x, dtype='float32')"
     try:

@@ -57,7 +57,7 @@ def evaluated(optimiser, feval, x):
 
 def expect_like(optimiser, what, array, x, cure):
     """Raise unless the array is of the library, the shape and the dtype of x."""
-    if not isinstance(array, type(x)):
+    if not isinstance(array, type(x)) or isinstance(array, backend.OTHERS):
         raise MinivaeError(f"{optimiser}: {what} is of type {type(array).__name__}, x of {type(x).__name__}; {cure}")
     if array.shape != x.shape or array.dtype != x.dtype:
         raise MinivaeError(f"{optimiser}: {what} is of shape {array.shape} and dtype {array.dtype}, x of {x.shape} and "
