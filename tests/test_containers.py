@@ -529,3 +529,15 @@ def test_what_a_branch_gives_back_is_looked_at(spoil, kind, message):
     table.forward(x)
     with pytest.raises(kind, match=message):
         table.backward(x, (grad, grad))
+
+
+@pytest.mark.parametrize("place", [1.5, None, "a", 2, -3])
+def test_a_place_that_is_none_is_refused(place):
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    for use in (model.get, model.remove):
+        with pytest.raises(MinivaeError, match=r"there is no module .*it has 0, 1"):
+            use(place)
+    if place != 2:
+        with pytest.raises(MinivaeError, match="takes a number from 0 to 2, got"):
+            model.insert(nn.ReLU(), place)
+    assert model.size() == 2

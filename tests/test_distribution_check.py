@@ -676,3 +676,14 @@ class DropsHalfOfTheBatch(nn.Module):
 def test_rows_of_a_small_batch_that_depend_on_each_other(check):
     report = check()
     assert not report.ok and "the rows of a small batch depend on each other" in str(report), report
+
+
+@pytest.mark.parametrize(("check", "layer", "options", "said"), [
+    (check_noise, nn.GaussianNoise, {}, "write GaussianNoise"),
+    (check_sampler, nn.GaussianSampler, {}, "write GaussianSampler"),
+    (check_noise, nn.GaussianNoise(0.3), {"draws": 0}, "draws is a whole number from 1000"),
+    (check_noise, nn.GaussianNoise(0.3), {"draws": 1e5}, "draws is a whole number"),
+    (check_sampler, nn.GaussianSampler(), {"false_alarm": 2}, "false_alarm is a probability")])
+def test_what_cannot_be_counted_is_refused(check, layer, options, said):
+    with pytest.raises(OptionError, match=said):
+        check(layer, **options)

@@ -15,7 +15,7 @@ from minivae.debug.diagnosis import explain as diagnosis
 from minivae.debug.diagnosis.memory import remembered
 from minivae.debug.gradient_check import GradientError
 from minivae.debug.tables import mapped
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, OptionError
 
 
 def x(*shape, seed=0, dtype=np.float32):
@@ -794,3 +794,13 @@ class GoesOnFromAView(nn.Module):
 def test_a_state_that_is_a_view_of_a_buffer_is_named_itself():
     report = mv.gradcheck(GoesOnFromAView(), x(3, 4))
     assert not report.ok and "self.last" in str(report) and "'output'" not in str(report), report
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 1}, {"tolerance": True}, {"tolerance": float("inf")}, {"step": "a"},
+                                     {"step": 0}, {"tolerance": None}], ids=repr)
+def test_a_tolerance_or_step_that_is_none_is_refused(options):
+    (name, _), = options.items()
+    for check in (lambda: mv.gradcheck(nn.ReLU(), x(2, 3), **options),
+                  lambda: mv.debug.gradcheck_criterion(nn.MSECriterion(), x(2, 3), x(2, 3), **options)):
+        with pytest.raises(OptionError, match=f"{name} is a small number above 0 and below 1"):
+            check()

@@ -6,6 +6,7 @@ from minivae import models, nn
 from minivae.cli import main
 from minivae.data import Batches, rectangles
 from minivae.debug.profiling import profile
+from minivae.errors import OptionError
 from minivae.training import Training
 
 
@@ -77,3 +78,11 @@ def test_profile_of_a_model(capsys):
     assert main(["profile", "vae", "--steps", "2", "--batch-size", "4", "--bytes"]) == 0
     assert "moved MB" in capsys.readouterr().out
     assert main(["profile", "gan"]) == 1
+
+
+@pytest.mark.parametrize(("what", "steps", "said"), [(models.vae, 10, "training is an instance of Training"),
+                                                     (None, 0, "steps is a whole number from 1")])
+def test_what_has_no_steps_is_refused(what, steps, said):
+    training = Training(models.vae(image=(1, 4, 4), hidden=4), Batches(rectangles(20, 4, 4, sides=(2, 2)), 5))
+    with pytest.raises(OptionError, match=said):
+        profile(what or training, steps=steps)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.draws.distribution_report import DistributionReport
-from minivae.debug.draws.draw_statistics import DRAWS, explained, in_small_batches, moments, rows_of
+from minivae.debug.draws.draw_statistics import DRAWS, expect_countable, explained, in_small_batches, moments, rows_of
 from minivae.debug.draws.noise_shapes import FAMILIES, shape, shared, shares
 from minivae.debug.draws.stated_law import compare_draws
 from minivae.debug.tables import arrays, copied, float64, mapped
@@ -43,6 +43,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
     >>> check_noise(nn.GaussianNoise(0.5), lambda x, generator: x + 0.5 * generator.standard_normal(x.shape)).ok
     True
     """
+    expect_countable("check_noise", "layer", layer, draws, false_alarm)
     kind = kind or next((name for name, cls in (("bernoulli", nn.BernoulliNoise), ("gaussian", nn.GaussianNoise))
                          if isinstance(layer, cls)), "other")
     known = {**AMOUNTS, "other": None, **dict.fromkeys(FAMILIES)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from minivae import backend
 from minivae.debug.tables import arrays, columns
 from minivae.debug.verbs import watched
+from minivae.errors import instance, whole_number
 from minivae.training import Training
 
 WARM_UP = 5  # steps: buffers are made in the first ones
@@ -72,6 +73,8 @@ def profile(training: Training, steps: int = 100) -> Profile:
 
     Times of modules are those of their own verbs; what a container does beside its modules is in no row.
     """
+    instance("profile", "training", training, Training)
+    steps = whole_number("profile", "steps", steps)
     model, network = training.model.training(), training.objective.network.training()
     for _ in range(WARM_UP):
         training.step()

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.draws.distribution_report import DistributionReport
-from minivae.debug.draws.draw_statistics import DRAWS, explained, in_small_batches, moments, repeats
+from minivae.debug.draws.draw_statistics import DRAWS, expect_countable, explained, in_small_batches, moments, repeats
 from minivae.debug.draws.noise_shapes import shape
 from minivae.errors import OptionError, ShapeError
 
@@ -45,6 +45,7 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
     ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.  With `changes`, of a class that is not
     minivae's it looks for one change of the source by which the draws are right, for ten seconds at most.
     """
+    expect_countable("check_sampler", "sampler", sampler, draws, false_alarm)
     kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler),
                                                 ("categorical", nn.GumbelSoftmaxSampler))
                          if isinstance(sampler, cls)), None)

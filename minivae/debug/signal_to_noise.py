@@ -10,6 +10,7 @@ from minivae import backend, objectives
 from minivae.debug.estimator_report import gradient
 from minivae.debug.gradient_moments import Moments, moments
 from minivae.debug.tables import columns, float64
+from minivae.errors import whole_number
 from minivae.nn import Sampler
 
 
@@ -44,6 +45,7 @@ def signal_to_noise(model: Any, x: Any, draws: int = 200, samples: tuple = (1, 4
     That of iwae falls as 1/√K, for the better the bound, the less the encoder matters to it (Rainforth et al. 2018);
     that of dreg grows as √K (Tucker et al. 2018).  `model` is a VAE with a Gaussian code; all runs on copies.
     """
+    draws = whole_number("signal_to_noise", "draws", draws, least=3)
     rows = {}
     with backend.seeded(seed):
         for name in ("iwae", "dreg"):

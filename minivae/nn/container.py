@@ -90,7 +90,7 @@ class Container(Module):
     def insert(self, module: Module, number: int, name: str | None = None) -> Self:
         """Put a module in front of number `number`, and return self; those behind it are counted anew."""
         pairs = self.unnumbered()
-        if isinstance(number, Module) or not 0 <= number <= len(pairs):
+        if not hasattr(number, "__index__") or not 0 <= number <= len(pairs):
             raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(pairs)}, got "
                                f"{number!r}")
         pairs.insert(number, (name, module))
@@ -129,7 +129,7 @@ class Container(Module):
         """The place of the module of that number or name."""
         if which in self.names:
             return self.names.index(which)
-        if isinstance(which, str) or not -len(self) <= which < len(self):
+        if not hasattr(which, "__index__") or not -len(self) <= which < len(self):
             raise MinivaeError(f"{self.title}: there is no module {which!r}; it has {', '.join(self.names) or 'none'}")
         return which
 

@@ -8,8 +8,17 @@ from minivae.debug.draws.distribution_report import IN_A_SMALL_BATCH, REPEATED
 from minivae.debug.draws.noise_shapes import repeated
 from minivae.debug.source_edits.change_of_draws import change_of_draws
 from minivae.debug.tables import arrays, copied, mapped
+from minivae.errors import instance, real_number, whole_number
+from minivae.nn import Module
 
 DRAWS = 100_000
+
+
+def expect_countable(title, name, layer, draws, false_alarm):
+    """Raise unless this is a module, draws a number of draws, and false_alarm a probability."""
+    instance(title, name, layer, Module)
+    whole_number(title, "draws", draws, least=1000)
+    real_number(title, "false_alarm", false_alarm, "is a probability above 0 and below 1", above=0, below=1)
 CALLS = 100  # draws for each call of a batch of four
 ENOUGH = 30  # times that two rare things are expected together, for a normal variable to stand for their number
 NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
