@@ -681,7 +681,7 @@ def test_rows_of_a_small_batch_that_depend_on_each_other(check):
 @pytest.mark.parametrize(("check", "layer", "options", "said"), [
     (check_noise, nn.GaussianNoise, {}, "write GaussianNoise"),
     (check_sampler, nn.GaussianSampler, {}, "write GaussianSampler"),
-    (check_noise, nn.GaussianNoise(0.3), {"draws": 0}, "draws is a whole number from 1000"),
+    (check_noise, nn.GaussianNoise(0.3), {"draws": 0}, "draws is a whole number from 2"),
     (check_noise, nn.GaussianNoise(0.3), {"draws": 1e5}, "draws is a whole number"),
     (check_sampler, nn.GaussianSampler(), {"false_alarm": 2}, "false_alarm is a probability")])
 def test_what_cannot_be_counted_is_refused(check, layer, options, said):

@@ -17,7 +17,7 @@ DRAWS = 100_000
 def expect_countable(title, name, layer, draws, false_alarm):
     """Raise unless this is a module, draws a number of draws, and false_alarm a probability."""
     instance(title, name, layer, Module)
-    whole_number(title, "draws", draws, least=1000)
+    whole_number(title, "draws", draws, least=2)
     real_number(title, "false_alarm", false_alarm, "is a probability above 0 and below 1", above=0, below=1)
 CALLS = 100  # draws for each call of a batch of four
 ENOUGH = 30  # times that two rare things are expected together, for a normal variable to stand for their number
