@@ -85,11 +85,11 @@ def resize(buffer: Array | None, shape: Sequence[int], dtype: DTypeLike, name: s
     CuPy keeps rows, because its matmul writes into a row-major `out` only.
     """
     columns = batch and name == "numpy" and len(shape) == 2 and shape[0] < COLUMNS
-    if buffer is None or buffer.dtype != dtype or not _carved(buffer) or name_of(buffer) != name:
+    if buffer is None or buffer.dtype != dtype or buffer.base is None or name_of(buffer) != name:
         return empty(shape, dtype, name, columns)
     if buffer.shape == shape:
         return buffer
-    if buffer.base.nbytes < _bytes(shape, dtype) + ALIGNMENT:
+    if not _carved(buffer) or buffer.base.nbytes < _bytes(shape, dtype) + ALIGNMENT:
         return empty(shape, dtype, name, columns)
     return _carve(buffer.base, shape, dtype, columns)
 
@@ -129,7 +129,7 @@ def _carve(raw, shape, dtype, columns):
 
 
 def _carved(array):
-    """Whether `empty` has made it.  One that has been pickled lies over bytes of Python, or over nothing."""
+    """Whether `empty` has made it; one that has been pickled lies over memory of another kind."""
     raw = array.base
     return isinstance(raw, type(array)) and raw.ndim == 1 and raw.dtype == np.uint8
 

@@ -71,7 +71,7 @@ def gradcheck(module: Module, input: Any, *, tolerance: float = 1e-6, step: floa
     called, that shows what a layer has kept from an earlier call.  New buffers hold NaN, so that one which is read
     before it is written shows too.
     """
-    tolerance, step = (_small("gradcheck", name, value) for name, value in (("tolerance", tolerance), ("step", step)))
+    tolerance, step = _small("gradcheck", tolerance=tolerance, step=step)
     instance("gradcheck", "module", module, Module, "; gradcheck_criterion(criterion, prediction, target) checks a "
              "criterion" * isinstance(module, Criterion))
     _expect_numbers("gradcheck", "input", input)
@@ -89,8 +89,9 @@ def _all_grads(twin, grad_input):
     return arrays(copied(grad_input)), [np.array(grad) for _, _, grad in twin.named_parameters()]
 
 
-def _small(title, name, value):
-    return real_number(title, name, value, "is a small number above 0 and below 1", above=0, below=1)
+def _small(title, **numbers):
+    return [real_number(title, name, value, "is a small number above 0 and below 1", above=0, below=1)
+            for name, value in numbers.items()]
 
 
 def _check(twin, input, title, tolerance, step, changes, unused=None, beside=False):
@@ -295,8 +296,7 @@ def gradcheck_criterion(criterion: Criterion, prediction: Any, target: Any, *, t
 
     Where the criterion raises on one side of a prediction, as outside [0, 1], the difference is of the other side.
     """
-    tolerance, step = (_small("gradcheck_criterion", name, value)
-                       for name, value in (("tolerance", tolerance), ("step", step)))
+    tolerance, step = _small("gradcheck_criterion", tolerance=tolerance, step=step)
     instance("gradcheck_criterion", "criterion", criterion, Criterion, "; gradcheck(module, input) checks a module" *
              isinstance(criterion, Module))
     _expect_numbers("gradcheck_criterion", "prediction", prediction)

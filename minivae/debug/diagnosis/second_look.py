@@ -220,20 +220,19 @@ def _jumps(array, objective):
     kept, before, random = array.copy(), objective(), np.random.default_rng(0)
     far = 10 * (1 + np.abs(kept).max(initial=0.0)) * random.standard_normal((WAYS, *kept.shape))
 
-    def changed(there, part):
+    def at(part, there):
         array[...] = kept + part * (there - kept)
-        return objective() != before
+        return objective()
 
     try:
         for there in (*(random.permutation(kept.ravel()).reshape(kept.shape) for _ in range(WAYS)), *far):
             with contextlib.suppress(MinivaeError):  # it is not defined there
-                for term in np.flatnonzero(changed(there, 1) & ~changed(there, 1e-9))[:FEW]:
+                for term in np.flatnonzero((at(1, there) != before) & (at(1e-9, there) == before))[:FEW]:
                     low, high = 0.0, 1.0
                     for _ in range(50):
                         middle = (low + high) / 2
-                        low, high = (low, middle) if changed(there, middle)[term] else (middle, high)
-                    changed(there, high)
-                    if abs(objective()[term] - before[term]) > 1e-6:
+                        low, high = (low, middle) if at(middle, there)[term] != before[term] else (middle, high)
+                    if abs(at(high, there)[term] - before[term]) > 1e-6:
                         return True
         return False
     finally:

@@ -12,6 +12,9 @@ from minivae.errors import instance, real_number, whole_number
 from minivae.nn import Module
 
 DRAWS = 100_000
+CALLS = 100  # draws for each call of a batch of four
+ENOUGH = 30  # times that two rare things are expected together, for a normal variable to stand for their number
+NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 
 
 def expect_countable(title, name, layer, draws, false_alarm):
@@ -19,9 +22,6 @@ def expect_countable(title, name, layer, draws, false_alarm):
     instance(title, name, layer, Module)
     whole_number(title, "draws", draws, least=2)
     real_number(title, "false_alarm", false_alarm, "is a probability above 0 and below 1", above=0, below=1)
-CALLS = 100  # draws for each call of a batch of four
-ENOUGH = 30  # times that two rare things are expected together, for a normal variable to stand for their number
-NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 
 
 def explained(layer, count, draws, changes, general=True):
