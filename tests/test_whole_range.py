@@ -152,7 +152,7 @@ OTHERS = {  # formulas that select, add or multiply, and those of several logits
     "divergence._at_least",
     "finite_watch._not_finite", "relu._rectified", "enumerated_sampler._centred", "expected_criterion._product",
     "learned_bernoulli_kl._residual", "learned_categorical_kl._prior", "learned_categorical_kl._residual",
-    "learned_prior._weighted_residual", "learned_prior._add",
+    "learned_prior._weighted_residual", "learned_prior._add", "elementwise._sum",
     "score_function_criterion._share", "score_function_criterion._advantage",
     "likelihood_criterion._log_joint", "likelihood_criterion._loss",
     "likelihood_criterion._product", "importance_weighted_criterion._log_weight",
