@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
+import numpy as np
+
+from minivae.errors import as_float
+
 MOST = 2**63 - 1  # of a whole number: any that is larger is a slip, and no float
 
 
@@ -39,7 +43,7 @@ class Kind:
         words    what they are, for a message         metavar   what stands for one in the help
         read     the value of a text                  take      the value of one from Python or JSON
 
-    Both raise ValueError for what is none.
+    Both raise ValueError for what is none.  `take` gives Python's own numbers, truths and tuples, which JSON can keep.
     """
 
     words: str
@@ -89,15 +93,24 @@ def _number(kind: type, span: Range) -> Kind:
         return value
 
     def take(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral if kind is int else numbers.Real):
+        value = _python(value)
+        if kind is float:
+            return within(as_float(value))
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError
-        return within(value)
+        return within(int(value))
 
     return Kind(span.words, "N" if kind is int else "X", lambda text: within(kind(text)), take)
 
 
+def _python(value: Any) -> Any:
+    """NumPy's numbers, truths, texts and arrays as Python's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
 def _only(kind: type | tuple[type, ...]) -> Callable[[Any], Any]:
     def take(value: Any) -> Any:
+        value = _python(value)
         if not isinstance(value, kind):
             raise ValueError
         return value

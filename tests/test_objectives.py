@@ -363,7 +363,7 @@ def test_an_encoder_without_a_part_keeps_its_weights():
     ("bernoulli", {"code": 3, "samples": 9}, {"estimator": "exact"},
      "samples=9 plays no part in estimator exact; it shall be 1"),
     ("bernoulli", {"code": 3, "temperature": 3}, {"objective": "exact_likelihood"},
-     "temperature=3 plays no part in objective exact_likelihood"),
+     "temperature=3.0 plays no part in objective exact_likelihood"),
     ("vae", {}, {"annealing": lambda t: 0.5}, "temperature of relaxed codes fall, and this model has none"),
     ("bernoulli", {"samples": 2}, {"estimator": "score_function", "annealing": lambda t: 0.5},
      "estimator score_function has none; leave it out"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -248,6 +249,25 @@ def test_what_is_saved_comes_back(folder, record):
     assert again.kl.beta == 0.5 and again.samples == 2 and again.made == (record.function, model.made[1])
     mv.save(again, "again.npz")
     assert Path("again.npz").read_bytes() == Path("vae.npz").read_bytes()
+
+
+@pytest.mark.parametrize(("function", "options", "plain"), [
+    (models.vae, {"image": np.array([28, 28], np.uint8), "hidden": np.int8(100), "code": np.int64(2)},
+     {"image": (28, 28), "hidden": 100, "code": 2}),
+    (models.vae, {"image": tuple(np.array([1, 6, 6])), "beta": np.float32(0.5)}, {"image": (1, 6, 6), "beta": 0.5}),
+    (models.vae, {"image": (np.prod((2, 3)),), "beta": Fraction(1, 2)}, {"image": (6,), "beta": 0.5}),
+    (models.conv_vae, {"planes": np.array([4, 80], np.uint8), "batch_normalization": np.True_},
+     {"planes": (4, 80), "batch_normalization": True}),
+    (models.bernoulli_vae, {"image": (6, 6), "straight_through": np.bool_(True), "temperature": np.array(0.5)},
+     {"image": (6, 6), "straight_through": True, "temperature": 0.5}),
+    (models.categorical_vae, {"image": [6, 6], "code": np.int8(100), "categories": np.int8(10)},
+     {"image": (6, 6), "code": 100, "categories": 10})])
+def test_numbers_of_numpy_are_taken_as_pythons(folder, function, options, plain):
+    """A file keeps these; and small ones would wrap around: 28 · 28 of uint8 is 16."""
+    model = function(**options)
+    mv.save(model, "vae.npz")
+    assert repr(mv.load("vae.npz")) == repr(model) == repr(function(**plain))
+    assert repr(model.made[1]) == repr(function(**plain).made[1])
 
 
 def own_vae(width=4, code=2):

@@ -53,6 +53,11 @@ def test_activations_hold_at_the_ends_of_float32(layer):
     assert np.isfinite(layer.backward(x, np.ones_like(x))).all()
 
 
+def test_view_takes_any_whole_number():
+    view = nn.View(np.prod((2, 3)), np.int8(1))
+    assert view.sizes == (6, 1) and str(view) == "nn.View(6, 1)" and type(view.sizes[0]) is int
+
+
 def test_view_keeps_memory():
     x = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     view = nn.View(6)
@@ -285,7 +290,7 @@ def test_sequential_separate_verbs_equal_backward():
     lambda: nn.SpatialMaxPooling(2, 2, padw=2), lambda: nn.SpatialUpSamplingNearest(1.5),
     lambda: nn.BatchNormalization(0), lambda: nn.BatchNormalization(2, epsilon=0),
     lambda: nn.GaussianNoise(float("nan")), lambda: nn.GaussianKL(beta=-1), lambda: nn.GaussianSampler(samples=True),
-    lambda: nn.CategoricalKL(categories=0)])
+    lambda: nn.CategoricalKL(categories=0), lambda: nn.View(True), lambda: nn.View(0, 3), lambda: nn.View(2.0)])
 def test_impossible_options_are_refused(make):
     with pytest.raises(OptionError, match=r"\(.*\): "):
         make()

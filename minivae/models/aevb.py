@@ -5,10 +5,11 @@ from math import prod
 from minivae import nn
 from minivae.kinds import Rate, Shape, Whole
 from minivae.models.likelihoods import Likelihood
-from minivae.models.record import Record, taken
+from minivae.models.record import Record, noted
 from minivae.models.vae import VAE
 
 
+@noted
 def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole = 400, code: Whole = 20,
          image: Shape = (28, 28), log_var_floor: float | None = -6, beta: Rate = 1) -> VAE:
     """784-400-(20, 20), 20-400-784 with ReLU: the article's CoderNetworks, and PyTorch's example at samples=1.
@@ -27,7 +28,6 @@ def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole
     With log_var_floor=None "gaussian" is the article's model, whose likelihood has no upper bound: where a pixel is the
     same in every image the variance falls towards 0, and one pixel that is not then costs millions of nats.
     """
-    options = taken(aevb, locals())
     d = prod(image)
     encoder = nn.Sequential(
         nn.View(d), nn.Linear(d, hidden), nn.ReLU(inplace=True),
@@ -40,8 +40,7 @@ def aevb(likelihood: Likelihood = "bernoulli", samples: Whole = 1, hidden: Whole
             log_var.add(nn.Clamp(log_var_floor, None))
         head = nn.ConcatTable(mean, log_var)
     decoder = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(inplace=True), head)
-    made = VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code, likelihood)
-    return made.made_by(aevb, options)
+    return VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code, likelihood)
 
 
 AEVB = Record("aevb", aevb, "the VAE of PyTorch's example, with one of four likelihoods", data="mnist",

@@ -4,10 +4,11 @@ from math import prod
 
 from minivae import nn
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
-from minivae.models.record import Preset, Record, taken
+from minivae.models.record import Preset, Record, noted
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
+@noted
 def bernoulli_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 50, samples: Whole = 1,
                   beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False,
                   learn_prior: bool = False) -> VAE:
@@ -18,14 +19,13 @@ def bernoulli_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole 
     (Maddison et al. 2016, appendix C.2).  Evaluation uses hard bits, and then it is a bound.  With `straight_through`
     the bits are hard in training too, and the gradient is an estimate.
     """
-    options = taken(bernoulli_vae, locals())
     encoder = nn.Sequential(nn.View(prod(image)))
     encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))
     sampler = nn.Sequential(nn.BernoulliSampler(temperature, samples), nn.Sigmoid(),
                             nn.HardBits(straight_through))
     decoder = mlp_decoder(image, hidden, code)
     kl = nn.LearnedBernoulliKL(code, beta) if learn_prior else nn.BernoulliKL(beta)
-    return VAE(encoder, kl, sampler, decoder, code).made_by(bernoulli_vae, options)
+    return VAE(encoder, kl, sampler, decoder, code)
 
 
 # Jang et al. 2016, section 4: 200 bits or 20 × 10 categories, batches of 100, momentum 0.9 and an annealed temperature.

@@ -3,13 +3,13 @@
 from math import prod
 
 from minivae import nn
-from minivae.errors import whole_number
 from minivae.kinds import Count, Positive, Rate, Shape, Whole
 from minivae.models.bernoulli_vae import JANG
-from minivae.models.record import Record, taken
+from minivae.models.record import Record, noted
 from minivae.models.vae import VAE, hidden_layers, mlp_decoder
 
 
+@noted
 def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 20, categories: Whole = 10,
                     samples: Whole = 1, beta: Rate = 1, temperature: Positive = 1, straight_through: bool = False,
                     learn_prior: bool = False) -> VAE:
@@ -21,8 +21,7 @@ def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whol
     `straight_through` and in evaluation.  The codes are those of Jang et al. 2016, section 4.2, whose coders we read as
     linear, hidden=0, and who learn the prior, which is uniform here without `learn_prior`.
     """
-    options = taken(categorical_vae, locals())
-    code = whole_number("categorical_vae", "code", code) * whole_number("categorical_vae", "categories", categories)
+    code *= categories
     encoder = nn.Sequential(nn.View(prod(image)))
     encoder.add(nn.Linear(hidden_layers(encoder, prod(image), hidden), code))
     encoder.add(nn.View(code // categories, categories))
@@ -30,7 +29,7 @@ def categorical_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whol
     decoder = mlp_decoder(image, hidden, code)
     kl = (nn.LearnedCategoricalKL(code // categories, categories, beta) if learn_prior else
           nn.CategoricalKL(beta, categories))
-    return VAE(encoder, kl, sampler, decoder, code).made_by(categorical_vae, options)
+    return VAE(encoder, kl, sampler, decoder, code)
 
 
 CATEGORICAL = Record("categorical", categorical_vae, "the categorical VAE, code of 20 variables of 10 categories",

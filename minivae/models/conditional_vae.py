@@ -9,7 +9,7 @@ from minivae import backend, nn
 from minivae.backend import Array
 from minivae.errors import OptionError, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
-from minivae.models.record import Record, taken
+from minivae.models.record import Record, noted
 from minivae.models.vae import VAE, hidden_layers
 
 
@@ -48,13 +48,13 @@ class ConditionalVAE(VAE):
         return super().sample(n)
 
 
+@noted
 def conditional_vae(image: Shape = (28, 28), labels: Count = 0, hidden: Count = 400, code: Whole = 20,
                     samples: Whole = 1, beta: Rate = 1) -> ConditionalVAE:
     """(784 + C)-400-400-(20, 20), (20 + C)-400-400-784, ReLU between, Bernoulli pixels; C is `labels`.
 
         labels   how many the data have, 10 of MNIST's digits; 0: a VAE like any other
     """
-    options = taken(conditional_vae, locals())
     label, d = nn.Label(labels) if labels else None, prod(image)
     encoder, decoder = nn.Sequential(nn.View(d + labels)), nn.Sequential()
     if label is not None:
@@ -63,9 +63,7 @@ def conditional_vae(image: Shape = (28, 28), labels: Count = 0, hidden: Count = 
     width = hidden_layers(encoder, d + labels, hidden)
     encoder.add(nn.ConcatTable(nn.Linear(width, code), nn.Linear(width, code)))
     decoder.add(nn.Linear(hidden_layers(decoder, code + labels, hidden), d)).add(nn.View(*image))
-    made = ConditionalVAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code, label=label)
-    made.made_by(conditional_vae, options)
-    return made
+    return ConditionalVAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code, label=label)
 
 
 CONDITIONAL = Record("conditional", conditional_vae, "a VAE that is told the label, and draws images of any",

@@ -5,10 +5,11 @@ import reprlib
 from minivae import nn
 from minivae.errors import OptionError
 from minivae.kinds import Rate, Shape, Whole
-from minivae.models.record import Record, taken
+from minivae.models.record import Record, noted
 from minivae.models.vae import VAE
 
 
+@noted
 def conv_vae(image: Shape = (1, 24, 24), planes: tuple[Whole, ...] = (8, 16, 32), code: Whole = 2, samples: Whole = 1,
              beta: Rate = 1, batch_normalization: bool = False) -> VAE:
     """`vae` of far fewer weights: what finds or draws an edge at one place does so at every place.
@@ -24,8 +25,6 @@ def conv_vae(image: Shape = (1, 24, 24), planes: tuple[Whole, ...] = (8, 16, 32)
     `image` is (height, width) or (planes, height, width).  A BatchNormalization stands behind each convolution but the
     last (Ioffe and Szegedy 2015).
     """
-    options = taken(conv_vae, locals())
-    planes = tuple(planes)
     depth, height, width = _sizes(image, planes)
     inner = planes[-1], height >> len(planes), width >> len(planes)
     units = inner[0] * inner[1] * inner[2]
@@ -40,7 +39,7 @@ def conv_vae(image: Shape = (1, 24, 24), planes: tuple[Whole, ...] = (8, 16, 32)
         decoder.add(nn.ReLU(inplace=True))
     _convolution(decoder.add(nn.SpatialUpSamplingNearest(2)), planes[0], depth, False)
     decoder.add(nn.View(*image))
-    return VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code).made_by(conv_vae, options)
+    return VAE(encoder, nn.GaussianKL(beta), nn.GaussianSampler(samples), decoder, code)
 
 
 def _convolution(body, n_in, n_out, batch_normalization):

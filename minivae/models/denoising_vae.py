@@ -2,10 +2,11 @@
 
 from minivae import nn
 from minivae.kinds import Count, Probability, Rate, Shape, Whole
-from minivae.models.record import Record, taken
+from minivae.models.record import Record, noted
 from minivae.models.vae import VAE, gaussian_encoder, mlp_decoder
 
 
+@noted
 def denoising_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 2, samples: Whole = 1,
                   beta: Rate = 1, p: Probability = 0.1) -> VAE:
     """`vae` with a corrupted input: the encoder sees each pixel flipped with probability p, the loss does not.
@@ -14,9 +15,8 @@ def denoising_vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole 
 
     −E KL(q(z|x′) ‖ p(z)) + E log p(x|z), x′ from p(x′|x), is a lower bound of log p(x) (Im et al. 2017).
     """
-    options = taken(denoising_vae, locals())
     return VAE(gaussian_encoder(image, hidden, code, nn.BernoulliNoise(p)), nn.GaussianKL(beta),
-               nn.GaussianSampler(samples), mlp_decoder(image, hidden, code), code).made_by(denoising_vae, options)
+               nn.GaussianSampler(samples), mlp_decoder(image, hidden, code), code)
 
 
 # The public listings train VAE and DVAE at different decays, which confounds them: here both have the VAE's.

@@ -1,11 +1,12 @@
 """The record of a model: all that the command line, runs and tests know of it."""
 
+import functools
 import inspect
 import re
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from minivae import by_name, kinds
 from minivae.configuration import TRAINING
@@ -14,6 +15,7 @@ from minivae.errors import OptionError
 if TYPE_CHECKING:
     from minivae.models.vae import VAE
 
+Made = TypeVar("Made", bound=Callable[..., "VAE"])
 SCHEDULE = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "learning_rate_decay": 0.0}
 DATA = "data", "images", "binarize"
 OF_DATA = "image", "labels"  # parameters that nobody types
@@ -115,6 +117,16 @@ class Record:
             raise OptionError(f"{self.name} returned {reprlib.repr(model)}; a model's function returns a "
                               "minivae.models.VAE(encoder, kl, sampler, decoder, code)")
         return model if model.made else model.made_by(self.function, options)
+
+
+def noted(function: Made) -> Made:
+    """A model's function that first checks its options, as `taken`, and whose model is `made_by` it."""
+    @functools.wraps(function)
+    def build(*values: Any, **named: Any) -> "VAE":
+        options = taken(function, inspect.getcallargs(function, *values, **named))
+        return function(**options).made_by(build, options)
+
+    return cast(Made, build)
 
 
 def taken(function: Callable, options: dict[str, Any], title: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from minivae.backend import Array
 from minivae.errors import OptionError, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
 from minivae.models.likelihoods import CRITERIONS, MEANS
-from minivae.models.record import Preset, Record, taken
+from minivae.models.record import Preset, Record, noted
 
 
 class VAE(nn.Sequential):
@@ -105,11 +105,11 @@ class VAE(nn.Sequential):
                 module.train = train
 
 
+@noted
 def vae(image: Shape = (1, 24, 24), hidden: Count = 1152, code: Whole = 2, samples: Whole = 1, beta: Rate = 1) -> VAE:
     """The article's VAE on rectangles: 576-1152-1152-(2, 2), 2-1152-1152-576, ReLU between, Bernoulli pixels."""
-    options = taken(vae, locals())
     return VAE(gaussian_encoder(image, hidden, code), nn.GaussianKL(beta), nn.GaussianSampler(samples),
-               mlp_decoder(image, hidden, code), code).made_by(vae, options)
+               mlp_decoder(image, hidden, code), code)
 
 
 def gaussian_encoder(image: Shape, hidden: int, code: int, *first: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from minivae.errors import ShapeError
+from minivae.errors import ShapeError, whole_number
 from minivae.nn.checks import show_shape
 from minivae.nn.module import Module
 
@@ -21,9 +21,9 @@ class View(Module):
 
     def __init__(self, *sizes: int):
         super().__init__()
-        self.sizes = tuple(sizes)
-        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise ShapeError(f"View{self.sizes}: sizes are positive integers, one or more, without the batch axis")
+        if not sizes:
+            raise ShapeError("View(): give it one size or more, without the batch axis")
+        self.sizes = tuple(whole_number("View", "size", size) for size in sizes)
 
     def update_output(self, input):
         self.expect("input", input)
