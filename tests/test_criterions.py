@@ -91,6 +91,12 @@ def test_bce_with_a_weight_for_each_element():
     mv.gradcheck_criterion(criterion, predict("BCE", 2, 3), target(2, 3)).raise_if_failed()
     with pytest.raises(ShapeError, match="3 weights for rows of 2 elements; give one for each element of a row"):
         criterion.forward(p[:, :2].copy(), x[[0, 0], :2].copy())
+    criterion.weights = np.array([[10, 0, 0]])
+    assert criterion.forward(p[:1], x) == approx(10 * log(2))
+    with pytest.raises(ValueError, match="read-only"):
+        criterion.weights[0] = 1
+    criterion.weights = None
+    assert criterion.forward(p[:1], x) == approx(2 * log(2) + log(4 / 3)) and "weights" not in repr(criterion)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -296,6 +296,21 @@ def test_impossible_options_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize(("made", "wanted", "options"), [
+    (nn.Clamp(-1, 1), nn.Clamp(-5, None), ("low", "high")),
+    (nn.SpatialAveragePooling(3, 3, 1, 1, 1, 1), nn.SpatialAveragePooling(3, 3, 1, 1, 1, 1, count_include_pad=False),
+     ("count_include_pad",)),
+    (nn.SpatialAveragePooling(3, 3, 1, 1, 1, 1), nn.SpatialAveragePooling(1, 1), ("kernel", "pad")),
+    (nn.EnumeratedPrior(nn.BernoulliKL(), 2), nn.EnumeratedPrior(nn.BernoulliKL(), 3), ("code",))], ids=repr)
+def test_an_option_that_changes_between_passes_counts_at_the_next(made, wanted, options):
+    image = np.linspace(-9, 9, 9, dtype=np.float32).reshape(1, 1, 3, 3)
+    made.forward(image)
+    for name in options:
+        setattr(made, name, getattr(wanted, name))
+    for mine, its in zip(made.forward(image), wanted.forward(image), strict=True):
+        assert np.array_equal(mine, its)
+
+
 NUMBERS = {  # option: how it is made
     "beta": lambda value: nn.GaussianKL(beta=value), "prior": lambda value: nn.BernoulliKL(prior=value),
     "temperature": lambda value: nn.BernoulliSampler(temperature=value), "p": lambda value: nn.BernoulliNoise(p=value),

@@ -1,5 +1,7 @@
 """Binary cross entropy of probabilities (torch/nn BCECriterion)."""
 
+import numpy as np
+
 from minivae import backend
 from minivae.errors import ShapeError
 from minivae.nn.criterion import Criterion
@@ -25,7 +27,19 @@ class BCECriterion(Criterion):
 
     def __init__(self, size_average: bool = False, samples: int = 1, weights: backend.Array | None = None):
         super().__init__(size_average, samples)
-        self.weights = None if weights is None else backend.to_numpy(weights).reshape(-1).copy()
+        self.weights = weights
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """w, a row of them that only an assignment changes; or None."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: backend.Array | None) -> None:
+        self._weights = None if weights is None else backend.to_numpy(weights).reshape(-1).copy()
+        if self._weights is not None:
+            self._weights.setflags(write=False)  # the buffer would not see a change inside it
+        self.buffers.pop("weights", None)
 
     def update_output(self, input, target):
         p, x = self.grouped("prediction", input, target)

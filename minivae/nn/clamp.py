@@ -21,9 +21,13 @@ class Clamp(Module):
     def __init__(self, low: float | None = None, high: float | None = None):
         super().__init__()
         self.low, self.high = low, high
-        self.bounds = as_float(-inf if low is None else low), as_float(inf if high is None else high)
         if not self.bounds[0] < self.bounds[1] or self.bounds == (-inf, inf):
             raise OptionError(f"Clamp({low}, {high}): give a low below a high, or one of them and None")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(low, high), infinite where a side is open."""
+        return as_float(-inf if self.low is None else self.low), as_float(inf if self.high is None else self.high)
 
     def update_output(self, input):
         self.expect("input", input)

@@ -29,13 +29,15 @@ class EnumeratedPrior(Module):
 
     def update_output(self, input):
         self.expect("input", input)
-        if self.kl.latent.support_size(self.code) > MOST_CODES:
+        size = self.kl.latent.support_size(self.code)
+        if size > MOST_CODES:
             raise OptionError(f"{self.title}: such a code has more than {MOST_CODES} values, too many to enumerate; 12 "
                               "bits have as many")
-        if "z" not in self.buffers:
+        z = self.buffers.get("z")
+        if z is None or z.shape != (size, self.code):
             codes = self.kl.latent.support(self.code)
-            self.buffer("z", codes.shape, batch=False)[...] = codes
-        z = self.buffers["z"]
+            z = self.buffer("z", codes.shape, batch=False)
+            z[...] = codes
         log_p = self.buffer("log_p", (len(z),))
         log_p[...] = self.kl.latent.log_prior(z)
         self.output = z, log_p

@@ -22,7 +22,7 @@ class SpatialAveragePooling(Windowed):
     """
 
     state_names = (*Windowed.state_names, "counted")
-    counted = None  # the sides of the images that the buffer "1/m" is for
+    counted = None  # the images and windows that the buffer "1/m" is for
 
     def __init__(self, kw: int, kh: int, dw: int = 1, dh: int = 1, padw: int = 0, padh: int = 0,
                  ceil_mode: bool = False, count_include_pad: bool = True):
@@ -56,8 +56,9 @@ class SpatialAveragePooling(Windowed):
 
     def _shares(self, lengths, size):
         """1/m of each window (1, H′, W′, 1), of an image with sides of these lengths."""
-        if self.counted != lengths:
-            self.counted, shares = lengths, self.buffer("1/m", (1, *size, 1))
+        windows = lengths, size, self.kernel, self.step, self.pad, self.count_include_pad
+        if self.counted != windows:
+            self.counted, shares = windows, self.buffer("1/m", (1, *size, 1))
             shares.fill(1)
             for axis in (0, 1):
                 for place, count in enumerate(self._counts(lengths[axis], size[axis], axis)):
