@@ -41,6 +41,7 @@ class Objective:
         whole                whether the criterion's loss is all there is: reconstruction and a divergence in one
         estimator            of its gradient, where the code is discrete
         divergence           the name of what is added to the reconstruction
+        hard                 whether codes are hard in training; None: as the model has them
     """
 
     name: str
@@ -50,6 +51,13 @@ class Objective:
     estimator: str | None = None
     whole: bool = False
     divergence: str = "KL"
+    hard: bool | None = None
+
+    def begin(self, model: Any) -> "Objective":
+        """Let a model's codes be hard in training, or relaxed, as the objective takes them; nothing else changes it."""
+        for layer in model.find_modules(nn.HardCode) if self.hard is not None else ():
+            layer.straight_through = self.hard
+        return self
 
     def terms(self, value: Any) -> tuple[Any, Any, Any]:
         """(loss, reconstruction, divergence) of the batch just seen, from the criterion's value, summed over images."""
@@ -90,6 +98,11 @@ class Objective:
 
 def build(model: Any, name: str = "elbo", estimator: str | None = None) -> Objective:
     """The objective of that name for a model; without an `estimator` its gradient is as the model's layers make it."""
+    return plan(model, name, estimator).begin(model)
+
+
+def plan(model: Any, name: str = "elbo", estimator: str | None = None) -> Objective:
+    """As `build`, but the model stays as it is until the objective begins."""
     for what, value, known in (("objective", name, get_args(Name)), ("estimator", estimator, get_args(Estimator))):
         if value not in known and (what, value) != ("estimator", None):
             raise OptionError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
@@ -97,27 +110,30 @@ def build(model: Any, name: str = "elbo", estimator: str | None = None) -> Objec
         _expect_discrete(model, f"estimator {estimator}")
         if name != "elbo" and (name, estimator) != ("exact_likelihood", "exact"):
             raise OptionError(f"objective {name} has no estimator {estimator}; leave one of them out")
-    if estimator in ("relaxed", "straight_through"):
-        _harden(model, estimator == "straight_through")
     if name == "exact_likelihood":
         return _exact_likelihood(model)
     if name in ("iwae", "dreg"):
         return _importance_weighted(model, name)
     if estimator == "score_function":
         return score_function(model)
-    return _exact(model) if estimator == "exact" else Objective(name, model, model.criterion(), model.kl, estimator)
+    if estimator == "exact":
+        return _exact(model)
+    hard = None if estimator is None else estimator == "straight_through"
+    if hard is not None:
+        _expect_hard_code(model)
+    return Objective(name, model, model.criterion(), model.kl, estimator, hard=hard)
 
 
 def score_function(model: Any, baseline: bool = True) -> Objective:
-    """The ELBO with the gradient of the score function, of `build`; or with the one that has no baseline."""
+    """The ELBO with the gradient of the score function, of `plan`; or with the one that has no baseline."""
     if baseline and model.samples < 2:
         raise OptionError("estimator score_function takes 2 samples or more: the baseline of a draw is the mean of an "
                           "image's others")
-    _harden(model, True)
+    _expect_hard_code(model)
     network = _network(model, encoder=model.encoder, kl=model.kl, sampler=nn.ConcatTable(nn.Identity(), model.sampler),
                        densities=nn.ScoreFunction(model.kl), heads=_heads(model, 2))
     criterion = nn.ScoreFunctionCriterion(model.criterion().clone(), baseline)
-    return Objective("elbo", network, criterion, model.kl, "score_function")
+    return Objective("elbo", network, criterion, model.kl, "score_function", hard=True)
 
 
 def _exact(model):
@@ -175,13 +191,10 @@ def _one_draw(model):
     return criterion
 
 
-def _harden(model, straight_through):
-    layers = model.find_modules(nn.HardCode)
-    if not layers:
+def _expect_hard_code(model):
+    if not model.find_modules(nn.HardCode):
         raise OptionError("the estimators harden codes, or do not, by a layer such as HardBits or HardOneHot "
                           "behind the sampler; this model has none")
-    for layer in layers:
-        layer.straight_through = straight_through
 
 
 def _expect_discrete(model, what):

@@ -35,7 +35,8 @@ class Training:
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
     `feval` and `step` are the loop of Torch7, and `run` repeats them.  A FiniteWatch ends it at a number that is
-    not finite.
+    not finite.  The model keeps the last `beta` and temperature, and codes as hard as the estimator made them: a later
+    Training of it without these options goes on with them.
     """
 
     def __init__(self, model: Any, batches: Batches, learning_rate: float | Schedule = 1e-3,
@@ -57,16 +58,17 @@ class Training:
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
         self.optimiser: Callable = adam if momentum is None else sgd
-        self.parameters, self.grads = model.get_parameters()
-        self.objective = objectives.build(model, objective, estimator)
-        self.objective.expect_parts(model, beta, annealing)
-        self.criterion = self.objective.criterion
         rate = learning_rate(0) if callable(learning_rate) else learning_rate
         self.state: dict = {"learning_rate": rate, "learning_rate_decay": learning_rate_decay}
         if momentum is not None:
             self.state["momentum"] = momentum
         for name, value in self.state.items():
             self.state[name] = real_number("Training", name, value, "is a number from 0", least=0)
+        self.objective = objectives.plan(model, objective, estimator)
+        self.objective.expect_parts(model, beta, annealing)
+        self.criterion = self.objective.criterion
+        self.parameters, self.grads = model.get_parameters()
+        self.objective.begin(model)  # after all that may be refused
         self.protocol = Protocol(())
         self.watch = FiniteWatch(self)
         self.steps = 0

@@ -376,6 +376,16 @@ def test_what_does_not_fit_is_refused(name, options, given, message):
         Training(built(name, options, hidden=4), Batches(rectangles(20), 4), **given)
 
 
+@pytest.mark.parametrize(("hard", "given"), [
+    (True, {"estimator": "relaxed"}), (True, {"estimator": "relaxed", "learning_rate": -1}),
+    (False, {"estimator": "score_function"}), (False, {"estimator": "straight_through", "learning_rate": -1})], ids=str)
+def test_a_training_that_is_refused_leaves_the_model_as_it_was(hard, given):
+    model = built("bernoulli", {"temperature": 0.5, "samples": 2, "straight_through": hard}, hidden=4)
+    with pytest.raises(OptionError):
+        Training(model, Batches(rectangles(20), 4), **given)
+    assert model.find_modules(nn.HardBits)[0].straight_through == hard
+
+
 def test_a_prediction_that_is_no_table_is_refused():
     with pytest.raises(ShapeError, match="prediction is a table of 3"):
         nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion()).forward(X, X)

@@ -67,7 +67,7 @@ def estimator_report(model: Any, x: Any, draws: int = 200, samples: int = 4, tem
     right = gradient(objectives.build(twin, "elbo", "exact"), twin, x, flat)()
     makers = {f"{name}, T = {t:g}": _at(estimator, t) for name, estimator in
               (("relaxed", "relaxed"), ("straight-through", "straight_through")) for t in temperatures}
-    makers |= {"score function": lambda twin: objectives.score_function(twin, baseline=False),
+    makers |= {"score function": lambda twin: objectives.score_function(twin, baseline=False).begin(twin),
                "score function, baseline": lambda twin: objectives.build(twin, "elbo", "score_function"),
                "exact": lambda twin: objectives.build(twin, "elbo", "exact")} | (others or {})
     rows = {}
