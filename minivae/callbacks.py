@@ -9,14 +9,15 @@ that is looked at takes the steps of one that is not.
 
 from typing import Any
 
-from minivae.errors import whole_number
+from minivae import evaluation
+from minivae.errors import OptionError, whole_number
 
 
 class Bound:
     """Measures the model on test images, and keeps that in `protocol.tests`."""
 
     def __init__(self, images: Any, scale: float = 1):
-        self.images, self.scale = images, scale
+        self.images, self.scale = images, evaluation.expect_images(images, scale)
 
     def __call__(self, training: Any) -> None:
         test = training.objective.measure(training.model, self.images, self.scale)
@@ -35,4 +36,7 @@ class Patience:
 
     def __call__(self, training: Any) -> bool:
         best = training.protocol.best()
-        return best is not None and len(training.protocol.tests) - 1 - best >= self.epochs
+        if best is None:
+            raise OptionError("Patience has no look at test images to go by; put a Bound(images, scale) before it in "
+                              "the callbacks")
+        return len(training.protocol.tests) - 1 - best >= self.epochs

@@ -173,15 +173,20 @@ def _evaluating(model, samples, seed):
             layer.holding_noise, layer.noise = True, noise
 
 
+def expect_images(images: Any, scale: float) -> float:
+    """The scale as a float; raise unless it is a number, and there are images that a model can be evaluated on."""
+    backend.name_of(images.grey if isinstance(images, Redrawn) else images)  # raises for what is no array
+    if len(images) == 0:
+        raise OptionError("there are no images to evaluate the model on")
+    return real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
+
+
 def _batches(model, images, scale, samples, progress):
     """The images, scaled, on the model's device: as many as can be predicted at once with all their draws."""
     _expect_vae(model)
+    scale = expect_images(images, scale)
     if isinstance(images, Redrawn):
         images, scale = images.draw(0), 1
-    backend.name_of(images)  # raises for what is no array
-    scale = real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
-    if len(images) == 0:
-        raise OptionError("there are no images to evaluate the model on")
     n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))
     with progress_bar(len(images), "image", progress) as bar:
         for first in range(0, len(images), n):

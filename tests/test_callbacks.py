@@ -5,8 +5,8 @@ import pytest
 
 from minivae import backend, checkpoint, evaluation, models
 from minivae.callbacks import Bound, Patience
-from minivae.data import Batches, rectangles
-from minivae.errors import OptionError
+from minivae.data import Batches, Images, rectangles
+from minivae.errors import MinivaeError, OptionError
 from minivae.protocol import Protocol
 from minivae.training import Training
 
@@ -62,7 +62,7 @@ def test_a_look_changes_nothing():
 
 
 @pytest.mark.parametrize(("totals", "best", "waited"), [
-    ([], None, None), ([3], 0, 0), ([3, 2, 1], 2, 0), ([3, 1, 2], 1, 1), ([1, 1, 1], 0, 2),
+    ([3], 0, 0), ([3, 2, 1], 2, 0), ([3, 1, 2], 1, 1), ([1, 1, 1], 0, 2),
     ([np.nan, np.inf], 0, 1), ([np.nan, 5, np.inf, -7], 3, 0)])
 def test_patience_counts_the_epochs_since_the_best(totals, best, waited):
     run = training()
@@ -70,9 +70,23 @@ def test_patience_counts_the_epochs_since_the_best(totals, best, waited):
     run.protocol.tests = [(k, total - 1, 1) for k, total in enumerate(totals)]
     assert run.protocol.best() == best
     for epochs in (1, 2, 3):
-        assert Patience(epochs)(run) == (waited is not None and waited >= epochs)
+        assert Patience(epochs)(run) == (waited >= epochs)
     with pytest.raises(OptionError, match="whole number from 1"):
         Patience(0)
+
+
+@pytest.mark.parametrize("behind", [[], [Bound(rectangles(4, 6, 6, sides=(3, 3)))]], ids=["alone", "before a Bound"])
+def test_patience_without_a_look_before_it_says_what_to_do(behind):
+    with pytest.raises(OptionError, match=r"put a Bound\(images, scale\) before it"):
+        training(Patience(2), *behind).run(2 * LENGTH, progress=False)
+
+
+@pytest.mark.parametrize(("images", "scale", "message"), [
+    (Images.of(rectangles(4)), 1, "expected an array, got Images"), ("x", 1, "expected an array, got str"),
+    (rectangles(4), "x", "scale='x'.* such as 1/255"), (rectangles(4)[:0], 1, "no images")])
+def test_a_bound_looks_at_its_images_when_it_is_made(images, scale, message):
+    with pytest.raises(MinivaeError, match=message):
+        Bound(images, scale)
 
 
 def test_patience_is_kept_over_a_checkpoint(tmp_path):

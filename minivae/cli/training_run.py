@@ -158,7 +158,7 @@ def follow(training, config):
 def _left(training, config):
     """The steps that are left of a config's epochs: none where its patience has run out."""
     schedule = config["training"]
-    if "patience" in schedule and Patience(schedule["patience"])(training):
+    if "patience" in schedule and training.protocol.tests and Patience(schedule["patience"])(training):
         return 0
     return schedule["epochs"] * len(training.batches) - training.steps
 
