@@ -110,8 +110,12 @@ def test_labels_that_cannot_be_are_refused():
     for wrong in (3, -1, 0.5, "pole", [], [[0]], None):
         with pytest.raises(OptionError, match="numbered from 0 to 2"):
             model.condition(wrong)
-    with pytest.raises(OptionError, match="this model has 0 labels"):
-        conditional_vae(image=(2, 2), hidden=3).condition(0)
+    assert len(model.sample(0)) == len(model.sample(0, 2)) == 0
+    for n in (0, 3):
+        with pytest.raises(OptionError, match="numbered from 0 to 2"):
+            model.sample(n, 3)
+        with pytest.raises(OptionError, match="this model has 0 labels"):
+            conditional_vae(image=(2, 2), hidden=3).sample(n, label=2)
     with pytest.raises(ShapeError, match="5 codes for 2 labels"):
         model.condition([0, 1]).decode(np.zeros((5, 2), np.float32))
     with pytest.raises(ShapeError, match="67"):

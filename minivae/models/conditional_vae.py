@@ -43,8 +43,9 @@ class ConditionalVAE(VAE):
 
     def sample(self, n: int, label: int | Sequence[int] | None = None) -> Array:
         """The mean of p(x|z, y) for n codes from the prior, under this label; by default under each for as many."""
-        if self.labels and n:
-            self.condition(np.arange(n) * self.labels // whole_number("sample", "n", n) if label is None else label)
+        rows = max(1, whole_number("sample", "n", n, least=0))
+        if self.labels or label is not None:
+            self.condition(np.arange(rows) * self.labels // rows if label is None else label)
         return super().sample(n)
 
 
