@@ -271,6 +271,20 @@ def test_rows_of_several_lengths_are_refused():
             Images.of(*wrong)
 
 
+def test_some_images_are_images_and_all_are_an_array():
+    images = Images.of(np.arange(5, dtype=np.uint8).reshape(5, 1, 1), [3, 1, 3, 1, 2])
+    for rows in (3, -1, np.int64(3), [3], [], [True, False] * 2 + [True], slice(3, 9)):
+        wanted = np.arange(5)[rows].reshape(-1)
+        assert images[rows].pixels.ravel().tolist() == wanted.tolist()
+        assert images[rows].pixels.shape[1:] == (1, 1, 1) and np.array_equal(images[rows].labels, images.labels[wanted])
+    assert [int(each.pixels.item()) for each in images] == [0, 1, 2, 3, 4]
+    for wrong in (5, -6, "3", (slice(2), 0)):
+        with pytest.raises(IndexError):
+            images[wrong]
+    assert np.asarray(images) is images.pixels and np.array(images, "float32").shape == (5, 1, 1, 1)
+    assert images == images and images != images[:]
+
+
 def test_labels_that_are_no_text_are_named(tmp_path):
     pixels, labels = np.zeros((2, 4, 4), np.uint8), np.array([b"a", b"\xff"])
     assert Images.of(pixels, np.char.decode(labels, "latin-1")).names == ("a", "ÿ")

@@ -10,7 +10,7 @@ MOST_BYTES = 2**33  # of all images of a set: they are held in memory
 WHAT = "images are uint8 from 0 to 255, bool, or float from 0 to 1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Images:
     """Images and what is known of them.
 
@@ -49,9 +49,15 @@ class Images:
         return len(self.pixels)
 
     def __getitem__(self, rows) -> "Images":
-        """Some of the images: a slice or an array of indices."""
+        """Some of the images, or one: a slice, an array of indices or of truths, or a number."""
+        if not isinstance(rows, slice):
+            rows = np.arange(len(self))[rows].reshape(-1)  # one number, too, becomes a row of numbers
         labels = None if self.labels is None else self.labels[rows]
         return Images(self.pixels[rows], labels, self.names, self.skipped)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """The pixels, for numpy.asarray."""
+        return np.array(self.pixels, dtype, copy=copy)
 
 
 def numbered(labels, n, title):
