@@ -319,6 +319,18 @@ def test_an_archive_in_each_way_that_people_name_it(tmp_path, save):
         own_data.read(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize(("others", "read"), [
+    (["label"], ["images", "labels"]), (["x_train", "y"], ["images", "labels"]),
+    (["labels", "test_images", "x_test", "val"], ["images", "labels", "test_images", "test_labels"])])
+def test_an_array_of_an_archive_that_is_not_read_is_named(tmp_path, others, read):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=np.zeros((3, 4, 4), int), **{name: np.zeros((3, 4, 4)[:3 if "t" in name else 1], int)
+                                                       for name in others})
+    parts = [each for each in own_data.read(path) if each is not None]
+    assert own_data.notes(path, *parts) == [
+        f"skipped {path}: {name}: {', '.join(read)} are what is read" for name in others if name not in read]
+
+
 def test_nothing_is_unpickled_and_no_header_is_believed(tmp_path):
     class Harm:
         def __reduce__(self):

@@ -1,6 +1,7 @@
 """Arrays of images in .npy and .npz files."""
 
 import zipfile
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def array_file(path) -> tuple[Images, Images | None]:
     """(images, or those to learn from; those to test on, or None) of a .npy or .npz file.  Nothing is unpickled.
 
     A .npz holds `images` and, if there are any, `labels`; or x_train, y_train, x_test, y_test; or train_images,
-    train_labels, test_images, test_labels; or one array.  `Images.of` says what the arrays may be.
+    train_labels, test_images, test_labels; or one array.  `Images.of` says what the arrays may be.  Arrays of other
+    names, and a second set to learn from or to test on, are not read, and are named in `skipped`.
     """
     path = Path(path)
     try:
@@ -45,23 +47,25 @@ def _of_archive(archive, path):
     if len(members) == 1:
         pairs = [(*members, None)]
     else:
-        pairs = [(pixels, labels if labels in members else None) for pixels, labels in NAMES if pixels in members]
+        pairs = [pair for pair in NAMES if pair[0] in members]
     if not pairs:
         raise OptionError(f"{path} holds {', '.join(sorted(members))[:200] or 'nothing'}; name the images `images` and "
                           "their labels `labels`")
 
     def read(name):
-        if name is None:
+        if name not in members:
             return None
         with archive.open(members[name]) as file:
             return _array(file, members[name].file_size)
 
-    found = {pixels: Images.of(read(pixels), read(labels), f"{path}: {pixels}") for pixels, labels in pairs}
-    tests = [name for name in found if name in TESTS]
-    others = [name for name in found if name not in TESTS]
+    others, tests = ([pair for pair in pairs if (pair[0] in TESTS) == wanted][:1] for wanted in (False, True))
     if not others:
-        raise OptionError(f"{path} holds {tests[0]} and no images to learn from")
-    return found[others[0]], found[tests[0]] if tests else None
+        raise OptionError(f"{path} holds {tests[0][0]} and no images to learn from")
+    names = [name for pair in others + tests for name in pair]
+    train, *test = (Images.of(read(pixels), read(labels), f"{path}: {pixels}") for pixels, labels in others + tests)
+    skipped = tuple((f"{path}: {name}", f"{', '.join(names)} are what is read")
+                    for name in members if name not in names)
+    return replace(train, skipped=skipped), test[0] if test else None
 
 
 def _array(file, size):

@@ -16,7 +16,7 @@ class Images:
 
         pixels   (n, planes, height, width): uint8, or float32 from 0 to 1; 1 plane is grey, 3 are red, green and blue
         labels   (n,) numbers from 0 into `names`, or None          names    what the labels stand for, as texts
-        skipped  ((path, why), ...) of files that could not be used
+        skipped  ((path, why), ...) of files that could not be used, and of arrays in a file that were not
     """
 
     pixels: np.ndarray
