@@ -17,7 +17,7 @@ class Bound:
     """Measures the model on test images, and keeps that in `protocol.tests`."""
 
     def __init__(self, images: Any, scale: float = 1):
-        self.images, self.scale = images, evaluation.expect_images(images, scale)
+        self.images, self.scale = evaluation.expect_images(images, scale)
 
     def __call__(self, training: Any) -> None:
         test = training.objective.measure(training.model, self.images, self.scale)

@@ -2,7 +2,7 @@
 
 Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
 Codes are always drawn, discrete ones are hard and noise layers are off: only then is a bound one.  Images are
-(n, ...), in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
+an array (n, ...) or an `Images`, in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
 
 Of grey pixels under a Bernoulli, log p(x|z) stands for a negative cross-entropy, and no number here is a bound of a
 log-likelihood: `quantities` has the names for that case.
@@ -17,6 +17,7 @@ import numpy as np
 
 from minivae import backend, models
 from minivae.data import Redrawn
+from minivae.data.images import pixels_of
 from minivae.errors import OptionError, instance, real_number, whole_number
 from minivae.nn import MOST_CODES, Sampler
 from minivae.progress import progress_bar
@@ -173,18 +174,18 @@ def _evaluating(model, samples, seed):
             layer.holding_noise, layer.noise = True, noise
 
 
-def expect_images(images: Any, scale: float) -> float:
-    """The scale as a float; raise unless it is a number, and there are images that a model can be evaluated on."""
-    backend.name_of(images.grey if isinstance(images, Redrawn) else images)  # raises for what is no array
+def expect_images(images: Any, scale: float) -> tuple[Any, float]:
+    """(an array or Redrawn, the scale as a float); raise unless a model can be evaluated on these images."""
+    images = images if isinstance(images, Redrawn) else pixels_of(images)
     if len(images) == 0:
         raise OptionError("there are no images to evaluate the model on")
-    return real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
+    return images, real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
 
 
 def _batches(model, images, scale, samples, progress):
     """The images, scaled, on the model's device: as many as can be predicted at once with all their draws."""
     _expect_vae(model)
-    scale = expect_images(images, scale)
+    images, scale = expect_images(images, scale)
     if isinstance(images, Redrawn):
         images, scale = images.draw(0), 1
     n = max(IMAGES, PIXELS // (samples * prod(images.shape[1:])))

@@ -5,9 +5,10 @@ from math import log
 import numpy as np
 import pytest
 
-from minivae import backend
-from minivae.data import Batches, entropy, is_full_square, rectangles
-from minivae.errors import OptionError
+import minivae as mv
+from minivae import backend, evaluation, models
+from minivae.data import Batches, Images, Redrawn, entropy, is_full_square, rectangles
+from minivae.errors import DTypeError, OptionError
 
 
 def test_rectangles_are_the_articles_squares():
@@ -91,6 +92,26 @@ def test_batches_continue_from_their_state():
     following = [batches.next().tolist() for _ in range(4)]
     backend.set_random_state(random)
     assert [other.next().tolist() for _ in range(4)] == following
+
+
+def test_images_are_taken_for_their_pixels():
+    images = Images.of(np.random.default_rng(0).integers(0, 256, (6, 3, 3), np.uint8))
+    model = models.bernoulli_vae(image=(3, 3), hidden=4, code=2)
+    for made in (lambda images: Batches(images, 2, 1 / 255, by_epoch=True).next().sum(), Redrawn,
+                 lambda images: evaluation.encode(model, images, 1 / 255)[1].sum(),
+                 lambda images: evaluation.elbo(model, Redrawn(images)).value):
+        mv.manual_seed(0)
+        of_images = made(images)
+        mv.manual_seed(0)
+        of_pixels = made(images.pixels)
+        assert of_images.grey is of_pixels.grey if made is Redrawn else of_images == of_pixels
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], "x", None])
+def test_what_is_no_array_is_refused(wrong):
+    for taken in (Redrawn, lambda images: Batches(images, 1)):
+        with pytest.raises(DTypeError, match=f"expected an array, got {type(wrong).__name__}"):
+            taken(wrong)
 
 
 @pytest.mark.parametrize("size", [0, 11, 2.5])

@@ -4,15 +4,16 @@ import numpy as np
 
 from minivae import backend
 from minivae.data.binarized import Redrawn
+from minivae.data.images import pixels_of
 from minivae.errors import OptionError, real_number, whole_number
 
 
 class Batches:
     """Batches of `pixels` (n, ...), scaled, in a buffer that the next batch overwrites.
 
-        pixels      uint8 (or float) images, or a Redrawn, whose bits are drawn anew for every batch; a copy goes to
-                    the device when the backend is CuPy
-        scale       what each pixel is multiplied by: 1/255 for grey images, 1 for 0 and 1
+        pixels      uint8 (or float) images, an array or an Images, or a Redrawn, whose bits are drawn anew for every
+                    batch; a copy goes to the device when the backend is CuPy
+        scale       what each pixel is multiplied by: 1/255 for grey bytes, 1 for 0 and 1 and for floats
         by_epoch    False: every batch is drawn at random with replacement (in the articles' listings the images of one
                     batch are different ones of the 50,000, the first of a new permutation)
                     True: each image once an epoch, in random order, the last batch short if need be
@@ -30,7 +31,7 @@ class Batches:
         self.redraw = isinstance(pixels, Redrawn)
         if self.redraw:
             pixels, scale = pixels.grey, 1 / 255
-        backend.name_of(pixels)
+        pixels = pixels_of(pixels)
         if batch_size > len(pixels):
             raise OptionError(f"batch size {batch_size}; choose from 1 to {len(pixels)}, the number of images")
         self.backend = backend.current()

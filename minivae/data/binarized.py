@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minivae.data.images import pixels_of
 from minivae.errors import DTypeError, OptionError
 
 BINARIZE = (None, "threshold", "fixed", "each_epoch")
@@ -17,6 +18,7 @@ class Redrawn:
     """
 
     def __init__(self, grey):
+        grey = pixels_of(grey)
         if grey.dtype != np.uint8:
             raise DTypeError(f"Redrawn takes grey pixels as uint8 from 0 to 255, got {grey.dtype}")
         self.grey = grey

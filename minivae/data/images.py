@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minivae import backend
 from minivae.errors import OptionError
 
 MOST_BYTES = 2**33  # of all images of a set: they are held in memory
@@ -58,6 +59,13 @@ class Images:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         """The pixels, for numpy.asarray."""
         return np.array(self.pixels, dtype, copy=copy)
+
+
+def pixels_of(images):
+    """The pixels of what is given for images: of an `Images`, or an array itself; raise if it is neither."""
+    pixels = images.pixels if isinstance(images, Images) else images
+    backend.name_of(pixels)
+    return pixels
 
 
 def numbered(labels, n, title):
