@@ -8,22 +8,25 @@ A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a head
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol, tests   a row a step, and one for each look at the test images
 
-A model alone has the first three entries of the header, and no other array than its own.
+A model alone has the first three entries of the header, and no other array than its own.  `save_model` keeps in the
+config what layers it has, and what training may have set in them.
 """
 
 import copy
 import json
 import reprlib
 from collections.abc import Callable
+from itertools import zip_longest
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minivae import archive, backend, configuration, models
+from minivae import archive, backend, configuration, kinds, models, nn
 from minivae.errors import MinivaeError, OptionError, instance
 from minivae.files import atomic
+from minivae.models.record import taken
 from minivae.optim.adam import DEFAULTS as ADAM
 from minivae.optim.sgd import DEFAULTS as SGD
 from minivae.protocol import Protocol
@@ -38,6 +41,9 @@ KNOWN = ("protocol", "tests", *(f"optimiser/{key}" for key in MOMENTS), "batches
 LONGEST = 2**20  # bytes of a header
 DIGITS = 40  # of a whole number in it: the random state's have 39
 HUGE = 1e100  # nats that no loss reaches
+SET: dict[type[nn.Module], dict[str, Any]] = {  # what training may set in layers, whatever made them
+    nn.Divergence: {"beta": kinds.Rate, "free_bits": kinds.Rate}, nn.HardCode: {"straight_through": bool},
+    nn.Sampler: {"samples": kinds.Whole, "temperature": kinds.Positive | None}}
 SLACK = 2**16  # bytes that alignment may add to a model
 
 
@@ -51,9 +57,13 @@ def save_model(model: models.VAE, path: str | Path, **options: Any) -> None:
     """
     instance("save", "model", model, models.VAE, "; numpy.savez(path, **module.state_dict()) writes the parameters of "
              "any module")
-    function, given = model.made or (None, {})
+    function, given = model.made or (None, options)
+    if function is not None and given | taken(function, options) != given:
+        raise OptionError(f"save: {reprlib.repr(options)} is not what {function.__name__} was given, which is noted "
+                          "already; leave it out, or note another function with model.made_by(FUNCTION, OPTIONS)")
     name = next((each.name for each in models.ALL if each.function is function), "")
-    config = {"model": name, "options": given | options}
+    config = {"model": name, "options": given, "layers": _titles(model), "set": {
+        key: _of_kind(key, kind, getattr(layer, known)) for key, (layer, known, kind) in _settable(model).items()}}
     save_alone(path, model, config)
 
 
@@ -66,14 +76,20 @@ def save_alone(path: str | Path, model: models.VAE, config: dict[str, Any]) -> N
 def load_model(path: str | Path, build: Callable[..., models.VAE] | None = None) -> models.VAE:
     """The model of a file or of a run's folder, in evaluation mode.
 
-    `build` is the function that made it, where that is one of your own: a file never says what code is run.
+    `build` is the function that made it, where that is one of your own: a file never says what code is run.  Where it
+    changes one of ours, it is given those of its options that it has too.
     """
     header, arrays = read(path)
     name = header["config"]["model"]
     if build is None and name not in models.BY_NAME:
         raise OptionError(f"{path} is of a model of your own{name and f', {name:.300}'}: load(path, build=FUNCTION) "
                           "takes the function that made it")
-    return rebuilt(header, arrays, models.find(name) if build is None else models.Record("build", build))
+    if build is None:
+        return rebuilt(header, arrays, models.find(name))
+    record, options = models.Record("build", build), header["config"]["options"]
+    if name in models.BY_NAME:
+        header["config"]["options"] = {key: options[key] for key in options if key in record.parameters}
+    return rebuilt(header, arrays, record)
 
 
 def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
@@ -141,8 +157,38 @@ def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: model
         model = record.build(**header["config"]["options"])
     if header["dtype"] == "float64":
         model.double()
+    _set_layers(model, header["config"], record)
     model.load_state_dict(parameters)
     return model.evaluate()
+
+
+def _settable(model: models.VAE) -> dict[str, tuple[nn.Module, str, Any]]:
+    """{path: (layer, name, kind)} of what training may have set in the layers of a model."""
+    return {f"{path}.{name}": (layer, name, kinds.of(kind)) for path, layer in model.named_modules()
+            for cls, known in SET.items() if isinstance(layer, cls) for name, kind in known.items()}
+
+
+def _of_kind(path: str, kind: Any, value: Any) -> Any:
+    try:
+        return kind.take(value)
+    except ValueError:
+        raise OptionError(f"{path}={reprlib.repr(value)} is not {kind.words}") from None
+
+
+def _titles(model: models.VAE) -> list[str]:
+    return [module.title for module in model.list_modules()]
+
+
+def _set_layers(model: models.VAE, config: dict[str, Any], record: models.Record) -> None:
+    """Set in the layers what was set in those that were saved; raise unless they then are the same."""
+    for path, (layer, name, kind) in _settable(model).items():
+        if path in config.get("set", {}):
+            setattr(layer, name, _of_kind(path, kind, config["set"][path]))
+    made = _titles(model)
+    for was, now in zip_longest(config.get("layers", made), made, fillvalue="nothing more"):
+        if was != now:
+            raise OptionError(f"the model was saved with {was!s:.100}, and {record.name!r} makes {now:.100}; "
+                              "load(path, build=FUNCTION) takes a function that makes it as it was saved")
 
 
 def restore(path: str | Path, training: Training) -> list[str]:

@@ -287,8 +287,77 @@ def test_one_of_ones_own_takes_the_function_that_made_it(folder):
         mv.load("own.npz")
     with pytest.raises(OptionError, match="returned None; a model's function returns"):
         mv.load("own.npz", build=lambda width: None)
-    with pytest.raises(mv.errors.MinivaeError, match="shape"):
+    with pytest.raises(mv.errors.MinivaeError, match=r"saved with decoder\.0 Linear\(2 -> 4\)"):
         mv.load("plain.npz", build=lambda: own_vae(width=5))
+
+
+def tanh(model):
+    model.replace(lambda layer: mv.nn.Tanh() if isinstance(layer, mv.nn.ReLU) else layer)
+    return model
+
+
+def tiny(code=2):
+    return tanh(models.vae(image=(3, 3), hidden=4, code=code))
+
+
+CHANGES = {
+    "was saved with encoder.2 Tanh, and 'vae' makes encoder.2 ReLU; load": tanh,
+    "was saved with encoder.1 Tanh, and 'vae' makes encoder.1 Linear": lambda model: model.encoder.insert(
+        mv.nn.Tanh(), 1),
+    "was saved with decoder.6 Clamp.None, 1., and 'vae' makes nothing more": lambda model: model.decoder.add(
+        mv.nn.Clamp(high=1))}
+
+
+@pytest.mark.parametrize("message", CHANGES)
+def test_a_model_that_was_changed_is_not_brought_back_as_another(folder, message):
+    model = models.vae(image=(3, 3), hidden=4)
+    CHANGES[message](model)
+    mv.save(model, "vae.npz")
+    with pytest.raises(OptionError, match=message):
+        mv.load("vae.npz")
+
+
+def test_a_function_may_change_one_of_ours(folder):
+    model = tiny(code=3)
+    mv.save(model, "tiny.npz")
+    again = mv.load("tiny.npz", build=tiny)
+    assert repr(again) == repr(model) and np.array_equal(again.decoder[0].weight, model.decoder[0].weight)
+    with pytest.raises(OptionError, match=r"'build' makes encoder\.2 ReLU"):
+        mv.load("tiny.npz", build=lambda code: models.vae(image=(3, 3), hidden=4, code=code))
+
+
+def test_what_training_sets_in_layers_comes_back(folder):
+    model = models.bernoulli_vae(image=(3, 3), hidden=4, code=2)
+    model.kl.beta, model.kl.free_bits, model.sampler[0].samples = np.float32(0.25), 0.5, 3
+    model.sampler[0].temperature, model.sampler[2].straight_through = 0.7, True
+    mv.save(model, "vae.npz")
+    again = mv.load("vae.npz")
+    assert repr(again) == repr(model) and again.kl.free_bits == 0.5 and again.samples == 3
+    model.kl.beta = -1
+    with pytest.raises(OptionError, match=r"kl\.beta=-1 is not a number from 0"):
+        mv.save(model, "no.npz")
+    assert not Path("no.npz").exists()
+
+
+@pytest.mark.parametrize("options", [{"code": 7}, {"foo": 7}, {"code": "x"}])
+def test_options_that_made_another_model_are_not_saved(folder, options):
+    model = models.vae(image=(3, 3), hidden=4, code=2)
+    with pytest.raises(OptionError, match=next(iter(options))):
+        mv.save(model, "vae.npz", **options)
+    mv.save(model, "vae.npz", image=[3, 3], code=np.int64(2))
+    assert mv.load("vae.npz").made[1]["code"] == 2
+
+
+@pytest.mark.parametrize("entry", [{"layers": 3}, {"layers": [["x" * 9999]]}, {"set": []}, {"set": {"kl.beta": "x"}},
+                                   {"set": {"sampler.samples": 0}}])
+def test_layers_of_a_strangers_file_are_checked(folder, entry):
+    model = models.vae(image=(3, 3), hidden=4)
+    checkpoint.save_alone("vae.npz", model, {"model": "vae", "options": model.made[1]} | entry)
+    with pytest.raises(OptionError, match=r"layers|kl\.beta|saved with|set|samples") as error:
+        mv.load("vae.npz")
+    assert len(str(error.value)) < 500
+    checkpoint.save_alone("vae.npz", model, {"model": "vae", "options": model.made[1]})  # of an earlier version
+    mv.load("vae.npz")
 
 
 def test_a_run_is_loaded_as_a_file_is(run):
