@@ -155,8 +155,7 @@ def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: model
     numbers = sum(array.size for array in parameters.values())
     with backend.seeded(0), backend.at_most(2 * 8 * numbers + SLACK):  # its first weights are overwritten at once
         model = record.build(**header["config"]["options"])
-    if header["dtype"] == "float64":
-        model.double()
+    model.convert(None, header["dtype"])
     _set_layers(model, header["config"], record)
     model.load_state_dict(parameters)
     return model.evaluate()

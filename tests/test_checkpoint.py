@@ -117,6 +117,17 @@ def test_a_float64_model_comes_back_as_one(tmp_path):
     assert np.array_equal(model.decoder[0].weight, trained.model.decoder[0].weight)
 
 
+@pytest.mark.parametrize("default", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_comes_back_in_its_dtype_whatever_new_ones_have(tmp_path, dtype, default):
+    model = models.build(CONFIG["model"], **CONFIG["options"]).convert(None, dtype)
+    checkpoint.save_alone(tmp_path / "one.npz", model, CONFIG)
+    backend.set_default_dtype(default)
+    again = checkpoint.load_model(tmp_path / "one.npz")
+    assert again.dtype == again.decoder[0].weight.dtype == dtype
+    assert np.array_equal(again.decoder[0].weight, model.decoder[0].weight)
+
+
 def test_a_checkpoint_of_other_data_changes_nothing(tmp_path):
     first, other = training(by_epoch=True), training(by_epoch=True)
     first.run(3, progress=False)
