@@ -25,7 +25,7 @@ import numpy as np
 
 from minivae import archive, backend, configuration, kinds, models, nn
 from minivae.errors import MinivaeError, OptionError, instance
-from minivae.files import atomic
+from minivae.files import atomic, expanded
 from minivae.models.record import taken
 from minivae.optim.adam import DEFAULTS as ADAM
 from minivae.optim.sgd import DEFAULTS as SGD
@@ -125,7 +125,7 @@ def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, Any]) -> 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(header, {name: array}) of a checkpoint, or of the one in a run's folder.  Nothing in the file is trusted."""
-    path = Path(path)
+    path = expanded(path)
     try:
         path = path / NAME if path.is_dir() else path
         if not path.exists():

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import reprlib
 import secrets
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from minivae.errors import OptionError
 SHOWN = 40  # characters of a file's name that stand in its temporary one, which may not be much longer
 
 
-def expanded(path):
-    """The path, with the home folder for ~; raises where the user has none."""
+def expanded(path) -> Path:
+    """The path, with the home folder for ~; raises where the user has none, and for what is no path."""
     try:
         return Path(path).expanduser()
+    except TypeError as error:
+        raise OptionError(f"path={reprlib.repr(path)}: a path is a text or a pathlib.Path") from error
     except RuntimeError as error:
         raise OptionError(f"{path}: there is no such home folder; write the whole path") from error
 
@@ -27,7 +30,7 @@ def cache():
 @contextlib.contextmanager
 def atomic(path, mode="wb"):
     """Open a file that takes its name only once everything has been written; on any error it never appears."""
-    path = Path(path)
+    path = expanded(path)
     if not path.name or (os.path.lexists(path) and not os.path.isfile(path)):  # /dev/null would become a file
         raise OptionError(f"cannot write {path}: it is there and no file; choose another name")
     temporary = path.with_name(f".{path.name[:SHOWN]}.{secrets.token_hex(4)}")

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from few import few
 
+import minivae as mv
 from minivae import files
 from minivae.cli import doctor, main, pictures, step
 from minivae.data import mnist
@@ -217,3 +219,22 @@ def test_permissions(folder, without_rights):
     assert done.stdout.count("\nmixed/open ") == 2
     for place, times in (("closed", 2), ("sealed", 1)):
         assert done.stdout.count(f"left out: mixed/{place}/checkpoint.npz may not be read") == times
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", ["x"]], ids=repr)
+@pytest.mark.parametrize("use", [
+    mv.load, lambda path: mv.save(mv.models.vae(image=(2, 2), hidden=2), path), mv.data.image_folder,
+    mv.data.array_file, mv.data.idx_folder, mv.data.own_data.read])
+def test_what_is_no_path(use, path):
+    with pytest.raises(OptionError, match=r"^path=.*: a path is a text or a pathlib\.Path$"):
+        use(path)
+
+
+def test_a_tilde_is_the_home_folder_in_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    mv.save(mv.models.vae(image=(2, 2), hidden=2), "~/vae.npz")
+    assert mv.load("~/vae.npz").code == 2 and os.listdir(tmp_path) == ["vae.npz"]
+    np.save("images.npy", np.zeros((3, 4, 4), np.uint8))
+    assert len(mv.data.array_file("~/images.npy")[0]) == 3

@@ -3,13 +3,13 @@
 import zipfile
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
 from minivae.data.images import MOST_BYTES, Images
 from minivae.errors import OptionError
+from minivae.files import expanded
 
 NAMES = (  # (images, labels) of all, or to learn from, or to test on, as archives name them
     ("images", "labels"), ("x", "y"),
@@ -26,7 +26,7 @@ def array_file(path) -> tuple[Images, Images | None]:
     train_labels, test_images, test_labels; or one array.  `Images.of` says what the arrays may be.  Arrays of other
     names, and a second set to learn from or to test on, are not read, and are named in `skipped`.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):

@@ -10,6 +10,7 @@ from pathlib import Path
 from minivae.data.idx import read_idx
 from minivae.data.images import MOST_BYTES, Images
 from minivae.errors import OptionError
+from minivae.files import expanded
 
 NAME = re.compile(r"(?P<set>.*?)(?P<split>train|test|t10k)?-?images[-.]idx[34]-ubyte(\.gz)?", re.IGNORECASE)
 
@@ -20,7 +21,7 @@ def idx_sets(path) -> dict[str, dict[str, Path]]:
     Names are MNIST's, train-images-idx3-ubyte and t10k-images-idx3-ubyte, with or without .gz, after the name of the
     set and a hyphen where there are several, as EMNIST has them: emnist-letters-train-images-idx3-ubyte.gz.
     """
-    path = Path(path)
+    path = expanded(path)
     folder, only = (path, None) if path.is_dir() else (path.parent, NAME.fullmatch(path.name))
     found: dict[str, dict[str, Path]] = {}
     for file in sorted(folder.iterdir(), key=lambda file: (file.suffix == ".gz", file.name)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from minivae.data.images import MOST_BYTES, Images
 from minivae.errors import OptionError
+from minivae.files import expanded
 from minivae.progress import progress_bar
 
 MOST_PIXELS = 2**26  # of one file, which has to be unpacked whole: 67 million, 8192×8192
@@ -34,7 +35,7 @@ def image_folder(path, size=None, grey=False, strict=False, progress=True) -> Im
     that are damaged, cut off, no image, of several frames, of grey values of 32 bits that are no floats, or of more
     than 67 million pixels, which are not unpacked.
     """
-    path = Path(path)
+    path = expanded(path)
     size = _expect_size(size)
     found, skipped = [], []
     with progress_bar(None, "file", progress, desc="looking at images", leave=False) as bar:
