@@ -1,5 +1,6 @@
 """The errors minivae raises on purpose: each says what came, what was wanted and what to do."""
 
+import inspect
 import operator
 import reprlib
 from math import inf, nan
@@ -49,13 +50,21 @@ def instance(title, name, value, wanted, cure=""):
     if not isinstance(value, wanted):
         shown = " ".join(reprlib.repr(value).split())  # a container has lines
         raise OptionError(f"{title}({name}={shown}): {name} is an instance of {wanted.__name__}"
-                          f"{class_cure(value) or cure}")
+                          f"{call_cure(value, wanted) or cure}")
     return value
 
 
-def class_cure(value):
-    """What to write where a class stands in the place of its instance; nothing for any other value."""
-    return f"; write {value.__name__}(), not {value.__name__}" if isinstance(value, type) else ""
+def call_cure(value, wanted):
+    """What to write where a class, or a function, stands in the place of the `wanted` that a call of it would make."""
+    made = value if isinstance(value, type) else getattr(value, "__annotations__", {}).get("return")
+    if not isinstance(made, type) or not issubclass(made, wanted):
+        return ""
+    try:
+        inspect.signature(value).bind()
+        given = ""
+    except TypeError:  # it needs arguments
+        given = "..."
+    return f"; write {value.__name__}({given}), not {value.__name__}"
 
 
 def real_number(title, name, value, meaning, least=-inf, most=inf, above=-inf, below=inf):

@@ -181,3 +181,17 @@ def test_unknown_names_are_refused():
         models.VAE(m.encoder, m.kl, m.sampler, m.decoder, 2, likelihood="poisson")
     with pytest.raises(OptionError, match="aevb: likelihood='poisson' is not one of bernoulli, continuous"):
         models.aevb("poisson")
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"sampler": nn.Identity()}, r"VAE: no module of it draws codes; .* such as GaussianSampler\(\)"),
+    ({"kl": nn.Identity()}, r"VAE\(kl=nn.Identity\): kl is an instance of Divergence"),
+    ({"encoder": nn.Identity}, r"encoder is an instance of Module; write Identity\(\), not Identity"),
+    ({"code": "2"}, r"VAE\(code='2'\): code is a whole number from 1"), ({"code": 2.0}, "code=2.0"),
+    ({"likelihood": ["bernoulli"]}, r"unknown likelihood \['bernoulli'\]; choose one of bernoulli")], ids=str)
+def test_a_part_that_is_none_is_refused(wrong, message):
+    parts = {"encoder": nn.Identity(), "kl": nn.GaussianKL(), "sampler": nn.GaussianSampler(),
+             "decoder": nn.Linear(2, 4), "code": 2}
+    assert models.VAE(**parts).samples == 1
+    with pytest.raises(OptionError, match=message):
+        models.VAE(**parts | wrong)

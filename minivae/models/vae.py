@@ -8,7 +8,7 @@ from typing import Any
 
 from minivae import nn
 from minivae.backend import Array
-from minivae.errors import OptionError, whole_number
+from minivae.errors import OptionError, instance, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
 from minivae.models.likelihoods import CRITERIONS, MEANS
 from minivae.models.record import Preset, Record, noted
@@ -29,11 +29,15 @@ class VAE(nn.Sequential):
 
     def __init__(self, encoder, kl, sampler, decoder, code, likelihood="bernoulli"):
         super().__init__()
-        if likelihood not in CRITERIONS:
+        if not isinstance(likelihood, str) or likelihood not in CRITERIONS:
             raise OptionError(f"unknown likelihood {reprlib.repr(likelihood)}; choose one of {', '.join(CRITERIONS)}")
+        title = type(self).__name__
         for name, module in (("encoder", encoder), ("kl", kl), ("sampler", sampler), ("decoder", decoder)):
-            self.add(module, name)
-        self.code, self.likelihood = code, likelihood
+            self.add(instance(title, name, module, nn.Divergence if name == "kl" else nn.Module), name)
+        if not self.find_modules(nn.Sampler):
+            raise OptionError(f"{title}: no module of it draws codes; the sampler is, or has in it, an instance of "
+                              "Sampler, such as GaussianSampler()")
+        self.code, self.likelihood = whole_number(title, "code", code), likelihood
         self.made: tuple[Callable, dict] | None = None  # see made_by
         self._criterion = CRITERIONS[likelihood](samples=self.samples)
 

@@ -5,7 +5,7 @@ from collections.abc import MutableSequence
 from operator import index
 from typing import Self
 
-from minivae.errors import MinivaeError, class_cure
+from minivae.errors import MinivaeError, call_cure
 from minivae.nn.checks import expect_initialized
 from minivae.nn.module import Module
 
@@ -144,7 +144,7 @@ class Container(Module):
             if not isinstance(module, Module):
                 of_list = f"; write {type(self).__name__}(*modules)" * isinstance(module, list | tuple)
                 raise MinivaeError(f"{self.title}: expected a module, got {reprlib.repr(module)}"
-                                   f"{of_list or class_cure(module)}")
+                                   f"{of_list or call_cure(module, Module)}")
         names = [name or str(k) for k, (name, _) in enumerate(pairs)]
         for name in names:
             if not isinstance(name, str) or names.count(name) > 1 or "." in name:

@@ -23,18 +23,15 @@ class EnumeratedPrior(Module):
         super().__init__()
         self.kl = instance("EnumeratedPrior", "kl", kl, Divergence)
         self.code = whole_number("EnumeratedPrior", "code", code)
+        self._size()
 
     def children(self):
         return [("kl", self.kl)]
 
     def update_output(self, input):
         self.expect("input", input)
-        size = self.kl.latent.support_size(self.code)
-        if size > MOST_CODES:
-            raise OptionError(f"{self.title}: such a code has more than {MOST_CODES} values, too many to enumerate; 12 "
-                              "bits have as many")
         z = self.buffers.get("z")
-        if z is None or z.shape != (size, self.code):
+        if z is None or z.shape != (self._size(), self.code):
             codes = self.kl.latent.support(self.code)
             z = self.buffer("z", codes.shape, batch=False)
             z[...] = codes
@@ -42,6 +39,14 @@ class EnumeratedPrior(Module):
         log_p[...] = self.kl.latent.log_prior(z)
         self.output = z, log_p
         return self.output
+
+    def _size(self):
+        """The number of codes."""
+        size = self.kl.latent.support_size(self.code)
+        if size > MOST_CODES:
+            raise OptionError(f"{self.title}: such a code of {type(self.kl).__name__} has more than {MOST_CODES} "
+                              "values, too many to enumerate; 12 bits have as many")
+        return size
 
     def update_grad_input(self, input, grad_output):
         self.expect_table("grad_output", grad_output, 2)

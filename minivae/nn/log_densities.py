@@ -2,7 +2,7 @@
 
 from math import prod
 
-from minivae.errors import ShapeError
+from minivae.errors import ShapeError, instance
 from minivae.nn.divergence import Divergence
 from minivae.nn.module import Module
 
@@ -27,7 +27,7 @@ class LogDensities(Module):
 
     def __init__(self, kl: Divergence):
         super().__init__()
-        self.kl = kl
+        self.kl = instance(type(self).__name__, "kl", kl, Divergence)
 
     def update_output(self, input):
         self.expect_table("input", input, 2)
