@@ -30,7 +30,7 @@ Positive = Annotated[float, Range("a number above 0", above=0)]
 Rate = Annotated[float, Range("a number from 0", least=0)]
 BelowOne = Annotated[float, Range("a number from 0 to below 1", least=0, below=1)]
 Probability = Annotated[float, Range("a probability, from 0 to 1", least=0, most=1)]
-Shape = tuple[int, ...]  # of an image: (height, width) or (planes, height, width)
+Shape = tuple[Whole, ...]  # of an image: (height, width) or (planes, height, width)
 
 PLAIN = {int: Range("a whole number", least=-MOST, most=MOST), float: Range("a number")}
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -173,6 +173,15 @@ def test_codes_are_decoded_by_the_running_statistics_and_leave_them_alone():
     assert all(module.train for module in model.list_modules())
 
 
+@pytest.mark.parametrize(("make", "image", "message"), [
+    *((models.conv_vae, image, r"conv_vae: image=\(.*\); give \(height, width\) or \(planes, height, width\)")
+      for image in ((16,), (1, 1, 16, 16))),
+    *((each.function, (0, 3), r"image=\(0, 3\) is not values .* each a whole number from 1") for each in models.ALL)])
+def test_a_shape_that_no_image_has_is_refused(make, image, message):
+    with pytest.raises(OptionError, match=message):
+        make(image=image)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(OptionError, match="unknown model 'gan'; choose one of vae, denoising, bernoulli, categorical"):
         models.build("gan")

@@ -50,7 +50,9 @@ def _convolution(body, n_in, n_out, batch_normalization):
 
 def _sizes(image, planes):
     """(planes, height, width) of an image that can be halved once for each number of planes."""
-    depth, height, width = image if len(image) == 3 else (1, *image)
+    if len(image) not in (2, 3):
+        raise OptionError(f"conv_vae: image={reprlib.repr(image)}; give (height, width) or (planes, height, width)")
+    depth, height, width = (1, *image)[-3:]
     if not planes or height % 2 ** len(planes) or width % 2 ** len(planes):
         raise OptionError(f"conv_vae: an image of {height}×{width} cannot be halved {len(planes)} times, once for each "
                           f"of planes={reprlib.repr(planes)}; give fewer planes, such as 16 and 32 for 28×28")
