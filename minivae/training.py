@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,9 @@ class Training:
                  estimator: objectives.Estimator | None = None):
         instance("Training", "model", model, VAE)
         instance("Training", "batches", batches, Batches, "; Batches(images, batch_size=16) makes them of images")
-        self.model, self.batches, self.ranks = model, batches, ranks or Ranks()
-        if callable(callbacks):
+        self.model, self.batches = model, batches
+        self.ranks = Ranks() if ranks is None else instance("Training", "ranks", ranks, Ranks)
+        if not isinstance(callbacks, Sequence):
             raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions")
         self.callbacks = list(callbacks)
         functions = [(name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
@@ -63,7 +65,8 @@ class Training:
         if momentum is not None:
             self.state["momentum"] = momentum
         for name, value in self.state.items():
-            self.state[name] = real_number("Training", name, value, "is a number from 0", least=0)
+            most, below = (1, " to below 1") if name == "momentum" else (inf, "")
+            self.state[name] = real_number("Training", name, value, "is a number from 0" + below, least=0, below=most)
         self.objective = objectives.plan(model, objective, estimator)
         self.objective.expect_parts(model, beta, annealing)
         self.criterion = self.objective.criterion

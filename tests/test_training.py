@@ -95,6 +95,16 @@ def test_rates_that_lead_nowhere_are_refused_before_the_first_step(name, value):
             train(model, batches, progress=False, **{name: value})
 
 
+@pytest.mark.parametrize(("given", "message"), [
+    ({"momentum": 1.5}, r"\(momentum=1.5\): momentum is a number from 0 to below 1$"), ({"momentum": 1}, "below 1$"),
+    ({"callbacks": None}, r"\(callbacks=None\): wanted a list of functions"),
+    ({"callbacks": print}, "wanted a list of functions"), ({"callbacks": [None]}, "wanted a function"),
+    ({"ranks": 3}, r"\(ranks=3\): ranks is an instance of Ranks$"), ({"ranks": 0}, "instance of Ranks$")], ids=str)
+def test_options_of_another_kind_are_refused(given, message):
+    with pytest.raises(OptionError, match=message):
+        Training(models.vae(image=(4, 4), hidden=3), Batches(rectangles(8, 4, 4, sides=(2, 2)), 4), **given)
+
+
 def test_same_seed_same_run_bit_for_bit():
     first, second, other = run(30), run(30), run(30, seed=4)
     assert same(first.parameters, second.parameters)
