@@ -12,11 +12,12 @@ from minivae.errors import MinivaeError
 FUNCTIONS = (mv.gradcheck, mv.gradcheck_criterion, mv.trace, mv.side_loss, mv.save,
              optim.adam, optim.sgd, optim.rmsprop, optim.stochastic_gradient, training.train, training.Training,
              evaluation.elbo, evaluation.log_likelihood, evaluation.exact_log_likelihood, evaluation.encode,
-             evaluation.active_units, data.Batches, data.rectangles, data.squares, data.entropy)
+             evaluation.active_units, data.Batches, data.rectangles, data.squares, data.entropy,
+             data.own_data.split, data.Redrawn.draw)
 CHECKED = {"model", "module", "criterion", "batches", "pixels", "batch_size", "feval", "state", "epochs", "samples",
-           "n", "height", "width", "side", "sides"}
+           "n", "height", "width", "side", "sides", "seed"}
 JUNK = {"class": nn.Tanh, "module": nn.Tanh(), "criterion": nn.MSECriterion(),
-        "array": np.ones((2, 3), np.float32), "float": 1e3, "text": "4", "list": [1, 2.5], "none": None}
+        "array": np.ones((2, 3), np.float32), "float": 1e3, "negative": -1, "text": "4", "list": [1, 2.5], "none": None}
 
 
 def sound(function):
@@ -25,7 +26,7 @@ def sound(function):
     given = {"model": models.bernoulli_vae(image=(4, 4), hidden=3, code=2), "module": nn.Tanh(), "input": x,
              "criterion": nn.MSECriterion(), "prediction": x, "target": x, "pairs": [(x, x)], "images": images,
              "batches": data.Batches(images, 2), "pixels": images, "batch_size": 2, "path": "model.npz", "state": {},
-             "feval": lambda x: (0.0, x), "x": x[0]}
+             "feval": lambda x: (0.0, x), "x": x[0], "self": data.Redrawn(images), "seed": 0, "share": 0.5}
     return {name: given[name] for name, each in inspect.signature(function).parameters.items()
             if each.default is each.empty and each.kind is not each.VAR_KEYWORD}
 

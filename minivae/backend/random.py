@@ -1,7 +1,6 @@
 """Random numbers: a seed for each thread, its generator on the host, and a key and a count of draws on a device."""
 
 import contextlib
-import reprlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from minivae.backend import philox
 from minivae.backend.cuda_graph import varying
 from minivae.backend.memory import resize
 from minivae.backend.selection import Array, from_numpy, name_of
-from minivae.errors import OptionError
+from minivae.errors import OptionError, whole_number
 
 DRAWN = 2**13  # numbers that are drawn in float64 at a time, for parameters
 
@@ -36,7 +35,7 @@ _streams = _Streams()
 
 def manual_seed(seed: int) -> None:
     """Seed the calling thread's generators, host and device (torch.manualSeed)."""
-    _streams.start(np.random.SeedSequence(_expect_seed(seed)))
+    _streams.start(np.random.SeedSequence(whole_number("manual_seed", "seed", seed, least=0)))
 
 
 def get_random_state() -> dict[str, Any]:
@@ -49,7 +48,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     try:
         host = np.random.default_rng(0)
         host.bit_generator.state = state["host"]
-        key, draws = map(_expect_seed, state["device"])
+        key, draws = (whole_number("set_random_state", "device", each, least=0) for each in state["device"])
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise OptionError(f"this is no random state of get_random_state: {str(error)[:300]}") from error
     _streams.host = host
@@ -64,7 +63,7 @@ def seeded(seed: int) -> Iterator[None]:
     the very numbers that its input was made from would be blind to mistakes.
     """
     kept = dict(vars(_streams))
-    _streams.start(np.random.SeedSequence(_expect_seed(seed), spawn_key=(1,)))
+    _streams.start(np.random.SeedSequence(whole_number("seeded", "seed", seed, least=0), spawn_key=(1,)))
     try:
         yield
     finally:
@@ -82,12 +81,6 @@ def rows_of_batch(start: int, stop: int, n: int) -> Iterator[None]:
         yield
     finally:
         _streams.rows = kept
-
-
-def _expect_seed(seed):
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(f"seed {reprlib.repr(seed)}; a seed is an integer that is not negative")
-    return int(seed)
 
 
 def host_generator() -> np.random.Generator:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minivae.data.images import pixels_of
-from minivae.errors import DTypeError, OptionError
+from minivae.errors import DTypeError, OptionError, whole_number
 
 BINARIZE = (None, "threshold", "fixed", "each_epoch")
 SEED = 0  # of the bits of "fixed": everyone's are the same
@@ -32,7 +32,7 @@ class Redrawn:
 
     def draw(self, seed):
         """The bits of all images, uint8 (n, ...), from a seed of their own."""
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(whole_number("draw", "seed", seed, least=0))
         return (255 * random.random(self.shape, dtype=np.float32) < self.grey).view(np.uint8)
 
 

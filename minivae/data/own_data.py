@@ -9,7 +9,7 @@ from minivae.data.array_file import array_file
 from minivae.data.idx_folder import NAME, idx_folder, idx_sets
 from minivae.data.image_folder import SPLITS, image_folder, is_split
 from minivae.data.images import Images
-from minivae.errors import OptionError, real_number
+from minivae.errors import OptionError, real_number, whole_number
 from minivae.files import expanded
 
 EMNIST = "EMNIST stores its images with rows and columns exchanged; they are shown as they are"
@@ -45,7 +45,7 @@ def split(images, share, seed=0) -> tuple[Images, Images]:
     if held >= len(images):
         raise OptionError(f"{len(images)} image{'s' * (len(images) != 1)}, of which {held} would be held out for "
                           "tests, and none is left to learn from; give more images or a smaller share")
-    order = np.random.default_rng(seed).permutation(len(images))
+    order = np.random.default_rng(whole_number("split", "seed", seed, least=0)).permutation(len(images))
     return images[np.sort(order[held:])], images[np.sort(order[:held])]
 
 

@@ -18,7 +18,7 @@ def rectangles(n=50000, height=24, width=24, sides=SIDES, seed=0):
     """
     smallest, largest = _expect_sides(height, width, sides)
     n = whole_number("rectangles", "n", n)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(whole_number("rectangles", "seed", seed, least=0))
     inside = []
     for length in (height, width):
         side = random.integers(smallest, largest, n, endpoint=True)
