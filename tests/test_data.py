@@ -107,10 +107,11 @@ def test_images_are_taken_for_their_pixels():
         assert of_images.grey is of_pixels.grey if made is Redrawn else of_images == of_pixels
 
 
-@pytest.mark.parametrize("wrong", [[1, 2], "x", None])
+@pytest.mark.parametrize("wrong", [[rectangles(1)[0]] * 2, (rectangles(1)[0],) * 2, rectangles(2).tolist(), "x", None])
 def test_what_is_no_array_is_refused(wrong):
+    """With a cure that makes images of several."""
     for taken in (Redrawn, lambda images: Batches(images, 1)):
-        with pytest.raises(DTypeError, match=f"expected an array, got {type(wrong).__name__}"):
+        with pytest.raises(DTypeError, match=rf"an array, got {type(wrong).__name__}; numpy\.asarray\(images\) makes"):
             taken(wrong)
 
 

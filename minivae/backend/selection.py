@@ -82,15 +82,15 @@ def array_library(name: str) -> ModuleType:
     return _libraries[name]
 
 
-def name_of(array: object) -> str:
-    """"numpy" or "cupy": whose array this is.  Anything else raises."""
+def name_of(array: object, cure: str | None = None) -> str:
+    """"numpy" or "cupy": whose array this is.  Anything else raises, and is told the cure."""
     for name, xp in _libraries.items():
         if isinstance(array, xp.ndarray) and not isinstance(array, OTHERS):
             return name
     several = isinstance(array, list) and any(isinstance(each, tuple) or getattr(each, "ndim", 0) for each in array)
-    cure = ("what is masked has no value here: x.filled(0) gives it one" if hasattr(array, "filled") else
+    cure = ("what is masked has no value here: x.filled(0) gives it one" if hasattr(array, "filled") else cure or (
             "several arrays are a table, which is a tuple: tuple(...) makes one" if several else
-            "numpy.asarray(..., dtype='float32') makes one")
+            "numpy.asarray(..., dtype='float32') makes one"))
     raise DTypeError(f"expected an array, got {type(array).__name__}; {cure}")
 
 

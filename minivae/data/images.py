@@ -64,7 +64,7 @@ class Images:
 def pixels_of(images):
     """The pixels of what is given for images: of an `Images`, or an array itself; raise if it is neither."""
     pixels = images.pixels if isinstance(images, Images) else images
-    backend.name_of(pixels)
+    backend.name_of(pixels, "numpy.asarray(images) makes one of images that are alike")
     return pixels
 
 
