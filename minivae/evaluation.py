@@ -177,8 +177,6 @@ def _evaluating(model, samples, seed):
 def expect_images(images: Any, scale: float) -> tuple[Any, float]:
     """(an array or Redrawn, the scale as a float); raise unless a model can be evaluated on these images."""
     images = images if isinstance(images, Redrawn) else pixels_of(images)
-    if len(images) == 0:
-        raise OptionError("there are no images to evaluate the model on")
     return images, real_number("evaluation", "scale", scale, "is what pixels are multiplied by, such as 1/255")
 
 

@@ -8,7 +8,7 @@ import pytest
 import minivae as mv
 from minivae import backend, evaluation, models
 from minivae.data import Batches, Images, Redrawn, entropy, is_full_square, rectangles
-from minivae.errors import DTypeError, OptionError
+from minivae.errors import DTypeError, MinivaeError, OptionError
 
 
 def test_rectangles_are_the_articles_squares():
@@ -112,6 +112,17 @@ def test_what_is_no_array_is_refused(wrong):
     """With a cure that makes images of several."""
     for taken in (Redrawn, lambda images: Batches(images, 1)):
         with pytest.raises(DTypeError, match=rf"an array, got {type(wrong).__name__}; numpy\.asarray\(images\) makes"):
+            taken(wrong)
+
+
+@pytest.mark.parametrize(("wrong", "says"), [
+    (np.array(3.0), r"no images in an array of shape \(\)"), (np.zeros((0, 3, 3)), r"no images .* shape \(0, 3, 3\)"),
+    (np.zeros((3, 0)), r"no images .* shape \(3, 0\)"), (np.zeros((3, 9), object), "dtype object, expected whole"),
+    (np.full((3, 9), "1"), "dtype <U1, expected"), (np.ones((3, 9), complex), "dtype complex128, expected")])
+def test_an_array_without_pixels_is_refused(wrong, says):
+    model = models.bernoulli_vae(image=(3, 3), hidden=4, code=2)
+    for taken in (lambda images: Batches(images, 1), lambda images: evaluation.elbo(model, images), Redrawn):
+        with pytest.raises(MinivaeError, match=says):
             taken(wrong)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import DTypeError, OptionError
 
 MOST_BYTES = 2**33  # of all images of a set: they are held in memory
 WHAT = "images are uint8 from 0 to 255, bool, or float from 0 to 1"
@@ -62,9 +62,14 @@ class Images:
 
 
 def pixels_of(images):
-    """The pixels of what is given for images: of an `Images`, or an array itself; raise if it is neither."""
+    """The pixels of what is given for images: of an `Images`, or an array itself; raise if these are none."""
     pixels = images.pixels if isinstance(images, Images) else images
     backend.name_of(pixels, "numpy.asarray(images) makes one of images that are alike")
+    if pixels.dtype.kind not in "biuf":
+        raise DTypeError(f"images have dtype {pixels.dtype}, expected whole numbers, bool or float; convert "
+                         "them with .astype('float32')")
+    if 0 in pixels.shape or not pixels.shape:
+        raise OptionError(f"there are no images in an array of shape {pixels.shape}; expected (n, ...), one or more")
     return pixels
 
 
