@@ -5,6 +5,8 @@ import operator
 import reprlib
 from math import inf, nan
 
+import numpy as np
+
 
 class MinivaeError(Exception):
     """Any error that minivae raises on purpose; catch this one to catch them all."""
@@ -43,6 +45,13 @@ def whole_number(title, name, value, least=1):
     if number < least:
         raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is a whole number from {least}")
     return number
+
+
+def truth(title, name, value):
+    """The value as a bool; raise unless it is one: a text such as "no" would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is True or False")
+    return bool(value)
 
 
 def instance(title, name, value, wanted, cure=""):

@@ -1,6 +1,7 @@
 """Public functions say what is wrong with what they are given, by its name."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
@@ -64,6 +65,25 @@ def test_a_wrong_option_of_a_model_is_named(function, name, junk):
         assert name in str(error)
     else:
         assert isinstance(made, models.VAE)
+
+
+@pytest.mark.parametrize("junk", ["no", 0, None, [], np.ones(2)], ids=str)
+@pytest.mark.parametrize(("made", "flags"), [
+    (partial(data.Batches, data.rectangles(2), 1), ["by_epoch", "drop_last"]), (partial(nn.Linear, 2, 2), ["bias"]),
+    (partial(nn.Linear.tied, nn.Linear(2, 2)), ["bias"]), (nn.MSECriterion, ["size_average"]),
+    (nn.BCECriterion, ["size_average"]), (partial(nn.ScoreFunctionCriterion, nn.MSECriterion()), ["baseline"]),
+    (partial(nn.SpatialMaxPooling, 2, 2), ["ceil_mode"]), (partial(nn.BatchNormalization, 2), ["affine"]),
+    (partial(nn.SpatialAveragePooling, 2, 2), ["ceil_mode", "count_include_pad"]), (nn.Tanh().hold_noise, ["on"]),
+    (nn.HardBits, ["straight_through"]), (nn.ReLU, ["inplace"]),
+    (lambda **flag: optim.sgd(lambda x: (0.0, x), np.ones(2), {"momentum": 0.5} | flag), ["nesterov"]),
+    (partial(optim.stochastic_gradient, nn.Tanh(), nn.MSECriterion(), [(np.ones((1, 1), "float32"),) * 2]),
+     ["shuffle"])])
+def test_a_flag_is_true_or_false(made, flags, junk):
+    """A text such as "no" would count as true."""
+    for name in flags:
+        made(**{name: np.True_})
+        with pytest.raises(MinivaeError, match=rf"\({name}=.*: {name} is True or False"):
+            made(**{name: junk})
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, [1], -1, float("nan"), True])

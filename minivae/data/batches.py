@@ -5,7 +5,7 @@ import numpy as np
 from minivae import backend
 from minivae.data.binarized import Redrawn
 from minivae.data.images import pixels_of
-from minivae.errors import OptionError, real_number, whole_number
+from minivae.errors import OptionError, real_number, truth, whole_number
 
 
 class Batches:
@@ -38,7 +38,8 @@ class Batches:
         self.dtype = backend.default_dtype()
         self.pixels = backend.from_numpy(pixels)
         self.scale = real_number("Batches", "scale", scale, "is what pixels are multiplied by, such as 1/255")
-        self.batch_size, self.by_epoch, self.drop_last = batch_size, by_epoch, drop_last
+        self.batch_size = batch_size
+        self.by_epoch, self.drop_last = truth("Batches", "by_epoch", by_epoch), truth("Batches", "drop_last", drop_last)
         self.rounds = whole_number("Batches", "rounds", rounds)
         self.order = None  # the permutation of this epoch
         self.position = 0  # how many images of it have been used

@@ -1,7 +1,7 @@
 """Features scaled to mean 0 and variance 1 (torch/nn BatchNormalization and SpatialBatchNormalization)."""
 
 from minivae import backend
-from minivae.errors import ShapeError, real_number, whole_number
+from minivae.errors import ShapeError, real_number, truth, whole_number
 from minivae.nn.module import Module
 
 
@@ -42,6 +42,7 @@ class BatchNormalization(Module):
                                    "is a small number above 0, such as 1e-5", above=0)
         self.momentum = real_number("BatchNormalization", "momentum", momentum,
                                     "is a share from 0 to 1, such as 0.1", least=0, most=1)
+        affine = truth("BatchNormalization", "affine", affine)
         self.count = 0  # M of the last forward; 0 where μ and σ² were constants
         for name in self.parameter_names:
             setattr(self, name, None)

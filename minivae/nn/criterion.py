@@ -4,7 +4,7 @@ import copy
 from typing import Any, Self
 
 from minivae import backend
-from minivae.errors import ShapeError, TargetError, whole_number
+from minivae.errors import ShapeError, TargetError, truth, whole_number
 from minivae.nn import checks
 from minivae.nn.array_owner import ArrayOwner, Value
 
@@ -23,7 +23,7 @@ class Criterion(ArrayOwner):
 
     def __init__(self, size_average: bool = False, samples: int = 1):
         super().__init__()
-        self.size_average = size_average
+        self.size_average = truth(type(self).__name__, "size_average", size_average)
         self.samples = whole_number(type(self).__name__, "samples", samples)
 
     @property

@@ -3,6 +3,7 @@
 from typing import Any
 
 from minivae import backend
+from minivae.errors import truth
 from minivae.nn.module import Module
 
 
@@ -16,7 +17,7 @@ class HardCode(Module):
 
     def __init__(self, straight_through: bool = False):
         super().__init__()
-        self.straight_through = straight_through
+        self.straight_through = truth(type(self).__name__, "straight_through", straight_through)
 
     def update_output(self, input):
         self.expect_code(input)

@@ -1,6 +1,7 @@
 """Base of the activations that may overwrite their input."""
 
 from minivae import backend
+from minivae.errors import truth
 from minivae.nn.module import Module
 
 
@@ -11,7 +12,7 @@ class InPlace(Module):
 
     def __init__(self, inplace: bool = False):
         super().__init__()
-        self.inplace = inplace
+        self.inplace = truth(type(self).__name__, "inplace", inplace)
 
     def output_like(self, input: backend.Array) -> backend.Array:
         """The array for an output of the input's shape: a buffer, or the input itself, where it may be overwritten."""

@@ -4,7 +4,7 @@ from math import sqrt
 from typing import Self
 
 from minivae import backend
-from minivae.errors import whole_number
+from minivae.errors import truth, whole_number
 from minivae.nn.module import Module
 
 
@@ -36,7 +36,7 @@ class Linear(Module):
         self.n_out = whole_number("Linear", "n_out", n_out)
         self.bias = None
         self.new_parameter("weight", (self.n_out, self.n_in))
-        if bias:
+        if truth("Linear", "bias", bias):
             self.new_parameter("bias", (self.n_out,))
         self.reset()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from minivae import backend
-from minivae.errors import ShapeError
+from minivae.errors import ShapeError, truth
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
@@ -207,7 +207,8 @@ class Module(ArrayOwner):
         >>> np.array_equal(layer(x).copy(), layer(x))
         True
         """
-        return self.apply(lambda module: setattr(module, "holding_noise", on))
+        held = truth("hold_noise", "on", on)
+        return self.apply(lambda module: setattr(module, "holding_noise", held))
 
     # -- copies and conversions -------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Loss of drawn codes, and an estimate of its gradient by their probabilities."""
 
 from minivae import backend
+from minivae.errors import truth
 from minivae.nn.criterion import Criterion
 from minivae.nn.wrapping_criterion import WrappingCriterion
 
@@ -28,7 +29,7 @@ class ScoreFunctionCriterion(WrappingCriterion):
 
     def __init__(self, criterion: Criterion, baseline: bool = True):
         super().__init__(criterion)
-        self.baseline = baseline
+        self.baseline = truth("ScoreFunctionCriterion", "baseline", baseline)
 
     def update_output(self, input, target):
         prediction, _, _ = self.expect_prediction(input, 3)

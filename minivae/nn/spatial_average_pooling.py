@@ -1,5 +1,6 @@
 """The mean of each window (torch/nn SpatialAveragePooling)."""
 
+from minivae.errors import truth
 from minivae.nn.windows import Windowed, batch_first, batch_last
 
 
@@ -28,7 +29,7 @@ class SpatialAveragePooling(Windowed):
                  ceil_mode: bool = False, count_include_pad: bool = True):
         super().__init__((kw, kh), (dw, dh), (padw, padh), ceil_mode)
         self.expect_small_padding()
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = truth("SpatialAveragePooling", "count_include_pad", count_include_pad)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "C", "H", "W"))

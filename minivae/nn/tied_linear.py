@@ -3,7 +3,7 @@
 from math import sqrt
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import OptionError, truth
 from minivae.nn.linear import Linear
 from minivae.nn.module import Module
 
@@ -34,7 +34,7 @@ class TiedLinear(Module):
         other.inventory()
         self.n_in, self.n_out, self.backend, self.dtype = other.n_out, other.n_in, other.backend, other.dtype
         self.weight, self.grad_weight, self.bias = other.weight, other.grad_weight, None
-        if bias:
+        if truth("TiedLinear", "bias", bias):
             self.new_parameter("bias", (self.n_out,))
         self.reset()
 

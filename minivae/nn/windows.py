@@ -1,7 +1,7 @@
 """Windows over planes: what convolution and pooling have in common."""
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError, whole_number
+from minivae.errors import OptionError, ShapeError, truth, whole_number
 from minivae.nn.module import Module
 
 
@@ -21,8 +21,8 @@ class Windowed(Module):
 
     def __init__(self, kernel: tuple, step: tuple, pad: tuple, ceil_mode: bool = False):
         super().__init__()
-        self.ceil_mode = ceil_mode
         name = type(self).__name__
+        self.ceil_mode = truth(name, "ceil_mode", ceil_mode)
         (kw, kh), (dw, dh), (padw, padh) = kernel, step, pad
         self.kernel = whole_number(name, "kh", kh), whole_number(name, "kw", kw)
         self.step = whole_number(name, "dh", dh), whole_number(name, "dw", dw)

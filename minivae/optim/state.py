@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, TypeAlias
 
 from minivae import backend
-from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float, instance
+from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float, instance, truth
 from minivae.nn.flat_parameters import expect_in_use
 
 Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> (loss, gradient at x)
@@ -22,6 +22,7 @@ def read_options(optimiser, state, defaults, memory, below_one=()):
     option = defaults | state
     for name, default in defaults.items():
         if isinstance(default, bool):
+            option[name] = truth(optimiser, name, option[name])
             continue
         option[name] = as_float(option[name])
         if not 0 <= option[name] < (1 if name in below_one else inf):

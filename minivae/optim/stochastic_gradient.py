@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minivae import backend
-from minivae.errors import OptionError, instance, real_number, whole_number
+from minivae.errors import OptionError, instance, real_number, truth, whole_number
 from minivae.nn.criterion import Criterion
 from minivae.nn.module import Module
 
@@ -28,6 +28,7 @@ def stochastic_gradient(model: Module, criterion: Criterion, pairs: Sequence[tup
     rate = real_number("stochastic_gradient", "learning_rate", learning_rate, "is a number from 0", least=0)
     decay = real_number("stochastic_gradient", "learning_rate_decay", learning_rate_decay, "is a number from 0",
                         least=0)
+    shuffle = truth("stochastic_gradient", "shuffle", shuffle)
     if len(pairs) == 0:
         raise OptionError("stochastic_gradient: there are no pairs of inputs and targets")
     model.training()
