@@ -5,7 +5,7 @@ import pytest
 
 from minivae import backend, checkpoint, evaluation, models
 from minivae.callbacks import Bound, Patience
-from minivae.data import Batches, Images, rectangles
+from minivae.data import Batches, rectangles
 from minivae.errors import MinivaeError, OptionError
 from minivae.protocol import Protocol
 from minivae.training import Training
@@ -82,7 +82,7 @@ def test_patience_without_a_look_before_it_says_what_to_do(behind):
 
 
 @pytest.mark.parametrize(("images", "scale", "message"), [
-    (Images.of(rectangles(4)), 1, "expected an array, got Images"), ("x", 1, "expected an array, got str"),
+    ("x", 1, "expected an array, got str"),
     (rectangles(4), "x", "scale='x'.* such as 1/255"), (rectangles(4)[:0], 1, "no images")])
 def test_a_bound_looks_at_its_images_when_it_is_made(images, scale, message):
     with pytest.raises(MinivaeError, match=message):

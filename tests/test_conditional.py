@@ -197,6 +197,15 @@ def test_a_code_of_two_has_a_plane_for_each_label(folder, capsys):
     assert len(set(sheets)) == CLASSES
 
 
+def test_each_row_of_samples_is_of_its_label(tmp_path, monkeypatch):
+    labels, seen = pictures.ROWS + 10, []
+    model = conditional_vae(image=(2, 2), labels=labels, hidden=4, code=3)
+    condition = model.condition
+    monkeypatch.setattr(model, "condition", lambda label: condition(seen.append(list(label)) or label))
+    pictures.latent_picture(model, tmp_path, names=[str(k) for k in range(labels)])
+    assert seen[0] == [k for k in range(pictures.ROWS) for _ in range(20)]
+
+
 def test_images_without_labels_and_models_that_take_none_are_explained(folder, capsys):
     assert main([*TRAIN, "--data", "rectangles", "--images", "32"]) == 1
     assert "rectangles: its images have no labels" in capsys.readouterr().err and not os.path.exists("runs/conditional")

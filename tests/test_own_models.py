@@ -202,6 +202,7 @@ def test_a_file_that_has_changed_is_said_and_refused_where_it_no_longer_fits(run
     ("\0", "x.py:tiny", "x.py is not Python"), ("", "x.py:tiny", "has no function tiny; it has none"),
     ("def tiny(): return 3\n", "x.py:tiny", "x.py:tiny returned 3; a model's function returns a minivae.models.VAE"),
     ("def tiny():\n    return none\n", "x.py:tiny", "x.py:tiny failed: NameError: name 'none' is not defined, line 2"),
+    ("def tiny():\n    exit(0)\n", "x.py:tiny", "x.py:tiny failed: SystemExit: 0, line 2"),
     ("def tiny(code): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is typed"),
     ("def tiny(code: object): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is"),
     ("def tiny(code: 'Code'): return 3\n", "x.py:tiny", "tiny: its parameters cannot be read: name 'Code' is not"),

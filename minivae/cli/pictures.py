@@ -1,5 +1,7 @@
 """The pictures of a run."""
 
+import numpy as np
+
 from minivae import evaluation, figures
 from minivae.data import is_full_square
 from minivae.nn import GaussianKL
@@ -48,7 +50,8 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
         samples = figures.prior_samples(model, 400, seed, label=label or 0)
     else:
         rows = names[:min(model.labels, ROWS)]
-        samples = figures.prior_samples(model, 20 * len(rows) or 400, seed)
+        each = {"label": np.repeat(np.arange(len(rows)), 20)} if rows else {}
+        samples = figures.prior_samples(model, 20 * len(rows) or 400, seed, **each)
     drawn = f"{len(samples)} prior samples"
     if has_plane(model):
         span = span or (figures.SPAN if squares else figures.PRIOR)

@@ -31,8 +31,9 @@ def read(path, size=None, grey=False, strict=False, progress=True) -> tuple[Imag
         if not is_split(path):
             return image_folder(path, size, grey, strict, progress), None
         return _alike(path, *(image_folder(path / each, size, grey, strict, progress) for each in SPLITS))
-    if size is not None or grey:
-        raise OptionError(f"{path}: size and grey change image files; this is an array, which is taken as it is")
+    if size is not None or grey or strict:
+        raise OptionError(f"{path}: size, grey and strict are for image files; this is an array, "
+                          "which is taken as it is")
     if path.is_dir() or NAME.fullmatch(path.name):
         return _alike(path, *idx_folder(path))
     return _alike(path, *array_file(path))

@@ -41,7 +41,7 @@ class OwnModel(Record):
             return super().build(**options)
         except MinivaeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise OptionError(f"{self.name} failed: {_said(error, self.file)}") from error
 
 
