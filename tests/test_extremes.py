@@ -203,7 +203,7 @@ def test_every_model_takes_an_empty_batch(name, options):
     loss, grads = trained.feval(trained.parameters)
     assert loss == 0 and not grads.any()
     assert trained.model.reconstruct(x).shape == (0, 1, 4, 4) and trained.model.sample(0).shape == (0, 1, 4, 4)
-    with pytest.raises(OptionError, match="number of images"):
+    with pytest.raises(OptionError, match="no images in an array"):
         training(name, options, images=np.zeros((0, 1, 4, 4), np.uint8))
 
 

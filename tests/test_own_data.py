@@ -99,7 +99,8 @@ def test_images_that_moved_or_changed_are_said(folder, capsys):
 
 @pytest.mark.parametrize(("options", "says"), [
     (["--data", "missing"], "neither one of rectangles, squares, mnist nor a file or folder that is there"),
-    (["--data", "photos"], "--size 28"), (["--data", "a.npy", "--size", "8"], "this is an array"), (["--data", "a.npy", "--strict"], "this is an array"),
+    (["--data", "photos"], "--size 28"), (["--data", "a.npy", "--size", "8"], "this is an array"),
+    (["--data", "a.npy", "--strict"], "this is an array"),
     (["--data", "rectangles", "--size", "8"], "--size does not go with --data rectangles"),
     (["--data", "mnist", "--test-share", "0.1"], "--test-share does not go with --data mnist"),
     (["--data", "a.npy", "--root", "."], "--root does not go with --data a.npy"),

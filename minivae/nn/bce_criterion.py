@@ -1,7 +1,5 @@
 """Binary cross entropy of probabilities (torch/nn BCECriterion)."""
 
-import numpy as np
-
 from minivae import backend
 from minivae.errors import ShapeError
 from minivae.nn.criterion import Criterion
@@ -30,8 +28,8 @@ class BCECriterion(Criterion):
         self.weights = weights
 
     @property
-    def weights(self) -> np.ndarray | None:
-        """w, a row of them that only an assignment changes; or None."""
+    def weights(self) -> backend.Array | None:
+        """w, a row of them on the host that only an assignment changes; or None."""
         return self._weights
 
     @weights.setter
