@@ -110,6 +110,9 @@ def exact_log_likelihood(model: Any, images: Any, scale: float = 1, progress: bo
         raise OptionError(f"exact_log_likelihood sums over every code: it takes a model with at most {MOST_CODES} of "
                           f"them, such as 12 bits, not {type(model.kl).__name__} and a code of {model.code}; "
                           "log_likelihood estimates it")
+    if model.labels:
+        raise OptionError("exact_log_likelihood decodes each code once, for all images; the decoder of this model sees "
+                          "their labels; log_likelihood estimates it")
     z = model.kl.latent.support(model.code)
     exact, reconstructions = [], []
     with _evaluating(model, 1, 0):

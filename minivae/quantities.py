@@ -29,18 +29,20 @@ class Quantities:
 
 def quantities(model, grey, objective=None):
     """The names for a model on images that are `grey`, between 0 and 1, or bits; of losses, those of its objective."""
-    names = {} if model.likelihood != "bernoulli" or not grey else {
-        "test": "cross-entropy + KL", "elbo": "cross-entropy bound", "weighted": "weighted cross-entropy bound",
-        "exact": "cross-entropy over all codes", "note": GREY}
-    if model.labels:  # all is under the label of each image
-        names = {"elbo": "ELBO, given the label", "weighted": "log p(x|label) ≥"} | names
-    loss = names.get("test", "−ELBO")
+    label = ", given the label" * bool(model.labels)
+    names, weighted = {"test": "−ELBO" + label, "elbo": "ELBO" + label}, "−IWAE bound"  # Burda et al. 2015
+    if label:
+        names["weighted"] = "log p(x|label) ≥"
+    if model.likelihood == "bernoulli" and grey:
+        names, weighted = {"test": "cross-entropy + KL", "elbo": "cross-entropy bound", "note": GREY,
+                           "weighted": "weighted cross-entropy bound", "exact": "cross-entropy over all codes"
+                           }, "−weighted cross-entropy bound"
+    loss = names["test"]
     if objective is not None and objective.name == "exact_likelihood":
         names["test"] = names.get("exact", "−log p(x)")
         return Quantities(names["test"], **names)
     if objective is not None and objective.whole:
-        loss = f"{names.get('weighted', '−IWAE bound')} of " + (
-            f"{model.samples} draws" if model.samples > 1 else "1 draw, an ELBO")  # Burda et al. 2015
+        loss = f"{weighted} of {model.samples} draws{label}" if model.samples > 1 else f"{weighted} of 1 draw, an ELBO"
     elif (relaxed_samplers(model) and not any(each.straight_through for each in model.find_modules(HardCode))
           and (objective is None or objective.estimator != "exact")):
         return Quantities("surrogate, of relaxed codes", **names)  # Maddison et al. 2016, appendix C.2

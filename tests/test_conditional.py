@@ -13,6 +13,7 @@ from minivae.cli import main, pictures
 from minivae.data import Batches, Redrawn, data_set
 from minivae.errors import OptionError, ShapeError
 from minivae.models import conditional_vae
+from minivae.models.own_model import find
 from minivae.training import Training
 
 everywhere = pytest.mark.usefixtures("library")
@@ -244,6 +245,19 @@ def test_a_function_of_ones_own_with_labels_is_given_them(folder):
         assert main([*verb, "--model", "my.py:mine"]) == 0
     config = checkpoint.read("run")[0]["config"]
     assert config["options"]["labels"] == CLASSES and config["labels"] == list(SHAPES)
+
+
+def test_codes_that_labels_are_read_beside_are_not_summed_over(folder, capsys):
+    bits = OWN.replace("nn.ConcatTable(nn.Linear(width, 3), nn.Linear(width, 3))", "nn.Linear(width, 3)")
+    bits = bits.replace("nn.GaussianKL(), nn.GaussianSampler()", "nn.BernoulliKL(), nn.Sequential("
+                        "nn.BernoulliSampler(), nn.Sigmoid(), nn.HardBits())")
+    (folder / "my.py").write_text(bits)
+    assert main(["train", "my.py:mine", "--data", "files", "--epochs", "1", "--out", "run"]) == 0
+    assert main(["evaluate", "run", "--trust", "--samples", "9"]) == 0
+    assert "over all codes" not in capsys.readouterr().out
+    model = mv.load("run", build=find(str(folder / "my.py") + ":mine").function)
+    with pytest.raises(OptionError, match="sees their labels; log_likelihood estimates it"):
+        evaluation.exact_log_likelihood(model, np.zeros((2, SIDE * SIDE + CLASSES), np.uint8))
 
 
 def test_it_has_layers_of_its_own_only_where_there_are_labels():

@@ -424,7 +424,7 @@ def test_numbers_have_their_right_names():
         objective = objectives.build(model, name, estimator)
         names[case, name] = [quantities(model, grey, objective) for grey in (False, True)]
     assert [each.loss for each in names["gaussian", "iwae"]] == [
-        "−IWAE bound of 3 draws", "weighted cross-entropy bound of 3 draws"]
+        "−IWAE bound of 3 draws", "−weighted cross-entropy bound of 3 draws"]
     model = models.vae(hidden=4)
     for name in ("iwae", "dreg"):
         assert "of 1 draw, an ELBO" in quantities(model, False, objectives.build(model, name)).loss

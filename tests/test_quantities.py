@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small import built
 
-from minivae import checkpoint, figures, models
+from minivae import checkpoint, figures, models, objectives
 from minivae.cli import main
 from minivae.figures import curves
 from minivae.protocol import Protocol
@@ -37,8 +37,12 @@ def test_bits_have_a_bound_and_relaxed_codes_a_surrogate(name, loss):
 
 
 def test_what_is_given_the_label_says_so():
-    names = quantities(models.conditional_vae(image=(2, 2), hidden=3, labels=2), grey=False)
-    assert (names.elbo, names.weighted, names.test) == ("ELBO, given the label", "log p(x|label) ≥", "−ELBO")
+    model = models.conditional_vae(image=(2, 2), hidden=3, labels=2, samples=3)
+    names = quantities(model, grey=False)
+    assert (names.elbo, names.weighted) == ("ELBO, given the label", "log p(x|label) ≥")
+    assert names.loss == names.test == "−ELBO, given the label"
+    weighted = quantities(model, grey=False, objective=objectives.build(model, "iwae"))
+    assert (weighted.loss, weighted.test) == ("−IWAE bound of 3 draws, given the label", names.test)
     assert quantities(models.conditional_vae(image=(2, 2), hidden=3), grey=False).elbo == "ELBO"
 
 

@@ -82,5 +82,5 @@ def _estimates(model, names, images, scale, args):
     if args.samples is not None:
         yield (kinds[1], f"{names.weighted}, {args.samples} samples",
                lambda: evaluation.log_likelihood(model, images, scale, args.samples, args.seed, progress=True))
-    if model.kl.latent.support_size(model.code) <= evaluation.MOST_CODES:
+    if model.kl.latent.support_size(model.code) <= evaluation.MOST_CODES and not model.labels:
         yield kinds[2], names.exact, lambda: evaluation.exact_log_likelihood(model, images, scale, progress=True)
