@@ -116,6 +116,15 @@ def test_adam_keeps_its_moments_out_of_the_denormal_numbers():
     assert state["m"][0] == 0 and state["m"][1] > 0.9
 
 
+@pytest.mark.parametrize("slope", [1e-14, 1e-15, 1e-17])
+def test_no_step_of_adam_is_longer_for_what_it_takes_for_nothing(slope):
+    x, state = np.ones(3), {"epsilon": 1e-20}
+    for step in range(200):
+        before = x.copy()
+        adam(lambda x: (0.0, slope * x), x, state)
+        assert np.abs(x - before).max() < 1.01e-3, step
+
+
 @pytest.mark.parametrize("optimiser", [adam, sgd, rmsprop])
 @pytest.mark.parametrize(("grad", "said"), [
     (np.ones(1), r"gradient of feval is of shape \(1,\) and dtype float64, x of \(3,\)"),

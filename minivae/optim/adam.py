@@ -12,7 +12,7 @@ MEMORY = ("t", "m", "v")  # steps taken, first and second moment: what the next 
 
 # The moments of a weight that gets no gradient shrink until they are denormal numbers, as those of half of a model may
 # after 1,000 steps.  Arithmetic on these is ten times slower on an Intel; on an AMD Zen a step took 1.2 times as long.
-# So what is as good as nothing becomes 0.
+# So what is as good as nothing beside epsilon becomes 0.
 NOTHING = 1e-30
 FLUSH_EVERY = 64  # steps
 
@@ -48,8 +48,9 @@ def adam(feval: Feval, x: backend.Array, state: dict[str, Any]) -> tuple[backend
     backend.elementwise(_adam, x, state["m"], state["v"], grad, beta1, 1 - beta1, beta2, 1 - beta2,
                         backend.varying(step, x), option["epsilon"])
     if state["t"] % FLUSH_EVERY == 0 and backend.name_of(x) == "numpy":  # GPUs are as fast on any number
+        nothing = min(NOTHING, (option["epsilon"] / 1000) ** 2)  # so that the root of v is nothing too
         for moment in ("m", "v"):
-            backend.elementwise(_flush, state[moment], -NOTHING, NOTHING)
+            backend.elementwise(_flush, state[moment], -nothing, nothing)
     return x, loss
 
 
