@@ -130,6 +130,7 @@ def score_function(model: Any, baseline: bool = True) -> Objective:
         raise OptionError("estimator score_function takes 2 samples or more: the baseline of a draw is the mean of an "
                           "image's others")
     _expect_hard_code(model)
+    _expect_rows_apart(model, "estimator score_function", "estimator straight_through")
     network = _network(model, encoder=model.encoder, kl=model.kl, sampler=nn.ConcatTable(nn.Identity(), model.sampler),
                        densities=nn.ScoreFunction(model.kl), heads=_heads(model, 2))
     criterion = nn.ScoreFunctionCriterion(model.criterion().clone(), baseline)
@@ -156,9 +157,8 @@ def _importance_weighted(model, name):
         raise OptionError(f"objective {name} takes a Gaussian code, which the gradient passes through; that of this "
                           f"model is one of {type(model.kl).__name__}: objective exact_likelihood sums over it")
     _expect_unweighed(model, name, "a bound of log p(x)")
-    if name == "dreg" and model.decoder.find_modules(nn.BatchNormalization):
-        raise OptionError("objective dreg takes a decoder whose rows do not depend on each other, as they do in a "
-                          "BatchNormalization; objective iwae takes any")
+    if name == "dreg":
+        _expect_rows_apart(model, "objective dreg", "objective iwae")
     kl = model.kl.clone()  # which adds no gradient: the densities of the draws have it
     kl.beta = 0
     densities = (nn.LogDensities if name == "iwae" else nn.DoublyReparameterized)(kl)
@@ -195,6 +195,12 @@ def _expect_hard_code(model):
     if not model.find_modules(nn.HardCode):
         raise OptionError("the estimators harden codes, or do not, by a layer such as HardBits or HardOneHot "
                           "behind the sampler; this model has none")
+
+
+def _expect_rows_apart(model, what, other):
+    if model.decoder.find_modules(nn.BatchNormalization):
+        raise OptionError(f"{what} takes a decoder whose rows do not depend on each other, as they do in a "
+                          f"BatchNormalization; {other} takes any")
 
 
 def _expect_discrete(model, what):

@@ -368,12 +368,18 @@ def test_an_encoder_without_a_part_keeps_its_weights():
     ("bernoulli", {"samples": 2}, {"estimator": "score_function", "annealing": lambda t: 0.5},
      "estimator score_function has none; leave it out"),
     ("bernoulli", {}, {"estimator": "score_function"}, "takes 2 samples or more"),
+    ("bernoulli", {"samples": 2}, {"estimator": "score_function", "after": nn.BatchNormalization(36)},
+     "estimator score_function takes a decoder whose rows do not depend on each other.*straight_through takes any"),
+    ("vae", {}, {"objective": "dreg", "after": nn.BatchNormalization(36)}, "objective iwae takes any"),
     ("vae", {}, {"objective": "bound"}, "unknown objective 'bound'; choose one of elbo, iwae"),
     ("bernoulli", {}, {"estimator": "true"}, "unknown estimator 'true'; choose one of relaxed"),
     ("vae", {}, {"objective": "iwae", "beta": lambda t: 1.0}, "leave beta out")])
 def test_what_does_not_fit_is_refused(name, options, given, message):
+    model = built(name, options, hidden=4)
+    if "after" in given:
+        model.decoder.add(given["after"])
     with pytest.raises(OptionError, match=message):
-        Training(built(name, options, hidden=4), Batches(rectangles(20), 4), **given)
+        Training(model, Batches(rectangles(20), 4), **{key: given[key] for key in given if key != "after"})
 
 
 @pytest.mark.parametrize(("hard", "given"), [

@@ -12,7 +12,8 @@ class ScoreFunction(LogDensities):
 
     Drawn bits and categories are steps of the parameters, whose derivative is nothing.  What the loss f tells the
     encoder comes through the probability of what was drawn: ∂ E_q[f]/∂parameters = E_q[f ∂ln q/∂parameters].
-    Williams 1992 (REINFORCE).
+    Rows must not depend on each other behind it, as they do in a BatchNormalization: a draw would change the losses of
+    other images, which are not weighed with its probability.  Williams 1992 (REINFORCE).
 
     >>> layer, a, z = nn.ScoreFunction(nn.BernoulliKL()), np.float32([[0]]), np.float32([[1]])
     >>> _, log_p, log_q = layer((a, z))
