@@ -118,3 +118,10 @@ def test_signal_falls_with_the_draws_of_iwae_and_grows_with_those_of_dreg():
         error = np.hypot(found.error(name, 1), found.error(name, 32))
         assert (many - few if grows else few - many) > 2 * error, str(found)
     assert "signal / noise" in str(found)
+
+
+def test_signal_to_noise_takes_a_model_that_is_given_labels():
+    model = drawn(models.conditional_vae(image=(1, 3, 3), labels=2, hidden=6, code=2), 0.3)
+    rows = np.concatenate([X.reshape(len(X), -1), np.eye(2)[np.arange(len(X)) % 2]], axis=1)
+    found = signal_to_noise(model, rows, draws=9, samples=(1, 2)).rows
+    assert len(found) == 4 and all(each.variance > 0 for each in found.values())

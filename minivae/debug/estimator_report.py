@@ -83,8 +83,9 @@ def gradient(objective: Objective, model: Any, x: Any, flat: Any) -> Callable[[]
     def draw():
         model.zero_grad_parameters()
         prediction = objective.network.forward(x)
-        objective.criterion.forward(prediction, x)
-        objective.network.backward(x, objective.criterion.backward(prediction, x), need_grad_input=False)
+        target = model.target(x)
+        objective.criterion.forward(prediction, target)
+        objective.network.backward(x, objective.criterion.backward(prediction, target), need_grad_input=False)
         return flat / len(x)
     return draw
 
