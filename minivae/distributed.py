@@ -5,8 +5,8 @@
 Every rank draws the same batch and the same noise and computes with its share of their rows.  A loss is a sum over
 rows, so the gradients simply add: one Allreduce of the flat gradient a step, after which all ranks take the same step
 of the optimiser.  The first rank alone writes and prints.  `-m mpi4py` ends all ranks when one fails; without it the
-others would wait for ever.  Any number of ranks trains the same model but for rounding, unless it has a
-BatchNormalization: that one takes its mean and variance over the rows of each rank.
+others would wait for ever.  Any number of ranks trains the same model but for rounding, unless it has free bits or a
+BatchNormalization: these take their means, and the latter its variance, over the rows of each rank.
 """
 
 import os

@@ -307,9 +307,9 @@ else:
 # ## In three sentences
 # A gradient is a sum over rows, so each rank computes a part of it, and one all-reduce
 # a step gives the whole to all. Noise is drawn for the whole batch by every rank, which
-# keeps its own rows, so that any number of ranks trains the same model. It pays when
-# the work of a step takes longer than the message, whose length is that of the
-# gradient.
+# keeps its own rows, so that any number of ranks trains the same model, unless a layer
+# takes a mean over rows, as free bits do. It pays when the work of a step takes longer
+# than the message, whose length is that of the gradient.
 #
 # ## Test yourself
 # 1. Why must all ranks begin with the same weights, and why do they stay equal for
