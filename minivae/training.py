@@ -59,6 +59,9 @@ class Training:
                                   "change are options of the model")
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
+        if "learning_rate" in self.schedules and learning_rate_decay != 0:
+            raise OptionError(f"Training(learning_rate_decay={reprlib.repr(learning_rate_decay)}): a function for "
+                              "learning_rate stands in its place; give one of them, or LearningRate(peak, decay)")
         self.optimiser: Callable = adam if momentum is None else sgd
         rate = learning_rate(0) if callable(learning_rate) else learning_rate
         self.state: dict = {"learning_rate": rate, "learning_rate_decay": learning_rate_decay}

@@ -40,7 +40,8 @@ def small(name="vae", batch_size=16, momentum=None, by_epoch=False, redrawn=Fals
     images = Redrawn(images * np.uint8(200)) if redrawn else images
     model.kl.free_bits = free_bits
     batches = Batches(images, batch_size, by_epoch=by_epoch)
-    return Training(model, batches, learning_rate, 0.01, momentum, annealing, beta=beta, objective=objective,
+    decay = 0 if callable(learning_rate) else 0.01
+    return Training(model, batches, learning_rate, decay, momentum, annealing, beta=beta, objective=objective,
                     estimator=estimator)
 
 
