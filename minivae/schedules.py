@@ -93,7 +93,8 @@ class Annealing:
 def apply(values: dict[str, float], model: Module, state: dict[str, Any]) -> None:
     """Set the numbers of a step: the `learning_rate` in the optimiser's state, `beta` and `temperature` in layers."""
     for name, value in values.items():
-        value = real_number("a schedule", name, value, "is a number from 0", least=0)
+        words, above = ("above 0", 0) if name == "temperature" else ("from 0", -inf)
+        value = real_number("a schedule", name, value, f"is a number {words}", least=0, above=above)
         if name == "learning_rate":
             state[name] = value
         for layer in model.find_modules(Divergence) if name == "beta" else ():

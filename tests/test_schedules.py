@@ -6,7 +6,7 @@ from math import cos, exp, inf, pi
 import numpy as np
 import pytest
 
-from minivae import backend, checkpoint, models
+from minivae import backend, checkpoint, models, nn
 from minivae.data import Batches, rectangles
 from minivae.errors import OptionError
 from minivae.schedules import Annealing, LearningRate, WarmUp
@@ -72,9 +72,28 @@ def test_a_schedule_may_return_any_kind_of_number(name, kind):
 
 
 def test_a_value_that_no_step_can_take_is_refused():
-    for given in ({"beta": lambda t: -1.0}, {"learning_rate": lambda t: float("nan")}):
-        with pytest.raises(OptionError, match="is a number from 0"):
-            training("vae", **given).step()
+    for name, given, range in (("vae", {"beta": lambda t: -1.0}, "from 0"),
+                               ("vae", {"learning_rate": lambda t: float("nan")}, "from 0"),
+                               ("categorical", {"annealing": lambda t: 0}, "above 0")):
+        with pytest.raises(OptionError, match=f"is a number {range}"):
+            training(name, **given).step()
+
+
+def test_a_rate_that_is_a_function_is_not_divided_again():
+    with pytest.raises(OptionError, match=r"learning_rate_decay=0.5.*a function for learning_rate.*LearningRate"):
+        training("vae", learning_rate=LearningRate(0.1), learning_rate_decay=0.5)
+
+
+@pytest.mark.parametrize(("name", "attribute", "value", "said"), [
+    ("bernoulli", "temperature", 0, "above 0"), ("categorical", "temperature", -1, "above 0"),
+    *((name, attribute, -1, "from 0") for name in ("vae", "bernoulli", "categorical")
+      for attribute in ("beta", "free_bits"))])
+def test_what_is_set_between_steps_is_looked_at_in_the_next(name, attribute, value, said):
+    run = training(name)
+    layer = run.model.find_modules(nn.Sampler)[0] if attribute == "temperature" else run.model.kl
+    setattr(layer, attribute, value)
+    with pytest.raises(OptionError, match=rf"{type(layer).__name__}\({attribute}={value}\).*{said}"):
+        run.step()
 
 
 def test_a_number_in_the_place_of_a_function_is_refused():

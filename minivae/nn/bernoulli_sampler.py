@@ -1,7 +1,6 @@
 """Reparameterized, relaxed draws of bits."""
 
 from minivae import backend
-from minivae.errors import real_number
 from minivae.nn.sampler import Sampler, inside
 
 
@@ -26,8 +25,7 @@ class BernoulliSampler(Sampler):
     spare_output = True
 
     def __init__(self, temperature: float = 1, samples: int = 1):
-        super().__init__(samples)
-        self.temperature = real_number("BernoulliSampler", "temperature", temperature, "is a number above 0", above=0)
+        super().__init__(samples, temperature)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
@@ -42,7 +40,7 @@ class BernoulliSampler(Sampler):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(self.grouped(grad_output), axis=1, out=self.grad_input)  # Σₗ G
-        self.grad_input *= backend.varying(lambda: 1 / self.temperature, self.grad_input)
+        self.grad_input *= backend.varying(lambda: 1 / self._now(), self.grad_input)
         return self.grad_input
 
 

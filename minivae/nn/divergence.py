@@ -8,6 +8,8 @@ from minivae.nn.array_owner import Value
 from minivae.nn.latent import Latent
 from minivae.nn.module import Module
 
+MEANINGS = {"beta": "weighs the divergence, a number from 0", "free_bits": "is a number of nats from 0"}
+
 
 class Divergence(Module):
     """Hands on the parameters of q(z|x), keeps KL(q(z|x) ‖ p(z)), and adds its gradient on the way back.
@@ -24,8 +26,8 @@ class Divergence(Module):
 
     def __init__(self, beta: float = 1, free_bits: float = 0):
         super().__init__()
-        self.free_bits = real_number(type(self).__name__, "free_bits", free_bits, "is a number of nats from 0", least=0)
-        self.beta = real_number(type(self).__name__, "beta", beta, "weighs the divergence, a number from 0", least=0)
+        self.beta, self.free_bits = beta, free_bits
+        self.beta, self.free_bits = self._now("beta"), self._now("free_bits")
         self.divergence = self.paid = self.charged = None
 
     @property
@@ -43,15 +45,19 @@ class Divergence(Module):
     def varying_beta(self, like: backend.Array, times: float = 1) -> Any:
         """times · beta, as a number that may be another in the next step; a layer that reads it so has "beta" among its
         `varying_names`."""
-        return backend.varying(lambda: times * float(self.beta), like)
+        return backend.varying(lambda: times * self._now("beta"), like)
 
     def keep(self, divergence: Any, parameters: Value) -> None:
         """Keep the divergence of a batch, and with free bits which units are charged for theirs."""
         self.divergence = divergence
-        if self.free_bits > 0:
+        free = self._now("free_bits")
+        if free > 0:
             units = self.units(parameters)
-            free, units = self.free_bits * len(units), units.sum(axis=0)
+            free, units = free * len(units), units.sum(axis=0)
             self.paid, self.charged = backend.total(_at_least, units, free), (units > free).astype(self.dtype)
+
+    def _now(self, name):
+        return real_number(type(self).__name__, name, getattr(self, name), MEANINGS[name], least=0)
 
     def charge(self, like: backend.Array, times: float = 1) -> Any:
         """The factor of the divergence's derivative: times · beta, and 0 for a unit that is not charged."""

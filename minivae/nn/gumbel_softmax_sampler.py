@@ -1,7 +1,6 @@
 """Reparameterized, relaxed draws of categories."""
 
 from minivae import backend
-from minivae.errors import real_number
 from minivae.nn.exponentials import relative_exponentials, share, unless
 from minivae.nn.sampler import Sampler, inside
 
@@ -25,9 +24,7 @@ class GumbelSoftmaxSampler(Sampler):
     """
 
     def __init__(self, temperature: float = 1, samples: int = 1):
-        super().__init__(samples)
-        self.temperature = real_number("GumbelSoftmaxSampler", "temperature", temperature, "is a number above 0",
-                                       above=0)
+        super().__init__(samples, temperature)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "K", "C"))

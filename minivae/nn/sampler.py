@@ -3,7 +3,7 @@
 from typing import Any
 
 from minivae import backend
-from minivae.errors import whole_number
+from minivae.errors import real_number, whole_number
 from minivae.nn.module import Module
 
 SMALLEST, LARGEST = 2.0**-25, 1 - 2.0**-24
@@ -19,9 +19,12 @@ class Sampler(Module):
     varying_names = ("temperature",)
     temperature: Any = None  # a float, of relaxed codes
 
-    def __init__(self, samples: int = 1):
+    def __init__(self, samples: int = 1, temperature: float | None = None):
         super().__init__()
         self.samples = whole_number(type(self).__name__, "samples", samples)
+        if temperature is not None:
+            self.temperature = temperature
+            self.temperature = self._now()
 
     def grouped(self, array: backend.Array) -> backend.Array:
         """(N·L, Q) seen as (N, L, Q)."""
@@ -29,7 +32,10 @@ class Sampler(Module):
 
     def varying_temperature(self) -> Any:
         """T, as a number that may be another in the next step."""
-        return backend.varying(lambda: float(self.temperature), self.noise)
+        return backend.varying(self._now, self.noise)
+
+    def _now(self):
+        return real_number(type(self).__name__, "temperature", self.temperature, "is a number above 0", above=0)
 
     def extra_repr(self):
         temperature = "" if self.temperature is None else f"temperature={self.temperature:g}"
