@@ -207,7 +207,8 @@ def test_a_file_that_has_changed_is_said_and_refused_where_it_no_longer_fits(run
     ("def tiny(code: object): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is"),
     ("def tiny(code: 'Code'): return 3\n", "x.py:tiny", "tiny: its parameters cannot be read: name 'Code' is not"),
     ("def tiny(seed: int): return 3\n", "x.py:tiny", "its parameter seed has the name of an option of `minivae train`"),
-    ("def tiny(total: int): return 3\n", "x.py:tiny", "its parameter total has the name of an option"),
+    ("def tiny(resume: int): return 3\n", "x.py:tiny", "its parameter resume has the name of an option"),
+    ("def tiny(help: int): return 3\n", "x.py:tiny", "its parameter help has the name of an option"),
     ("def tiny(code: int): return 3\n", "x.py:tiny", "the following arguments are required: --code"),
     ("from minivae.models import Record\ntiny = Record('t', lambda: 3, schedule={'epoch': 3})\n", "x.py:tiny",
      "model 't': epoch of its schedule is neither an option of training or data (epochs, batch_size"),
@@ -222,6 +223,16 @@ def test_what_cannot_be_used_is_explained(folder, capsys, text, named, message):
     error = capsys.readouterr().err
     assert status in (1, 2) and message in " ".join(error.split()) and "Traceback" not in error
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+@pytest.mark.parametrize("name", ["folder", "record", "run", "memory", "less", "total", "own", "trust", "model"])
+def test_a_parameter_may_have_any_other_name(folder, name):
+    preset = f', presets={{"small": Preset("", {{"{name}": 3}})}})'
+    text = TINY.replace("code", name).replace("VAE, Record", "VAE, Preset, Record")
+    Path("x.py").write_text(text.removesuffix(")\n") + preset)
+    for number, (given, value) in enumerate([([], 2), ([f"--{name}", "4"], 4), (["--preset", "small"], 3)]):
+        assert main(["train", "x.py:tiny", *RUN[:2], *given, "--out", str(number)]) == 0
+        assert json.loads(Path(f"{number}/config.json").read_text())["options"][name] == value
 
 
 def test_options_of_a_built_in_run_have_no_file(folder, capsys):

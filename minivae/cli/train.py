@@ -21,7 +21,7 @@ THREADS = ("that compute; the results are the same for any number.  By default M
            "began with, or as many as this machine grants")
 QUIET = "print nothing but the folder that the run is in, at the end"
 ANNEAL = {"anneal_floor": 0.5, "anneal_every": 1000}
-TAKEN = "help", "resume", "model", "total", "longer", "moved", "own", "trust", "run", "less"  # by the verb itself
+OF_MODEL = "model."  # before a parameter's name among the arguments: no attribute of theirs has a dot
 OWN = ("MODEL can also be a function of your own that makes a VAE: FILE.py:FUNCTION or MODULE:FUNCTION, such as "
        "my_vae.py:tiny.  Its parameters are the options.")
 
@@ -78,18 +78,16 @@ def _add_model(names: Any, name: str, record: models.Record) -> None:
             if parameter.kind is not None and parameter.name not in OF_DATA:
                 _add_parameter(group, record, parameter, parameter.kind)
         _add_training(kind.add_argument_group("its training"), record)
-        kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
 
     kind.prepare = prepare
 
 
 def _expect_options(record: models.Record) -> None:
     """Raise unless each parameter of one's own function can be an option of its own."""
-    scratch = parsing.Parser(add_help=False)
+    scratch = parsing.Parser()
     _add_training(scratch, record)
-    taken = {*(action.dest for action in scratch._actions), *TAKEN}
     for parameter in record.parameters.values():
-        if {parameter.name, parameter.flag} & taken:
+        if {_option(parameter.name), _option(parameter.flag)} & scratch._option_string_actions.keys():
             raise OptionError(f"{record.name}: its parameter {parameter.name} has the name of an option of `minivae "
                               "train`; call it otherwise")
         if parameter.kind is None and parameter.required and parameter.name not in OF_DATA:
@@ -100,9 +98,9 @@ def _expect_options(record: models.Record) -> None:
 
 def _add_parameter(group: Any, record: models.Record, parameter: models.Parameter, kind: kinds.Kind) -> None:
     """The option of a parameter of a model's function."""
-    option, name = f"--{parameter.flag.replace('_', '-')}", parameter.name
+    option, name = _option(parameter.flag), parameter.name
     default = record.schedule.get(name, None if parameter.required else parameter.default)
-    how = {"dest": name, "help": parameter.help.replace("%", "%%") or " ",
+    how = {"dest": OF_MODEL + name, "help": parameter.help.replace("%", "%%") or " ",
            "required": parameter.required and name not in record.schedule}
     if default is False:
         group.add_argument(option, **how, action="store_true")
@@ -111,6 +109,10 @@ def _add_parameter(group: Any, record: models.Record, parameter: models.Paramete
     else:
         default = ",".join(map(str, default)) if isinstance(default, tuple | list) else default  # as one types it
         group.add_argument(option, **how, type=parsing.of_kind(kind), metavar=kind.metavar, default=default)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _add_training(kind: Any, record: models.Record) -> None:
@@ -155,7 +157,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
         add("--anneal-every", None, "N", ANNEAL["anneal_every"], "steps from one temperature to the next")
     if record.presets:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
-        kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), presets=record.presets,
+        kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), record=record,
                           help=f"settings together, which options after it may change: {words}")
     data.add_to(kind, record.data)
     add("--seed", parsing.seed, "N", 0, "of the weights, the batches and the noise")
@@ -165,6 +167,7 @@ def _add_training(kind: Any, record: models.Record) -> None:
     kind.add_argument("--out", type=parsing.path, default=None, metavar="FOLDER",
                       help="where to write; by default runs/MODEL, runs/MODEL-2, ...")
     parsing.add_quiet(kind, QUIET, default=argparse.SUPPRESS)
+    kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run, which "
                       "stays until the new one has a checkpoint")
 
@@ -172,15 +175,16 @@ def _add_training(kind: Any, record: models.Record) -> None:
 class SetPreset(argparse.Action):
     """Sets the options of a preset, as if each had been given in its place."""
 
-    def __init__(self, option_strings: list[str], dest: str, presets: dict[str, models.Preset], **options: Any) -> None:
+    def __init__(self, option_strings: list[str], dest: str, record: models.Record, **options: Any) -> None:
         super().__init__(option_strings, dest, **options)
         self.default = argparse.SUPPRESS
-        self.presets = presets
+        self.record = record
 
     def __call__(self, parser, namespace, name, option=None):
-        settings = self.presets[name].settings
+        settings = {OF_MODEL * (option in self.record.parameters) + option: value
+                    for option, value in self.record.presets[name].settings.items()}
         if given := [option for option in settings if getattr(namespace, option) != parser.get_default(option)]:
-            first = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+            first = ", ".join(_option(option.removeprefix(OF_MODEL)) for option in given)
             raise argparse.ArgumentError(self, f"stands before the options that change it; here {first} came first")
         vars(namespace).update(settings)
 
@@ -219,8 +223,8 @@ def _resume_or_start(args, ranks):
     stairs = [name for name, usual in ANNEAL.items()
               if getattr(args, name, None) not in (None, record.schedule.get(name, usual))]
     if stairs and not args.anneal_rate:
-        raise OptionError(f"--{stairs[0].replace('_', '-')} is of a temperature that falls; give --anneal-rate R too")
-    chosen = {name: getattr(args, name) for name in record.parameters if hasattr(args, name)}
+        raise OptionError(f"{_option(stairs[0])} is of a temperature that falls; give --anneal-rate R too")
+    chosen = {name: getattr(args, OF_MODEL + name) for name in record.parameters if hasattr(args, OF_MODEL + name)}
     floor = record.parameters.get("log_var_floor")
     if floor and chosen["log_var_floor"] != floor.default and chosen.get("likelihood", "gaussian") != "gaussian":
         raise OptionError(f"--log-var-floor is of a log-variance, which the likelihood {chosen['likelihood']} has not; "
