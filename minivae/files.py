@@ -31,14 +31,7 @@ def cache():
 def atomic(path, mode="wb"):
     """Open a file that takes its name only once everything has been written; on any error it never appears."""
     path = expanded(path)
-    if not path.name or (os.path.lexists(path) and not os.path.isfile(path)):  # /dev/null would become a file
-        raise OptionError(f"cannot write {path}: it is there and no file; choose another name")
-    temporary = path.with_name(f".{path.name[:SHOWN]}.{secrets.token_hex(4)}")
-    options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    try:
-        file = open(temporary, mode.replace("w", "x"), **options)
-    except OSError as error:
-        raise OptionError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    temporary, file = _begun(path, mode)
     try:
         with file:
             yield file
@@ -53,6 +46,25 @@ def atomic(path, mode="wb"):
             raise OptionError(f"cannot write {path}: {error.strerror or error}; "
                               "what was there before is untouched") from error
         raise
+
+
+def expect_writable(path):
+    """Raise if `atomic(path)` could not begin: asked before the work that is to be written there."""
+    temporary, file = _begun(expanded(path), "wb")
+    file.close()
+    os.unlink(temporary)
+
+
+def _begun(path, mode):
+    """(temporary name, file) of a file that is to be at this path."""
+    if not path.name or (os.path.lexists(path) and not os.path.isfile(path)):  # /dev/null would become a file
+        raise OptionError(f"cannot write {path}: it is there and no file; choose another name")
+    temporary = path.with_name(f".{path.name[:SHOWN]}.{secrets.token_hex(4)}")
+    options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        return temporary, open(temporary, mode.replace("w", "x"), **options)
+    except OSError as error:
+        raise OptionError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
 def _keep_name(folder):

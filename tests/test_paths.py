@@ -82,6 +82,28 @@ def test_a_file_takes_no_name_of_a_device_or_a_folder(folder):
     assert not Path(os.devnull).is_file()
 
 
+@pytest.mark.parametrize(("arguments", "file", "work"), [
+    (["evaluate", "run", "--out", "made"], "made/evaluation.json", "evaluation.elbo"),
+    (["evaluate", "run", "--json"], "run/evaluation.json", "evaluation.elbo"),
+    (["sample", "run", "--out", "made"], "made/interpolations.png", "figures.prior_samples"),
+    (["sample", "run"], "run/interpolations.png", "figures.prior_samples"),
+    (["encode", "run", "-o", "none/codes.npz"], "none/codes.npz", "evaluation.encode"),
+    (["encode", "run"], "run/codes.npz", "evaluation.encode"),
+    (["explore", "run", "-o", "none/a.html"], "none/a.html", "cli.explore.explorer"),
+    (["explore", "run"], "run/latent.html", "cli.explore.explorer"),
+    (["step", "run", "--html", "none/a.html"], "none/a.html", "cli.step.trace"),
+    (["compare", "run", "run", "-o", "none/a.png"], "none/a.png", "figures.comparison"),
+    (["compare", "run", "run"], "compare.png", "figures.comparison")], ids=str)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(folder, capsys, monkeypatch, arguments, file, work):
+    monkeypatch.setattr(f"minivae.{work}", lambda *_, **__: pytest.fail("it began to work"))
+    if not file.startswith("none"):
+        Path(file).unlink(missing_ok=True)
+        Path(file).mkdir(parents=True)
+    assert main(arguments) == 1
+    assert f"minivae: cannot write {Path(file)}: " in capsys.readouterr().err
+    assert not [path for path in folder.rglob(".*") if path.is_file()]
+
+
 @pytest.mark.parametrize("name", ["a" * 250, os.fsdecode(("é" * 120).encode()), "[a].html"])
 def test_a_name_may_be_as_long_as_the_system_takes(folder, name):
     with pytest.raises(ZeroDivisionError):

@@ -7,6 +7,7 @@ from typing import Any
 from minivae import figures
 from minivae.cli import parsing, runs
 from minivae.errors import OptionError
+from minivae.files import expect_writable
 
 
 def add_to(verbs: Any) -> None:
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = {(row.quantity, row.data) for row in rows}
     if len(kinds) > 1:
         print("these are losses of different kinds, or on different data: compare those of one kind only")
+    expect_writable(args.out)
     picture = figures.comparison([(row.run, protocol, tests) for row, protocol, tests in looked])
     if picture is None:
         print("no picture: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" draws it)")

@@ -11,7 +11,7 @@ from minivae.cli import parsing
 from minivae.cli.data import add_root
 from minivae.cli.subjects import MOST, add_run, tested
 from minivae.data import Redrawn
-from minivae.files import atomic
+from minivae.files import atomic, expect_writable
 
 
 def add_to(verbs: Any) -> None:
@@ -32,13 +32,14 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     model, _, data = tested(args, args.root, images=MOST if args.train else 1)
+    path = Path(args.out or (args.folder if args.folder.is_dir() else args.folder.parent) / "codes.npz")
+    expect_writable(path)
     images, labels = (data.train, data.train_labels) if args.train else (data.test, data.labels)
     images = (images.draw(0) if isinstance(images, Redrawn) else images)[:args.images]
     parameters, codes = evaluation.encode(model, images, data.scale)
     found = dict(zip(model.kl.latent.names, parameters)) | {"codes": codes}
     if labels is not None:
         found |= {"labels": labels[:args.images], "names": np.array(data.names)}
-    path = Path(args.out or (args.folder if args.folder.is_dir() else args.folder.parent) / "codes.npz")
     with atomic(path) as file:
         np.savez(file, **found)
     print(f"{path}: {', '.join(f'{name} {array.shape}' for name, array in found.items())} of {len(images)} images of "

@@ -9,7 +9,7 @@ from minivae.cli import parsing
 from minivae.cli.data import add_root
 from minivae.cli.folders import make_folder
 from minivae.cli.subjects import add_run, tested
-from minivae.files import atomic
+from minivae.files import atomic, expect_writable
 from minivae.quantities import quantities
 
 CROSS_ENTROPIES = "cross_entropy", "weighted_cross_entropy", "exact_cross_entropy"  # of grey pixels: no likelihoods
@@ -41,7 +41,9 @@ def add_to(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     model, config, data = tested(args, args.root)
     folder = args.out or (args.folder if args.folder.is_dir() else args.folder.parent)
-    make_folder(folder)  # before it takes its time
+    make_folder(folder)
+    path = folder / "evaluation.json"
+    expect_writable(path)
     source = config["data"]
     images = data.test[:args.images]
     how = f", binarized ({source['binarize']})" if source.get("binarize") else ""
@@ -66,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
         say(f"{'best possible log p(x)':32} {-data.floor:.3f}")
     found = {"run": str(args.folder), "model": config["model"], "data": source, "images": len(images),
              "seed": args.seed, "likelihood": not names.note, "note": names.note, "metrics": metrics}
-    path = folder / "evaluation.json"
     with atomic(path, "w") as file:
         file.write(parsing.as_json(found) + "\n")
     if args.json:

@@ -7,6 +7,7 @@ from minivae.cli import pages, parsing
 from minivae.cli.data import add_root
 from minivae.cli.subjects import add_run, tested
 from minivae.figures.explorer import explorer
+from minivae.files import expect_writable
 
 
 def add_to(verbs: Any) -> None:
@@ -27,6 +28,7 @@ def add_to(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     model, _, data = tested(args, args.root)
     folder = args.folder if args.folder.is_dir() else args.folder.parent
-    text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")
-    pages.write(args.out or folder / "latent.html", text)
+    path = args.out or folder / "latent.html"
+    expect_writable(path)
+    pages.write(path, explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16"))
     return 0

@@ -4,6 +4,7 @@ import numpy as np
 
 from minivae import evaluation, figures
 from minivae.data import is_full_square
+from minivae.files import expect_writable
 from minivae.nn import GaussianKL
 
 CODES = 5000  # test images in the scatter of codes
@@ -45,6 +46,8 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
     then the article's, and elsewhere holds most of the prior.
     """
     rows, under = (), ""
+    path = folder / ("interpolations.png" if has_plane(model) else "samples.png")
+    expect_writable(path)
     if model.labels and (label is not None or has_plane(model)):
         under = f" under label {names[label or 0]}"
         samples = figures.prior_samples(model, 400, seed, label=label or 0)
@@ -55,13 +58,13 @@ def latent_picture(model, folder, span=None, threshold=False, seed=0, squares=Tr
     drawn = f"{len(samples)} prior samples"
     if has_plane(model):
         span = span or (figures.SPAN if squares else figures.PRIOR)
-        path, images = folder / "interpolations.png", figures.plane(model, span=span, article=article)
+        images = figures.plane(model, span=span, article=article)
         sheet = figures.plane_picture(images, span, article, threshold)
         ways = "z₀ downwards and z₁ to the right, as in the article" if article else "z₀ to the right, z₁ upwards"
         line = f"{path}: codes from −{span:g} to {span:g}, {ways}"
         drawn = f"{_full(images)} of its tiles and {_full(samples)} of {drawn}" if squares else ""
     else:
-        path, sheet = folder / "samples.png", figures.samples_picture(samples, threshold=threshold, names=rows)
+        sheet = figures.samples_picture(samples, threshold=threshold, names=rows)
         line = f"{path}: what {drawn} decode to" + ", a label a row" * bool(rows)
         drawn = f"{_full(samples)} of them" if squares else ""
     figures.save_png(path, sheet)

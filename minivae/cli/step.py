@@ -12,6 +12,7 @@ from minivae.debug.nudging import nudges
 from minivae.debug.tracing import trace
 from minivae.errors import OptionError
 from minivae.figures.step_page import step_page
+from minivae.files import expect_writable
 
 
 def add_to(verbs: Any) -> None:
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None and args.images not in (None, 1):
         raise OptionError(f"--html shows the pass of one image, not of {args.images}; leave out --images")
     model, data, schedule = subject(args, args.seed, images=1)
+    if args.html is not None:
+        expect_writable(args.html)
     objective = objectives.build(model, schedule.get("objective", "elbo"), schedule.get("estimator"))
     images = data.test.draw(0) if isinstance(data.test, Redrawn) else data.test
     images = images[:args.images or (2 if args.html is None else 1)].astype(model.dtype)
