@@ -104,6 +104,18 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(folder, capsys
     assert not [path for path in folder.rglob(".*") if path.is_file()]
 
 
+@pytest.mark.parametrize(("arguments", "endings"), [
+    (["explore", "run", "-o"], ".html or .htm"), (["step", "run", "--html"], ".html or .htm"),
+    (["encode", "run", "-o"], ".npz"), (["compare", "run", "run", "-o"], ".png")], ids=str)
+def test_a_file_ends_as_what_is_written(folder, capsys, arguments, endings):
+    for name in ("a.csv", "a.png.x", "b.c/a.jpg"):
+        assert status([*arguments, name]) == 2
+        assert f"'{name}' ends in {Path(name).suffix}, and its format would not be that one; let it end in {endings}" \
+            in capsys.readouterr().err
+    for name in ("a", f"a{endings.split()[0].upper()}"):
+        assert main([*arguments, name]) == 0 and Path(name).is_file()
+
+
 @pytest.mark.parametrize("name", ["a" * 250, os.fsdecode(("é" * 120).encode()), "[a].html"])
 def test_a_name_may_be_as_long_as_the_system_takes(folder, name):
     with pytest.raises(ZeroDivisionError):

@@ -16,7 +16,7 @@ def add_to(verbs: Any) -> None:
         description="Draw the losses of several runs in one figure, those of training batches as lines and those of "
         "test images as points, and print a table of their numbers.  Nothing is computed anew.")
     verb.add_argument("folders", type=parsing.path, metavar="RUN", nargs="+", help="runs, or folders of runs")
-    verb.add_argument("-o", "--out", type=parsing.file, metavar="FILE", default=Path("compare.png"),
+    verb.add_argument("-o", "--out", type=parsing.file(".png"), metavar="FILE", default=Path("compare.png"),
                       help="the picture to write")
     verb.set_defaults(run=run, less="fewer runs take less")
 

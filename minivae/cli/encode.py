@@ -21,7 +21,7 @@ def add_to(verbs: Any) -> None:
         "of q(z|x) by their names (mean and log_var of a Gaussian code, logits of bits or categories), `codes`, the "
         "means E_q[z], and, where there are labels, `labels` with their `names`.")
     add_run(verb)
-    verb.add_argument("-o", "--out", type=parsing.file, metavar="FILE", default=None,
+    verb.add_argument("-o", "--out", type=parsing.file(".npz"), metavar="FILE", default=None,
                       help="the file to write; by default codes.npz in the run")
     verb.add_argument("--train", action="store_true", help="of the images that it learned from, in place of the others")
     verb.add_argument("--images", type=parsing.whole, metavar="N", default=None, help="the first N only; by default "

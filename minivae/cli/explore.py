@@ -17,7 +17,7 @@ def add_to(verbs: Any) -> None:
         "network: drag over the plane of a code of 2 numbers, move a slider for each of more, switch bits, and see "
         "what is decoded, beside the codes of test images.")
     add_run(verb)
-    verb.add_argument("-o", "--out", type=parsing.file, default=None, metavar="FILE",
+    verb.add_argument("-o", "--out", type=parsing.file(".html", ".htm"), default=None, metavar="FILE",
                       help="the file to write; by default latent.html in the run")
     verb.add_argument("--float32", action="store_true", help="keep every bit of the weights; by default they are "
                       "float16, which halves the file, and the page says what that changes")

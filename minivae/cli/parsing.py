@@ -128,12 +128,17 @@ def path(text: str) -> Path:
     return found
 
 
-def file(text: str) -> Path:
-    """A file to write."""
-    found = path(text)
-    if found.is_dir() or not found.name:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is a folder; give the name of a file in it")
-    return found
+def file(*endings: str) -> Callable[[str], Path]:
+    """A file to write, in the format that has these endings."""
+    def read(text: str) -> Path:
+        found = path(text)
+        if found.is_dir() or not found.name:
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is a folder; give the name of a file in it")
+        if found.suffix.lower() not in ("", *endings):
+            raise argparse.ArgumentTypeError(f"{_shown(text)} ends in {found.suffix:.20}, and its format would not be "
+                                             f"that one; let it end in {' or '.join(endings)}")
+        return found
+    return read
 
 
 def one_of(*names: str) -> Callable[[str], str]:

@@ -25,7 +25,7 @@ def add_to(verbs: Any) -> None:
     verb.add_argument("--images", type=parsing.whole, metavar="N", default=None,
                       help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")
-    verb.add_argument("--html", type=parsing.file, metavar="FILE", default=None,
+    verb.add_argument("--html", type=parsing.file(".html", ".htm"), metavar="FILE", default=None,
                       help="write the page to this file, and end")
     verb.add_argument("--seed", type=parsing.seed, metavar="N", default=0,
                       help="of the noise, and of a new model's weights")
