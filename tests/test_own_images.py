@@ -461,11 +461,30 @@ def built(tmp_path, pixels, **options):
 def test_a_data_set_knows_whether_its_pixels_are_bits(tmp_path):
     grey = RANDOM.integers(0, 256, (40, 4, 4), dtype=np.uint8)
     for pixels, scale, is_grey in ((grey, 1 / 255, True), (grey // 128, 1, False), (grey > 99, 1, False),
+                                   (grey // 128 * 255, 1 / 255, False), (grey // 128 * 254, 1 / 255, True),
                                    (grey / 255, 1, True), ((grey > 99).astype("float64"), 1, False)):
         found = built(tmp_path, pixels)
         assert (found.scale, found.grey, found.image, len(found.train), len(found.test)) == (
             scale, is_grey, (1, 4, 4), 36, 4)
         assert 0.9 < found.train.max() * scale <= 1 and found.title == "a.npz"
+
+
+@pytest.mark.parametrize(("train", "test", "scale", "grey"), [(255, 255, 1 / 255, False), (255, 0, 1 / 255, False),
+                                                              (0, 255, 1 / 255, False), (1, 255, 1 / 255, True)])
+def test_white_is_the_same_in_both_parts(tmp_path, train, test, scale, grey):
+    bits = RANDOM.integers(0, 2, (40, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=bits * np.uint8(train), test_images=bits * np.uint8(test))
+    found = data_set.build("own", path=str(tmp_path / "a.npz"))
+    assert (found.scale, found.grey) == (scale, grey)
+
+
+@pytest.mark.parametrize("how", ["threshold", "fixed", "each_epoch"])
+def test_black_and_white_bytes_are_bits_whether_or_not_they_are_made_so(tmp_path, how):
+    bits = RANDOM.integers(0, 2, (40, 4, 4), dtype=np.uint8)
+    kept, made = built(tmp_path, 255 * bits), built(tmp_path, 255 * bits, binarize=how)
+    drawn = made.train.draw(0) if how == "each_epoch" else made.train
+    assert np.array_equal(kept.train, 255 * drawn) and np.array_equal(kept.test, 255 * made.test)
+    assert not kept.grey and not made.grey
 
 
 @pytest.mark.parametrize("how", ["threshold", "fixed", "each_epoch"])

@@ -107,15 +107,16 @@ def own_set(path, images=None, size=None, grey=False, strict=False, test_share=0
     if digest not in (None, found):
         raise OptionError(f"the images of {path} have changed since the run began; bring the earlier ones back, or "
                           "start a new run")
-    bits = train.bits and test.bits
+    white = max(train.white, test.white)
+    bits = train.only(white) and test.only(white)
     if binarize is not None:
-        if bits:
+        if bits and white == 1:  # bytes that are 0 or 255 become what they are
             raise OptionError(f"{path} holds bits already, and binarize={binarize!r} makes bits of grey pixels; leave "
                               "it out")
         arrays = binarized(_bytes(train.pixels), binarize), binarized(_bytes(test.pixels), _once(binarize))
     else:
         arrays = train.pixels, test.pixels
-    scale = 1 / 255 if not bits and binarize is None and train.pixels.dtype == np.uint8 else 1
+    scale = 1 / white if binarize is None else 1
     return DataSet(_first(arrays[0], images, path), arrays[1], test.labels, scale, None, by_epoch=True,
                    grey=not bits and binarize is None, title=own_data.title(path), names=test.names, notes=tuple(notes),
                    digest=found, train_labels=train.labels if train.labels is None else train.labels[:images])

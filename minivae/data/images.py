@@ -41,10 +41,18 @@ class Images:
         return Images(np.ascontiguousarray(_values(pixels, title)), *numbered(labels, len(pixels), title))
 
     @property
+    def white(self) -> int:
+        """The value of a white pixel: 255, but 1 of floats and where no byte is larger."""
+        return 255 if self.pixels.dtype == np.uint8 and self.pixels.max(initial=0) > 1 else 1
+
+    @property
     def bits(self) -> bool:
-        """True if every pixel is 0 or 1."""
-        whole = self.pixels.dtype == np.uint8 or bool((self.pixels == np.rint(self.pixels)).all())
-        return whole and bool(self.pixels.max(initial=0) <= 1)
+        """True if every pixel is black or white."""
+        return self.only(self.white)
+
+    def only(self, white: int) -> bool:
+        """True if every pixel is 0 or that; looks no further than the first image that has another."""
+        return all(((image == 0) | (image == white)).all() for image in self.pixels)
 
     def __len__(self) -> int:
         return len(self.pixels)
