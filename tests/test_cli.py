@@ -393,12 +393,16 @@ def test_doctor_says_whether_a_product_can_add(found, capsys, monkeypatch):
     assert ("adds to a gradient while it multiplies" in line) == found != ("in a second pass" in line)
 
 
-def test_a_wrong_environment_does_not_keep_the_doctor_away(folder):
-    environment = {**os.environ, "MINIVAE_BACKEND": "jax"}
+@pytest.mark.parametrize("wrong", [{"MINIVAE_BACKEND": "jax"}, {"MINIVAE_THREADS": "many"}, {"MINIVAE_CC": "none-such"},
+                                   {"MINIVAE_BACKEND": "jax", "MINIVAE_THREADS": "-1", "MINIVAE_CC": "'"}], ids=str)
+def test_a_wrong_environment_does_not_keep_the_doctor_away(folder, wrong):
+    environment = {**os.environ, **wrong}
     run = [sys.executable, "-m", "minivae"]
-    code = "import sys; from minivae.cli import doctor, main; doctor.SIZE = 64; sys.exit(main(['doctor']))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "environment" in done.stdout
+    done = subprocess.run([*run, "doctor"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr and "as it should" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("environment")]
+    assert len(lines) == len(wrong) and all(value in line for value, line in zip(wrong.values(), lines))
+    assert ("\nthreads " in done.stdout) == ("MINIVAE_THREADS" not in wrong)
     train = subprocess.run([*run, "train", "vae", *TINY], env=environment, capture_output=True, text=True)
     assert train.returncode == 1 and train.stderr.startswith("minivae: ") and "Traceback" not in train.stderr
 

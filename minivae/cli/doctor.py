@@ -13,7 +13,7 @@ import minivae
 from minivae import backend
 from minivae.backend import blas, compiled, threads
 from minivae.cli import parsing
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, OptionError
 
 PACKAGES = ("numpy", "pillow", "tqdm", "matplotlib", "mpi4py", "cupy-cuda12x", "cupy-cuda13x", "torch")
 VARIABLES = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"
@@ -44,13 +44,14 @@ def findings() -> dict[str, Any]:
         "packages": {package: _version(package) for package in PACKAGES},
         "backends": {name: {"works": each, "reason": reason} for name, (each, reason) in works.items()},
         "environment": None, "backend": None, "dtype": None, "threads": None, "compiler": None}
-    try:
-        found |= {"backend": backend.current(), "dtype": str(backend.default_dtype())}
-        number, reason = threads.chosen()
-        found["threads"] = {"number": number, "reason": reason, "words": threads.sentence()}
-        found["compiler"] = {"works": compiled.work(), "words": compiled.sentence()}
-    except MinivaeError as error:
-        found["environment"] = str(error)
+    wrong = []
+    for name, find in {"backend": backend.current, "dtype": lambda: str(backend.default_dtype()),
+                       "threads": _threads, "compiler": _compiler}.items():
+        try:
+            found[name] = find()
+        except MinivaeError as error:  # of a variable of the environment: all else can still be found
+            wrong.append(str(error))
+    found["environment"] = "\n".join(wrong) or None
     library = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     found["blas"] = {"name": library.get("name", "unknown"), "version": library.get("version", ""),
                      "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -72,8 +73,7 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"default      {found['backend']}, {found['dtype']}")
     lines += [f"{name:<12} {found[key]['words']}" for name, key in (("threads", "threads"), ("C compiler", "compiler"))
               if found[key]]
-    if found["environment"]:
-        lines.append(f"environment  {found['environment']}")
+    lines += [f"environment  {line}" for line in (found["environment"] or "").splitlines()]
     library = found["blas"]
     lines += ["", f"BLAS         {library['name']} {library['version']}"]
     lines += [f"             {name}={value} is set, and changes its speed"
@@ -89,14 +89,27 @@ def text(found: dict[str, Any]) -> str:
                                    "too much, this BLAS cannot be trusted; reinstall numpy")])
 
 
+def _threads():
+    number, reason = threads.chosen()
+    return {"number": number, "reason": reason, "words": threads.sentence()}
+
+
+def _compiler():
+    return {"works": compiled.work(), "words": compiled.sentence()}
+
+
 def _product(dtype):
     """(the product, seconds it took at best, cores it used): of the same random matrices in either dtype."""
     random = np.random.default_rng(0)
     a, b = (random.standard_normal((SIZE, SIZE)).astype(dtype) for _ in range(2))
-    product, best, cores = np.empty_like(a), float("inf"), 0.0
+    product, best, cores, multiply = np.empty_like(a), float("inf"), 0.0, backend.matmul
+    try:
+        multiply(a, b, product)
+    except OptionError:  # of the environment, which is said: NumPy alone needs none
+        multiply = np.matmul
     for _ in range(3):
         wall, cpu = time.perf_counter(), time.process_time()
-        backend.matmul(a, b, product)
+        multiply(a, b, product)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if wall < best:
             best, cores = wall, cpu / wall
