@@ -10,7 +10,7 @@ from small import built
 
 from minivae import checkpoint, figures, models, objectives
 from minivae.cli import main
-from minivae.figures import curves
+from minivae.figures import codes, curves
 from minivae.protocol import Protocol
 from minivae.quantities import quantities
 
@@ -122,6 +122,19 @@ def test_names_beside_a_curve_do_not_overlap():
     protocol.tests.append((29.0, 5.5, 0.05))
     assert figures.curve(protocol, 5.545) is None or figures.style.apart([0.5, 0.5, 0.51, 0.1], 0.06).tolist() == \
         pytest.approx([0.44333, 0.50333, 0.56333, 0.1], abs=1e-4)
+
+
+def test_names_of_runs_and_labels_are_drawn_as_they_are(monkeypatch):
+    text = pytest.importorskip("matplotlib.text", reason="matplotlib is not installed: nothing is drawn")
+    drawn, names = [], ["_zero", "$x_1$", r"$\frac$", "a_b $5"]
+    for module in (codes, curves):
+        monkeypatch.setattr(module, "rendered", lambda figure: drawn.append(figure) or figures.style.rendered(figure))
+    figures.scatter(np.random.default_rng(0).random((8, 2)), np.arange(8) % 4, names)
+    figures.comparison([(name, np.ones((4, 4)), []) for name in names])
+    legend, lines = drawn[0].axes[0].get_legend().get_texts(), drawn[1].axes[0].texts
+    assert [each.get_text() for each in legend] == names
+    assert [each.get_text().split("  ")[0] for each in lines] == names
+    assert not any(each.get_parse_math() for figure in drawn for each in figure.findobj(text.Text) if "$" in str(each))
 
 
 def test_the_plane_grows_to_the_right_and_upwards():

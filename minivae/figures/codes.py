@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.figures.style import COLOURS, MARKERS, axes_of, new_figure, rendered
+from minivae.figures.style import COLOURS, MARKERS, add_legend, axes_of, new_figure, rendered
 
 
 def scatter(codes, labels, names=()):
@@ -23,12 +23,12 @@ def scatter(codes, labels, names=()):
         for label in np.unique(labels):
             axes.scatter(*points[turn[labels[turn] == label]].T, c=COLOURS[label % 10], marker=MARKERS[label % 3], s=11,
                          linewidths=0, alpha=0.8)
-    for label in np.unique(labels):
-        name = names[label] if len(names) else str(label)
-        axes.scatter([], [], c=COLOURS[label % 10], marker=MARKERS[label % 3], s=50, label=name[:20])
+    shown = np.unique(labels)
+    for label in shown:
+        axes.scatter([], [], c=COLOURS[label % 10], marker=MARKERS[label % 3], s=50, label=str(label))
     axes.set(aspect="equal")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="label",
-                ncols=1 + len(np.unique(labels)) // 25)
+    add_legend(axes, [names[label][:20] if len(names) else str(label) for label in shown], frameon=False,
+               loc="center left", bbox_to_anchor=(1, 0.5), title="label", ncols=1 + len(shown) // 25)
     return rendered(figure)
 
 

@@ -85,10 +85,20 @@ def new_figure(width, height):
         logger.setLevel(kept)
 
 
+def add_legend(axes, names, **options):
+    """A legend of these names for what is drawn with labels, in that order."""
+    legend = axes.legend(**options)
+    for text, name in zip(legend.get_texts(), names):
+        text.set_text(name)  # given as a label, a name that begins with _ would be left out
+
+
 def rendered(figure, dpi=120):
     """A matplotlib figure as a Pillow image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names of runs and labels may hold $
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
