@@ -88,10 +88,15 @@ def name_of(array: object, cure: str | None = None) -> str:
         if isinstance(array, xp.ndarray) and not isinstance(array, OTHERS):
             return name
     several = isinstance(array, list) and any(isinstance(each, tuple) or getattr(each, "ndim", 0) for each in array)
-    cure = ("what is masked has no value here: x.filled(0) gives it one" if hasattr(array, "filled") else cure or (
-            "several arrays are a table, which is a tuple: tuple(...) makes one" if several else
-            "numpy.asarray(..., dtype='float32') makes one"))
+    cure = array_cure(array, cure or (
+        "several arrays are a table, which is a tuple: tuple(...) makes one" if several else
+        "numpy.asarray(..., dtype='float32') makes one"))
     raise DTypeError(f"expected an array, got {type(array).__name__}; {cure}")
+
+
+def array_cure(thing: object, usual: str) -> str:
+    """What makes an array of a thing that is none: the usual, unless it is masked."""
+    return "what is masked has no value here: x.filled(0) gives it one" if hasattr(thing, "filled") else usual
 
 
 def default_dtype() -> np.dtype:

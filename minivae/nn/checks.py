@@ -110,15 +110,13 @@ def _conversion(array):
     if isinstance(array, tuple | list) and all(hasattr(each, "shape") for each in array):
         table = "tuple(...) makes a table, which" if isinstance(array, list) else "a table"
         return f"{table} goes into the layers that take one (ParallelTable, GaussianKL, GaussianSampler, ...)"
-    if hasattr(array, "filled"):
-        return "what is masked has no value here: x.filled(0) gives it one"
     if not hasattr(array, "__len__"):
         return "an array has a batch axis, also for one number: numpy.full((1, 1), x, dtype='float32')"
     try:
         return (f"it is on {backend.name_of(array)}: move it with minivae.backend.to_numpy or from_numpy, or the "
                 "module with .to(...)")
     except DTypeError:
-        return "numpy.asarray(x, dtype='float32') makes one"
+        return backend.array_cure(array, "numpy.asarray(x, dtype='float32') makes one")
 
 
 def _other_dtype(module, array):
