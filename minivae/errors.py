@@ -28,6 +28,10 @@ class OptionError(MinivaeError, ValueError):
     """An option, name or file from the user that cannot be used."""
 
 
+class PlaceError(MinivaeError, IndexError):
+    """A number or a name under which a container has no module; Python's loops end at an IndexError."""
+
+
 class BackendError(MinivaeError, RuntimeError):
     """An array library that was asked for and cannot run here."""
 
@@ -52,6 +56,22 @@ def truth(title, name, value):
     if not isinstance(value, bool | np.bool_):
         raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} is True or False")
     return bool(value)
+
+
+def a_function(title, name, value, meaning="is a function"):
+    """The value; raise unless it can be called."""
+    if not callable(value):
+        raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} {meaning}")
+    return value
+
+
+def several(title, name, values, meaning):
+    """The values as a tuple; raise for one that stands alone."""
+    try:
+        return tuple(values)
+    except TypeError as error:
+        shown = reprlib.repr(values)
+        raise OptionError(f"{title}({name}={shown}): {name} {meaning}; write ({shown},) for one alone") from error
 
 
 def instance(title, name, value, wanted, cure=""):

@@ -1,5 +1,7 @@
 """The tree of modules: the verbs that change it, what stays in step, and every other door to it."""
 
+import operator
+
 import numpy as np
 import pytest
 from rounding import same, terms
@@ -86,6 +88,16 @@ def test_remove_gives_the_module_back():
     (lambda m: m.add(nn.Tanh(), "a.b"), "has a dot"),
     (lambda m: m.remove(2), "there is no module 2; it has 0, 1"),
     (lambda m: m.get("encoder"), "there is no module 'encoder'; it has 0, 1"),
+    *((lambda m, get=get, which=which: get(m, which), "there is no module .*; it has 0, 1")
+      for which in (2, -3, 1.5, "x", None, [1], np.zeros(2)) for get in (
+          nn.Sequential.get, nn.Sequential.remove, operator.getitem, lambda m, which: m.modules[which],
+          lambda m, which: m.modules.__setitem__(which, nn.Tanh()), lambda m, which: m.modules.__delitem__(which))),
+    (lambda m: m.insert(nn.Tanh(), np.zeros(2)), r"number from 0 to 2, got array\(\[0., 0.\]\)"),
+    *((lambda m, which=which: m.modules.insert(which, nn.Tanh()), "number from 0 to 2, got")
+      for which in (1.5, None, np.zeros(2))),
+    (lambda m: m.replace(5), r"replace\(function=5\): function is a function"),
+    (lambda m: nn.Sequential().replace(5), r"replace\(function=5\): function is a function"),
+    (lambda m: m.apply(5), r"apply\(function=5\): function is a function"),
     (lambda m: nn.Sequential().remove(), "it has none"),
     (lambda m: m.replace(lambda each: None), "expected a module, got None"),
     (lambda m: m.replace(lambda each: m[0]), "is in it already")])
@@ -95,6 +107,16 @@ def test_a_wrong_call_says_what_to_do_and_changes_nothing(mistake, message):
     with pytest.raises(MinivaeError, match=message):
         mistake(model)
     assert (model.names, list(model.modules)) == before
+
+
+def test_a_container_is_a_sequence_for_python():
+    model = chain()
+    assert [*model] == [*model.modules] == [model[0], model[-1]] and [*reversed(model)] == [model[1], model[0]]
+    assert model[np.int64(1)] is model[1] is model["1"] and model[:1] == (model[0],)
+    with pytest.raises(IndexError):
+        model.modules.pop(7)
+    with pytest.raises(IndexError):
+        model[2]
 
 
 def test_replace_reaches_the_whole_tree():

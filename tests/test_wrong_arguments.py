@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import data, evaluation, models, nn, optim, training
+from minivae import data, debug, evaluation, models, nn, optim, training
 from minivae.errors import MinivaeError
 
 FUNCTIONS = (mv.gradcheck, mv.gradcheck_criterion, mv.trace, mv.side_loss, mv.save,
@@ -110,6 +110,11 @@ def test_a_rate_is_shown_as_it_came(optimiser, rate):
     (lambda x: nn.EnumeratedPrior(nn.GaussianKL(), 2), r"such a code of GaussianKL has more than 4096 values"),
     (lambda x: mv.save(nn.Sequential(nn.Linear(2, 2)), "m.npz"), r"numpy\.savez\(path, \*\*module\.state_dict\(\)\)"),
     (lambda x: training.train(models.vae(hidden=3), data.rectangles(4)), r"Batches\(images, batch_size=16\) makes"),
+    (lambda x: debug.signal_to_noise(models.vae(hidden=3), x, samples=4), r"are numbers of draws; write \(4,\)"),
+    (lambda x: debug.signal_to_noise(models.vae(hidden=3), x, samples=(4, 0.5)), "samples is a whole number from 1"),
+    *((lambda x, t=t: debug.estimator_report(models.bernoulli_vae(hidden=3), x, temperatures=t), f"={said}.* above 0")
+      for t, said in ((0.5, r"0\.5\):"), ((1, 0), r"0\):"), (["x"], r"'x'\):"), (None, r"None\):"))),
+    (lambda x: debug.check_noise(nn.GaussianNoise(0)), r"GaussianNoise\(0\) has std 0.0: there is no noise to count"),
 ])
 def test_the_error_says_what_to_do(wrong, message):
     with pytest.raises(MinivaeError, match=message) as error:

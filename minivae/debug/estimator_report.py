@@ -7,7 +7,7 @@ from typing import Any
 from minivae import backend, objectives
 from minivae.debug.gradient_moments import Moments, moments
 from minivae.debug.tables import columns, float64
-from minivae.errors import whole_number
+from minivae.errors import real_number, several, whole_number
 from minivae.nn import Sampler
 from minivae.objectives import Objective
 
@@ -61,6 +61,8 @@ def estimator_report(model: Any, x: Any, draws: int = 200, samples: int = 4, tem
     """
     samples = whole_number("estimator_report", "samples", samples, least=2)
     draws = whole_number("estimator_report", "draws", draws, least=3)
+    temperatures = tuple(real_number("estimator_report", "temperatures", t, "are numbers above 0", above=0)
+                         for t in several("estimator_report", "temperatures", temperatures, "are numbers above 0"))
     twin, x = model.clone().cpu().double().training(), float64(x)
     twin.find_modules(Sampler)[0].samples = samples
     parts, flat = layers(twin), twin.get_parameters()[1]

@@ -56,6 +56,9 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
                           "one, or kind=\"other\", which asks for no distribution")
 
     twin = layer.clone().cpu().double().training()
+    if amount == "std" and not np.all(twin.std > 0):
+        raise OptionError(f"check_noise: {twin.title} has std {twin.std}: there is no noise to count; give it one "
+                          "above 0")
     row = _row(twin, [0.0, 0.2, 0.7, 1.0] * (16 if kind == "bernoulli" else 1)) if amount else (
         _row(twin, [-1.0, 0.2, 0.7, 1.5], input))
 

@@ -10,7 +10,7 @@ from minivae import backend, objectives
 from minivae.debug.estimator_report import gradient
 from minivae.debug.gradient_moments import Moments, moments
 from minivae.debug.tables import columns, float64
-from minivae.errors import whole_number
+from minivae.errors import several, whole_number
 from minivae.nn import Sampler
 
 
@@ -46,6 +46,8 @@ def signal_to_noise(model: Any, x: Any, draws: int = 200, samples: tuple = (1, 4
     that of dreg grows as √K (Tucker et al. 2018).  `model` is a VAE with a Gaussian code; all runs on copies.
     """
     draws = whole_number("signal_to_noise", "draws", draws, least=3)
+    samples = tuple(whole_number("signal_to_noise", "samples", k)
+                    for k in several("signal_to_noise", "samples", samples, "are numbers of draws"))
     rows = {}
     with backend.seeded(seed):
         for name in ("iwae", "dreg"):

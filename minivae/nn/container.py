@@ -2,10 +2,11 @@
 
 import reprlib
 from collections.abc import MutableSequence
+from contextlib import suppress
 from operator import index
 from typing import Self
 
-from minivae.errors import MinivaeError, call_cure
+from minivae.errors import MinivaeError, PlaceError, call_cure
 from minivae.nn.checks import expect_initialized
 from minivae.nn.module import Module
 
@@ -28,17 +29,19 @@ class Modules(MutableSequence):
             modules[number] = module
             self._container.modules = modules
             return
-        pairs = self._container.unnumbered()
-        pairs[number] = pairs[index(number)][0], module
+        pairs, place = self._container.unnumbered(), self._container._number(number)
+        pairs[place] = pairs[place][0], module
         self._container.arrange(pairs)
 
     def __delitem__(self, number):
-        numbers = range(len(self))[number] if isinstance(number, slice) else [index(number)]
+        numbers = range(len(self))[number] if isinstance(number, slice) else [self._container._number(number)]
         for each in sorted(numbers, reverse=True):
             self._container.remove(each)
 
     def insert(self, number, module):
-        self._container.insert(module, slice(number, None).indices(len(self))[0])  # as a list takes numbers
+        with suppress(TypeError):  # which the container explains
+            number = slice(index(number), None).indices(len(self))[0]  # as a list takes numbers
+        self._container.insert(module, number)
 
     def reverse(self):
         self._container.arrange(self._container.unnumbered()[::-1])
@@ -90,10 +93,12 @@ class Container(Module):
     def insert(self, module: Module, number: int, name: str | None = None) -> Self:
         """Put a module in front of number `number`, and return self; those behind it are counted anew."""
         pairs = self.unnumbered()
-        if not hasattr(number, "__index__") or not 0 <= number <= len(pairs):
+        try:
+            place = range(len(pairs) + 1).index(index(number))
+        except (TypeError, ValueError) as error:
             raise MinivaeError(f"{self.title}: insert(module, number) takes a number from 0 to {len(pairs)}, got "
-                               f"{number!r}")
-        pairs.insert(number, (name, module))
+                               f"{reprlib.repr(number)}") from error
+        pairs.insert(place, (name, module))
         return self.arrange(pairs)
 
     def remove(self, number: int | str = -1) -> Module:
@@ -107,7 +112,7 @@ class Container(Module):
 
     def replace(self, function):
         self.arrange([(name, module.replace(function)) for name, module in self.children()])
-        return function(self)
+        return super().replace(function)
 
     def get(self, number: int | str) -> Module:
         """The module of that number or name."""
@@ -120,18 +125,18 @@ class Container(Module):
         return list(zip(self._names, self._modules))
 
     def __getitem__(self, number):
-        return self._modules[number]
+        return self._modules[number] if isinstance(number, slice) else self.get(number)
 
     def __len__(self):
         return len(self._modules)
 
     def _number(self, which):
-        """The place of the module of that number or name."""
-        if which in self.names:
-            return self.names.index(which)
-        if not hasattr(which, "__index__") or not -len(self) <= which < len(self):
-            raise MinivaeError(f"{self.title}: there is no module {which!r}; it has {', '.join(self.names) or 'none'}")
-        return which
+        """The number of the module of that number, which may count from the end, or name."""
+        try:
+            return self.names.index(which) if isinstance(which, str) else range(len(self))[index(which)]
+        except (IndexError, TypeError, ValueError) as error:
+            raise PlaceError(f"{self.title}: there is no module {reprlib.repr(which)}; it has "
+                             f"{', '.join(self.names) or 'none'}") from error
 
     def unnumbered(self) -> list[tuple[str | None, Module]]:
         """[(name, module), ...] with None for the names that are numbers."""

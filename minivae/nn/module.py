@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from minivae import backend
-from minivae.errors import ShapeError, truth
+from minivae.errors import ShapeError, a_function, truth
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
@@ -116,10 +116,11 @@ class Module(ArrayOwner):
 
         The innermost come first, so that what a function puts around a module is not visited.
         """
-        return function(self)
+        return a_function("replace", "function", function)(self)
 
     def apply(self, function: Callable[["Module"], Any]) -> Self:
         """Call function(module) for this module and every module inside it."""
+        a_function("apply", "function", function)
         for module in self.list_modules():
             function(module)
         return self

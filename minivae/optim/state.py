@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, TypeAlias
 
 from minivae import backend
-from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, as_float, instance, truth
+from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, a_function, as_float, instance, truth
 from minivae.nn.flat_parameters import expect_in_use
 
 Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> (loss, gradient at x)
@@ -46,8 +46,7 @@ def evaluated(optimiser, feval, x):
     backend.name_of(x)
     if x.dtype.kind != "f":
         raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected floating point numbers; x.astype('float32')")
-    if not callable(feval):
-        raise OptionError(f"{optimiser}(feval={reprlib.repr(feval)}): feval is a function, x -> (loss, gradient)")
+    a_function(optimiser, "feval", feval, "is a function, x -> (loss, gradient)")
     result = feval(x)
     expect_in_use(x)  # now that the model has looked at its parameters
     if not isinstance(result, tuple | list) or len(result) != 2:
