@@ -97,6 +97,10 @@ def test_remove_gives_the_module_back():
       for which in (1.5, None, np.zeros(2))),
     (lambda m: m.replace(5), r"replace\(function=5\): function is a function"),
     (lambda m: nn.Sequential().replace(5), r"replace\(function=5\): function is a function"),
+    *((lambda m, of=of: m.find_modules(of), "find_modules takes a class, such as nn.Linear, got an instance of ")
+      for of in ("Linear", nn.Tanh(), None)),
+    (lambda m: setattr(m, "modules", 5), r"\(modules=5\): modules are modules in a list; write \(5,\) for one alone"),
+    (lambda m: m.modules.__setitem__(slice(0, 1), nn.Tanh()), r"write \(nn.Tanh,\) for one alone"),
     (lambda m: m.apply(5), r"apply\(function=5\): function is a function"),
     (lambda m: nn.Sequential().remove(), "it has none"),
     (lambda m: m.replace(lambda each: None), "expected a module, got None"),

@@ -6,7 +6,7 @@ from contextlib import suppress
 from operator import index
 from typing import Self
 
-from minivae.errors import MinivaeError, PlaceError, call_cure
+from minivae.errors import MinivaeError, PlaceError, call_cure, several
 from minivae.nn.checks import expect_initialized
 from minivae.nn.module import Module
 
@@ -26,7 +26,7 @@ class Modules(MutableSequence):
     def __setitem__(self, number, module):
         if isinstance(number, slice):
             modules = list(self)
-            modules[number] = module
+            modules[number] = several(self._container.title, "modules", module, "are modules in a list")
             self._container.modules = modules
             return
         pairs, place = self._container.unnumbered(), self._container._number(number)
@@ -75,7 +75,8 @@ class Container(Module):
     @modules.setter
     def modules(self, modules):
         names = {id(module): name for name, module in self.unnumbered()}
-        self.arrange([(names.get(id(module)), module) for module in modules])
+        listed = several(self.title, "modules", modules, "are modules in a list")
+        self.arrange([(names.get(id(module)), module) for module in listed])
 
     @property
     def names(self) -> tuple[str, ...]:

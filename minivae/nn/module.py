@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from minivae import backend
-from minivae.errors import ShapeError, a_function, truth
+from minivae.errors import OptionError, ShapeError, a_function, truth
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
@@ -103,7 +103,12 @@ class Module(ArrayOwner):
         >>> len(nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 1))).find_modules(nn.Linear))
         2
         """
-        return [module for module in self.list_modules() if isinstance(module, cls)]
+        modules = self.list_modules()
+        try:
+            return [module for module in modules if isinstance(module, cls)]
+        except TypeError as error:
+            raise OptionError(f"{self.title}: find_modules takes a class, such as nn.Linear, got an instance of "
+                              f"{type(cls).__name__}") from error
 
     def inventory(self) -> Inventory:
         """The parts of the module.  The first call after a change lists them anew and checks the rules for them."""
