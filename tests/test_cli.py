@@ -20,7 +20,7 @@ from small import sized
 
 from minivae import backend, checkpoint, evaluation, figures, models, nn, progress
 from minivae.backend import blas
-from minivae.cli import doctor, main, parser, pictures
+from minivae.cli import doctor, main, parser, pictures, training_run
 from minivae.data import rectangles
 
 CURVES = {"curve.png"} if find_spec("matplotlib") else set()
@@ -97,7 +97,32 @@ def test_a_small_code_of_categories_is_summed_exactly(folder, capsys):
     assert elbo["value"] < exact["value"] and len(active["variance"]) == 2
 
 
-def test_a_preset_sets_what_the_options_after_it_do_not(folder, small_mnist):
+@pytest.fixture
+def begun(folder, monkeypatch):
+    """A function of the arguments of `minivae train`: what a run would begin with, {option: value}."""
+    configs = []
+    monkeypatch.setattr(training_run, "start", lambda config, *rest: configs.append(config))
+
+    def begun(*arguments):
+        assert main(["train", *arguments]) == 0
+        config = configs.pop()
+        return config["options"] | config["training"] | config["data"] | {"data": config["data"]["name"]}
+    return begun
+
+
+@pytest.mark.parametrize("typed", [  # other values than the preset's, some of them those without it
+    {"--hidden": 4, "--code": 50, "--batch-size": 16, "--learning-rate": 0.5, "--data": "rectangles"},
+    {"--hidden": 1152, "--learning-rate-decay": 5e-7, "--epochs": 10, "--kl-start": 0.0, "--kl-warm-up": 3}])
+def test_what_is_typed_wins_over_a_preset_wherever_it_stands(begun, typed):
+    words = [str(word) for pair in typed.items() for word in pair]
+    settings = models.BERNOULLI.presets["optimum"].settings
+    wanted = settings | {option[2:].replace("-", "_"): value for option, value in typed.items()}
+    for arguments in ([*words, "--preset", "optimum"], ["--preset=optimum", *words]):
+        found = begun("bernoulli", *arguments)
+        assert {name: found[name] for name in wanted} == wanted
+
+
+def test_a_preset_sets_what_its_options_do_not(folder, small_mnist):
     for model, code in (("bernoulli", 200), ("categorical", 7)):
         more = ["--code", "7"] if model == "categorical" else []
         assert main(["train", model, "--preset", "jang", "--epochs", "1", "--root", str(small_mnist), "--images", "120",
@@ -249,7 +274,8 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_and_says_one_thing(folder, c
     (["train", "vae", "--root", "."], "--root does not go with --data rectangles; it is an option of MNIST"),
     (["train", "vae", "--binarize", "fixed"], "rectangles are bits already; it goes with --data mnist"),
     (["train", "bernoulli", "--preset", "jang", "--data", "rectangles"], "rectangles are bits already"),
-    (["train", "bernoulli", "--batch-size", "7", "--preset", "jang"], "here --batch-size came first"),
+    (["train", "vae", *TINY, "--schedule", "cosine", "--learning-rate-decay", "1e-4"], "the place of --learning-rate-"),
+    (["train", "aevb", *TINY, "--data", "squares", "--log-var-floor", "-6"], "which the likelihood bernoulli has not"),
     (["step", "vae", "--tabel"], "minivae step: error: unrecognized arguments: --tabel; minivae step --help lists"),
     (["train", "bernoulli", "--momentum", "1"], "not a number from 0 to below 1"),
     (["train", "bernoulli", "--anneal-rate", "1e-4", "--anneal-floor", "2"], "is a temperature above 0, up to start=1"),

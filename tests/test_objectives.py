@@ -502,10 +502,10 @@ def test_a_floor_is_of_a_log_variance(likelihood, tmp_path, monkeypatch, capsys)
     assert mv.load("old.npz").made[1]["log_var_floor"] == -2
 
 
-@pytest.mark.parametrize("option", ["--anneal-floor", "--anneal-every"])
-def test_stairs_without_a_fall_are_refused(option, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("option", "value"), [("--anneal-floor", "0.5"), ("--anneal-every", "1000")])  # the defaults
+def test_stairs_without_a_fall_are_refused(option, value, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "bernoulli", option, "1", "--images", "16"]) == 1
+    assert main(["train", "bernoulli", option, value, "--images", "16"]) == 1
     assert f"{option} is of a temperature that falls; give --anneal-rate R too" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -51,6 +51,11 @@ class Parser(argparse.ArgumentParser):
         self.names = super().add_subparsers(**options)
         return self.names
 
+    def typed(self, args: list[str]) -> set[str]:
+        """The names of the options that stand in the arguments, whatever their values."""
+        options = (self._option_string_actions.get(word.partition("=")[0]) for word in args)
+        return {option.dest for option in options if option is not None}
+
     def first(self, args: list[str]) -> str | None:
         """The first argument that is neither an option nor the value of one.
 

@@ -78,13 +78,13 @@ def _add_model(names: Any, name: str, record: models.Record) -> None:
             if parameter.kind is not None and parameter.name not in OF_DATA:
                 _add_parameter(group, record, parameter, parameter.kind)
         _add_training(kind.add_argument_group("its training"), record)
+        kind.set_defaults(typed=kind.typed(args))
 
     kind.prepare = prepare
 
 
 def _expect_options(record: models.Record) -> None:
     """Raise unless each parameter of one's own function can be an option of its own."""
-    scratch = parsing.Parser()
     _add_training(scratch, record)
     for parameter in record.parameters.values():
         if {_option(parameter.name), _option(parameter.flag)} & scratch._option_string_actions.keys():
@@ -157,8 +157,8 @@ def _add_training(kind: Any, record: models.Record) -> None:
         add("--anneal-every", None, "N", ANNEAL["anneal_every"], "steps from one temperature to the next")
     if record.presets:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
-        kind.add_argument("--preset", action=SetPreset, choices=tuple(record.presets), record=record,
-                          help=f"settings together, which options after it may change: {words}")
+        kind.add_argument("--preset", choices=tuple(record.presets), help="settings together, each of which its own "
+                          f"option changes, before it or after it: {words}")
     data.add_to(kind, record.data)
     add("--seed", parsing.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,
@@ -170,23 +170,6 @@ def _add_training(kind: Any, record: models.Record) -> None:
     kind.add_argument("--resume", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # refused by run
     kind.add_argument("--force", action="store_true", help="let --out overwrite an earlier run, which "
                       "stays until the new one has a checkpoint")
-
-
-class SetPreset(argparse.Action):
-    """Sets the options of a preset, as if each had been given in its place."""
-
-    def __init__(self, option_strings: list[str], dest: str, record: models.Record, **options: Any) -> None:
-        super().__init__(option_strings, dest, **options)
-        self.default = argparse.SUPPRESS
-        self.record = record
-
-    def __call__(self, parser, namespace, name, option=None):
-        settings = {OF_MODEL * (option in self.record.parameters) + option: value
-                    for option, value in self.record.presets[name].settings.items()}
-        if given := [option for option in settings if getattr(namespace, option) != parser.get_default(option)]:
-            first = ", ".join(_option(option.removeprefix(OF_MODEL)) for option in given)
-            raise argparse.ArgumentError(self, f"stands before the options that change it; here {first} came first")
-        vars(namespace).update(settings)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -218,15 +201,16 @@ def _resume_or_start(args, ranks):
         backend.use(args.backend)
     threads = training_run.use_threads(args.threads)
     record = args.record
-    if args.schedule == "cosine" and args.learning_rate_decay not in (0, record.schedule["learning_rate_decay"]):
+    if preset := record.presets.get(getattr(args, "preset", None)):
+        settings = {OF_MODEL * (name in record.parameters) + name: value for name, value in preset.settings.items()}
+        vars(args).update({name: value for name, value in settings.items() if name not in args.typed})
+    if args.schedule == "cosine" and "learning_rate_decay" in args.typed and args.learning_rate_decay != 0:
         raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them")
-    stairs = [name for name, usual in ANNEAL.items()
-              if getattr(args, name, None) not in (None, record.schedule.get(name, usual))]
+    stairs = [name for name in ANNEAL if name in args.typed]
     if stairs and not args.anneal_rate:
         raise OptionError(f"{_option(stairs[0])} is of a temperature that falls; give --anneal-rate R too")
     chosen = {name: getattr(args, OF_MODEL + name) for name in record.parameters if hasattr(args, OF_MODEL + name)}
-    floor = record.parameters.get("log_var_floor")
-    if floor and chosen["log_var_floor"] != floor.default and chosen.get("likelihood", "gaussian") != "gaussian":
+    if OF_MODEL + "log_var_floor" in args.typed and chosen.get("likelihood", "gaussian") != "gaussian":
         raise OptionError(f"--log-var-floor is of a log-variance, which the likelihood {chosen['likelihood']} has not; "
                           "leave it out, or take --likelihood gaussian")
     config = {"model": record.name, "options": chosen, "seed": args.seed, "backend": backend.current(),
