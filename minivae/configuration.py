@@ -23,11 +23,11 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^128 − 1", least=0, mos
 Threads = Annotated[int, Range(f"a whole number from 1 to {threads.LARGEST}", least=1, most=threads.LARGEST)]
 PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
 KEPT = {"digest": str, "layers": list, "set": dict}  # where they are
-TRAINING = {"epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate,
-            "momentum": BelowOne, "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole,
-            "schedule": Literal["decay", "cosine"], "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count,
-            "kl_start": Rate, "free_bits": Rate, "keep_best": bool, "patience": Whole, "objective": objectives.Name,
-            "estimator": objectives.Estimator}
+TRAINING: dict[str, Any] = {
+    "epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate, "momentum": BelowOne,
+    "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole, "schedule": Literal["decay", "cosine"],
+    "schedule_steps": Whole, "warm_up": Count, "kl_warm_up": Count, "kl_start": Rate, "free_bits": Rate,
+    "keep_best": bool, "patience": Whole, "objective": objectives.Name, "estimator": objectives.Estimator}
 ANNEALING = "anneal_rate", "anneal_floor", "anneal_every"
 OPTIONAL = ("momentum", "schedule", "schedule_steps", "warm_up", "kl_warm_up", "kl_start", "free_bits", "keep_best",
             "patience", "objective", "estimator")

@@ -18,7 +18,7 @@ from PIL import Image
 from rounding import same
 from small import sized
 
-from minivae import backend, checkpoint, evaluation, figures, models, nn, progress
+from minivae import backend, checkpoint, configuration, evaluation, figures, models, nn, progress
 from minivae.backend import blas
 from minivae.cli import doctor, main, parser, pictures, training_run
 from minivae.data import rectangles
@@ -120,6 +120,26 @@ def test_what_is_typed_wins_over_a_preset_wherever_it_stands(begun, typed):
     for arguments in ([*words, "--preset", "optimum"], ["--preset=optimum", *words]):
         found = begun("bernoulli", *arguments)
         assert {name: found[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(("model", "preset"), [(each.name, preset) for each in models.ALL for preset in each.presets])
+def test_each_setting_of_a_preset_can_be_taken_back(begun, model, preset):
+    plain = begun(model)
+    words = [word for setting, value in models.find(model).presets[preset].settings.items()
+             if value != plain.get(setting) for word in typed(setting, plain.get(setting))]
+    assert begun(model, "--preset", preset) != plain == begun(model, "--preset", preset, *words)
+
+
+def test_whatever_a_run_may_lack_can_be_taken_back(begun):
+    lacking = {name: typed(name, False if name == "keep_best" else None) for name in configuration.OPTIONAL}
+    found = begun("vae", *(word for words in lacking.values() for word in words))
+    assert not any(found.get(name) for name in lacking)
+
+
+def typed(name, value):
+    """The words of an option."""
+    option = name.replace("_", "-")
+    return [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", f"{value}".lower()]
 
 
 def test_a_preset_sets_what_its_options_do_not(folder, small_mnist):

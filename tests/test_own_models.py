@@ -78,7 +78,7 @@ def test_its_parameters_are_the_options(folder, capsys):
     text = " ".join(capsys.readouterr().out.split())
     for words in ("my_vae.py:tiny: one of your own.", "--width N units of the hidden layer, of which there is one (def",
                   "--code N numbers of the code, 100% free (default: 2)", "--planes A,B,...", "--bias, --no-bias",
-                  "--epochs N each of as many images as there are (default: 2)", "--slow "):
+                  "--epochs N each of as many images as there are (default: 2)", "--slow, --no-slow "):
         assert words in text, words
     assert "--layer" not in text and "--image " not in text
     assert main(["train", "my_vae.py:tiny", *RUN, "--code", "3", "--squash", "relu", "--no-bias", "--planes", "4,5",

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from minivae.cli import parsing
 from minivae.data import data_set
@@ -11,6 +11,7 @@ from minivae.kinds import Range, Whole
 
 OWN = "size", "grey", "strict", "test_share"  # options of images of one's own
 Size = Whole | tuple[Whole, Whole]
+Binarize = Literal["threshold", "fixed", "each_epoch"]
 Share = Annotated[float, Range("a share, above 0 and below 1", above=0, below=1)]
 MOVED = "where the images are, if they have moved since the training began"
 
@@ -26,11 +27,12 @@ def add_to(group: Any, default: str) -> None:
     group.add_argument("--data", type=name_or_path, metavar="NAME|PATH", default=default, help=f"{names}, or images of "
                        "your own: a folder of files, whose folders inside are labels; a .npy or .npz array; a folder "
                        "in MNIST's format, such as Fashion-MNIST's, or one of its files")
-    group.add_argument("--images", type=parsing.whole, metavar="N", default=None, help="train on so many images; by "
-                       "default 50000 rectangles, all of any other data")
-    group.add_argument("--binarize", type=parsing.one_of("threshold", "fixed", "each_epoch"), metavar="HOW",
+    group.add_argument("--images", type=parsing.typed(Whole | None), metavar="N", default=None, help="train on so many "
+                       "images; by default 50000 rectangles, all of any other data")
+    group.add_argument("--binarize", type=parsing.typed(Binarize | None), metavar="HOW",
                        default=None, help="make bits of grey pixels, of which a Bernoulli is no likelihood: threshold, "
-                       "white above ½; fixed, drawn once with the grey as probability; each_epoch, drawn anew")
+                       "white above ½; fixed, drawn once with the grey as probability; each_epoch, drawn anew; "
+                       "none, the default, leaves them grey")
     group.add_argument("--root", type=parsing.path, metavar="FOLDER", default=None, help="where MNIST's files are; by "
                        "default $MINIVAE_DATA, or a cache that is downloaded to")
     group.add_argument("--size", type=parsing.typed(Size), metavar="N|H,W", default=None, help="of image files: "
@@ -70,7 +72,8 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
                           f"{'MNIST' if wrong[0] == 'root' else 'images of your own, --data PATH'}")
     if args.binarize is not None and args.data in data_set.RECTANGLES:
         raise OptionError(f"--binarize {args.binarize} makes bits of grey pixels, and {args.data} are bits already; it "
-                          "goes with --data mnist, as in --preset jang, or with grey images of your own")
+                          "goes with --data mnist, as in --preset jang, or with grey images of your own; --binarize "
+                          "none takes it back")
     return source | found
 
 

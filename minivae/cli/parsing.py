@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from minivae import configuration, kinds
 from minivae.files import expanded
@@ -144,11 +144,6 @@ def file(*endings: str) -> Callable[[str], Path]:
                                              f"that one; let it end in {' or '.join(endings)}")
         return found
     return read
-
-
-def one_of(*names: str) -> Callable[[str], str]:
-    """One of these names."""
-    return typed(Literal[names])
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from minivae import backend, distributed, kinds, models
 from minivae.cli import data, parsing, training_run
 from minivae.cli.subjects import NAMES, add_trust
-from minivae.configuration import TRAINING
+from minivae.configuration import OPTIONAL, TRAINING
 from minivae.errors import MinivaeError, OptionError
 from minivae.models import own_model
 from minivae.models.record import OF_DATA
@@ -102,9 +102,7 @@ def _add_parameter(group: Any, record: models.Record, parameter: models.Paramete
     default = record.schedule.get(name, None if parameter.required else parameter.default)
     how = {"dest": OF_MODEL + name, "help": parameter.help.replace("%", "%%") or " ",
            "required": parameter.required and name not in record.schedule}
-    if default is False:
-        group.add_argument(option, **how, action="store_true")
-    elif kind.metavar == "TRUTH":
+    if kind.metavar == "TRUTH":
         group.add_argument(option, **how, action=argparse.BooleanOptionalAction, default=default)
     else:
         default = ",".join(map(str, default)) if isinstance(default, tuple | list) else default  # as one types it
@@ -121,8 +119,9 @@ def _add_training(kind: Any, record: models.Record) -> None:
 
     def add(option: str, type: Any, metavar: str, default: Any, help: str) -> None:
         name = option[2:].replace("-", "_")
-        kind.add_argument(option, type=type or parsing.typed(TRAINING[name]), metavar=metavar,
-                          default=schedule.get(name, default), help=help)
+        known = TRAINING.get(name)
+        kind.add_argument(option, type=type or parsing.typed(known | None if name in OPTIONAL else known),
+                          metavar=metavar, default=schedule.get(name, default), help=help)
 
     add("--epochs", None, "N", None, "each of as many images as there are")
     add("--batch-size", None, "N", None, "images a step")
@@ -135,15 +134,17 @@ def _add_training(kind: Any, record: models.Record) -> None:
         "--epochs; a run that is to be continued by more epochs gives more")
     add("--warm-up", None, "STEPS", None, "so many steps the learning rate rises from near 0, on a line")
     add("--kl-warm-up", None, "STEPS", None, "so many steps the weight of the KL divergence goes from --kl-start to "
-        "--beta, on a line")
+        "--beta, on a line; 0 for none")
     add("--kl-start", None, "WEIGHT", None, "where it begins, by default at 0; above --beta, the code learns what "
         "matters most first")
-    add("--momentum", None, "M", None, "step against the gradient with this momentum, 0 for none; by default Adam")
+    add("--momentum", None, "M", None, "step against the gradient with this momentum, 0 without it; by default, or at "
+        "none, Adam")
     add("--free-bits", None, "NATS", None, "each unit of the code is not charged for its first so many nats of KL, on "
         "the mean over a batch, so that it has no reason to close")
     add("--patience", None, "N", None, "end when the bound on test images was no better in N epochs")
-    kind.add_argument("--keep-best", action="store_true", default=None, help="keep the model of the epoch with the "
-                      "best bound on test images too, as best.npz; chosen by these images, it flatters on them")
+    kind.add_argument("--keep-best", action=argparse.BooleanOptionalAction, default=None, help="keep the model of the "
+                      "epoch with the best bound on test images too, as best.npz; chosen by these images, it flatters "
+                      "on them")
     add("--objective", None, "NAME", None, "what a step minimises: elbo, the default; iwae, the importance-weighted "
         "bound of the draws of a Gaussian code, or dreg, the same with a gradient of less noise; exact_likelihood, "
         "−log p(x) by the sum over all codes, at most 4,096, without an encoder")
@@ -157,8 +158,8 @@ def _add_training(kind: Any, record: models.Record) -> None:
         add("--anneal-every", None, "N", ANNEAL["anneal_every"], "steps from one temperature to the next")
     if record.presets:
         words = "; ".join(f"{name}, {preset.help}" for name, preset in record.presets.items())
-        kind.add_argument("--preset", choices=tuple(record.presets), help="settings together, each of which its own "
-                          f"option changes, before it or after it: {words}")
+        kind.add_argument("--preset", choices=tuple(record.presets), help="settings together; each gives way to its "
+                          f"own option, before it or after it, as in --momentum none, which takes it back: {words}")
     data.add_to(kind, record.data)
     add("--seed", parsing.seed, "N", 0, "of the weights, the batches and the noise")
     kind.add_argument("--backend", choices=("auto", *backend.NAMES), default=None,

@@ -110,8 +110,9 @@ def build(config, record, data, ranks):
             raise OptionError(f"--kl-warm-up: the KL layers of {record.name} have several weights, "
                               f"{', '.join(map(str, sorted(betas)))}; from Python, Training(beta=FUNCTION) takes one")
         beta = WarmUp(schedule["kl_warm_up"], *betas, schedule.get("kl_start", 0.0))
-    elif "kl_start" in schedule:
-        raise OptionError("--kl-start is where the weight of the KL divergence begins; give --kl-warm-up STEPS too")
+    elif "kl_start" in schedule and "kl_warm_up" not in schedule:
+        raise OptionError("--kl-start is where the weight of the KL divergence begins; give --kl-warm-up STEPS too, or "
+                          "--kl-start none")
     return Training(model, batches, *_learning_rate(schedule, len(batches)), schedule.get("momentum"), annealing, ranks,
                     beta, objective=schedule.get("objective", "elbo"), estimator=schedule.get("estimator"))
 
@@ -129,7 +130,8 @@ def _learning_rate(schedule, length):
                               + f"a new run may have --schedule-steps {steps}")
         return LearningRate(rate, 0.0, end, warm_up), 0.0
     if "schedule_steps" in schedule:
-        raise OptionError("--schedule-steps is the end of a cosine; give --schedule cosine too")
+        raise OptionError("--schedule-steps is the end of a cosine; give --schedule cosine too, or --schedule-steps "
+                          "none")
     return (LearningRate(rate, decay, None, warm_up), 0.0) if warm_up else (rate, decay)
 
 
