@@ -172,10 +172,25 @@ def test_verbs_take_the_best_model(run, capsys):
                  ["explore", "mine/best.npz"], ["encode", "mine/best.npz"], ["step", "mine/best.npz", "--table"],
                  ["profile", "mine/best.npz", "--steps", "1"]):
         assert main(verb) == 0, capsys.readouterr().err
-    assert main(["train", "--resume", "mine/best.npz"]) == 1
-    assert "holds a model alone" in capsys.readouterr().err
+    for verb in ["train", "--resume"], ["compare", "mine"]:
+        assert main([*verb, "mine/best.npz"]) == 1
+        assert "mine/best.npz holds a model alone" in capsys.readouterr().err
+    assert main(["runs", "mine/best.npz", "mine/checkpoint.npz"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: mine/best.npz holds a model alone" in said and "mine/checkpoint.npz  vae" in said
     assert main(["train", "vae", "--images", "70", "--hidden", "8", "--epochs", "1", "--out", "mine", "--force"]) == 0
     assert "best.npz" not in os.listdir("mine"), "of an earlier run"
+
+
+@pytest.mark.parametrize(("name", "more"), [("bernoulli exact", []), ("vae dreg", []), ("vae", ["--free-bits", "9"])])
+def test_the_best_model_takes_the_step_of_its_run(run, capsys, name, more):
+    run(name, "mine", 1, "--keep-best", "--patience", "3", *more)
+    capsys.readouterr()
+    tables = []
+    for path in "mine", "mine/best.npz":
+        assert main(["step", path, "--table"]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.parametrize("name", few(5, list(RUNS)))

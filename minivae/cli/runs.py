@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def found(folder: Path) -> list[Path]:
-    """The folder, if it is a run's; else those in it that are."""
-    if _holds_run(folder):
+    """The folder, if it is a run's, or a file, which may be a checkpoint; else those in it that are."""
+    if _holds_run(folder) or folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise OptionError(f"there is no folder {folder}; minivae train writes to runs")
@@ -89,11 +89,11 @@ def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
     """(the run, its protocol, its looks at test images) of a folder.  Nothing in it is executed."""
     header, arrays = checkpoint.read(folder)
     if "steps" not in header:
-        raise OptionError(f"{folder} holds a model alone, and no training")
+        raise OptionError(f"{folder} holds a model alone, and no training; give the folder of its run")
     config, protocol, tests = header["config"], arrays["protocol"], arrays.get("tests", np.zeros((0, 3)))
     data, looks = config.get("data", {}), [0.0, *tests[:, 0].tolist()]  # one at the end of each epoch
     length = looks[-1] - looks[-2] if len(looks) > 1 else 0
-    date = datetime.fromtimestamp((folder / checkpoint.NAME).stat().st_mtime)
+    date = datetime.fromtimestamp((folder if folder.is_file() else folder / checkpoint.NAME).stat().st_mtime)
     title = Path(str(data.get("path", data.get("name", "?")))).name
     how = f", {data['binarize']}" if isinstance(data.get("binarize"), str) else ""
     reconstruction, divergence = map(float, tests[-1, 1:]) if len(tests) else (None, None)

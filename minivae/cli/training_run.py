@@ -22,6 +22,8 @@ from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.stop_signals import stop_signals
 from minivae.training import Training
 
+LENGTH = "epochs", "patience"  # of a training, which one that continues may change: no part of the model of an epoch
+
 
 def start(config, record, out, force, ranks):
     """Train a new run in the folder `out`, or in the next free one; returns it."""
@@ -238,8 +240,9 @@ def _keep_best(path, training, config):
     """Write the model alone, if no epoch before had as good a bound on the test images."""
     best = training.protocol.best()
     if best == len(training.protocol.tests) - 1:
-        kept = {name: value for name, value in config.items() if name != "training"}
-        checkpoint.save_alone(path, training.model, kept | {"tests": training.protocol.tests[best]})
+        schedule = {name: value for name, value in config["training"].items() if name not in LENGTH}
+        checkpoint.save_alone(path, training.model, config | {"training": schedule,
+                                                              "tests": training.protocol.tests[best]})
 
 
 def memory(name):
