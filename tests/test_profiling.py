@@ -4,6 +4,7 @@ import pytest
 
 from minivae import models, nn
 from minivae.cli import main
+from minivae.cli import profile as cli_profile
 from minivae.data import Batches, rectangles
 from minivae.debug.profiling import profile
 from minivae.errors import OptionError
@@ -78,6 +79,18 @@ def test_profile_of_a_model(capsys):
     assert main(["profile", "vae", "--steps", "2", "--batch-size", "4", "--bytes"]) == 0
     assert "moved MB" in capsys.readouterr().out
     assert main(["profile", "gan"]) == 1
+
+
+@pytest.mark.parametrize(("how", "name", "moments"), [([], "Adam", 2), (["--momentum", "0.9"], "SGD", 1)])
+def test_a_run_is_profiled_with_its_optimiser(tmp_path, monkeypatch, capsys, how, name, moments):
+    found = []
+    monkeypatch.setattr(cli_profile, "profile", lambda *what: found.append((what[0], profile(*what))))
+    run = str(tmp_path / "run")
+    assert main(["train", "vae", "--images", "32", "--hidden", "8", "--epochs", "1", "--out", run, *how]) == 0
+    assert main(["profile", run, "--steps", "1"]) == 0
+    (training, table), = found
+    assert table.parts[-1].title == f"{name}, and the protocol"
+    assert table.parts[-1].buffers == moments * training.parameters.nbytes
 
 
 @pytest.mark.parametrize(("what", "steps", "said"), [(models.vae, 10, "training is an instance of Training"),

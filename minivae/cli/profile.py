@@ -26,8 +26,8 @@ def add_to(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     model, data, schedule = subject(args)
     batches = Batches(data.train, args.batch_size or schedule["batch_size"], data.scale, data.by_epoch)
-    training = Training(model, batches, schedule["learning_rate"], objective=schedule.get("objective", "elbo"),
-                        estimator=schedule.get("estimator"))
+    training = Training(model, batches, schedule["learning_rate"], momentum=schedule.get("momentum"),
+                        objective=schedule.get("objective", "elbo"), estimator=schedule.get("estimator"))
     found = profile(training, args.steps)
     print(found)
     if args.bytes:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from minivae import backend
+from minivae.checkpoint import MOMENTS
 from minivae.debug.tables import arrays, columns
 from minivae.debug.verbs import watched
 from minivae.errors import instance, whole_number
@@ -80,7 +81,8 @@ def profile(training: Training, steps: int = 100) -> Profile:
         training.step()
     parts = [(module, Part(module.title)) for module in network.list_modules() if not module.children()]
     criterion, clearing, gathering = training.criterion, Part("zero gradients"), Part("gather a batch")
-    loss, optimiser = Part(type(criterion).__name__), Part("Adam, and the protocol")
+    loss = Part(type(criterion).__name__)
+    optimiser = Part(f"{'SGD' if 'momentum' in training.state else 'Adam'}, and the protocol")
     timed = {(id(owner), verb): (owner, part, column) for owner, part, columns in [
         *((module, part, VERBS) for module, part in parts), (criterion, loss, VERBS),
         (model, clearing, {"zero_grad_parameters": "backward"}), (training.batches, gathering, {"next": "forward"})]
@@ -108,7 +110,7 @@ def profile(training: Training, steps: int = 100) -> Profile:
         part.parameters = sum(2 * array.nbytes for _, array, _ in module.named_parameters())
         part.buffers = sum(array.nbytes for array in module.buffers.values())
     loss.buffers = sum(array.nbytes for array in criterion.buffers.values())
-    optimiser.buffers = sum(array.nbytes for key, array in training.state.items() if key in ("m", "v"))
+    optimiser.buffers = sum(array.nbytes for key, array in training.state.items() if key in MOMENTS)
     return Profile(steps, total / steps, [*rows, optimiser])
 
 
