@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import forget_files
 from few import few
-from test_resume import contents
+from test_resume import contents, said_to_continue
 
 import minivae as mv
 from minivae import checkpoint, kinds, models
@@ -102,6 +102,12 @@ def test_every_verb_works_on_its_runs(run, capsys, how):
     assert capsys.readouterr().err.count("minivae: ") == 0
     for verb in (["step", "my_vae.py:RECORD", "--table"], ["profile", "my_vae:RECORD", "--steps", "1"]):
         assert main(verb) == 0, verb
+
+
+@pytest.mark.parametrize("name", ["my_vae.py:tiny", "my_vae:RECORD"])
+def test_the_command_that_is_said_to_continue_names_its_file(folder, capsys, name):
+    assert main(["train", name, "--images", "40", "--out", "run"]) == 0
+    assert said_to_continue(capsys.readouterr().out)[2:4] == ["run", "--model"]
 
 
 def test_what_a_test_imported_is_forgotten(folder):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -145,6 +147,27 @@ def test_patience_ends_a_run_and_its_best_model_is_kept(run, monkeypatch, capsys
     assert checkpoint.read("mine")[0]["steps"] == 4 * epochs and "nothing is left to learn" in capsys.readouterr().out
     assert main(["train", "--resume", "mine", "--patience", "9"]) == 0
     assert checkpoint.read("mine")[0]["steps"] == 4 * len(totals)
+
+
+@pytest.mark.parametrize(("how", "again", "hint"), [
+    ((2, "--schedule", "cosine", "--schedule-steps", "14"), [], "--epochs 3"),
+    ((3, "--patience", "2"), [], "--epochs 6 --patience 4"),
+    ((9, "--patience", "3"), ["--patience", "1"], "--patience 4"),
+    ((1, "--patience", "1"), [], "--epochs 2")])
+def test_the_command_that_is_said_to_continue_does(run, monkeypatch, capsys, how, again, hint):
+    monkeypatch.setattr(evaluation, "elbo", Losses(*range(9)))
+    run("vae", "a run", *how)
+    if again:
+        assert main(["train", "--resume", "a run", *again]) == 0
+    assert said_to_continue(capsys.readouterr().out) == shlex.split(f"train --resume 'a run' {hint}")
+
+
+def said_to_continue(out):
+    """The last command in what was printed, once it has been seen to learn more."""
+    words = shlex.split(re.findall("^minivae (train .*) continues$", out, re.MULTILINE)[-1])
+    steps = checkpoint.read(words[2])[0]["steps"]
+    assert main(words) == 0 and checkpoint.read(words[2])[0]["steps"] > steps
+    return words
 
 
 def test_a_kill_between_the_best_model_and_the_checkpoint_loses_nothing(run, monkeypatch):

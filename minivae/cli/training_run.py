@@ -16,6 +16,7 @@ from minivae.cli.folders import BEST, DERIVED, claimed, clear, sweep
 from minivae.data import Batches, data_set
 from minivae.errors import OptionError
 from minivae.files import atomic
+from minivae.models import own_model
 from minivae.nn import Divergence
 from minivae.quantities import quantities
 from minivae.schedules import Annealing, LearningRate, WarmUp
@@ -162,9 +163,28 @@ def follow(training, config):
 def _left(training, config):
     """The steps that are left of a config's epochs: none where its patience has run out."""
     schedule = config["training"]
-    if "patience" in schedule and training.protocol.tests and Patience(schedule["patience"])(training):
-        return 0
-    return schedule["epochs"] * len(training.batches) - training.steps
+    return 0 if _impatient(training, schedule) else schedule["epochs"] * len(training.batches) - training.steps
+
+
+def _impatient(training, schedule):
+    """Whether the patience of a training has run out."""
+    return "patience" in schedule and training.protocol.tests and Patience(schedule["patience"])(training)
+
+
+def _continuing(training, config, folder):
+    """The command by which a run learns more; None where its learning rate has come to 0."""
+    schedule, length, tests = config["training"], len(training.batches), training.protocol.tests
+    words, epochs = ["minivae", "train", "--resume", str(folder)], schedule["epochs"]
+    if own_model.is_own(config["model"]):
+        words += ["--model", config["model"]]
+    if training.steps == epochs * length:
+        most = min(2 * epochs, schedule.get("schedule_steps", 2 * training.steps) // length)
+        if most == epochs:
+            return None
+        words += ["--epochs", str(most)]
+    if _impatient(training, schedule):  # so long again as it has waited
+        words += ["--patience", str(schedule["patience"] + len(tests) - 1 - training.protocol.best())]
+    return shlex.join(words)
 
 
 @stop_signals()  # a closed terminal sends two: the second may come while the checkpoint is written
@@ -215,8 +235,7 @@ def train(training, config, folder, data):
         print(f"{'stopped early after' if training.stopped else 'finished'} {training.steps} steps in {seconds:.1f} s")
     else:
         print(f"nothing is left to learn of {training.steps} steps; what it draws is written again")
-    patient = _left(training, config) > 0
-    if not patient and training.steps < epochs * length:
+    if _impatient(training, schedule) and training.steps < epochs * length:
         print(f"the bound on test images was no better in {schedule['patience']} epochs")
     with atomic(folder / "protocol.csv", "w") as file:
         training.protocol.write_csv(file)
@@ -227,12 +246,8 @@ def train(training, config, folder, data):
         at, *test = training.protocol.tests[training.protocol.best()]
         print(f"{folder / BEST}: the model after epoch {at / length:.4g}, whose test {config['quantity']} was the "
               f"least, {sum(test):.2f}; verbs take it in the place of the run")
-    if training.steps == schedule.get("schedule_steps"):
-        return folder  # the learning rate has come to 0
-    more = f" --epochs {2 * epochs}" if training.steps == epochs * length else ""
-    if not patient and not more:
-        more = f" --patience {2 * schedule['patience']}"
-    print(f"minivae train --resume {shlex.quote(str(folder))}{more} continues")
+    if command := _continuing(training, config, folder):
+        print(f"{command} continues")
     return folder
 
 
