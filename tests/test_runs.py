@@ -1,6 +1,7 @@
 """Verbs on several runs and on their codes: runs, compare, encode."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,27 @@ def test_runs_are_compared_in_one_picture(tmp_path, capsys, rendering):
     checkpoint.save(tmp_path / checkpoint.NAME, unlearned, {"model": "vae", "options": {"hidden": 4}})
     assert main(["runs", str(tmp_path)]) == 0 and "vae" in capsys.readouterr().out
     assert main(["compare", "runs/vae", str(tmp_path)]) == 1 and "1 run to compare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("other", "said"), [
+    ({"data": {"name": "own", "path": "/b/images", "digest": "b"}}, "data"),  # another folder of the same name
+    ({"data": {"name": "own", "path": "/b/pictures", "digest": "a"}}, None),  # the same images, which have moved
+    ({"data": {"name": "own", "path": "/a/images", "digest": "a", "binarize": "fixed"}, "quantity": "−ELBO"},
+     "data, quantity"),
+    ({"training": {"objective": "iwae"}}, "objective"), ({"training": {"objective": "elbo", "epochs": 2}}, None),
+    ({"options": {"hidden": 4, "likelihood": "gaussian"}}, "likelihood"), ({"labels": ["a", "b"]}, "quantity")])
+def test_runs_that_are_unlike_are_said_to_be(tmp_path, capsys, other, said):
+    training = Training(models.vae(hidden=4), Batches(rectangles(20), 8))
+    training.run(1, progress=False)
+    config = {"model": "vae", "options": {"hidden": 4}, "training": {}, "quantity": "cross-entropy + KL",
+              "data": {"name": "own", "path": "/a/images", "digest": "a"}}
+    for name, given in ("one", config), ("other", config | other):
+        (tmp_path / name).mkdir()
+        checkpoint.save(tmp_path / name / checkpoint.NAME, training, given)
+    assert main(["compare", str(tmp_path), "-o", str(tmp_path / "both.png")]) == 0
+    found = re.findall("^these are losses of different kinds: the runs differ in their (.*); compare",
+                       capsys.readouterr().out, re.MULTILINE)
+    assert found == ([said] if said else [])
 
 
 @pytest.mark.parametrize(("run", "names"), [("vae", {"mean", "log_var"}), ("bits", {"logits"}),

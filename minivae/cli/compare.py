@@ -23,19 +23,27 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folders = [folder for each in args.folders for folder in runs.found(each)]
-    looked = [each for each in map(runs.look, folders) if len(each[1])]
+    looked = [each for each in map(runs.look, folders) if len(each[2])]
     if len(looked) < 2:
         raise OptionError(f"{len(looked)} run{'s' * (len(looked) != 1)} to compare that took a step; give two or more")
-    rows = [row for row, _, _ in looked]
-    print(runs.table(rows))
-    kinds = {(row.quantity, row.data) for row in rows}
-    if len(kinds) > 1:
-        print("these are losses of different kinds, or on different data: compare those of one kind only")
+    print(runs.table([row for row, *_ in looked]))
+    kinds = [_kind(config) for _, config, *_ in looked]
+    if unlike := [name for name in kinds[0] if any(kind[name] != kinds[0][name] for kind in kinds)]:
+        print(f"these are losses of different kinds: the runs differ in their {', '.join(unlike)}; compare those of "
+              "one kind only")
     expect_writable(args.out)
-    picture = figures.comparison([(row.run, protocol, tests) for row, protocol, tests in looked])
+    picture = figures.comparison([(row.run, protocol, tests) for row, _, protocol, tests in looked])
     if picture is None:
         print("no picture: matplotlib is not installed, or cannot be used (pip install \"minivae[plots]\" draws it)")
         return 0
     figures.save_png(args.out, picture)
     print(f"{args.out}: losses of training as lines, of test images as points")
     return 0
+
+
+def _kind(config: dict[str, Any]) -> dict[str, Any]:
+    """What the losses of a run are of, by its configuration: runs that differ in it have no numbers to compare."""
+    data, training, options = (config.get(part, {}) for part in ("data", "training", "options"))
+    return {"data": (data.get("digest", data.get("name")), data.get("binarize")),
+            "quantity": (config.get("quantity"), "labels" in config),  # with labels, it is that given the label
+            "objective": training.get("objective", "elbo"), "likelihood": options.get("likelihood", "bernoulli")}

@@ -85,8 +85,8 @@ def _holds_run(folder: Path) -> bool:
     return True
 
 
-def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
-    """(the run, its protocol, its looks at test images) of a folder.  Nothing in it is executed."""
+def look(folder: Path) -> tuple[Run, dict[str, Any], np.ndarray, np.ndarray]:
+    """(the run, its configuration, its protocol, its looks at test images) of a folder.  Nothing in it is executed."""
     header, arrays = checkpoint.read(folder)
     if "steps" not in header:
         raise OptionError(f"{folder} holds a model alone, and no training; give the folder of its run")
@@ -102,7 +102,7 @@ def look(folder: Path) -> tuple[Run, np.ndarray, np.ndarray]:
                str(config.get("quantity", "")), reconstruction, divergence,
                None if reconstruction is None or divergence is None else reconstruction + divergence,
                float(protocol[-len(protocol) // 10 - 1:, 3].mean()) if len(protocol) else None,
-               date.strftime("%Y-%m-%d %H:%M")), protocol, tests
+               date.strftime("%Y-%m-%d %H:%M")), config, protocol, tests
 
 
 def table(rows: list[Run]) -> str:

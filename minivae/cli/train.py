@@ -85,6 +85,7 @@ def _add_model(names: Any, name: str, record: models.Record) -> None:
 
 def _expect_options(record: models.Record) -> None:
     """Raise unless each parameter of one's own function can be an option of its own."""
+    scratch = parsing.Parser()
     _add_training(scratch, record)
     for parameter in record.parameters.values():
         if {_option(parameter.name), _option(parameter.flag)} & scratch._option_string_actions.keys():
