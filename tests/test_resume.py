@@ -108,6 +108,14 @@ def test_a_cosine_ends_with_the_epochs_that_the_run_began_with(run, capsys):
         assert word in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--warm-up", "--kl-warm-up"])
+@pytest.mark.parametrize("steps", [8, 9])
+def test_a_warm_up_that_does_not_end_is_said(run, capsys, option, steps):
+    run("vae", "mine", 2, option, str(steps))
+    said = f"{option} {steps} does not end in this run, which has 8 steps; give fewer, or more --epochs\n"
+    assert (said in capsys.readouterr().out) == (steps > 8)
+
+
 class Losses:
     """A look at test images that finds these totals, epoch by epoch."""
 

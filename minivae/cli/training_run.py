@@ -224,6 +224,10 @@ def train(training, config, folder, data):
         print(f"its loss is a cross-entropy bound, {names.note}", flush=True)
     if training.objective.kl is None:
         print("its objective has no encoder: that one learns nothing, and its codes mean nothing", flush=True)
+    for name in ("warm_up", "kl_warm_up"):
+        if schedule.get(name, 0) > epochs * length:
+            print(f"--{name.replace('_', '-')} {schedule[name]} does not end in this run, which has {epochs * length} "
+                  "steps; give fewer, or more --epochs", flush=True)
     if left > 0:
         training.callbacks += [keep, *([Patience(schedule["patience"])] if "patience" in schedule else [])]
         started = time.perf_counter()
