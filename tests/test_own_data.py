@@ -88,10 +88,12 @@ def test_images_that_moved_or_changed_are_said(folder, capsys):
     photographs(folder)
     assert main(["train", "vae", "--hidden", "8", "--data", "photos", "--size", "8", *TRAIN]) == 0
     shutil.move("photos", "elsewhere")
-    assert main(["evaluate", "run"]) == 1
-    assert "there is no file or folder" in capsys.readouterr().err
-    assert main(["evaluate", "run", "--root", "elsewhere"]) == 0
-    assert main(["train", "--resume", "run", "--root", "elsewhere", "--epochs", "2"]) == 0
+    for verb in (["evaluate", "run"], ["explore", "run"], ["encode", "run"], ["step", "run", "--table"],
+                 ["profile", "run", "--steps", "1"], ["train", "--resume", "run", "--epochs", "2"]):
+        assert main(verb) == 1
+        said = capsys.readouterr().err
+        assert "there is no file or folder" in said and "--root FOLDER says where they are" in said
+        assert main([*verb, "--root", "elsewhere"]) == 0
     photograph(9, 9).save("elsewhere/cat/0.png")
     for verb in (["evaluate", "run", "--root", "elsewhere"], ["train", "--resume", "run", "--epochs", "3"]):
         assert main(verb) == 1 and "have changed since the run began" in capsys.readouterr().err

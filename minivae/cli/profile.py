@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from minivae.cli import parsing
+from minivae.cli.data import add_root
 from minivae.cli.subjects import add_run, subject
 from minivae.data import Batches
 from minivae.debug.profiling import profile
@@ -16,6 +17,7 @@ def add_to(verbs: Any) -> None:
         description="Take training steps of a run, or of a new model, and print for each module the milliseconds of "
         "its forward and backward pass, their share of the step, and the memory that it holds.  Nothing is written.")
     add_run(verb, new=True)
+    add_root(verb)
     verb.add_argument("--steps", type=parsing.whole, metavar="N", default=100, help="to take the mean of")
     verb.add_argument("--bytes", action="store_true", help="show the megabytes that each part reads and writes as well")
     verb.add_argument("--batch-size", type=parsing.whole, metavar="N", default=None,

@@ -5,6 +5,7 @@ from typing import Any
 
 from minivae import backend, objectives
 from minivae.cli import pages, parsing
+from minivae.cli.data import add_root
 from minivae.cli.subjects import add_run, subject
 from minivae.cli.walk import Walk
 from minivae.data import Redrawn
@@ -22,6 +23,7 @@ def add_to(verbs: Any) -> None:
         "walk through it verb by verb: next, back, into, print, watch, list, nonfinite, quit; help explains them.  "
         "--html writes the pass of one image as a page instead, for a browser, where weights can be nudged too.")
     add_run(verb, new=True)
+    add_root(verb)
     verb.add_argument("--images", type=parsing.whole, metavar="N", default=None,
                       help="images in the batch: by default 2, and 1 on a page")
     verb.add_argument("--table", action="store_true", help="print the whole table and end")

@@ -79,7 +79,7 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
     """
     name = str(args.folder)
     if (name in models.BY_NAME or own_model.is_own(name)) and not args.folder.exists():
-        return _new(own_model.find(name) if own_model.is_own(name) else models.find(name), seed, args.hidden)
+        return _new(own_model.find(name) if own_model.is_own(name) else models.find(name), seed, args)
     if args.hidden is not None:
         raise OptionError(f"--hidden is for a new model; {name!r} is none of {NAMES}")
     try:
@@ -88,7 +88,7 @@ def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
         if args.folder.exists():
             raise
         raise OptionError(f"{name!r} is no run and none of {NAMES}: {error}") from error
-    _, source = _source(args.folder, config)
+    _, source = _source(args.folder, config, args.root)
     if type(source.get("images")) is int:
         source["images"] = min(source["images"], images)
     schedule = found.schedule | config.get("training", {})
@@ -103,12 +103,13 @@ def set_free_bits(model: models.VAE, schedule: dict[str, Any]) -> None:
         layer.free_bits = schedule["free_bits"]
 
 
-def _new(found: models.Record, seed: int, hidden: int | None) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
+def _new(found: models.Record, seed: int, args: argparse.Namespace
+         ) -> tuple[models.VAE, data_set.DataSet, dict[str, Any]]:
     """A model with its own options, but for its hidden layers, and first weights, and its data."""
-    changed = {} if hidden is None else {"hidden": hidden}
+    changed = {} if args.hidden is None else {"hidden": args.hidden}
     if changed and "hidden" not in found.parameters:
         raise OptionError(f"--hidden: model {found.name!r} has no such parameter")
-    data = found.fitted(data_set.build(found.data))
+    data = found.fitted(data_set.build(**moved({"name": found.data}, args.root)))
     backend.manual_seed(seed)
     return found.build(**found.defaults(data) | changed), data, found.schedule
 
@@ -127,7 +128,7 @@ def tested(args: argparse.Namespace, root: Path | None = None, images: int = 1
     return model, config | {"data": source}, found.fitted(data_set.build(**given))
 
 
-def _source(folder: Path, config: dict[str, Any], root: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _source(folder: Path, config: dict[str, Any], root: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """(data of a run, options that build it)."""
     configuration.expect(config, ("data",), folder)
     source = moved(config["data"], root)

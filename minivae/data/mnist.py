@@ -89,7 +89,7 @@ def _content(folder, file, progress, download):
     except (OSError, OptionError) as error:
         wanted = ", ".join(each.name + ".gz" for files in FILES.values() for each in files)
         raise OptionError(f"MNIST is not in {folder} and cannot be downloaded ({error}); put {wanted} there, or into "
-                          "a folder that root= or $MINIVAE_DATA names") from error
+                          "a folder that root=, --root or $MINIVAE_DATA names") from error
     return _verified(content, path, file)
 
 

@@ -26,7 +26,8 @@ def read(path, size=None, grey=False, strict=False, progress=True) -> tuple[Imag
     """
     path = expanded(path)
     if not path.exists():
-        raise OptionError(f"there is no file or folder {path}")
+        raise OptionError(f"there is no file or folder {path}; of a run whose images have moved, --root FOLDER "
+                          "says where they are")
     if path.is_dir() and not idx_sets(path):
         if not is_split(path):
             return image_folder(path, size, grey, strict, progress), None
