@@ -176,7 +176,7 @@ def test_every_verb_works_on_its_runs(folder, capsys, data):
                  ["compare", "run", "run"]):
         assert main(verb) == 0, (verb, capsys.readouterr().err)
     said = capsys.readouterr().out
-    assert "under label pole" in said and "under label square" in said and "given the label" not in said
+    assert "under label pole" in said and "under label square" in said and "\nELBO, given the label" in said
     with np.load("run/codes.npz") as codes:
         assert codes["names"].tolist() == list(SHAPES) and len(codes["codes"]) == len(codes["labels"]) == 81
     assert checkpoint.read("run")[0]["config"]["labels"] == list(SHAPES)

@@ -25,7 +25,9 @@ class BernoulliSampler(Sampler):
     spare_output = True
 
     def __init__(self, temperature: float = 1, samples: int = 1):
-        super().__init__(samples, temperature)
+        super().__init__(samples)
+        self.temperature = temperature
+        self.temperature = self._now()
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))

@@ -24,7 +24,9 @@ class GumbelSoftmaxSampler(Sampler):
     """
 
     def __init__(self, temperature: float = 1, samples: int = 1):
-        super().__init__(samples, temperature)
+        super().__init__(samples)
+        self.temperature = temperature
+        self.temperature = self._now()
 
     def update_output(self, input):
         self.expect("input", input, ("N", "K", "C"))

@@ -19,12 +19,9 @@ class Sampler(Module):
     varying_names = ("temperature",)
     temperature: Any = None  # a float, of relaxed codes
 
-    def __init__(self, samples: int = 1, temperature: float | None = None):
+    def __init__(self, samples: int = 1):
         super().__init__()
         self.samples = whole_number(type(self).__name__, "samples", samples)
-        if temperature is not None:
-            self.temperature = temperature
-            self.temperature = self._now()
 
     def grouped(self, array: backend.Array) -> backend.Array:
         """(N·L, Q) seen as (N, L, Q)."""
