@@ -98,6 +98,16 @@ def test_what_holds_by_chance_is_not_said(monkeypatch):
         VarianceForStd(2), "gaussian", draws=20_000).findings[-1]
 
 
+@pytest.mark.parametrize("near, named", [("log_var / 1.98", False), ("log_var / 2", True)])
+def test_what_is_right_by_luck_is_not_named(monkeypatch, near, named):
+    """A variance that is off by 1 % shows in ten times as many draws alone."""
+    edit = ast.parse(near, mode="eval").body
+    monkeypatch.setattr(edited_code, "edits", lambda tree, *_: [edit_module._everywhere(
+        tree, lambda node: [edit] if ast.unparse(node) == "log_var" else [], 1)])
+    said = check_sampler(VarianceForStd(), "gaussian", draws=20_000).findings
+    assert (f"`np.exp({near})`" in said[-1]) == named, said
+
+
 class Dropout(nn.Module):
     def __init__(self, p):
         super().__init__()

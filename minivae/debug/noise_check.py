@@ -38,7 +38,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
     In evaluation mode the layer must hand on its input; one with layers inside, with other inputs than outputs, or by
     whose law the mean is another, must only be without noise, and a layer of several inputs, as a sampler is, may draw.
     With `changes`, of a class that is not minivae's and of which a kind says what it draws, it looks for one change of
-    the source by which that is right, for ten seconds at most.
+    the source by which that is right, for about ten seconds, and tries it with more draws.
 
     >>> check_noise(nn.GaussianNoise(0.5), lambda x, generator: x + 0.5 * generator.standard_normal(x.shape)).ok
     True
@@ -62,7 +62,7 @@ def check_noise(layer: Any, kind: str | Callable | None = None, draws: int = DRA
     row = _row(twin, [0.0, 0.2, 0.7, 1.0] * (16 if kind == "bernoulli" else 1)) if amount else (
         _row(twin, [-1.0, 0.2, 0.7, 1.5], input))
 
-    def count(layer, draws):
+    def count(layer, draws, seed=seed):
         report = DistributionReport(layer.title, false_alarm)
         rows = max(2, draws // max(array.size for array in arrays(row)))
         x = mapped(lambda array: np.repeat(array, rows, axis=0), row)

@@ -43,7 +43,8 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
 
     It checks the mean and variance of every unit, that units and rows are independent, and the divergence: the mean of
     ln q(z|x) − ln p(z) over the draws beside the closed form of the KL layer.  With `changes`, of a class that is not
-    minivae's it looks for one change of the source by which the draws are right, for ten seconds at most.
+    minivae's it looks for one change of the source by which the draws are right, for about ten seconds, and tries it
+    with more draws.
     """
     expect_countable("check_sampler", "sampler", sampler, draws, false_alarm)
     kind = kind or next((name for name, cls in (("gaussian", nn.GaussianSampler), ("bernoulli", nn.BernoulliSampler),
@@ -55,7 +56,7 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
         raise OptionError(f"check_sampler does not know what {type(sampler).__name__} draws: give kind=\"gaussian\", "
                           "\"bernoulli\", \"relaxed\", \"bits\" or \"categorical\"")
 
-    def count(layer, draws):
+    def count(layer, draws, seed=seed):
         report = DistributionReport(layer.title, false_alarm)
         with backend.seeded(seed):
             checks[kind](layer, draws, report)

@@ -25,7 +25,7 @@ def expect_countable(title, name, layer, draws, false_alarm):
 
 
 def explained(layer, count, draws, changes, general=True):
-    """The report of count(layer, draws), with the change of its source that would make it right."""
+    """The report of count(layer, draws, seed), with the change of its source that would make it right."""
     report = count(layer, draws)
     if changes and not report.ok:
         report.findings += change_of_draws(layer, count, draws, general)

@@ -6,6 +6,8 @@ import time
 from minivae.debug.source_edits.edited_code import EditedCode, in_words, quietly
 
 FEW = 2_000  # draws that show whether an edit may do
+MORE = 10  # times as many as asked for, which refute what holds by luck
+SEEDS = 1001, 1002, 1003  # for these
 SECONDS = 10  # of processor time, at most
 
 
@@ -52,10 +54,12 @@ class _Search(EditedCode):
         return True
 
     def _are_right(self, name, made):
-        """Whether a few draws are right, then many, and then those with other numbers."""
+        """Whether a few draws are right, then many, those with other numbers, and then more from other seeds."""
+        tries = [(layer, draws) for layer in self.layers for draws in (FEW, self.draws)]
+        tries += [(self.twin, MORE * self.draws, seed) for seed in SEEDS]
         try:
             with self.put(name, made):
-                return all(self.count(layer, draws).ok for layer in self.layers for draws in (FEW, self.draws))
+                return all(self.count(*each).ok for each in tries)
         except Exception:  # whatever edited code may raise
             return False
         finally:
