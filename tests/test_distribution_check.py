@@ -20,6 +20,11 @@ RIGHT = {
     "cold, L = 4": (check_sampler, lambda: nn.BernoulliSampler(0.2, 4)),
     "GumbelSoftmaxSampler": (check_sampler, nn.GumbelSoftmaxSampler),
     "cold categories, L = 3": (check_sampler, lambda: nn.GumbelSoftmaxSampler(0.2, 3)),
+    "frozen categories": (check_sampler, lambda: nn.GumbelSoftmaxSampler(0.01)),
+    "categories and a layer": (partial(check_sampler, kind="categorical"), lambda: nn.Sequential(
+        nn.GumbelSoftmaxSampler(0.5), nn.HardOneHot(3))),
+    "bits and a layer": (partial(check_sampler, kind="relaxed"), lambda: nn.Sequential(
+        nn.BernoulliSampler(0.5), nn.Sigmoid())),
     "BernoulliNoise": (check_noise, lambda: nn.BernoulliNoise(0.1)),
     "half": (check_noise, lambda: nn.BernoulliNoise(0.5)),
     "GaussianNoise": (check_noise, lambda: nn.GaussianNoise(0.3)),
@@ -431,6 +436,23 @@ def test_a_temperature_of_a_part_is_named(warm, noise, said):
             return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
 
     assert said in str(check_sampler(Partly(0.5), draws=20_000))
+
+
+@pytest.mark.parametrize(("power", "said"), [
+    (0, "is not divided by the temperature"), (1, "is multiplied by the temperature"),
+    (-2, "is divided by the temperature twice")])
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2])
+def test_a_wrong_temperature_of_categories_is_named(power, said, temperature):
+    class OfAPower(nn.GumbelSoftmaxSampler):
+        def update_output(self, input):
+            u = self.draw(backend.uniform, input.shape)
+            scaled = (input - np.log(-np.log(u))) * self.temperature**power
+            powers = np.exp(scaled - scaled.max(axis=2, keepdims=True))
+            return (powers / powers.sum(axis=2, keepdims=True)).reshape(len(input), -1)
+
+    report = check_sampler(OfAPower(temperature), draws=20_000)
+    finding, = report.findings
+    assert not report.ok and said in finding, report
 
 
 def test_a_gumbel_of_wrong_sign_is_named():

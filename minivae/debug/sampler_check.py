@@ -14,6 +14,7 @@ from minivae.debug.draws.draw_statistics import DRAWS, expect_countable, explain
 from minivae.debug.draws.noise_shapes import shape
 from minivae.errors import OptionError, ShapeError
 
+COLDEST = 0.1  # temperature at which a softmax still rounds few numbers to 0
 UNIFORM = (-sqrt(0.75), 0.25), (0, 0.5), (sqrt(0.75), 0.75)  # of the uniform distribution of variance 1
 MIXED = ("the rows of different images are mixed: the draws of one row belong side by side, row n·L + l is draw l for "
          "row n, as numpy.repeat groups them and numpy.tile does not")
@@ -38,7 +39,7 @@ def check_sampler(sampler: Any, kind: str | None = None, draws: int = DRAWS, see
         kind   "gaussian": (mean, log_var) -> z, to be N(mean, e^log_var)
                "bernoulli": logits a -> y = (a + logistic noise) / temperature; y > 0 with probability σ(a)
                "relaxed": logits a -> σ of that, between 0 and 1      "bits": logits a -> 0, or 1 with probability σ(a)
-               "categorical": logits a (N, K, C) -> K relaxed one-hot vectors, whose largest is softmax(a)-distributed
+               "categorical": logits a (N, K, C) -> K vectors softmax((a + Gumbel noise) / temperature), or one-hot
                None: from the class, a GaussianSampler, BernoulliSampler or GumbelSoftmaxSampler
 
     It checks the mean and variance of every unit, that units and rows are independent, and the divergence: the mean of
@@ -149,7 +150,7 @@ def _shares(report, sampler, logits, y, probability):
 
 def _check_bernoulli(sampler, draws, report, to_sign=np.array):
     logits, y = _bits(sampler, draws, report, to_sign)
-    temperature = getattr(sampler, "temperature", None) or 1
+    temperature = _temperature(sampler) or 1
 
     def uniform(wide=np.repeat, temperature=temperature, warm=1):  # the noise is logistic, so its σ is uniform
         return 1 / (1 + np.exp(warm * wide(logits, sampler.samples, axis=0) - temperature * y))
@@ -157,31 +158,37 @@ def _check_bernoulli(sampler, draws, report, to_sign=np.array):
     def of_a_gumbel(location):  # u, if T·y = location − ln(−ln u)
         return np.exp(-np.exp(location(np.repeat(logits, sampler.samples, axis=0)) - temperature * y))
 
-    def of_uniform(to, uniform):
-        names = [f"of u = σ(noise), unit {k}" for k in range(y.shape[1])]
-        moments(to, (uniform - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM, mean=0.5, spread=1 / sqrt(12))
-
-    of_uniform(report, uniform())
+    _uniform(report, uniform())
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
     if ((y >= 0) & (y <= 1)).all():
         report.findings.append("y lies between 0 and 1: it has to be (logit + noise) / temperature, any number; the "
                                "sigmoid of it is another layer's, of kind=\"relaxed\"")
         return
     report.explain(("one Gumbel is added to ln θ, as in the article's listing: a bit is 1 with probability 1 − e^−θ",
-                    lambda guess: of_uniform(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
+                    lambda guess: _uniform(guess, of_a_gumbel(lambda a: -np.log1p(np.exp(-a))))),
                    ("one Gumbel, −ln(−ln u), is added to the logit, where logistic noise belongs: ln u − ln(1 − u)",
-                    lambda guess: of_uniform(guess, of_a_gumbel(lambda a: a))),
+                    lambda guess: _uniform(guess, of_a_gumbel(lambda a: a))),
                    ("the sum of logit and noise is not divided by the temperature",
-                    lambda guess: of_uniform(guess, uniform(temperature=1))),
+                    lambda guess: _uniform(guess, uniform(temperature=1))),
                    ("the sum of logit and noise is multiplied by the temperature, by which it has to be divided",
-                    lambda guess: of_uniform(guess, uniform(temperature=1 / temperature))),
+                    lambda guess: _uniform(guess, uniform(temperature=1 / temperature))),
                    ("the logit is divided by the temperature and the noise is not: divide their sum",
-                    lambda guess: of_uniform(guess, uniform(temperature=1, warm=1 / temperature))),
+                    lambda guess: _uniform(guess, uniform(temperature=1, warm=1 / temperature))),
                    ("the noise is divided by the temperature and the logit is not: divide their sum",
-                    lambda guess: of_uniform(guess, uniform(warm=temperature))),
-                   (MIXED, lambda guess: of_uniform(guess, uniform(_tile))))
+                    lambda guess: _uniform(guess, uniform(warm=temperature))),
+                   (MIXED, lambda guess: _uniform(guess, uniform(_tile))))
     report.describe(temperature * y - np.repeat(logits, sampler.samples, axis=0), "logistic, ln u − ln(1 − u),",
                     pi / sqrt(3), sampler.samples)
+
+
+def _uniform(report, u, what="noise"):
+    names = [f"of u = σ({what}), unit {k}" for k in range(u.shape[1])]
+    moments(report, (u - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM, mean=0.5, spread=1 / sqrt(12))
+
+
+def _temperature(sampler):
+    """That of the sampler or, if layers are behind it, of the one among them; None if there is none."""
+    return next((layer.temperature for layer in sampler.list_modules() if hasattr(layer, "temperature")), None)
 
 
 def _expect_rows(report, draws, rows, sampler, units):
@@ -222,9 +229,24 @@ def _check_categorical(sampler, draws, report):
         i, j = rates[:, [1, 2, 0]], rates[:, [2, 0, 1]]
         return 1 - rates / (rates + i) - rates / (rates + j) + rates / (rates + i + j)
 
-    temperature = getattr(sampler, "temperature", None) or 1
+    named = _temperature(sampler)
+    temperature = named or 1
     odd, tiled = np.arange(len(y)) // sampler.samples % 2 == 1, np.arange(len(y)) % len(logits) % 2 == 1
+    with np.errstate(all="ignore"):  # a softmax in which the largest of all has taken everything
+        ratio = np.log(y[..., :2] / y[..., 1:]).reshape(len(y), -1)
+    apart = np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0).reshape(len(y), -1)
+    difference = temperature * ratio - apart  # of two Gumbel variables, which is logistic
+
+    def ratios(to, temperature):
+        with np.errstate(over="ignore"):
+            u = 1 / (1 + np.exp(apart - temperature * ratio))[:, [0, 3]]  # that do not depend on each other
+        _uniform(to, np.nan_to_num(u, nan=0.5), "difference of noise")
+
     shares(report, softmax, odd)
+    if named and not np.isin(y, (0, 1)).all() and (named >= COLDEST or np.isfinite(ratio).all()):
+        ratios(report, named)
+    elif np.isfinite(difference).all():
+        repeats(report, difference)
     report.explain(("the Gumbel noise has the wrong sign: −ln(−ln u) belongs to the logit, and +ln(−ln u) is added",
                     lambda guess: shares(guess, of_negative_gumbels, odd)),
                    ("the logits are divided by the temperature and the noise is not: divide their sum",
@@ -235,17 +257,18 @@ def _check_categorical(sampler, draws, report):
                        guess, lambda logits: softmax(-logits), odd)),
                    ("the draws do not depend on the logits", lambda guess: shares(
                        guess, lambda logits: softmax(0 * logits), odd)),
-                   (MIXED, lambda guess: shares(guess, softmax, tiled)))
+                   (MIXED, lambda guess: shares(guess, softmax, tiled)),
+                   ("the sum of logits and noise is not divided by the temperature", lambda guess: ratios(guess, 1)),
+                   ("the sum of logits and noise is multiplied by the temperature, by which it has to be divided",
+                    lambda guess: ratios(guess, 1 / temperature)),
+                   ("the sum of logits and noise is divided by the temperature twice",
+                    lambda guess: ratios(guess, temperature**2)))
     if np.abs(y.sum(axis=2) - 1).max() > 1e-9 > np.abs(y.sum(axis=(1, 2)) - 1).max():
         report.findings.append("all K·C numbers of a row add up to 1: each of the K variables needs a softmax, or a "
                                "largest, of its own C categories")
     if report.wrong() and all(np.ptp(largest[rows], axis=0).max() == 0 for rows in (odd, ~odd)):
         report.findings.append("the largest logit wins always: no Gumbel noise is added")
-    with np.errstate(all="ignore"):  # a softmax in which the largest of all has taken everything
-        difference = (temperature * np.log(y[..., :2] / y[..., 1:])
-                      - np.repeat(logits[..., :2] - logits[..., 1:], sampler.samples, axis=0)).reshape(len(y), -1)
     if np.isfinite(difference).all():
-        repeats(report, difference)
         of_one, of_other = difference[:, :2], difference[:, 2:]
         if np.allclose(of_one, of_other, rtol=0, atol=1e-9):
             report.findings.append("all variables of a row have the same noise: each needs C numbers of its own, "
@@ -253,7 +276,8 @@ def _check_categorical(sampler, draws, report):
         if report.wrong() and not report.findings and shape(difference / difference.std(axis=0)) == "Laplace":
             report.findings.append("the noise seems to be exponential, −ln u: it needs a Gumbel variable, −ln(−ln u)")
         of_two_logistic = pi * sqrt(2 / 3)
-        if report.wrong() and np.allclose(difference.std(axis=0), of_two_logistic, rtol=0.02):
+        if report.wrong() and not report.findings and np.allclose(
+                difference.std(axis=0), of_two_logistic, rtol=0.02):
             report.findings.append("each logit seems to get logistic noise, ln u − ln(1 − u): it needs one Gumbel "
                                    "variable, −ln(−ln u)")
         report.describe(difference, "logistic, as the difference of two Gumbel variables is,", pi / sqrt(3),
