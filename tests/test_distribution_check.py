@@ -110,6 +110,14 @@ class OneDraw(nn.GaussianSampler):
         return noise
 
 
+class LogVarForStd(nn.GaussianSampler):
+    """One of the units that are checked has log_var = 0, and so no noise."""
+
+    def update_output(self, input):
+        mean, log_var = input
+        return mean + log_var * self.draw(backend.standard_normal, mean.shape)
+
+
 class Probit(nn.BernoulliSampler):
     def update_output(self, input):
         self.output = (input + np.pi / 3**0.5 * self.draw(backend.standard_normal, input.shape)) / self.temperature
@@ -265,6 +273,7 @@ def test_wrong_layers_fail_and_the_report_names_what_is_off(check, make, named):
     (check_sampler, lambda: TiledBits(samples=3), "are mixed"),
     (check_sampler, OneGumbel, "one Gumbel is added to ln θ"),
     (check_sampler, HalfStd, "the noise is normal, with mean 0."), (check_sampler, HalfStd, "by unit; it should be"),
+    (check_sampler, LogVarForStd, "the noise is normal, with mean"),
     (check_sampler, lambda: Noise(uniform), "the noise is uniform, with mean"),
     (check_sampler, lambda: Noise(antithetic), "the noise with its sign turned"),
     (check_sampler, lambda: Noise(one_size), "all units of a row have the same noise but for its sign"),

@@ -47,7 +47,8 @@ def shares(noise, name):
 def described(noise, wanted, spread=1.0):
     """(The sentence on noise (rows, units) that should have mean 0 and that standard deviation, its shape)."""
     means, spreads, error = noise.mean(axis=0), noise.std(axis=0), 3 * noise.std() / sqrt(len(noise))
-    name = shape((noise - means) / np.where(spreads, spreads, 1)) or "of no shape that I know"
+    moved = _varying(noise)
+    name = shape((moved - moved.mean(axis=0)) / moved.std(axis=0)) or "of no shape that I know"
     return (f"the noise is {name}, with mean {_range(means, error)} and standard deviation {_range(spreads, error)}; "
             f"it should be {wanted} with mean 0 and standard deviation {spread:.4g}"), name
 
@@ -62,11 +63,19 @@ def repeated(noise, signed=False):
 
     Of float64 noise none do, and of 100,000 float32 numbers one in a thousand.
     """
-    return float((np.diff(np.sort(noise if signed else np.abs(noise), axis=0), axis=0) < 1e-9).mean())
+    noise = _varying(noise)
+    again = np.diff(np.sort(noise if signed else np.abs(noise), axis=0), axis=0) < 1e-9
+    return float(again.mean()) if again.size else 0.0
+
+
+def _varying(noise):
+    """The units that are not always the same: one that is tells nothing of how noise is drawn."""
+    return noise[:, np.ptp(noise, axis=0) > 1e-9]
 
 
 def cut_off(noise):
     """The sentence on noise of which many numbers are its largest or its smallest, of more than a few; or None."""
+    noise = _varying(noise)
     limits = {limit: (np.abs(noise - limit) < 1e-9).mean() for limit in (noise.min(), noise.max())}
     limits = {limit: share for limit, share in limits.items() if share > FEW}
     if limits and np.unique(np.round(noise.flat[:1000], 9)).size > 10:
