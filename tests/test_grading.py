@@ -150,9 +150,36 @@ def test_what_is_not_there_is_explained(tmp_path):
         assert done.returncode == 2 and words in done.stderr
 
 
+# a file that the solution uses, in each of the ways to use one, and in which are variables and experiments
+BESIDE = """import numpy as np
+FLOOR = ZERO = 0
+loops = 0
+def zero(x):
+    return FLOOR * x
+np.x = 3
+while True:
+    loops += 1
+"""
+LOADED = """import importlib.util
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("beside", Path(__file__).with_name("beside.py"))
+beside = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(beside)
+ZERO, zero = getattr(beside, "ZERO"), beside.zero
+"""
+
+
 # grade.py, as if there were one exercise
 ONE = ("-c", f"import sys\nsys.path.insert(0, {str(FOLDER)!r})\n"
        "import grade\ngrade.EXERCISES = ['01_relu']\ngrade.main()")
+
+
+@pytest.mark.parametrize("taken", [LOADED])
+def test_experiments_of_a_file_beside_it_are_left_out(tmp_path, taken):
+    solution = taken + SOLUTIONS["01_relu"].replace("maximum(input, 0,", "maximum(input, ZERO + zero(input),")
+    handed_in(tmp_path, {("ada", "01_relu"): solution, ("ada", "beside"): BESIDE})
+    marks, said = graded(tmp_path, "--timeout", "20", program=ONE)
+    assert marks["ada", "01_relu"][0] == marks["ada", "01_relu"][1], said
 
 
 def test_a_limit_that_the_original_exceeds_is_named():

@@ -11,10 +11,10 @@ student, exercise, passed, conditions, with a row for each exercise of each stud
 
 What counts is what a student's file defines: the classes and functions of the exercise, with
 the verbs to be written in them.  Of the rest of the file only imports, other functions and
-classes, and what sets the variables that all these use are run.  A file gets 0, and a note says
-why, when what it defines is minivae's own under another name, has minivae's own do the work,
-changes minivae, NumPy or the checks, reads minivae's sources or its tests, writes files,
-starts programs, ends the process, or is a link.
+classes, and what sets the variables that all these use are run, and so of the files beside it
+that it imports.  A file gets 0, and a note says why, when what it defines is minivae's own under
+another name, has minivae's own do the work, changes minivae, NumPy or the checks, reads minivae's
+sources or its tests, writes files, starts programs, ends the process, or is a link.
 
 What this does not protect against: it runs the students' code, as you, on your machine.  The
 rules are kept by Python inside that process, so somebody who sets out to break them can.

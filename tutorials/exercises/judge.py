@@ -18,6 +18,7 @@ import symtable
 import sys
 import threading
 import types
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,7 @@ def examine(original, checks, exercise, path):
     if missing := [name for name in verbs if name not in defined]:
         raise Refused(f"it does not define {', '.join(missing)}")
     leave_out_experiments(tree.body)
+    leave_them_out_beside(path.parent)
     # for the student's imports: another copy
     sys.modules["checks"] = load("checks", HERE / "checks.py")
     watcher = Watcher(path, verbs)
@@ -303,12 +305,49 @@ def reference(name):
     return [each.__code__ for each in functions if isinstance(each, types.FunctionType)]
 
 
-def leave_out_experiments(body):
-    """Keep of a file the imports, classes, functions, and all about the variables they use."""
+def leave_them_out_beside(folder):
+    """Leave the experiments out of every file of the student's that is imported."""
+    taken = set()
+    for path in folder.glob("*.py"):
+        with contextlib.suppress(Exception):  # which its own import raises again
+            taken |= names_taken(parse(path))
+    loaded = SourceFileLoader.get_code
+
+    def get_code(loader, name):
+        path = Path(loader.get_filename(name))
+        if path.parent != folder:
+            return loaded(loader, name)
+        tree = parse(path)
+        leave_out_experiments(tree.body, taken)
+        return compile(tree, str(path), "exec")
+
+    SourceFileLoader.get_code = get_code
+
+
+def names_taken(tree):
+    """The names that a file may take from another."""
+    nodes = list(ast.walk(tree))
+    imported = [each for each in nodes if isinstance(each, ast.alias)]
+    modules = {each.asname or each.name for each in imported}
+    found = {each.name for each in imported}
+    found |= {str(each.value) for each in nodes if isinstance(each, ast.Constant)}  # for getattr
+    for each in nodes:
+        if isinstance(each, ast.Attribute) and getattr(each.value, "id", None) in modules:
+            found.add(each.attr)
+        if isinstance(each, ast.Name) and "*" in modules:
+            found.add(each.id)
+    return found
+
+
+def leave_out_experiments(body, taken=()):
+    """Keep of a file the imports, classes, functions, and all about the variables they use.
+
+    `taken` are the names that other files use.
+    """
     kept = [node for node in body if isinstance(node, DEFINITIONS)]
     rest = [node for node in body if node not in kept]
     variables = {name for node in rest for name, bound in names(node) if bound}
-    used = {name for node in kept for name, _ in names(node)}
+    used = {name for node in kept for name, _ in names(node)} | set(taken)
     for node in reversed(rest):
         its_own = {name for name, _ in names(node)} & variables
         if its_own & used:
