@@ -174,7 +174,8 @@ ONE = ("-c", f"import sys\nsys.path.insert(0, {str(FOLDER)!r})\n"
        "import grade\ngrade.EXERCISES = ['01_relu']\ngrade.main()")
 
 
-@pytest.mark.parametrize("taken", [LOADED])
+@pytest.mark.parametrize("taken", [LOADED, "from beside import ZERO, zero\n", "from beside import *\n",
+                                   "import beside as b\nZERO, zero = b.ZERO, b.zero\n"])
 def test_experiments_of_a_file_beside_it_are_left_out(tmp_path, taken):
     solution = taken + SOLUTIONS["01_relu"].replace("maximum(input, 0,", "maximum(input, ZERO + zero(input),")
     handed_in(tmp_path, {("ada", "01_relu"): solution, ("ada", "beside"): BESIDE})

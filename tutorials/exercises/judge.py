@@ -115,6 +115,7 @@ def examine(original, checks, exercise, path):
         raise Refused(f"it does not define {', '.join(missing)}")
     leave_out_experiments(tree.body)
     leave_them_out_beside(path.parent)
+    sys.path[0] = str(path.parent)  # as where Python runs the file
     # for the student's imports: another copy
     sys.modules["checks"] = load("checks", HERE / "checks.py")
     watcher = Watcher(path, verbs)
