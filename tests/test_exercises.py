@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import re
 import runpy
 import subprocess
@@ -176,6 +177,21 @@ def test_what_no_check_catches_ends_with_status_1(capsys):
     with pytest.raises(SystemExit) as end:
         sys.modules["checks"].check(lambda test: sys.exit(0))
     assert end.value.code == 1 and "0 of 1 checks passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("end", "said"), [
+    ("exit()", ": see the exit in line 2"), ("import sys; sys.exit(0)", ": see the exit in line 2"),
+    ("raise SystemExit", ": see the exit in line 2"), ("check = print", ""), ("1 / 0", None)])
+def test_a_file_that_ends_before_its_check_says_so(tmp_path, end, said):
+    """Its own error says enough."""
+    source = (FOLDER / "01_relu.py").read_text(encoding="utf-8")
+    path = tmp_path / "01_relu.py"
+    path.write_text(f"import checks\n{end}\n{source}".replace("import check, ", "import "), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8",
+                          env=os.environ | {"PYTHONPATH": str(FOLDER), "PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 1 and ("Traceback" in done.stderr) == (said is None)
+    wanted = f"01_relu\n  WRONG     the file ends before check(conditions) is called{said}\n"
+    assert said is None or done.stdout.endswith(wanted), done
 
 
 @pytest.mark.parametrize(("name", "status"), [("01_relu", 1), (HUNT, 1)])

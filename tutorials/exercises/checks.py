@@ -1,7 +1,10 @@
 """The checks of the exercises, which say what passed, what is wrong, and what is still to write."""
 
 import argparse
+import ast
+import atexit
 import contextlib
+import os
 import sys
 import traceback
 import warnings
@@ -12,6 +15,8 @@ import numpy as np
 
 import minivae as mv
 from minivae import backend, nn
+
+FILE = getattr(sys.modules["__main__"], "__file__", None)  # of the program, which Python forgets
 
 
 class Wrong(Exception):
@@ -142,6 +147,7 @@ def check(conditions):
 
     `--hint N` prints a hint.
     """
+    atexit.unregister(_unchecked)
     path = Path(conditions.__code__.co_filename)
     parser = argparse.ArgumentParser(description=f"Check what you have written in {path.name}.")
     parser.add_argument(
@@ -157,6 +163,25 @@ def check(conditions):
         sys.exit(0)
     test = run(conditions)
     sys.exit(0 if test.passed == test.count else 1)
+
+
+@atexit.register
+def _unchecked():
+    """Say of an exercise that has ended without its check that it has; then the exit status is 1."""
+    if FILE is None or hasattr(sys, "last_value"):  # no file, or one that has ended with a traceback
+        return
+    tree = ast.parse(Path(FILE).read_bytes())
+    if "conditions" not in [getattr(node, "name", None) for node in tree.body]:
+        return
+    lines = [
+        str(node.lineno)
+        for node in ast.walk(tree)
+        if getattr(node, "attr", getattr(node, "id", None)) in ("exit", "quit", "SystemExit")
+    ]
+    where = f": see the exit in line {' or '.join(lines)}" if lines else ""
+    print(f"{Path(FILE).stem}\n  WRONG     the file ends before check(conditions) is called{where}")
+    sys.stdout.flush()
+    os._exit(1)  # what is raised here would be ignored
 
 
 def hint(exercise, number):

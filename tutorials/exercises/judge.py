@@ -17,6 +17,7 @@ import pathlib
 import symtable
 import sys
 import threading
+import traceback
 import types
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -56,7 +57,13 @@ def main(exercise, path, result, seconds, megabytes):
         except Refused as refusal:
             verdict["note"] = str(refusal)
         except BaseException as error:  # a student's code may raise anything
-            verdict["note"] = " ".join(f"{type(error).__name__}: {error}"[:200].split())
+            note = " ".join(f"{type(error).__name__}: {error}"[:200].split())
+            its_own = [
+                line
+                for frame, line in traceback.walk_tb(error.__traceback__)
+                if frame.f_code.co_filename == path
+            ]
+            verdict["note"] = note + (f" (line {its_own[-1]})" if its_own else "")
     text = "{passed} {conditions} {note}".format(**verdict).encode("utf-8", "replace")
     write(create(result, flags), text)
     leave(0)  # without the student's atexit and __del__
