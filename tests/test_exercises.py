@@ -179,6 +179,20 @@ def test_what_no_check_catches_ends_with_status_1(capsys):
     assert end.value.code == 1 and "0 of 1 checks passed" in capsys.readouterr().out
 
 
+def ran(path, *options):
+    """A file that is run elsewhere."""
+    return subprocess.run([sys.executable, str(path), *options], capture_output=True, text=True, encoding="utf-8",
+                          env=os.environ | {"PYTHONPATH": str(FOLDER), "PYTHONIOENCODING": "utf-8"})
+
+
+def test_a_file_of_another_name_is_checked_as_well(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_bytes((FOLDER / "01_relu.py").read_bytes())
+    checked, hinted = ran(path), ran(path, "--hint", "1")
+    assert re.search(r"^  to write  ReLU.update_output \(mine\.py, line \d+\)$", checked.stdout, re.MULTILINE), checked
+    assert hinted.returncode == 2 and "no hints are for mine.py: give it the exercise's own name" in hinted.stderr
+
+
 @pytest.mark.parametrize(("end", "said"), [
     ("exit()", ": see the exit in line 2"), ("import sys; sys.exit(0)", ": see the exit in line 2"),
     ("raise SystemExit", ": see the exit in line 2"), ("check = print", ""), ("1 / 0", None)])
@@ -187,8 +201,7 @@ def test_a_file_that_ends_before_its_check_says_so(tmp_path, end, said):
     source = (FOLDER / "01_relu.py").read_text(encoding="utf-8")
     path = tmp_path / "01_relu.py"
     path.write_text(f"import checks\n{end}\n{source}".replace("import check, ", "import "), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8",
-                          env=os.environ | {"PYTHONPATH": str(FOLDER), "PYTHONIOENCODING": "utf-8"})
+    done = ran(path)
     assert done.returncode == 1 and ("Traceback" in done.stderr) == (said is None)
     wanted = f"01_relu\n  WRONG     the file ends before check(conditions) is called{said}\n"
     assert said is None or done.stdout.endswith(wanted), done

@@ -52,7 +52,8 @@ def own_code(run: Callable[[], Any]) -> list[OwnCode]:
 
 def is_own(path: Path) -> bool:
     """Whether a file is neither minivae's nor a library's."""
-    return "site-packages" not in path.parts and not any(path.is_relative_to(place) for place in PLACES)
+    packages = {"site-packages", "dist-packages"} & {*path.parts}
+    return not packages and not any(path.is_relative_to(place) for place in PLACES)
 
 
 def _of_frame(frame):
