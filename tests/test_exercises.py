@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,20 @@ def test_a_file_that_ends_before_its_check_says_so(tmp_path, end, said):
     assert done.returncode == 1 and ("Traceback" in done.stderr) == (said is None)
     wanted = f"01_relu\n  WRONG     the file ends before check(conditions) is called{said}\n"
     assert said is None or done.stdout.endswith(wanted), done
+
+
+def test_what_was_checked_before_ctrl_c_is_said(capsys):
+    def conditions(test):
+        test.that("one", lambda: None)
+        test.that("two", lambda: 1 / 0)
+        signal.raise_signal(signal.SIGINT)
+
+    loaded("01_relu")
+    with pytest.raises(SystemExit) as end:
+        sys.modules["checks"].check(conditions)
+    said = capsys.readouterr().out
+    assert end.value.code == 130 and "  passed    one\n  WRONG     must hold: two\n" in said
+    assert said.endswith("  stopped; checks that had passed: 1\n")
 
 
 @pytest.mark.parametrize(("name", "status"), [("01_relu", 1), (HUNT, 1)])

@@ -173,7 +173,7 @@ ZERO, zero = getattr(beside, "ZERO"), beside.zero
 
 # grade.py, as if there were one exercise
 ONE = ("-c", f"import sys\nsys.path.insert(0, {str(FOLDER)!r})\n"
-       "import grade\ngrade.EXERCISES = ['01_relu']\ngrade.main()")
+       "import grade\ngrade.EXERCISES = ['01_relu']\nsys.exit(grade.main())")
 
 
 @pytest.mark.parametrize("taken", [LOADED, "from beside import ZERO, zero\n", "from beside import *\n",
@@ -183,6 +183,26 @@ def test_experiments_of_a_file_beside_it_are_left_out(tmp_path, taken):
     handed_in(tmp_path, {("ada", "01_relu"): solution, ("ada", "beside"): BESIDE})
     marks, said = graded(tmp_path, "--timeout", "20", program=ONE)
     assert marks["ada", "01_relu"][0] == marks["ada", "01_relu"][1], said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to one process")
+def test_marks_that_were_given_before_ctrl_c_are_kept(tmp_path):
+    stops = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)"
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "stops.py").write_text(stops)
+    folder = tmp_path / "class"
+    folder.mkdir()
+    solution = SOLUTIONS["01_relu"]
+    handed_in(folder, {("ada", "01_relu"): solution, ("ben", "01_relu"): "import stops\n" + solution,
+                       ("cy", "01_relu"): solution})
+    command = [sys.executable, *ONE, str(folder), "--csv", "marks.csv", "--jobs", "1", "--timeout", "500"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, timeout=100,
+                          env=os.environ | {"PYTHONPATH": str(tmp_path / "library"), "PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 130 and not done.stderr, done
+    assert re.search(r"^ada +(\d)/\1 +100%\nben +\? +\?\ncy +\? +\?\n", done.stdout, re.MULTILINE), done.stdout
+    assert done.stdout.endswith("stopped: 1 of 3 files are graded\n")
+    marks = (tmp_path / "marks.csv").read_text()
+    assert re.fullmatch(r"student,exercise,passed,conditions\s+ada,01_relu,(\d),\1\s+", marks)
 
 
 def test_a_limit_that_the_original_exceeds_is_named():

@@ -32,6 +32,7 @@ class Checks:
 
     def __init__(self):
         self.count, self.passed, self.lines, self.notes, self.quiet = 0, 0, [], [], False
+        self.stopped = False  # by Ctrl-C
 
     def that(self, what, function):
         """One check: `function` raises unless all is well."""
@@ -131,10 +132,15 @@ def run(conditions):
     except (Exception, SystemExit) as error:  # no check has caught it, as where a class is missing
         test.count += 1
         test.explain("all checks can be made", error)
+    except KeyboardInterrupt:
+        test.stopped = True
     print(Path(conditions.__code__.co_filename).stem)
     for line in [*test.lines, *test.notes]:
         print("  " + line)
     missing = test.count - test.passed
+    if test.stopped:
+        print(f"  stopped; checks that had passed: {test.passed}")
+        return test
     print(
         f"  {missing} of {test.count} mistakes are still there"
         if test.quiet
@@ -144,9 +150,9 @@ def run(conditions):
 
 
 def check(conditions):
-    """Run an exercise from the command line: exit status 0 if every check passed, else 1.
+    """Run an exercise from the command line.  Exit status 0 if every check passed, else 1.
 
-    `--hint N` prints a hint.
+    After Ctrl-C it is 130.  `--hint N` prints a hint.
     """
     atexit.unregister(_unchecked)
     path = Path(conditions.__code__.co_filename)
@@ -166,7 +172,7 @@ def check(conditions):
         print(text)
         sys.exit(0)
     test = run(conditions)
-    sys.exit(0 if test.passed == test.count else 1)
+    sys.exit(130 if test.stopped else 0 if test.passed == test.count else 1)
 
 
 @atexit.register

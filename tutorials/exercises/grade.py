@@ -7,7 +7,8 @@ FOLDER holds a folder for each student, with files named as the exercises:
 FOLDER/ada/07_bernoulli_sampler.py. Each file is judged by the conditions of the original
 exercise, in a process of its own with limits of time and memory, and gets credit for each
 condition that it meets.  A table with a line a student is printed.  --csv writes the columns
-student, exercise, passed, conditions, with a row for each exercise of each student.
+student, exercise, passed, conditions, with a row for each exercise of each student.  Ctrl-C stops
+it, with exit status 130: then these hold what has been graded so far.
 
 What counts is what a student's file defines: the classes and functions of the exercise, with
 the verbs to be written in them.  Of the rest of the file only imports, other functions and
@@ -23,17 +24,19 @@ what scores oddly.
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 EXERCISES = [path.stem for path in sorted(HERE.glob("[0-9][0-9]_*.py"))]
+RUNNING = set()  # processes
 
 
 def main(arguments=None):
@@ -80,28 +83,48 @@ def main(arguments=None):
             f"{EXERCISES[0]}.py"
         )
     if args.csv is not None:
+        there = os.path.exists(args.csv)
         try:
             args.csv.open("a").close()
+            if not there:  # yet: it is written at the end
+                args.csv.unlink()
         except OSError as error:
             parser.error(f"cannot write {args.csv}: {error.strerror}")
     tasks = [(student, exercise) for student in students for exercise in EXERCISES]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        totals = {}
-        counted = pool.map(lambda exercise: judge(exercise, None, args), EXERCISES)
-        for exercise, original in zip(EXERCISES, counted):
-            if "conditions" not in original:
-                parser.error(
-                    f"the original {exercise}.py {original['note']}: --timeout {args.timeout} or "
-                    f"--memory {args.memory} is too little"
-                )
-            totals[exercise] = original["conditions"]
-        found = dict(zip(tasks, pool.map(lambda task: grade(*task, args), tasks)))
-    print(table(students, found, totals))
+    totals, found = {}, {}
+    counted = results(lambda exercise: judge(exercise, None, args), EXERCISES, args.jobs)
+    for exercise, original in counted.items():
+        if "conditions" not in original:
+            parser.error(
+                f"the original {exercise}.py {original['note']}: --timeout {args.timeout} or "
+                f"--memory {args.memory} is too little"
+            )
+        totals[exercise] = original["conditions"]
+    if len(totals) == len(EXERCISES):
+        found = results(lambda task: grade(*task, args), tasks, args.jobs)
+    if found:
+        print(table(students, found, totals))
     if loose := sorted(path.name for path in args.folder.glob("*.py") if handed_in(path.name)):
         print(plain(f"not graded, as it is in no student's folder: {', '.join(loose)}"))
-    if args.csv is not None:
-        write(args.csv, students, found, totals)
+    if args.csv is not None and found:
+        write(args.csv, found, totals)
+    if len(found) < len(tasks):
+        print(f"stopped: {len(found)} of {len(tasks)} files are graded")
+        return 130
     return 0
+
+
+def results(function, tasks, jobs):
+    """{task: function(task)}; after Ctrl-C, of the tasks that are done."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {task: pool.submit(function, task) for task in tasks}
+        with contextlib.suppress(KeyboardInterrupt):
+            wait(futures.values())
+        found = {task: each.result() for task, each in futures.items() if each.done()}
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(RUNNING):
+            end(process)
+    return found
 
 
 def positive(text):
@@ -162,12 +185,14 @@ def judge(exercise, path, args):
             start_new_session=True,
             env=environment(),
         )
+        RUNNING.add(process)
         note = "ended the process before it was judged"
         try:
             process.wait(args.timeout)
         except subprocess.TimeoutExpired:
             note = f"was stopped after {args.timeout} seconds"
         finally:
+            RUNNING.discard(process)
             end(process)
         try:
             passed, conditions, note = result.read_text(encoding="utf-8").split(" ", 2)
@@ -210,25 +235,30 @@ def table(students, found, totals):
     head = [exercise[:2].rjust(width) for exercise, width in zip(totals, widths)]
     lines = ["  ".join(["student".ljust(name), *head, "all"])]
     for student in students:
-        results = [found[student, exercise] for exercise in totals]
+        its_own = [found.get((student, exercise)) for exercise in totals]
         cells = [
-            ("–" if each.get("missing") else f"{each['passed']}/{total}").rjust(width)
-            for each, total, width in zip(results, totals.values(), widths)
+            ("?" if each is None else "–" if each.get("missing") else f"{each['passed']}/{total}")
+            for each, total in zip(its_own, totals.values())
         ]
-        shares = [each["passed"] / total for each, total in zip(results, totals.values())]
-        share = sum(shares) / len(shares)
-        lines.append("  ".join([plain(student.name).ljust(name), *cells, f"{share:.0%}"]))
+        cells = [cell.rjust(width) for cell, width in zip(cells, widths)]
+        share = "?"
+        if None not in its_own:
+            shares = [each["passed"] / total for each, total in zip(its_own, totals.values())]
+            share = f"{sum(shares) / len(shares):.0%}"
+        lines.append("  ".join([plain(student.name).ljust(name), *cells, share]))
     notes = [
-        plain(f"{student.name}/{exercise}.py: {found[student, exercise]['note']}")
-        for student in students
-        for exercise in totals
-        if found[student, exercise]["note"]
+        plain(f"{student.name}/{exercise}.py: {each['note']}")
+        for (student, exercise), each in found.items()
+        if each["note"]
     ]
     for student in students:
-        missing = any(found[student, exercise].get("missing") for exercise in totals)
+        missing = any(found.get((student, each), {}).get("missing") for each in totals)
         if missing and (left := not_graded(student)):
             notes.append(plain(f"{student.name}: {left}"))
-    legend = "–: not handed in.  all: mean share of the conditions met, each exercise alike."
+    legend = (
+        "–: not handed in.  ?: stopped before.  "
+        "all: mean share of the conditions met, each exercise alike."
+    )
     return "\n".join([*lines, "", legend, *notes])
 
 
@@ -238,14 +268,13 @@ def plain(text):
     return "".join(each if each.isprintable() else "?" for each in text)
 
 
-def write(path, students, found, totals):
+def write(path, found, totals):
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["student", "exercise", "passed", "conditions"])
         rows.writerows(
-            [plain(student.name), exercise, found[student, exercise]["passed"], total]
-            for student in students
-            for exercise, total in totals.items()
+            [plain(student.name), exercise, each["passed"], totals[exercise]]
+            for (student, exercise), each in found.items()
         )
 
 
