@@ -124,6 +124,19 @@ def test_a_typical_mistake_is_refused_and_explained(name, mistake, capsys):
     assert re.search(symptom, said), said
 
 
+@pytest.mark.parametrize(("name", "right", "written", "said"), [
+    ("06_gaussian_sampler", 'self.buffer("mean", mean.shape), self.buffer("log_var", mean.shape)',
+     '[self.buffer("mean", mean.shape), self.buffer("log_var", mean.shape)]',
+     r"returns a list, expected a NumPy array, or for a table a tuple of them\n(.*\n){1,3}            as above\n"),
+    ("06_gaussian_sampler", "return self.output", "return [self.output]", r"unless it is held\n +as above\n"),
+    ("05_gaussian_kl", "self.divergence = ", "divergence = ", r"'NoneType' and 'float'\n.*or was it not set\?\n"),
+    ("01_relu", "self.output = self.buffer", "output = self.buffer", "'NoneType'|, or was it not set"),
+    (HUNT, "grad_output.sum(axis=0)", "grad_output.mean(axis=0)", "  1 of 5 mistakes is still there\n")])
+def test_a_message_says_no_more_than_is_known(name, right, written, said, capsys):
+    checked(name, [(right, written)])
+    assert re.search(said, text := capsys.readouterr().out), text
+
+
 def test_a_step_that_is_right_but_not_in_place_costs_what_asks_for_that(capsys):
     """A student who writes x = x - ... knows Adam: two of the conditions are about x itself."""
     right, written, _ = MISTAKES["10_adam"]["a new vector"]

@@ -119,9 +119,17 @@ class Checks:
 
     def _say(self, line, more="", aloud=False):
         """Keep a line, once, with `more` lines under it; a quiet one says what is `aloud` only."""
-        line = "\n            ".join([line, *more.splitlines()])
-        if line not in self.lines and (aloud or not self.quiet):
+        if self.quiet and not aloud:
+            return
+        if more and any(each.endswith(indented(more)) for each in self.lines):
+            more = "as above"
+        line += indented(more)
+        if line not in self.lines:
             self.lines.append(line)
+
+
+def indented(text):
+    return "".join(f"\n            {line}" for line in text.splitlines())
 
 
 def run(conditions):
@@ -142,7 +150,7 @@ def run(conditions):
         print(f"  stopped; checks that had passed: {test.passed}")
         return test
     print(
-        f"  {missing} of {test.count} mistakes are still there"
+        f"  {missing} of {test.count} mistakes {'is' if missing == 1 else 'are'} still there"
         if test.quiet
         else f"  {test.passed} of {test.count} checks passed"
     )
@@ -168,7 +176,9 @@ def check(conditions):
     if number is not None:
         text = hint(path.stem, number)
         if not text:
-            parser.error(f"no hints are for {path.name}: give it the exercise's own name, as 01_relu.py")
+            parser.error(
+                f"no hints are for {path.name}: give it the exercise's own name, as 01_relu.py"
+            )
         print(text)
         sys.exit(0)
     test = run(conditions)
@@ -177,8 +187,8 @@ def check(conditions):
 
 @atexit.register
 def _unchecked():
-    """Say of an exercise that has ended without its check that it has; then the exit status is 1."""
-    if FILE is None or hasattr(sys, "last_value"):  # no file, or one that has ended with a traceback
+    """Say of an exercise that has ended without its check that it has; exit status 1."""
+    if FILE is None or hasattr(sys, "last_value"):  # none, or it has ended with a traceback
         return
     tree = ast.parse(Path(FILE).read_bytes())
     if "conditions" not in [getattr(node, "name", None) for node in tree.body]:
@@ -206,6 +216,10 @@ def expect(truth, message):
         raise Wrong(message)
 
 
+def expect_some(what, value):
+    expect(value is not None, f"{what} None: is a return missing, or was it not set?")
+
+
 def same(what, mine, wanted, tolerance=1e-5):
     """Raise unless the two arrays, tables or numbers are equal but for rounding."""
     if isinstance(wanted, tuple):
@@ -216,7 +230,7 @@ def same(what, mine, wanted, tolerance=1e-5):
         for k, (a, b) in enumerate(zip(mine, wanted)):
             same(f"{what}[{k}]", a, b, tolerance)
         return
-    expect(mine is not None, f"{what} is None: is a return missing?")
+    expect_some(f"{what} is", mine)
     expect(
         type(mine) is np.ndarray or np.isscalar(mine),
         f"{what} is of type {type(mine).__name__}, expected a NumPy array or a number",
@@ -258,11 +272,12 @@ def both_passes(module, input):
 
 def _expect_arrays(verb, value, input):
     """Raise unless a verb returned NumPy's arrays, in the dtype of the input."""
-    expect(value is not None, f"{verb} returns None: is a return missing?")
+    expect_some(f"{verb} returns", value)
     for array in _arrays(value):
         expect(
             type(array) is np.ndarray,
-            f"{verb} returns a {type(array).__name__}, expected a NumPy array",
+            f"{verb} returns a {type(array).__name__}, expected a NumPy array, or for a "
+            "table a tuple of them",
         )
     expect(
         _dtypes(value) == _dtypes(input),
@@ -372,7 +387,9 @@ def keeps_to_itself(make, input):
 
 def _draws_anew(make, x):
     def drawn(layer):
-        return _copy(layer.forward(_copy(x)))
+        output = layer.forward(_copy(x))
+        _expect_arrays("update_output", output, x)
+        return _copy(output)
 
     layer = make()
     first = drawn(layer)
@@ -452,6 +469,7 @@ def _arrays(value):
 EXPLANATIONS = {
     "non-broadcastable output operand": "what is added has an axis that the array to the left of "
     "the += does not have: something must take that axis away first",
+    "NoneType": "it is None: is a return missing, or was it not set?",
     "positional argument": "the def has other arguments than the call; in a class self is first",
     "overflow encountered in exp": "an exponent is too large, even if where(...) drops the result: "
     "where computes both of its branches for every entry",
