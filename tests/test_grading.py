@@ -103,6 +103,7 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path, tmp_path_factory,
         ("hal", "01_relu"): f"import a_library\n{SOLUTIONS['01_relu']}",
         ("ida", "05_gaussian_kl"): KL.replace("mean, log_var = input", "import student_answers; mean, log_var = input"),
         ("ida", "01_relu (1)"): "", ("__MACOSX", "01_relu"): "", ("jo", "02_sigmoid"): "",
+        ("ben", "12_bug_hunt"): (FOLDER / "12_bug_hunt.py").read_text(encoding="utf-8"),
         ("cy", "02_sigmoid"): "class Sigmoid:\n    exit()\n"})
     (tmp_path / "jo" / "02_sigmoid.py").write_bytes(b"# caf\xe9\n" + SOLUTIONS["02_sigmoid"].encode())
     (tmp_path / "03_linear_backward.py").write_text("lies in no folder")
@@ -121,6 +122,7 @@ def test_a_solution_a_part_of_one_a_stub_and_a_cheat(tmp_path, tmp_path_factory,
     assert "ida: not graded: 01_relu (1).py;" in said and "MACOSX" not in said and said.count("not graded") == 2
     assert "not graded, as it is in no student's folder: 03_linear_backward.py" in said
     assert found["jo", "02_sigmoid"][0] == 0 and "jo/02_sigmoid.py: SyntaxError" in said
+    assert found["ben", "12_bug_hunt"][0] == 0 and "ben/12_bug_hunt.py: WRONG     must hold: Linear: " in said
     assert found["cy", "02_sigmoid"][0] == 0 and "cy/02_sigmoid.py: SystemExit: None (line 2)" in said
     assert found["ed", "05_gaussian_kl"][0] == found["flo", "05_gaussian_kl"][0] == 0 and said.count("is a link") == 2
 

@@ -156,6 +156,9 @@ def judged(checks):
     """Checks whose tally only they may change, not what they run."""
 
     class Judged(checks.Checks):
+        # who grades may read what a bug hunt keeps from who hunts
+        quiet = property(lambda self: False, lambda self, value: None)
+
         def that(self, what, function):
             def watched():
                 tally = self.count, self.passed, list(self.lines)
