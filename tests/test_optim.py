@@ -145,9 +145,31 @@ def test_what_is_no_vector_and_no_feval_is_refused(optimiser):
     for result in (0.0, None, np.ones(3), (1, 2, 3)):
         with pytest.raises(MinivaeError, match=r"feval\(x\) returns \(loss, gradient\), not"):
             optimiser(lambda x, result=result: result, np.array(START), {})
-    for x, said in (([1.0], "got list"), (np.ones(3, int), "dtype int64, expected floating"), (None, "got NoneType")):
+    for x, said in (([1.0], "got list"), (np.ones(3, int), "dtype int64, expected float32"), (None, "got NoneType"),
+                    (np.ones(3, np.float16), "dtype float16, expected float32 or float64")):
         with pytest.raises(MinivaeError, match=said):
             optimiser(feval, x, {})
+
+
+@pytest.mark.parametrize(("optimiser", "options"), [
+    (adam, {"weight_decay": 0.1}), (rmsprop, {"weight_decay": 0.1}), (sgd, {"weight_decay": 0.1}),
+    (sgd, {"momentum": 0.9, "nesterov": True})])
+def test_a_gradient_that_is_x_itself_is_not_written_to(optimiser, options):
+    found = []
+    for feval in (lambda x: (0.0, x), lambda x: (0.0, x.copy())):
+        x, state = np.array(START), {"learning_rate": 0.1} | options
+        for _ in range(3):
+            optimiser(feval, x, state)
+        found.append(x.tolist())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("optimiser", [adam, sgd])
+@pytest.mark.parametrize(("state", "said"), [
+    ({"t": "a"}, "t is a whole number from 0"), ({"t": -3}, "t is a whole number"), ({1: 1, "lr": 2}, "keys 1, lr")])
+def test_what_cannot_be_a_state_is_refused(optimiser, state, said):
+    with pytest.raises(OptionError, match=said):
+        optimiser(feval, np.array(START), dict(state))
 
 
 @pytest.mark.parametrize(("optimiser", "name"), [
@@ -315,8 +337,9 @@ def test_stochastic_gradient_shuffles_and_refuses_what_leads_nowhere():
     model, criterion, seen = nn.Linear(1, 1), nn.MSECriterion(), []
     pairs = [(np.full((1, 1), k, np.float32), np.zeros((1, 1), np.float32)) for k in range(20)]
     model.forward = lambda input: seen.append(input.item()) or nn.Linear.forward(model, input)
-    stochastic_gradient(model, criterion, pairs, learning_rate=0, epochs=2)
+    stochastic_gradient(model, criterion, zip(*zip(*pairs)), learning_rate=0, epochs=2)
     assert sorted(seen[:20]) == sorted(seen[20:]) == list(range(20)) and seen[:20] != seen[20:]
-    for options in ({"learning_rate": -1}, {"learning_rate_decay": float("nan")}, {"epochs": 1.5}, {"pairs": []}):
+    for options in ({"learning_rate": -1}, {"learning_rate_decay": float("nan")}, {"epochs": 1.5}, {"pairs": []},
+                    {"pairs": 5}):
         with pytest.raises(OptionError, match="stochastic_gradient"):
             stochastic_gradient(model, criterion, **{"pairs": pairs} | options)

@@ -6,7 +6,17 @@ from math import inf
 from typing import Any, TypeAlias
 
 from minivae import backend
-from minivae.errors import DTypeError, MinivaeError, OptionError, ShapeError, a_function, as_float, instance, truth
+from minivae.errors import (
+    DTypeError,
+    MinivaeError,
+    OptionError,
+    ShapeError,
+    a_function,
+    as_float,
+    instance,
+    truth,
+    whole_number,
+)
 from minivae.nn.flat_parameters import expect_in_use
 
 Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> (loss, gradient at x)
@@ -15,7 +25,7 @@ Feval: TypeAlias = Callable[[backend.Array], tuple[Any, backend.Array]]  # x -> 
 def read_options(optimiser, state, defaults, memory, below_one=()):
     """{name: value} of the options, those of `state` before the defaults; raise at a slip, which would do nothing."""
     instance(optimiser, "state", state, dict, "; at first an empty one, {}, and the same for every step")
-    unknown = sorted(set(state) - set(defaults) - set(memory))
+    unknown = sorted(map(str, set(state) - set(defaults) - set(memory)))
     if unknown:
         raise OptionError(f"{optimiser}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(unknown)} in "
                           f"state; options are {', '.join(defaults)} (and {', '.join(memory)}, kept between steps)")
@@ -36,23 +46,24 @@ def next_rate(state, option):
 
     A recorded step that is taken again has the options of the first time, but the state's own learning_rate.
     """
-    steps = state.get("t", 0)
+    steps = whole_number("an optimiser", "t", state.get("t", 0), least=0)
     state["t"] = steps + 1
     return as_float(state.get("learning_rate", option["learning_rate"])) / (1 + steps * option["learning_rate_decay"])
 
 
 def evaluated(optimiser, feval, x):
     """(loss, gradient) of feval(x), after x and the gradient have been checked."""
-    backend.name_of(x)
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected floating point numbers; x.astype('float32')")
+    library = backend.array_library(backend.name_of(x))
+    if x.dtype.name not in backend.FLOATS:
+        raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected float32 or float64; x.astype('float32')")
     a_function(optimiser, "feval", feval, "is a function, x -> (loss, gradient)")
     result = feval(x)
     expect_in_use(x)  # now that the model has looked at its parameters
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise ShapeError(f"{optimiser}: feval(x) returns (loss, gradient), not {type(result).__name__}")
-    expect_like(optimiser, "the gradient of feval", result[1], x, "feval(x) returns (loss, gradient)")
-    return result
+    loss, grad = result
+    expect_like(optimiser, "the gradient of feval", grad, x, "feval(x) returns (loss, gradient)")
+    return loss, grad.copy() if library.may_share_memory(grad, x) else grad  # weight decay is added to it in place
 
 
 def expect_like(optimiser, what, array, x, cure):

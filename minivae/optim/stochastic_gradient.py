@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minivae import backend
-from minivae.errors import OptionError, instance, real_number, truth, whole_number
+from minivae.errors import OptionError, instance, real_number, several, truth, whole_number
 from minivae.nn.criterion import Criterion
 from minivae.nn.module import Module
 
@@ -29,6 +29,7 @@ def stochastic_gradient(model: Module, criterion: Criterion, pairs: Sequence[tup
     decay = real_number("stochastic_gradient", "learning_rate_decay", learning_rate_decay, "is a number from 0",
                         least=0)
     shuffle = truth("stochastic_gradient", "shuffle", shuffle)
+    pairs = several("stochastic_gradient", "pairs", pairs, "is a list of (input, target)")
     if len(pairs) == 0:
         raise OptionError("stochastic_gradient: there are no pairs of inputs and targets")
     model.training()
