@@ -18,7 +18,7 @@ import numpy as np
 from minivae import backend, models
 from minivae.data import Redrawn
 from minivae.data.images import pixels_of
-from minivae.errors import OptionError, instance, real_number, whole_number
+from minivae.errors import OptionError, ShapeError, instance, real_number, whole_number
 from minivae.nn import MOST_CODES, Sampler
 from minivae.progress import progress_bar
 
@@ -204,7 +204,11 @@ def _draws(model, parameters, samples, x):
     most = max(1, PIXELS // x.size)
     for first in range(0, samples, most):
         sampler.samples = min(most, samples - first)
-        yield model.sampler.forward(parameters)
+        z = model.sampler.forward(parameters)
+        if len(z) != len(x) * sampler.samples:
+            raise ShapeError(f"{sampler.title}: it gives {len(z)} rows for {len(x)} images and "
+                             f"samples={sampler.samples}; expected so many draws of each image, side by side")
+        yield z
 
 
 def _expect_vae(model):
