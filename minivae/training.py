@@ -36,7 +36,7 @@ class Training:
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
     `feval` and `step` are the loop of Torch7, and `run` repeats them.  A FiniteWatch ends it at a number that is
-    not finite.  The model keeps the last `beta` and temperature, and codes as hard as the estimator made them: a later
+    not finite.  The model keeps the last `beta` and temperature, and codes as hard as the estimator made them: another
     Training of it without these options goes on with them.
     """
 
@@ -99,6 +99,7 @@ class Training:
 
     def step(self) -> Any:
         """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
+        self.objective.begin(self.model)  # another training of it may have had other codes
         apply({name: schedule(self.steps) for name, schedule in self.schedules.items()}, self.model, self.state)
         self.steps += 1
         self.watch.expect_finite_so_far()

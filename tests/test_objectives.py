@@ -392,6 +392,15 @@ def test_a_training_that_is_refused_leaves_the_model_as_it_was(hard, given):
     assert model.find_modules(nn.HardBits)[0].straight_through == hard
 
 
+def test_trainings_of_one_model_keep_their_estimators():
+    model = built("bernoulli", {"temperature": 0.5}, hidden=4)
+    one, other = (Training(model, Batches(rectangles(20), 4), estimator=name)
+                  for name in ("relaxed", "straight_through"))
+    for each, hard in ((one, False), (other, True), (one, False)):
+        each.step()
+        assert model.find_modules(nn.HardBits)[0].straight_through == hard
+
+
 def test_a_prediction_that_is_no_table_is_refused():
     with pytest.raises(ShapeError, match="prediction is a table of 3"):
         nn.ImportanceWeightedCriterion(nn.BCEWithLogitsCriterion()).forward(X, X)
