@@ -7,7 +7,7 @@ import shlex
 import time
 from math import prod
 
-from minivae import backend, checkpoint, configuration, progress
+from minivae import backend, checkpoint, configuration, evaluation, figures, progress
 from minivae.backend import threads, workers
 from minivae.callbacks import Patience
 from minivae.cli import lock, pictures, subjects
@@ -40,6 +40,7 @@ def start(config, record, out, force, ranks):
     training = build(config, record, data, ranks)
     if not ranks.first:
         return follow(training, config)
+    _rehearse(training, data)
     with claimed(out, record.title, force) as folder:
         return train(training, config, folder, data)
 
@@ -253,6 +254,15 @@ def train(training, config, folder, data):
     if command := _continuing(training, config, folder):
         print(f"{command} continues")
     return folder
+
+
+def _rehearse(training, data):
+    """Do with two images what is done after training: a model of one's own that lacks a part of it raises now."""
+    model, few = training.model, data.test[:2]
+    training.objective.measure(model, few, data.scale)
+    evaluation.encode(model, few, data.scale)
+    figures.reconstructions(model, few * data.scale)
+    figures.prior_samples(model, 2)
 
 
 def _keep_best(path, training, config):
