@@ -40,6 +40,16 @@ class NonFiniteError(MinivaeError, ArithmeticError):
     """A loss or a gradient that is infinite or not a number."""
 
 
+class MissingMethodError(MinivaeError, NotImplementedError):
+    """A class lacks a method that it is asked for."""
+
+
+def missing(owner, method, why=""):
+    """The error for a method that the class of an object lacks."""
+    name = type(owner).__name__
+    return MissingMethodError(f"{name} has no {method}{why}; write it in class {name}")
+
+
 def whole_number(title, name, value, least=1):
     """The value as an int; raise unless it is one, from `least`."""
     try:

@@ -8,9 +8,11 @@ import pytest
 from pytest import approx
 
 import minivae as mv
-from minivae import nn
+from minivae import models, nn
+from minivae.data import Batches, rectangles
 from minivae.errors import DTypeError, OptionError, ShapeError, TargetError
 from minivae.nn.continuous_bernoulli_criterion import mean as continuous_bernoulli_mean
+from minivae.training import Training
 
 KINDS = ("BCE", "BCEWithLogits", "GaussianNLL of a mean", "GaussianNLL of mean and log_var", "ContinuousBernoulli",
          "MSE", "Abs")
@@ -424,3 +426,27 @@ def test_repr_shows_what_is_not_the_default():
     assert repr(nn.BCECriterion()) == "nn.BCECriterion"
     assert repr(nn.GaussianNLLCriterion(size_average=True, samples=3)) == (
         "nn.GaussianNLLCriterion(samples=3, size_average)")
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, np.array, int])
+def test_a_criterion_of_ones_own_may_return_any_kind_of_number(kind):
+    class Own(nn.BCEWithLogitsCriterion):
+        def update_output(self, input, target):
+            return kind(super().update_output(input, target))
+
+    model = models.vae(image=(3, 3), hidden=4)
+    model._criterion = Own()
+    assert type(model.criterion().forward(np.zeros((2, 9), np.float32), np.ones((2, 9), np.float32))) is float
+    run = Training(model, Batches(rectangles(8, 3, 3, sides=(2, 2)), 4)).run(2, progress=False)
+    assert np.isfinite(run["total"]).all()
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    (None, "its loss is None, expected a number; is a return missing"), (np.ones(3), r"shape \(3,\)"), ("x", "str")])
+def test_a_loss_that_is_no_number_is_refused(wrong, said):
+    class Own(nn.MSECriterion):
+        def update_output(self, input, target):
+            return wrong
+
+    with pytest.raises(ShapeError, match=f"Own: .*{said}"):
+        Own().forward(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))

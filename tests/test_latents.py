@@ -7,7 +7,7 @@ from rounding import placed
 
 from minivae import models, nn
 from minivae.data import Batches
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, MissingMethodError
 from minivae.evaluation import active_units, elbo, log_likelihood
 from minivae.training import Training
 
@@ -108,5 +108,46 @@ def test_without_a_kind_the_error_says_what_to_write():
 def test_what_a_kind_lacks_is_named():
     half = model(NamesHalf())
     assert active_units(half, IMAGES).variance.shape == (2,)
-    with pytest.raises(NotImplementedError, match="Half has no sample_prior, which kl NamesHalf is asked for"):
+    with pytest.raises(MissingMethodError, match="Half has no sample_prior, which kl NamesHalf is asked for; write it"):
         half.sample(1)
+
+
+@pytest.mark.parametrize(("make", "verb", "arguments"), [
+    (nn.Module, "update_output", 1), (nn.Module, "update_grad_input", 2), (nn.Criterion, "update_output", 2),
+    (nn.Criterion, "update_grad_input", 2), (nn.Criterion, "rows", 2), (nn.Divergence, "units", 1),
+    (nn.HardCode, "harden", 2), *((lambda: nn.Latent(nn.GaussianKL()), verb, arguments) for verb, arguments in {
+        "log_prior": 1, "log_posterior": 2, "sample_prior": 2, "expected": 1, "most_likely": 1, "support": 1}.items())])
+def test_whatever_a_class_lacks_is_one_kind_of_error(make, verb, arguments):
+    with pytest.raises(MissingMethodError) as raised:
+        getattr(make(), verb)(*range(arguments))
+    assert isinstance(raised.value, MinivaeError) and isinstance(raised.value, NotImplementedError)
+
+
+class Forgets(nn.GaussianKL):
+    def update_output(self, input):
+        self.output = input
+        return input
+
+
+class Vector(nn.GaussianKL):
+    def keep(self, divergence, parameters):
+        self.divergence = np.ones(3)
+
+
+@pytest.mark.parametrize(("kl", "said"), [(Forgets, "does not call keep"), (Vector, "its divergence .*a number")])
+def test_a_divergence_that_is_no_number_is_refused(kl, said):
+    with pytest.raises(MinivaeError, match=said):
+        Training(model(kl()), Batches(IMAGES, 8)).step()
+
+
+class Once(nn.GaussianSampler):
+    def update_output(self, input):
+        return input[0].copy()
+
+
+def test_a_sampler_that_draws_too_few_is_named():
+    made = model(Named())
+    once = models.VAE(made.encoder, made.kl, Once(), made.decoder, 2)
+    for verb in (elbo, log_likelihood):
+        with pytest.raises(MinivaeError, match=r"sampler Once.*: it gives .* rows for .* images and samples=3"):
+            verb(once, IMAGES, samples=3)

@@ -432,6 +432,14 @@ def test_a_listed_parameter_that_was_not_made_is_named(weight, look):
         LOOKS_AT_PARAMETERS[look](layer)
 
 
+@pytest.mark.parametrize(("shape", "said"), [
+    (4, r"shape=4\): shape is a tuple of sizes; write \(4,\) for one alone"), ((-1,), "whole number from 1"),
+    ((4.5,), "shape=4.5"), ((0,), "shape=0"), ("x", "shape='x'")])
+def test_a_parameter_of_no_shape_is_refused(shape, said):
+    with pytest.raises(MinivaeError, match=said):
+        Unlisted("weight").new_parameter("weight", shape)
+
+
 def test_slips_in_a_layer_of_ones_own_are_named():
     with pytest.raises(MinivaeError, match=r"^Unlisted: new_parameter\('scale'\) .*parameter_names = "
                                            r"\('weight', 'scale'\)"):

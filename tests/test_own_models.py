@@ -241,6 +241,20 @@ def test_a_parameter_may_have_any_other_name(folder, name):
         assert json.loads(Path(f"{number}/config.json").read_text())["options"][name] == value
 
 
+def test_a_part_that_is_asked_for_after_training_is_missed_before(folder, capsys):
+    Path("x.py").write_text("""from minivae import models, nn
+class Half(nn.GaussianLatent):
+    sample_prior = nn.Latent.sample_prior
+class KL(nn.GaussianKL):
+    latent_class = Half
+def tiny():
+    made = models.vae(hidden=3)
+    return models.VAE(made.encoder, KL(), made.sampler, made.decoder, 2)
+""")
+    assert main(["train", "x.py:tiny", *RUN]) == 1 and not Path("run").exists()
+    assert "Half has no sample_prior" in capsys.readouterr().err
+
+
 def test_options_of_a_built_in_run_have_no_file(folder, capsys):
     assert main(["train", "vae", "--images", "40", "--hidden", "4", "--epochs", "1", "--out", "run"]) == 0
     assert main(["sample", "run", "--model", "my_vae.py:tiny"]) == 1

@@ -6,7 +6,7 @@ differ, the difference is in here, beside its reason.
 
 from minivae.backend.selection import (
     FLOATS, NAMES, OTHERS, Array, DTypeLike, available, array_cure, current, default_dtype, from_numpy, array_library,
-    name_of, require, set_default_dtype, to_floats, to_numpy, usable, use, use_device,
+    name_of, number, require, set_default_dtype, to_floats, to_numpy, usable, use, use_device,
 )
 from minivae.backend.random import (
     fill_uniform, get_random_state, host_generator, manual_seed, rows_of_batch, seeded, set_random_state,

@@ -142,6 +142,13 @@ def to_floats(values: Sequence[Any]) -> list[float]:
     return [float(value) if host else waiting.pop(0) for value, host in zip(values, kinds)]
 
 
+def number(value: Any) -> Any:
+    """A number on the host as a float, one on a device as it is; of what is no number, None."""
+    if isinstance(value, float | int | np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return float(value)
+    return value if getattr(value, "ndim", None) == 0 else None
+
+
 def from_numpy(array: np.ndarray, like: Array | str | None = None) -> Array:
     """A host array in the library, and on the device, of `like` (an array or a name; else the default)."""
     name = current() if like is None else like if isinstance(like, str) else name_of(like)

@@ -65,6 +65,15 @@ def expect_table(module, what, table, length):
             expect_array(module, f"{what}[{i}]", array, None)
 
 
+def expect_number(module, what, value):
+    """The value as a float, or as a number on a device; raise if it is none."""
+    number = backend.number(value)
+    if number is None:
+        raise ShapeError(f"{module.title}: {what} is {describe(value)}, expected a number"
+                         + "; is a return missing?" * (value is None))
+    return number
+
+
 def expect_grad_output(module, grad_output, shape):
     if module.output is None:
         raise ShapeError(f"{module.title}: backward before forward; call forward with the same input first"

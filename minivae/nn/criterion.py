@@ -4,7 +4,7 @@ import copy
 from typing import Any, Self
 
 from minivae import backend
-from minivae.errors import ShapeError, TargetError, truth, whole_number
+from minivae.errors import ShapeError, TargetError, missing, truth, whole_number
 from minivae.nn import checks
 from minivae.nn.array_owner import ArrayOwner, Value
 
@@ -37,7 +37,7 @@ class Criterion(ArrayOwner):
     def forward(self, input: Value, target: backend.Array) -> Any:
         """The loss in nats: a float on NumPy, an array without axes on CuPy, which float() reads."""
         checks.expect_initialized(self)
-        return self.update_output(input, target)
+        return checks.expect_number(self, "its loss", self.update_output(input, target))
 
     def backward(self, input: Value, target: backend.Array) -> Value:
         """∂output/∂input."""
@@ -45,14 +45,14 @@ class Criterion(ArrayOwner):
         return self.update_grad_input(input, target)
 
     def update_output(self, input: Value, target: backend.Array) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no update_output")
+        raise missing(self, "update_output")
 
     def update_grad_input(self, input: Value, target: backend.Array) -> Value:
-        raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
+        raise missing(self, "update_grad_input")
 
     def rows(self, input: Value, target: backend.Array) -> backend.Array:
         """The loss of every row of the prediction, −log p in nats, not averaged over draws: a new array (N·L,)."""
-        raise NotImplementedError(f"{type(self).__name__} has no rows")
+        raise missing(self, "rows")
 
     def pairs(self, input: Value, target: backend.Array) -> backend.Array:
         """The loss of every row of the prediction (S, ...) for every row of the target (N, ...): (N, S)."""

@@ -3,7 +3,8 @@
 from typing import Any
 
 from minivae import backend
-from minivae.errors import MinivaeError, instance, real_number
+from minivae.errors import MinivaeError, instance, missing, real_number
+from minivae.nn import checks
 from minivae.nn.array_owner import Value
 from minivae.nn.latent import Latent
 from minivae.nn.module import Module
@@ -33,12 +34,14 @@ class Divergence(Module):
     @property
     def loss(self) -> Any:
         """beta · divergence, or of what is beyond the free bits of it; zero before the first forward."""
-        if self.divergence is None:
+        if self.divergence is None and self.output is None:
             return 0.0
         charged = self.divergence if self.free_bits == 0 else self.paid
         if charged is None:
-            raise MinivaeError(f"{self.title}: it has free_bits={self.free_bits:g}, and its update_output does not "
-                               "call keep(divergence, parameters), which sees to them")
+            free = f"it has free_bits={self.free_bits:g}, and " * (self.free_bits != 0)
+            raise MinivaeError(f"{self.title}: {free}its update_output does not call keep(divergence, parameters), "
+                               "which sees to them")
+        charged = checks.expect_number(self, "its divergence", charged)
         beta = self.varying_beta(charged)
         return 0.0 if isinstance(beta, float) and beta == 0 else beta * charged  # it may be infinite
 
@@ -75,7 +78,7 @@ class Divergence(Module):
 
     def units(self, parameters: Value) -> backend.Array:
         """KL(q ‖ p) of every unit of the code for every image, in nats: a new array (N, Q)."""
-        raise NotImplementedError(f"{type(self).__name__} has no units")
+        raise missing(self, "units")
 
     def rows(self, parameters: Value) -> backend.Array:
         """KL(q(z|x) ‖ p(z)) of every image, in nats: a new array (N,)."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minivae import backend
-from minivae.errors import truth
+from minivae.errors import missing, truth
 from minivae.nn.module import Module
 
 
@@ -39,7 +39,7 @@ class HardCode(Module):
 
     def harden(self, input: backend.Array, out: backend.Array) -> Any:
         """out = the discrete code."""
-        raise NotImplementedError(f"{type(self).__name__} has no harden")
+        raise missing(self, "harden")
 
     def extra_repr(self):
         return "straight_through" if self.straight_through else ""

@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from minivae import backend
-from minivae.errors import instance
+from minivae.errors import MissingMethodError, instance, missing
 from minivae.nn.array_owner import Value
 from minivae.nn.module import Module
 
@@ -61,7 +61,7 @@ class Latent:
 
     def support(self, code: int) -> backend.Array:
         """Every code z there is, once each (support_size, code)."""
-        raise NotImplementedError(f"{type(self).__name__}: its codes cannot be enumerated")
+        raise MissingMethodError(f"{type(self).__name__}: its codes cannot be enumerated")
 
     def new(self, *shape: int) -> backend.Array:
         """A new array of the layer's kind."""
@@ -72,7 +72,7 @@ class Latent:
         return backend.copy(codes, self.new(*codes.shape))
 
     def _missing(self, method):
-        return NotImplementedError(f"{type(self).__name__} has no {method}, which {self.layer.title} is asked for")
+        return missing(self, method, f", which {self.layer.title} is asked for")
 
 
 def digits(xp, base, length):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from minivae import backend
+from minivae.errors import missing
 from minivae.nn.divergence import Divergence
 
 
@@ -22,7 +23,7 @@ class LearnedPrior(Divergence):
     @property
     def prior_probability(self) -> Any:
         """r, of the shape of `prior_logits`."""
-        raise NotImplementedError(f"{type(self).__name__} has no prior_probability")
+        raise missing(self, "prior_probability")
 
     def reset(self):
         self.prior_logits.fill(0)

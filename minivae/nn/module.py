@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError, a_function, truth
+from minivae.errors import OptionError, ShapeError, a_function, missing, several, truth, whole_number
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
@@ -68,10 +68,10 @@ class Module(ArrayOwner):
         return self.grad_input
 
     def update_output(self, input: Value) -> Value:
-        raise NotImplementedError(f"{type(self).__name__} has no update_output")
+        raise missing(self, "update_output")
 
     def update_grad_input(self, input: Value, grad_output: Value) -> Value:
-        raise NotImplementedError(f"{type(self).__name__} has no update_grad_input")
+        raise missing(self, "update_grad_input")
 
     def acc_grad_parameters(self, input: Value, grad_output: Value, scale: float = 1) -> None:
         """Nothing to add: a layer with parameters overrides this."""
@@ -136,6 +136,8 @@ class Module(ArrayOwner):
         """Give the module a parameter that `parameter_names` lists, and its gradient, both zero."""
         checks.expect_initialized(self)
         checks.expect_listed(self, name)
+        shape = tuple(whole_number("new_parameter", "shape", size) for size in several(
+            "new_parameter", "shape", shape, "is a tuple of sizes"))
         for attribute in (name, "grad_" + name):
             array = backend.empty(shape, self.dtype, self.backend)
             array.fill(0)
