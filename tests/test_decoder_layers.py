@@ -123,9 +123,9 @@ def test_every_layer_decodes_as_in_numpy(node):
     found = node([(described(modules[name], "float32"), given[name][1]) for name in ROWS])
     for (name, module), rows in zip(modules.items(), found["outputs"], strict=True):
         assert compared(module.forward(given[name][0]), rows, name) > 0
-    assert set(found["layers"]) == set(LAYERS), "layers.js and decoder_layers.py run the same classes"
-    tested = {type(module).__name__ for module in modules.values()}
-    assert set(LAYERS) <= tested, "a row for each class"
+    names = {layer.__name__ for layer in LAYERS}
+    assert set(found["layers"]) == names, "layers.js and decoder_layers.py run the same classes"
+    assert set(LAYERS) <= {type(module) for module in modules.values()}, "a row for each class"
 
 
 def test_half_precision_is_numpys(node):
@@ -137,8 +137,9 @@ def test_half_precision_is_numpys(node):
 
 
 @pytest.mark.parametrize(("layer", "message"), [
-    (nn.HardBits(), r"decoder\.1 HardBits: the page knows no HardBits; add it to LAYERS in .*decoder_layers\.py"),
-    (type("Mine", (nn.Tanh,), {})(), r"decoder\.1 Mine: the page knows no Mine")])
+    (nn.HardBits(), r"decoder\.1 HardBits: the page knows no HardBits of .*; add it to LAYERS in .*decoder_layers\.py"),
+    (type("Mine", (nn.Tanh,), {})(), r"decoder\.1 Mine: the page knows no Mine"),
+    (type("Tanh", (nn.Module,), {})(), r"decoder\.1 Tanh: the page knows no Tanh of test_decoder_layers")])
 def test_an_unknown_layer_is_named(layer, message):
     model = models.vae(hidden=4)
     model.decoder.insert(layer, 1)
