@@ -9,7 +9,7 @@ import pytest
 from few import few
 from PIL import Image
 
-from minivae import models
+from minivae import backend, models, objectives
 from minivae.data import data_set, rectangles
 from minivae.debug.nudging import nudges
 from minivae.debug.tracing import trace
@@ -219,6 +219,28 @@ def test_next_walks_to_the_end_with_the_numbers_of_the_trace(visit):
         page.keyboard.press("ArrowRight")
     page.locator("#back").click()
     assert page.locator("#phase").text_content() == f"{len(leaves) - 1} of {len(leaves)}"
+
+
+@pytest.mark.parametrize(("name", "model", "caption"), [
+    ("elbo", lambda: models.aevb(image=(1, 24, 24), hidden=6), "L = reconstruction + β·KL"),
+    ("iwae", lambda: models.aevb(image=(1, 24, 24), hidden=6, samples=3), "L = reconstruction + weighted KL"),
+    ("dreg", lambda: models.aevb(image=(1, 24, 24), hidden=6, samples=3), "L = reconstruction + weighted KL"),
+    ("exact_likelihood", lambda: models.bernoulli_vae(hidden=6, code=3), "L = reconstruction + KL of p(z|x)")])
+def test_the_parts_of_the_loss_are_those_of_the_objective(visit, name, model, caption):
+    objective, x = objectives.build(model(), name), rectangles(1, seed=1).astype(np.float32)
+    network = objective.network.training()
+    recorded = trace(network, x, objective.criterion, x)
+    at = [step.verb for step in recorded if step.inside == 0].index("acc_grad_parameters")
+    text = step_page(recorded, name, nudges(network, x, recorded, objective.criterion, x), objective)
+    page = visit(text, f"#step={at}")
+    with backend.seeded(0):
+        _, *terms = objective.terms(objective.criterion.forward(network.forward(x), x))
+    losses, divergence = page.locator("#losses"), objective.divergence
+    found = re.fullmatch(rf"reconstruction (\S+) nats, {re.escape(divergence)} (\S+) nats", losses.text_content())
+    assert list(map(number_in, found.groups())) == pytest.approx(list(map(float, terms)), rel=1e-4)
+    assert page.locator("#nudge caption").text_content().endswith(caption)
+    page.keyboard.press("Home")
+    assert losses.text_content() == f"reconstruction … nats, {divergence} … nats"
 
 
 def test_numbers_are_read_under_the_pointer_and_by_keys_and_a_weight_is_nudged(visit):

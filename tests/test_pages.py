@@ -203,6 +203,17 @@ def test_commands_write_them(tmp_path, capsys, monkeypatch):
     assert "there is no checkpoint" in errors and not (tmp_path / "two.html").exists()
 
 
+def test_step_names_the_parts_of_a_runs_loss(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"image": [1, 24, 24], "hidden": 4, "samples": 2}
+    training = Training(models.aevb(**options), Batches(rectangles(64), 16), objective="iwae")
+    checkpoint.save("checkpoint.npz", training, {"model": "aevb", "options": options, "training": {
+        "objective": "iwae"}, "data": {"name": "rectangles", "images": 64}})
+    assert main(["step", ".", "--html", "step.html"]) == 0
+    shown = data_of((tmp_path / "step.html").read_text(encoding="utf-8"))
+    assert shown["divergence"] == "weighted KL" and shown["whole"]
+
+
 def test_the_explorer_shows_colour(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 6, 7), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=pixels, labels=["cat", "dog"] * 15)

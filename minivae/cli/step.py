@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     recorded = trace(network, x, objective.criterion, target, seed=args.seed)
     if args.html is not None:
         name = (args.folder.parent if args.folder.is_file() else args.folder).resolve().name
-        pages.write(args.html, step_page(recorded, name, nudges(network, x, recorded, objective.criterion, target)))
+        moved = nudges(network, x, recorded, objective.criterion, target)
+        pages.write(args.html, step_page(recorded, name, moved, objective))
     elif args.table:
         print(recorded)
     else:

@@ -11,10 +11,11 @@ WHOLE = 2**15  # entries of an array that is in the page as it is; of a larger o
 BLOCKS = 96  # along each side of a larger one: of each, the entry of largest magnitude
 
 
-def step_page(recorded: Any, title: str, nudges: Any = ()) -> str:
+def step_page(recorded: Any, title: str, nudges: Any = (), objective: Any = None) -> str:
     """The page on a Trace, as text; with `nudges` of its weights, what the loss does when one moves.
 
-    It walks through the innermost modules, whose calls are what is computed; containers are the tree around them.
+    It walks through the innermost modules, whose calls are what is computed; containers are the tree around them.  The
+    loss is reconstruction + β·KL, unless it is that of an `objective`.
     """
     arrays = _Arrays()
     steps = [{"path": step.path, "title": step.title, "verb": step.verb, "equation": equation(step.layer, step.verb),
@@ -27,8 +28,10 @@ def step_page(recorded: Any, title: str, nudges: Any = ()) -> str:
     moved = [{"path": each.path, "parameter": each.parameter, "index": list(each.index), "value": each.value,
               "analytic": each.analytic, "numeric": each.numeric, "moves": each.moves.tolist(),
               "losses": each.losses.tolist()} for each in nudges if np.isfinite(each.losses).all()]
+    divergence, whole = ("KL", False) if objective is None else (objective.divergence, objective.whole)
     return page(f"{title}: step by step", "step.html", ("heatmap.js", "nudge.js", "step.js"), ("step.css",),
-                {"title": title, "steps": steps, "tree": tree, "arrays": arrays.packed, "nudges": moved})
+                {"title": title, "steps": steps, "tree": tree, "arrays": arrays.packed, "nudges": moved,
+                 "divergence": divergence, "whole": whole})
 
 
 class _Arrays:

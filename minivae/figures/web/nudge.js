@@ -44,7 +44,7 @@ function comparison({ analytic, numeric }) {
   const row = (name, value) => element("tr", {}, element("th", {}, name), element("td", {}, value));
   return element("table", {}, row("∂L/∂w by backward", short(analytic, 9)),
     row("(L(w + h) − L(w − h)) / 2h", short(numeric, 9)), row("they differ by", Math.max(Math.abs(analytic), Math.abs(numeric)) < 1e-9 ? "nothing to compare" : `${short(apart, 2)} of it`),
-    element("caption", { className: "muted" }, "float64, noise held, h = 10⁻⁵, L = reconstruction + β·KL"));
+    element("caption", { className: "muted" }, `float64, noise held, h = 10⁻⁵, L = reconstruction + ${data.whole ? "" : "β·"}${data.divergence}`));
 }
 
 // From a move and a loss to the pixels of the curve.

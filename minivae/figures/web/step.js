@@ -35,12 +35,16 @@ function draw() {
 
 const sizes = ({ shape }) => shape.join("×") || "a number";
 
-// Reconstruction and divergence, once they are known.
+// Reconstruction and divergence, once they are known; a loss that is whole has both in it.
 function drawLosses() {
-  const known = (name, wanted) => steps.slice(0, state.at + 1).flatMap((step) => (wanted(step) ? step.records.filter((each) => each.name === name) : []));
-  const value = (records) => (records.length ? short(arrays[records[records.length - 1].array].values.data[0], 5) : "…");
-  const fit = known("output", (step) => step.path === "criterion" && step.verb === FORWARD);
-  $("losses").textContent = `reconstruction ${value(fit)} nats, KL ${value(known("divergence", () => true))} nats`;
+  const seen = steps.slice(0, state.at + 1), ofLoss = seen.filter(({ path, verb }) => path === "criterion" && verb === FORWARD);
+  const known = (among, name) => {
+    const record = among.flatMap(({ records }) => records).findLast((each) => each.name === name);
+    return record && arrays[record.array].values.data[0];
+  };
+  const value = (number) => (number === undefined ? "…" : short(number, 5));
+  const loss = known(ofLoss, "output"), fit = known(ofLoss, "reconstruction") ?? loss;
+  $("losses").textContent = `reconstruction ${value(fit)} nats, ${data.divergence} ${value(data.whole ? loss && loss - fit : known(seen, "divergence"))} nats`;
 }
 
 // The tree of modules: how far each has come, and a way to its next step.
