@@ -161,6 +161,28 @@ def test_the_label_that_is_chosen_is_decoded_under(visit):
     assert visit(explorer(models.vae(hidden=4), rectangle_data(), "vae")).locator("#label").is_hidden()
 
 
+def test_a_code_beyond_the_range_widens_it(visit):
+    model, data = spread(models.vae(hidden=16)), rectangle_data()
+    layer = next(each for each in model.encoder.list_modules() if getattr(each, "weight", None) is not None)
+    layer.weight *= 300
+    means = model.encode(data.test[:500].astype(np.float32))[0]
+    far = int(np.abs(means[:24]).max(axis=1).argmax())
+    assert np.abs(means[far]).max() > 6
+    text = explorer(model, data, "far")
+    page = visit(text)
+    page.locator("#thumbnails button").nth(far).click()
+    np.testing.assert_allclose(expect_painted(page, model), means[far], atol=1e-5)
+    expect_address(page, f"image={far}")
+    np.testing.assert_allclose(state_of(visit(text, page.evaluate("location.hash"))), means[far], atol=1e-3)
+    again = visit(text, f"#z={means[far][0]},{means[far][1]}")
+    np.testing.assert_allclose(state_of(again), means[far], atol=1e-3)
+    page.locator(".slider", has_text="range").locator("input").fill("6")
+    expect_address(page, "range=6&")
+    narrow = visit(text, page.evaluate("location.hash"))
+    assert np.abs(state_of(narrow)).max() == 6
+    assert narrow.locator("#control .slider input").first.get_attribute("max") == "6"
+
+
 def test_sliders_interpolate_and_show_mean_and_deviation(visit):
     model = models.aevb("gaussian", hidden=16, code=3, image=(1, 24, 24))
     spread(model, 2)

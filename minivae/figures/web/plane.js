@@ -1,13 +1,17 @@
 "use strict";
 // A Gaussian code of two numbers: drag over the plane.
 
-const MOST = 6; // the widest range
+const MOST = 6; // the widest range, unless the code of a test image is farther out
 const SLICE = 8; // milliseconds of decoding tiles at a time, so that a drag never waits
 
-// A range that all but one in a hundred codes of test images are in.
-function farthest() {
+// A range that holds numbers as far from zero as this one.
+const rangeOf = (far) => Math.ceil(2 * far) / 2;
+
+// The range to begin with, which all but one in a hundred codes of test images are in, and the widest, for all of them.
+function ranges() {
   const sorted = Float32Array.from(parameters[0].data, Math.abs).sort();
-  return Math.min(MOST, Math.max(3, Math.ceil(2 * sorted[Math.floor(0.99 * (sorted.length - 1))]) / 2));
+  const within = (share) => rangeOf(sorted[Math.floor(share * (sorted.length - 1))]);
+  return [Math.min(MOST, Math.max(3, within(0.99))), Math.max(MOST, within(1))];
 }
 
 function planePanel(control) {
@@ -16,7 +20,7 @@ function planePanel(control) {
   state.z = new Float32Array(2);
   const background = document.createElement("canvas"), tiles = document.createElement("canvas");
   const show = { decodings: true, codes: true, prior: true };
-  const usual = farthest();
+  const [usual, widest] = ranges();
   let span = usual, size = 0, count = 0, job = 0;
   const place = (z, at = size) => [(z[0] / span + 1) * at / 2, (1 - z[1] / span) * at / 2];
 
@@ -72,10 +76,17 @@ function planePanel(control) {
     redraw();
   }
 
+  // Move the code there, where it may be out of the range.
+  function go(z) {
+    const far = Math.min(widest, rangeOf(Math.max(...z.map(Math.abs))));
+    if (far > span) { range.set(far); reach(far); }
+    move(z);
+  }
+
   function pick(image) {
     state.image = image;
     showChosen();
-    move(image < 0 ? [0, 0] : encoded(image));
+    go(image < 0 ? [0, 0] : encoded(image));
   }
 
   const at = (event) => {
@@ -117,7 +128,7 @@ function planePanel(control) {
     axes.forEach(({ input }) => { input.min = -span; input.max = span; });
     startTiles(); move(state.z);
   }
-  const range = slider("range ±", { min: 1, max: MOST, step: 0.5, value: span, digits: 1 }, reach);
+  const range = slider("range ±", { min: 1, max: widest, step: 0.5, value: span, digits: 1 }, reach);
   const legend = element("ul", { className: "legend" });
   for (const label of [...new Set(data.labels)].sort((a, b) => a - b)) {
     const swatch = element("span", { className: "swatch" });
@@ -136,10 +147,10 @@ function planePanel(control) {
     draw, pick, hint: "Choosing one moves the code to the mean of its q(z|x).",
     recolour() {},
     words: () => `Code ${fixed(state.z[0])}, ${fixed(state.z[1])}.`,
-    address: () => ({ z: Array.from(state.z, (each) => each.toFixed(3)).join(","), range: span === usual ? "" : span }),
+    address: () => ({ z: Array.from(state.z, (each) => each.toFixed(3)).join(","), range: span }),
     restore: ({ z, range: far }) => {
-      if (+far >= 1 && +far <= MOST) { range.set(+far); reach(+far); }
-      if (z) move(z.split(",").map(Number).concat(0, 0).slice(0, 2).map((each) => each || 0));
+      if (+far >= 1 && +far <= widest) { range.set(+far); reach(+far); }
+      if (z) go(z.split(",").map(Number).concat(0, 0).slice(0, 2).map((each) => each || 0));
     },
   };
 }
