@@ -204,6 +204,18 @@ def test_sliders_interpolate_and_show_mean_and_deviation(visit):
     np.testing.assert_allclose(expect_painted(page, model), (means[2] + means[5]) / 2, atol=1e-5)
 
 
+def test_the_end_of_a_way_without_its_start_comes_back(visit):
+    model = models.aevb("gaussian", hidden=16, code=3, image=(1, 24, 24))
+    text = explorer(model, rectangle_data(), "gaussian")
+    page = visit(text)
+    page.locator(".segments button").nth(1).click()
+    page.locator("#thumbnails button").nth(5).click()
+    expect_address(page, "to=5")
+    again = visit(text, page.evaluate("location.hash"))
+    assert "to test image 5" in again.locator(".segments button").nth(1).text_content()
+    assert np.array_equal(expect_painted(again, model), np.zeros(3))
+
+
 def test_switches_flip_bits_and_temperature_relaxes_them(visit):
     model = spread(models.bernoulli_vae(hidden=16, code=6), 3)
     page = visit(explorer(model, rectangle_data(), "bits"))

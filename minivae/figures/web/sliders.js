@@ -106,7 +106,7 @@ function slidersPanel(control) {
     words: () => `Code ${order.filter((unit) => data.active[unit]).slice(0, 8).map((unit) => `${subscript(unit)} ${fixed(state.z[unit])}`).join(", ")}.`,
     address: () => ({ z: Array.from(state.z, (each) => +each.toFixed(3)).join(","), to: state.other < 0 ? "" : state.other, t: state.other < 0 ? "" : way.input.value }),
     restore: ({ z, to, t }) => {
-      if (+to >= 0 && +to < images.shape[0] && to !== undefined) { second = true; pick(Math.floor(+to)); second = false; nameEnds(); way.set(+t || 0); go(+t || 0); }
+      if (+to >= 0 && +to < images.shape[0] && to !== undefined) { second = true; pick(Math.floor(+to)); second = false; nameEnds(); way.set(+t || 0); if (state.image >= 0) go(+way.input.value); }
       if (z) set(state.z.map((each, k) => { const value = Number(z.split(",")[k]); return Number.isFinite(value) ? value : 0; }));
     },
   };
