@@ -183,6 +183,16 @@ def test_a_code_beyond_the_range_widens_it(visit):
     assert narrow.locator("#control .slider input").first.get_attribute("max") == "6"
 
 
+def test_a_large_bright_image_is_put_in_words(visit, tmp_path):
+    np.save(tmp_path / "white.npy", np.full((20, 400, 400), 255, np.uint8))
+    model = models.aevb(image=(1, 400, 400), hidden=2)
+    model.decoder.parameters()[0][-1][...] = 9
+    page = visit(explorer(model, data_set.build("own", path=str(tmp_path / "white.npy")), "white"))
+    expect_address(page, "z=")
+    assert "160000 of 160000 pixels are above ½, in rows 0 to 399, columns 0 to 399." in page.locator(
+        "#mirror").text_content()
+
+
 def test_sliders_interpolate_and_show_mean_and_deviation(visit):
     model = models.aevb("gaussian", hidden=16, code=3, image=(1, 24, 24))
     spread(model, 2)
