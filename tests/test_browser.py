@@ -193,6 +193,23 @@ def test_a_large_bright_image_is_put_in_words(visit, tmp_path):
         "#mirror").text_content()
 
 
+HELD = """() => {
+    const left = [];
+    for (const key of ["ArrowLeft", "Home", "n", "p"]) for (const held of ["altKey", "ctrlKey", "metaKey"]) {
+        const event = new KeyboardEvent("keydown", { key, [held]: true, bubbles: true, cancelable: true });
+        left.push(document.querySelector("#plane, canvas.heatmap").dispatchEvent(event));
+    }
+    return left; }"""
+
+
+@pytest.mark.parametrize("kind", ["plane", "step"])
+def test_keys_of_the_browser_are_left_to_it(visit, kind):
+    model, x = models.vae(hidden=4), rectangles(1, seed=1).astype(np.float32)
+    page = visit(explorer(model, rectangle_data(), "vae") if kind == "plane" else step_page(trace(model, x), "vae"))
+    before = page.evaluate("JSON.stringify(minivae.state)")
+    assert all(page.evaluate(HELD)) and page.evaluate("JSON.stringify(minivae.state)") == before
+
+
 def test_sliders_interpolate_and_show_mean_and_deviation(visit):
     model = models.aevb("gaussian", hidden=16, code=3, image=(1, 24, 24))
     spread(model, 2)

@@ -75,7 +75,7 @@ function heatmap(array, name) {
   canvas.addEventListener("blur", leave);
   canvas.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (!move) return;
+    if (!move || !isOurs(event)) return;
     show(clamp(at[0] + move[0], rows), clamp(at[1] + move[1], columns));
     event.preventDefault(); event.stopPropagation();
   });

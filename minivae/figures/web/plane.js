@@ -106,6 +106,7 @@ function planePanel(control) {
     if (away(closest) < 9) pick(closest);
   });
   canvas.addEventListener("keydown", (event) => {
+    if (!isOurs(event)) return;
     const step = event.shiftKey ? 0.5 : 0.05, total = images.shape[0];
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
     if (moves[event.key]) move([state.z[0] + moves[event.key][0], state.z[1] + moves[event.key][1]]);

@@ -19,6 +19,9 @@ function button(text, act) {
   return made;
 }
 
+// Whether a key is the page's: with these held it is the browser's.
+const isOurs = (event) => !(event.altKey || event.ctrlKey || event.metaKey);
+
 // The typed array of what Python packed, and its shape.
 function unpacked({ shape, type, bytes }) {
   const text = atob(bytes), raw = new Uint8Array(text.length);

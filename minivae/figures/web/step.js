@@ -136,7 +136,7 @@ function drawNudge(now) {
   }
   $("at").addEventListener("input", () => go(+$("at").value));
   document.addEventListener("keydown", (event) => {
-    if (event.target.tagName === "INPUT" || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.target.tagName === "INPUT" || !isOurs(event)) return;
     const to = { ArrowLeft: state.at - 1, ArrowRight: state.at + 1, Home: 0, End: last }[event.key];
     if (to !== undefined) { event.preventDefault(); go(to); }
   });
