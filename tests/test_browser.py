@@ -333,6 +333,24 @@ def test_numbers_are_read_under_the_pointer_and_by_keys_and_a_weight_is_nudged(v
     assert f"{mine[1].losses[16]:.8g}".rstrip("0") in page.locator("#nudge .read").text_content()
 
 
+def test_the_walk_comes_back_by_its_address(visit):
+    model, x = models.vae(hidden=6), rectangles(1, seed=1).astype(np.float32)
+    recorded = trace(model, x)
+    at = [step.verb for step in recorded if step.inside == 0].index("acc_grad_parameters")
+    text = step_page(recorded, "vae", nudges(model, x, recorded))
+    page = visit(text, f"#step={at}")
+    page.locator("#nudge .buttons button").nth(1).click()
+    page.locator("#theme").click()
+    kept = page.evaluate("location.hash")
+    assert kept in (f"#step={at}&nudge=1&theme={theme}" for theme in ("dark", "light"))
+    again = visit(text, kept)
+    assert again.locator("#nudge .buttons button").nth(1).get_attribute("aria-pressed") == "true"
+    assert again.evaluate("location.hash") == kept
+    last = again.locator("#nudge .buttons button").count() - 1
+    for nudge, shown in ((-1, 0), (99, last)):
+        assert visit(text, f"#step={at}&nudge={nudge}").evaluate("minivae.state.nudge") == shown
+
+
 def test_choosers_choose_categories(visit):
     model = spread(models.categorical_vae(hidden=16, code=4, categories=3), 3)
     page = visit(explorer(model, rectangle_data(), "categories"))

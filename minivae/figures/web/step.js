@@ -8,11 +8,13 @@ const steps = data.steps, last = steps.length - 1;
 const state = { at: 0, nudge: 0 };
 let maps = []; // the heat maps that are shown
 
-function go(to) {
+function go(to, nudge = 0) {
   state.at = Math.min(last, Math.max(0, to));
-  state.nudge = 0;
+  state.nudge = nudge;
   draw();
 }
+
+const keep = () => writeAddress({ step: state.at, nudge: state.nudge || "", theme: theme() });
 
 function draw() {
   const step = steps[state.at];
@@ -30,7 +32,7 @@ function draw() {
   const made = step.records.filter(({ made: now }) => now);
   $("mirror").textContent = `Step ${state.at + 1} of ${steps.length}, ${step.title}, ${step.verb}. ` +
     made.map(({ name, array }) => `${name}, ${sizes(arrays[array])}: ${summary(arrays[array])}`).join(". ");
-  writeAddress({ step: state.at, nudge: state.nudge || "", theme: theme() });
+  keep();
 }
 
 const sizes = ({ shape }) => shape.join("×") || "a number";
@@ -124,8 +126,8 @@ function drawNudge(now) {
   $("nudge").hidden = mine.length === 0;
   if (!mine.length) return;
   const ready = steps.findIndex((step) => step.path === now.path && step.verb === "acc_grad_parameters") <= state.at;
-  state.nudge = Math.min(state.nudge, mine.length - 1);
-  showNudges($("nudge"), mine, ready, state.nudge, (k) => { state.nudge = k; drawNudge(now); });
+  state.nudge = Math.min(Math.max(0, state.nudge), mine.length - 1);
+  showNudges($("nudge"), mine, ready, state.nudge, (k) => { state.nudge = k; drawNudge(now); keep(); });
 }
 
 (function start() {
@@ -141,8 +143,7 @@ function drawNudge(now) {
     if (to !== undefined) { event.preventDefault(); go(to); }
   });
   if (innerWidth < 900) $("tree").open = $("code-box").open = false;
-  startTheme(() => { maps.forEach((map) => map.draw()); });
-  go(parseInt(address.step, 10) || 0);
-  if (address.nudge) { state.nudge = parseInt(address.nudge, 10) || 0; drawNudge(steps[state.at]); }
+  startTheme(() => { maps.forEach((map) => map.draw()); keep(); });
+  go(parseInt(address.step, 10) || 0, parseInt(address.nudge, 10) || 0);
   window.minivae = { data, arrays, state };
 })();
