@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_a_large_matrix_is_shown_by_the_largest_of_each_block():
     assert np.abs(values).max() == np.abs(matrix).max() and len(np.unique(where)) == where.size
     corner = matrix[:3, :3]  # 300 rows in 96 blocks: the first has 3
     assert values[0, 0] == corner.ravel()[np.abs(corner).argmax()]
+
+
+@pytest.mark.parametrize(("shape", "laid"), [
+    ((1, 1, 200, 300), lambda x: x[0, 0]), ((1, 40000), lambda x: x.reshape(200, 200)),
+    ((1, 32, 64, 64), lambda x: np.block([[x[0, 8 * row + column] for column in range(8)] for row in range(4)])),
+    ((40, 30, 6, 6), lambda x: np.block([[kernel for kernel in row] for row in x])), ((300, 576), lambda x: x)])
+def test_a_large_array_is_laid_out_in_blocks(shape, laid):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    layer = nn.Identity()
+    found = data_of(step_page(trace(layer, x), "large"))["arrays"][0]
+    values, where, matrix = unpacked(found["values"]), unpacked(found["where"]), laid(x)
+    assert found["shape"] == list(shape) and np.array_equal(x.ravel()[where], values)
+    rows, columns = (np.linspace(0, size, BLOCKS + 1).astype(int) for size in matrix.shape)
+    largest = [[np.abs(matrix[r:down, c:right]).max() for c, right in pairwise(columns)] for r, down in pairwise(rows)]
+    assert np.array_equal(np.abs(values), largest)
 
 
 def test_numbers_that_are_not_finite_are_shown():

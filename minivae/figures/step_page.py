@@ -1,5 +1,6 @@
 """A trace as a page: one pass, verb by verb, with every number that moves."""
 
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,35 @@ def _described(array):
              "range": [float(finite.min()), float(finite.mean()), float(finite.max())] if finite.size else None}
     if array.size <= WHOLE:
         return found | {"values": packed(array.ravel(), kind)}
-    values, where = _blocks(array.reshape(len(array), -1))
-    return found | {"values": packed(values, kind), "where": packed(where, "uint32")}
+    where = _blocks(array.ravel(), _laid_out(np.arange(array.size).reshape(array.shape)))
+    return found | {"values": packed(array.ravel()[where], kind), "where": packed(where, "uint32")}
 
 
-def _blocks(matrix):
-    """(values, flat indices) (R, C) of the entries of largest magnitude in R × C blocks of a matrix."""
+def _laid_out(array):
+    """The entries of a large array as a matrix, much as heatmap.js lays out a smaller one: one example's batch axis is
+    left out, a vector is folded, and images and kernels stand side by side."""
+    array = array[0] if array.ndim > 1 and len(array) == 1 else array
+    if array.ndim == 1:
+        return array.reshape(-1, _across(array.size))
+    *planes, height, width = array.shape
+    across = planes[-1] if len(planes) > 1 else _across(prod(planes))
+    return array.reshape(-1, across, height, width).swapaxes(1, 2).reshape(-1, across * width)
+
+
+def _across(n):
+    """The first divisor of n from its square root on."""
+    return next(k for k in range(isqrt(n - 1) + 1, n + 1) if n % k == 0)
+
+
+def _blocks(values, matrix):
+    """(R, C) of the indices in R × C blocks of a matrix, those of the values of largest magnitude."""
     edges = [np.linspace(0, size, min(size, BLOCKS) + 1).astype(int) for size in matrix.shape]
     rows, columns = (len(each) - 1 for each in edges)
     where = np.zeros((rows, columns), dtype=np.int64)
-    magnitude = np.abs(np.where(np.isnan(matrix), np.inf, matrix))  # what is not finite is what one wants to see
+    magnitude = np.abs(np.where(np.isnan(values), np.inf, values))  # what is not finite is what one wants to see
     for r in range(rows):
-        band = magnitude[edges[0][r]:edges[0][r + 1]]
+        band = matrix[edges[0][r]:edges[0][r + 1]]
         for c in range(columns):
-            block = band[:, edges[1][c]:edges[1][c + 1]]
-            row, column = np.unravel_index(block.argmax(), block.shape)
-            where[r, c] = (edges[0][r] + row) * matrix.shape[1] + edges[1][c] + column
-    return matrix.ravel()[where], where
+            block = band[:, edges[1][c]:edges[1][c + 1]].ravel()
+            where[r, c] = block[magnitude[block].argmax()]
+    return where
