@@ -161,6 +161,13 @@ def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: model
     return model.evaluate()
 
 
+def holds(path: str | Path, model: models.VAE) -> bool:
+    """Whether the checkpoint has the parameters of this model, or those of another by now."""
+    state, parameters = model.state_dict(), _part(read(path)[1], "model")
+    return state.keys() == parameters.keys() and all(
+        np.array_equal(state[name], parameters[name], equal_nan=True) for name in state)
+
+
 def _settable(model: models.VAE) -> dict[str, tuple[nn.Module, str, Any]]:
     """{path: (layer, name, kind)} of what training may have set in the layers of a model."""
     return {f"{path}.{name}": (layer, name, kinds.of(kind)) for path, layer in model.named_modules()

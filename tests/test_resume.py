@@ -1,5 +1,6 @@
 """A run that stops and continues is the run that never stopped, bit for bit."""
 
+import importlib
 import json
 import os
 import re
@@ -297,6 +298,29 @@ def test_what_was_half_written_is_swept_away_and_the_evaluation_of_an_earlier_ch
     assert not half.exists() and Path("mine/evaluation.json").exists() and all(path.exists() for path in kept)
     assert main(["train", "--resume", "mine", "--epochs", "2"]) == 0
     assert not Path("mine/evaluation.json").exists() and all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize(("verb", "name", "work"), [
+    ("evaluate", "evaluation.json", "evaluation.active_units"), ("encode", "codes.npz", "evaluation.encode"),
+    ("explore", "latent.html", "cli.explore.explorer")])
+def test_nothing_of_an_earlier_model_stands_beside_a_run_that_went_on(run, capsys, monkeypatch, verb, name, work):
+    run("vae", "mine", 1)
+    owner = importlib.import_module(f"minivae.{work.rpartition('.')[0]}")
+    function, epochs = getattr(owner, work.rpartition(".")[2]), [2, 3]
+
+    def meanwhile(*arguments):
+        if epochs:
+            assert main(["train", "--resume", "mine", "--epochs", str(epochs.pop(0))]) == 0
+        return function(*arguments)
+
+    monkeypatch.setattr(f"minivae.{work}", meanwhile)
+    assert main([verb, "mine"]) == 1 and not Path("mine", name).exists()
+    assert "minivae: mine was trained further meanwhile" in capsys.readouterr().err
+    out = "there" if verb == "evaluate" else f"there-{name}"
+    assert main([verb, "mine", "--out", out]) == 0 and not Path("mine", name).exists()
+    assert main([verb, "mine"]) == 0 and Path("mine", name).exists()
+    if verb == "evaluate":
+        assert [json.loads(Path(each, name).read_text())["steps"] for each in ("there", "mine")] == [8, 12]
 
 
 def test_data_that_have_moved_are_found(run, tmp_path, small_mnist):

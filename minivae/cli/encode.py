@@ -9,7 +9,7 @@ import numpy as np
 from minivae import evaluation
 from minivae.cli import parsing
 from minivae.cli.data import add_root
-from minivae.cli.subjects import MOST, add_run, tested
+from minivae.cli.subjects import MOST, add_run, expect_unchanged, tested
 from minivae.data import Redrawn
 from minivae.files import atomic, expect_writable
 
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     found = dict(zip(model.kl.latent.names, parameters)) | {"codes": codes}
     if labels is not None:
         found |= {"labels": labels[:args.images], "names": np.array(data.names)}
+    expect_unchanged(args, model)
     with atomic(path) as file:
         np.savez(file, **found)
     print(f"{path}: {', '.join(f'{name} {array.shape}' for name, array in found.items())} of {len(images)} images of "

@@ -8,7 +8,7 @@ from minivae import evaluation
 from minivae.cli import parsing
 from minivae.cli.data import add_root
 from minivae.cli.folders import make_folder
-from minivae.cli.subjects import add_run, tested
+from minivae.cli.subjects import add_run, expect_unchanged, tested
 from minivae.files import atomic, expect_writable
 from minivae.quantities import quantities
 
@@ -66,12 +66,14 @@ def run(args: argparse.Namespace) -> int:
                     "variance": active.variance.tolist(), "divergence": active.divergence.tolist()})
     if data.floor is not None:
         say(f"{'best possible log p(x)':32} {-data.floor:.3f}")
-    found = {"run": str(args.folder), "model": config["model"], "data": source, "images": len(images),
-             "seed": args.seed, "likelihood": not names.note, "note": names.note, "metrics": metrics}
-    with atomic(path, "w") as file:
-        file.write(parsing.as_json(found) + "\n")
+    found = {"run": str(args.folder), "steps": config["steps"], "model": config["model"], "data": source,
+             "images": len(images), "seed": args.seed, "likelihood": not names.note, "note": names.note,
+             "metrics": metrics}
     if args.json:
         print(parsing.as_json(found))
+    expect_unchanged(args, model)
+    with atomic(path, "w") as file:
+        file.write(parsing.as_json(found) + "\n")
     say(f"written to {path}")
     return 0
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from minivae.cli import pages, parsing
 from minivae.cli.data import add_root
-from minivae.cli.subjects import add_run, tested
+from minivae.cli.subjects import add_run, expect_unchanged, tested
 from minivae.figures.explorer import explorer
 from minivae.files import expect_writable
 
@@ -30,5 +30,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.folder if args.folder.is_dir() else args.folder.parent
     path = args.out or folder / "latent.html"
     expect_writable(path)
-    pages.write(path, explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16"))
+    text = explorer(model, data, folder.resolve().name, "float32" if args.float32 else "float16")
+    expect_unchanged(args, model)
+    pages.write(path, text)
     return 0

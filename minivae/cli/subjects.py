@@ -65,10 +65,17 @@ def record(config: dict[str, Any], args: argparse.Namespace, where: Any) -> mode
 
 
 def opened(folder: Path, args: argparse.Namespace) -> tuple[models.VAE, dict[str, Any], models.Record]:
-    """(model, configuration, its model's record) of a trained run."""
+    """(model, configuration and the steps taken, its model's record) of a trained run."""
     header, arrays = checkpoint.read(folder)
     found = record(header["config"], args, folder)
-    return checkpoint.rebuilt(header, arrays, found), header["config"], found
+    return checkpoint.rebuilt(header, arrays, found), header["config"] | {"steps": header.get("steps")}, found
+
+
+def expect_unchanged(args: argparse.Namespace, model: models.VAE) -> None:
+    """Raise if a file is to stand beside the checkpoint of a run that has gone on since its model was read."""
+    if args.out is None and not checkpoint.holds(args.folder, model):
+        raise OptionError(f"{args.folder} was trained further meanwhile, and what was found is of its earlier model: "
+                          "it is not written; give the command again, or keep it elsewhere with --out")
 
 
 def subject(args: argparse.Namespace, seed: int = 0, images: int = MOST
