@@ -126,12 +126,13 @@ def test_names_beside_a_curve_do_not_overlap():
 
 def test_names_of_runs_and_labels_are_drawn_as_they_are(monkeypatch):
     text = pytest.importorskip("matplotlib.text", reason="matplotlib is not installed: nothing is drawn")
-    drawn, names = [], ["_zero", "$x_1$", r"$\frac$", "a_b $5"]
+    drawn, names = [], ["_zero", "$x_1$", r"$\frac$", "a_b $5", "字", "no text \udcff"]
     for module in (codes, curves):
         monkeypatch.setattr(module, "rendered", lambda figure: drawn.append(figure) or figures.style.rendered(figure))
-    figures.scatter(np.random.default_rng(0).random((8, 2)), np.arange(8) % 4, names)
+    figures.scatter(np.random.default_rng(0).random((8, 2)), np.arange(8) % 6, names)
     figures.comparison([(name, np.ones((4, 4)), []) for name in names])
     legend, lines = drawn[0].axes[0].get_legend().get_texts(), drawn[1].axes[0].texts
+    names[-1] = "no text ?"
     assert [each.get_text() for each in legend] == names
     assert [each.get_text().split("  ")[0] for each in lines] == names
     assert not any(each.get_parse_math() for figure in drawn for each in figure.findobj(text.Text) if "$" in str(each))

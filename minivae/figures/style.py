@@ -1,6 +1,7 @@
 """The style of all pictures: colours, letters, frames."""
 
 import logging
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -98,10 +99,13 @@ def rendered(figure, dpi=120):
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # names of runs and labels may hold $
+        text.set_parse_math(False)  # names of runs and labels may hold $, and may be no text
+        text.set_text(text.get_text().encode(errors="replace").decode())
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is a box
+        canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
