@@ -206,7 +206,7 @@ def test_verbs_take_the_best_model(run, capsys):
         assert main(verb) == 0, capsys.readouterr().err
     for verb in ["train", "--resume"], ["compare", "mine"]:
         assert main([*verb, "mine/best.npz"]) == 1
-        assert "mine/best.npz holds a model alone" in capsys.readouterr().err
+        assert "mine/best.npz holds a model alone" in "".join(capsys.readouterr())
     assert main(["runs", "mine/best.npz", "mine/checkpoint.npz"]) == 0
     said = capsys.readouterr().out
     assert "left out: mine/best.npz holds a model alone" in said and "mine/checkpoint.npz  vae" in said

@@ -91,9 +91,10 @@ def test_what_is_no_run_is_said(tmp_path, capsys):
     assert main(["runs", str(tmp_path)]) == 0 and "there are no runs in" in capsys.readouterr().out
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / checkpoint.NAME).write_bytes(b"nothing")
-    assert main(["runs", "runs", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "runs/vae" in said and "left out: " in said and "broken" in said
+    for verb in "runs", "compare":
+        assert main([verb, "runs", str(tmp_path)]) == 0
+        said = capsys.readouterr().out
+        assert "runs/vae" in said and "left out: " in said and "broken" in said
     assert main(["runs", "missing"]) == 1 and "there is no folder missing" in capsys.readouterr().err
 
 

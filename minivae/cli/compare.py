@@ -22,8 +22,10 @@ def add_to(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folders = [folder for each in args.folders for folder in runs.found(each)]
-    looked = [each for each in map(runs.look, folders) if len(each[2])]
+    looked, broken = runs.look_at(args.folders)
+    looked = [each for each in looked if len(each[2])]
+    for line in broken:
+        print(line)
     if len(looked) < 2:
         raise OptionError(f"{len(looked)} run{'s' * (len(looked) != 1)} to compare that took a step; give two or more")
     print(runs.table([row for row, *_ in looked]))

@@ -49,13 +49,8 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     places = args.folders or [Path("runs")]
-    folders = [folder for each in places for folder in found(each)]
-    rows, broken = [], []
-    for folder in folders:
-        try:
-            rows.append(look(folder)[0])
-        except OptionError as error:
-            broken.append(str(error))
+    looked, broken = look_at(places)
+    rows = [row for row, *_ in looked]
     if args.json:
         print(parsing.as_json([asdict(row) for row in rows]))
     elif rows:
@@ -63,8 +58,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"there are no runs in {', '.join(map(str, places))}; minivae train MODEL makes one")
     for line in broken:
-        print(f"left out: {line}", file=sys.stderr if args.json else sys.stdout)
+        print(line, file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def look_at(places: list[Path]) -> tuple[list[tuple[Run, dict[str, Any], np.ndarray, np.ndarray]], list[str]]:
+    """(what `look` gives of each run in these places, a line for each that is left out, for it cannot be read)."""
+    looked, broken = [], []
+    for folder in [folder for each in places for folder in found(each)]:
+        try:
+            looked.append(look(folder))
+        except OptionError as error:
+            broken.append(f"left out: {error}")
+    return looked, broken
 
 
 def found(folder: Path) -> list[Path]:
