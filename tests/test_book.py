@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -105,6 +106,33 @@ def test_a_folder_that_is_no_book_or_cannot_be_made_is_refused_at_once(tmp_path)
                               env=os.environ | {"PYTHONIOENCODING": "utf-8"})
         assert done.returncode == 1 and done.stderr.endswith("; name another folder by --out\n"), done.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["file"] and file.read_text(encoding="utf-8") == "kept"
+
+
+def test_a_folder_that_one_may_not_use_is_refused_at_once(tmp_path, without_rights):
+    for name in ("shut", "fixed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "fixed" / "searchindex.js").touch()
+    (tmp_path / "shut").chmod(0)
+    (tmp_path / "fixed").chmod(0o555)
+    for out in ("shut", "shut/book", "fixed"):
+        done = subprocess.run([*without_rights, sys.executable, str(BOOK), "--out", str(tmp_path / out)],
+                              capture_output=True, text=True)
+        assert done.returncode == 1 and re.match("cannot write .* name another folder by --out\n$", done.stderr), out
+    for name in ("shut", "fixed"):
+        (tmp_path / name).chmod(0o755)
+
+
+def test_the_contents_of_a_folder_are_replaced_and_not_the_folder(tmp_path):
+    """Its parent may be read-only, and a link to it stays one."""
+    for name in ("book/old", "site/new", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "page").touch()
+    (tmp_path / "book" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "site" / "index.html").touch()
+    before = (tmp_path / "book").stat().st_ino
+    runpy.run_path(str(BOOK / "__main__.py"))["replace"](tmp_path / "book", tmp_path / "site")
+    assert (tmp_path / "book").stat().st_ino == before and (tmp_path / "elsewhere" / "page").exists()
+    assert {each.name for each in (tmp_path / "book").iterdir()} == {"new", "index.html"}
 
 
 @pytest.fixture

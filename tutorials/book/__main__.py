@@ -12,6 +12,7 @@ lesson that fails ends the build and names its cell; so does any warning.
 """
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -37,12 +38,11 @@ def main():
         "--out", type=Path, default=Path("book"), metavar="FOLDER", help="where to write"
     )
     args = parser.parse_args()
-    if not may_replace(args.out):
-        sys.exit(f"{args.out} is there and is no book; name another folder by --out")
-    try:  # before minutes of work
+    with explained(args.out):  # before minutes of work
+        if not may_replace(args.out):
+            sys.exit(f"{args.out} is there and is no book; name another folder by --out")
         args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sys.exit(f"cannot write {args.out} ({error.strerror}); name another folder by --out")
+        tempfile.TemporaryFile(dir=args.out).close()
     try:
         import myst_nb  # noqa: F401
         from lessons import Failed, executed
@@ -63,11 +63,20 @@ def main():
         places = ["-d", f"{folder}/doctrees", "-c", str(HERE), str(pages), str(site)]
         if build_main([*strict, *places]):
             sys.exit(1)
-        out = args.out.resolve()  # a link stays one
-        shutil.rmtree(out, ignore_errors=True)
-        shutil.move(site, out)
+        with explained(args.out):
+            replace(args.out, site)
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file()) / 1e6
     print(f"{args.out / 'index.html'}: {size:.0f} MB, {time.perf_counter() - start:.0f} s")
+
+
+@contextlib.contextmanager
+def explained(out):
+    """End with a line where the block cannot read or write the folder of the book."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        sys.exit(f"cannot write {out} ({why}); name another folder by --out")
 
 
 def may_replace(folder):
@@ -75,6 +84,17 @@ def may_replace(folder):
     if not folder.exists():
         return True
     return folder.is_dir() and (not any(folder.iterdir()) or (folder / BOOK).is_file())
+
+
+def replace(folder, site):
+    """Move what `site` holds into the folder, in place of all there; a link to it stays one."""
+    for old in folder.iterdir():
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        else:
+            old.unlink()
+    for new in site.iterdir():
+        shutil.move(new, folder / new.name)
 
 
 if __name__ == "__main__":
