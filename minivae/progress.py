@@ -28,7 +28,18 @@ def progress_bar(total, unit, shown=True, **options):
 
     shown = shown and not _hidden and sys.stderr is not None
     kind = Log if shown and not sys.stderr.isatty() else tqdm
-    return kind(total=total, unit=unit, disable=not shown, **options)
+    bar = kind(total=total, unit=unit, disable=not shown, **options)
+    bar.format_meter = _meter
+    return bar
+
+
+def _meter(ncols, postfix, **facts):
+    """tqdm's line, with as many of the parts beside the bar as there is room for: no number is cut."""
+    from tqdm import tqdm
+
+    while postfix and ncols and len(tqdm.format_meter(postfix=postfix, **facts)) - 9 > ncols:  # a bar of 1, and not 10
+        postfix = postfix.rpartition(", ")[0]
+    return tqdm.format_meter(ncols=ncols, postfix=postfix, **facts)
 
 
 def say(line):

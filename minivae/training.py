@@ -114,7 +114,7 @@ class Training:
         steps = whole_number("run", "steps", steps)
         self.model.training()
         self.ended = False
-        beside = "" if floor is None else f" (optimum {floor:.3f})"
+        beside = "" if floor is None else f", optimum {floor:.3f}"
         with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
             logged = 0
             for done in range(1, steps + 1):
@@ -127,9 +127,9 @@ class Training:
                     self.watch.expect_finite_memory()
                 if logs or self.stopped:
                     mean = self.protocol.mean(LOG_EVERY)
-                    bar.set_postfix_str(f"{mean['reconstruction']:.2f} reconstruction + {mean['divergence']:.2f} "
-                                        f"{self.objective.divergence} "
-                                        f"= {mean['total']:.2f} nats per image{beside}", refresh=False)
+                    bar.set_postfix_str(f"{mean['total']:.2f} nats per image{beside}, {mean['reconstruction']:.2f} "
+                                        f"reconstruction + {mean['divergence']:.2f} {self.objective.divergence}",
+                                        refresh=False)
                     bar.update(done - logged)
                     logged = done
                 if looked_at:

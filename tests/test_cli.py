@@ -430,6 +430,18 @@ def test_a_log_file_gets_a_line_in_some_seconds_at_most(capsys, monkeypatch):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("columns", "said"), [
+    (200, "395.67 nats per image, optimum 5.545, 395.59 reconstruction + 0.08 KL"),
+    (90, "395.67 nats per image, optimum 5.545"), (80, "395.67 nats per image"), (40, "")])
+def test_a_narrow_terminal_cuts_no_number(columns, said):
+    with Terminal() as terminal:
+        with progress.progress_bar(18000, "step", ncols=columns) as bar:
+            bar.set_postfix_str("395.67 nats per image, optimum 5.545, 395.59 reconstruction + 0.08 KL", refresh=False)
+            bar.update(9000)
+    line = terminal.text.rstrip().rpartition("\r")[2]
+    assert len(line) <= columns and line.partition("step/s")[2].strip(", ]") == said
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_doctor_says_whether_a_product_can_add(found, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "SIZE", 64)
