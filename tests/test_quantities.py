@@ -138,6 +138,29 @@ def test_names_of_runs_and_labels_are_drawn_as_they_are(monkeypatch):
     assert not any(each.get_parse_math() for figure in drawn for each in figure.findobj(text.Text) if "$" in str(each))
 
 
+@pytest.mark.parametrize(("names", "shown"), [
+    (["runs/a", "runs/b"], ["runs/a", "runs/b"]), (["runs/" + 30 * "a"] * 2, [28 * "a"] * 2),
+    ([f"runs/{k}" + 30 * "a" for k in range(2)], ["0" + 27 * "a", "1" + 27 * "a"]),
+    (["/home/somebody/runs/first_of_all", "/home/somebody/runs/second"],
+     ["e/somebody/runs/first_of_all", "e/somebody/runs/second"]),
+    (["b", *(30 * "a" + end for end in "xy")], ["1. b", "2. " + 28 * "a", "3. " + 28 * "a"])])
+def test_names_that_are_shortened_stay_distinct(names, shown):
+    assert figures.style.shortened(names, 28) == shown
+
+
+def test_lines_of_many_runs_can_be_told_apart(monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing is drawn")
+    drawn = []
+    monkeypatch.setattr(curves, "rendered", drawn.append)
+    for count in 10, curves.MOST:
+        figures.comparison([(f"run {k}", np.ones((4, 4)), np.ones((1, 3))) for k in range(count)])
+        axes, = drawn.pop().axes
+        lines = [each for each in axes.lines if each.get_linestyle() != "None" and len(each.get_xdata())]
+        assert len({(each.get_color(), each.get_linestyle()) for each in lines}) == count
+        texts = axes.texts if count == 10 else axes.get_legend().get_texts()
+        assert [each.get_text() for each in texts] == [f"run {k}  2.00" for k in range(count)]
+
+
 def test_the_plane_grows_to_the_right_and_upwards():
     """A decoder whose first pixel is z₀ and whose second is z₁."""
     model = models.vae(image=(1, 1, 2), hidden=0)

@@ -108,6 +108,7 @@ def test_runs_are_compared_in_one_picture(tmp_path, capsys, rendering):
         assert picture.size[0] > 800
     assert main(["compare", "runs", "-o", str(out)]) == 0 and "different kinds" in capsys.readouterr().out
     assert main(["compare", "runs/vae"]) == 1 and "give two or more" in capsys.readouterr().err
+    assert main(["compare", *["runs/vae"] * 41]) == 1 and "41 runs to compare" in capsys.readouterr().err
     unlearned = Training(models.vae(hidden=4), Batches(rectangles(20), 8))
     checkpoint.save(tmp_path / checkpoint.NAME, unlearned, {"model": "vae", "options": {"hidden": 4}})
     assert main(["runs", str(tmp_path)]) == 0 and "vae" in capsys.readouterr().out

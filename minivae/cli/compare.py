@@ -7,6 +7,7 @@ from typing import Any
 from minivae import figures
 from minivae.cli import parsing, runs
 from minivae.errors import OptionError
+from minivae.figures.curves import MOST
 from minivae.files import expect_writable
 
 
@@ -28,6 +29,9 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     if len(looked) < 2:
         raise OptionError(f"{len(looked)} run{'s' * (len(looked) != 1)} to compare that took a step; give two or more")
+    if len(looked) > MOST:
+        raise OptionError(f"{len(looked)} runs to compare, and one can tell the lines of {MOST} apart; name that many "
+                          "at most (minivae runs lists all)")
     print(runs.table([row for row, *_ in looked]))
     kinds = [_kind(config) for _, config, *_ in looked]
     if unlike := [name for name in kinds[0] if any(kind[name] != kinds[0][name] for kind in kinds)]:

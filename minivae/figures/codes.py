@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.figures.style import COLOURS, MARKERS, add_legend, axes_of, new_figure, rendered
+from minivae.figures.style import COLOURS, MARKERS, add_legend, axes_of, new_figure, rendered, shortened
 
 
 def scatter(codes, labels, names=()):
@@ -27,7 +27,7 @@ def scatter(codes, labels, names=()):
     for label in shown:
         axes.scatter([], [], c=COLOURS[label % 10], marker=MARKERS[label % 3], s=50, label=str(label))
     axes.set(aspect="equal")
-    add_legend(axes, [names[label][:20] if len(names) else str(label) for label in shown], frameon=False,
+    add_legend(axes, shortened([names[label] if len(names) else str(label) for label in shown], 20), frameon=False,
                loc="center left", bbox_to_anchor=(1, 0.5), title="label", ncols=1 + len(shown) // 25)
     return rendered(figure)
 

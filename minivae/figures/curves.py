@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from minivae.figures.style import COLOURS, MARKERS, apart, axes_of, new_figure, rendered
+from minivae.figures.style import COLOURS, MARKERS, STYLES, add_legend, apart, axes_of, new_figure, rendered, shortened
 
 TOTAL, RECONSTRUCTION, KL, TEST = "#1b4965", "#c8553d", "#2a7f9e", "#111111"
+MOST = len(COLOURS) * len(STYLES)  # lines that one can tell apart
 
 
 def curve(protocol, floor=None, loss="reconstruction + KL", test="test images", divergence="KL"):
@@ -46,29 +47,37 @@ def curve(protocol, floor=None, loss="reconstruction + KL", test="test images", 
 def comparison(runs):
     """The losses of several runs in one picture; None where matplotlib is not installed.
 
-        runs   (name, protocol (steps, columns), tests (looks, 3)) of each, as a checkpoint has them
+        runs   (name, protocol (steps, columns), tests (looks, 3)) of each, as a checkpoint has them; at most MOST
+
+    Their names stand at the ends of the lines, or in a legend where lines of one colour differ in their style.
     """
-    figure = new_figure(9, 4.8)
+    figure = new_figure(9, max(4.8, 0.25 * len(runs)))
     if figure is None:
         return None
     axes = axes_of(figure, "Training (lines) and test images (points), nats per image", "step", "nats per image")
     lines, lowest = [], []
-    for k, (name, protocol, tests) in enumerate(runs):
+    names = shortened([name for name, _, _ in runs], 28)
+    for k, (name, (_, protocol, tests)) in enumerate(zip(names, runs)):
         colour, width = COLOURS[k % len(COLOURS)], max(1, len(protocol) // 300)
+        style, marker = STYLES[k // len(COLOURS) % len(STYLES)], MARKERS[k % len(MARKERS)]
         values = _means(protocol[:, 3], width)
-        axes.plot(_means(protocol[:, 0], width), values, color=colour, linewidth=1.3)
+        axes.plot(_means(protocol[:, 0], width), values, style, color=colour, linewidth=1.3)
         lowest.append(values[len(values) // 4:].min())
         last = values[-1]
         if len(tests):
             totals = tests[:, 1] + tests[:, 2]
-            axes.plot(tests[:, 0], totals, MARKERS[k % len(MARKERS)], color=colour, markersize=5, clip_on=False)
+            axes.plot(tests[:, 0], totals, marker, color=colour, markersize=5, clip_on=False)
             lowest.append(totals.min())
             last = totals[-1]
-        lines.append((last, f"{name[-28:]}  {last:.2f}", colour))
+        lines.append((last, f"{name}  {last:.2f}", colour))
+        axes.plot([], [], style, marker=marker, color=colour, linewidth=1.3, markersize=5, label=str(k))
     axes.set(xlim=(0, None))
     if min(lowest) > 0:
         _logarithmic(axes, 0.8 * min(lowest))
-    _name_at_the_end(axes, lines)
+    if len(runs) <= len(COLOURS):
+        _name_at_the_end(axes, lines)
+    else:
+        add_legend(axes, [text for _, text, _ in lines], frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return rendered(figure)
 
 

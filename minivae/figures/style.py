@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 # Ten colours that readers who see red and green alike can tell apart, dark enough for a white page; and shapes beside.
 COLOURS = ("#332288", "#1e90d2", "#0b7a6f", "#117733", "#7a7a00", "#b8860b", "#d1495b", "#882255", "#aa4499", "#666666")
 MARKERS = ("o", "^", "s")
+STYLES = ("-", "--", ":", "-.")  # of lines: the ten colours come once with each
 INK, PALE = (40, 40, 40), (120, 120, 120)
 SIZE = 16  # of letters, in pixels
 TICK = 4
@@ -84,6 +85,14 @@ def new_figure(width, height):
         return None
     finally:
         logger.setLevel(kept)
+
+
+def shortened(names, most):
+    """The names in so many letters: cut where all begin alike, then at the end, and numbered if two would be one."""
+    alike = next((k for k, letters in enumerate(zip(*names)) if len(set(letters)) > 1), min(map(len, names)))
+    start = max(0, min(alike, max(map(len, names)) - most))
+    cut = [name[start:start + most] for name in names]
+    return cut if len(set(cut)) == len(set(names)) else [f"{k}. {name}" for k, name in enumerate(cut, 1)]
 
 
 def add_legend(axes, names, **options):
