@@ -145,6 +145,12 @@ def test_walk_goes_over_into_back_and_to():
     assert "that was the last step" in text
 
 
+@pytest.mark.parametrize("command", ["next abc", "n 0", "next -5", "back xyz", "b 1.5", "back 0", "next " + 5000 * "9"])
+def test_walk_explains_what_is_no_number_of_steps(command):
+    text, walker = walk(["next", "into", command])
+    assert walker.at == 1 and f"{command.split()[1]!r} is no number of steps; give a whole number from 1" in text
+
+
 def test_walk_prints_watches_and_explains():
     text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "w nope", "list",
                     "nonfinite", "dance", "goto nowhere", "help", "help sing", "q"])

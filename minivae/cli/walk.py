@@ -7,7 +7,7 @@ import numpy as np
 
 from minivae.debug.steps import HEADER
 from minivae.debug.tables import columns
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, OptionError
 from minivae.figures.equations import equation
 
 SHADES, GAP = " ░▒▓█", "  "
@@ -67,12 +67,8 @@ class Walk(cmd.Cmd):
         """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else the step again"""
         if not line:
             return self._say(self._start()) if self.at < 0 else self._show()
-        try:
-            with np.printoptions(precision=5, suppress=True, threshold=4000, linewidth=118):
-                self._say(f"{line} {self.step[line].shape} =\n{self.step[line]}")
-        except MinivaeError as error:
-            self._say(str(error))
-        return None
+        with np.printoptions(precision=5, suppress=True, threshold=4000, linewidth=118):
+            return self._say(f"{line} {self.step[line].shape} =\n{self.step[line]}")
 
     def do_watch(self, line: str) -> None:
         """watch PATH, NAME: show at every step what that module, or array of that name, was last; again: stop"""
@@ -108,6 +104,12 @@ class Walk(cmd.Cmd):
         """end of input: quit"""
         self._say("")
         return True
+
+    def onecmd(self, line: str) -> bool | None:
+        try:
+            return super().onecmd(line)
+        except MinivaeError as error:
+            return self._say(str(error))
 
     def emptyline(self) -> bool | None:
         return self.do_next("")
@@ -180,7 +182,13 @@ class Walk(cmd.Cmd):
         self.stdout.write(text + "\n")
 
     def _count(self, line):
-        return int(line) if line.strip().isdecimal() and int(line) > 0 else 1
+        try:
+            number = int(line or 1)
+        except ValueError:
+            number = 0
+        if number < 1:
+            raise OptionError(f"{line!r} is no number of steps; give a whole number from 1, or none for one step")
+        return number
 
 
 def _drawn(record):
