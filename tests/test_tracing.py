@@ -152,12 +152,20 @@ def test_walk_explains_what_is_no_number_of_steps(command):
 
 
 def test_walk_prints_watches_and_explains():
-    text, _ = walk(["print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "w nope", "list",
-                    "nonfinite", "dance", "goto nowhere", "help", "help sing", "q"])
+    text, _ = walk(["next", "print output", "print weight", "watch grad_weight", "next 3", "w grad_weight", "w nope",
+                    "list", "nonfinite", "dance", "goto nowhere", "help", "help sing", "q"])
     for words in ("output (3, 1, 4, 4) =", "step 0 has no 'weight'", "watching grad_weight", "watching nothing", "->  ",
                   "every number is finite", "unknown command 'dance'", "no step 'nowhere'", "no command 'sing'",
                   "no module or array 'nope'", "on to the next step of this module"):
         assert words in text, words
+
+
+def test_walk_prints_what_there_is_and_says_what_it_leaves_out():
+    text, _ = walk(["print input", "print output", "next", "print output"])
+    assert text.count("input (3, 1, 4, 4) =\n") == text.count("output (3, 1, 4, 4) =\n") == 1
+    assert "nothing is called yet: there is input, and no output" in text
+    text, _ = walk(["next", "p output"], mv.trace(nn.Tanh(), np.ones((2, 2001), np.float32)))
+    assert "output (2, 2001), the outermost of 4,002 numbers =\n" in text and "..." in text.split("=")[-1]
 
 
 def test_walk_begins_ahead_of_the_first_verb_with_the_image():

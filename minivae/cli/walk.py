@@ -11,6 +11,7 @@ from minivae.errors import MinivaeError, OptionError
 from minivae.figures.equations import equation
 
 SHADES, GAP = " ░▒▓█", "  "
+MOST = 4000  # numbers of an array that are printed
 WIDEST, LEAST = 32, 8  # pixels along a side of an image that is drawn
 
 
@@ -64,11 +65,15 @@ class Walk(cmd.Cmd):
         return self._show()
 
     def do_print(self, line: str) -> bool | None:
-        """print [NAME]: all numbers of an array of this step, such as output or grad_weight; else the step again"""
+        """print [NAME]: the numbers of an array such as output, of over 4,000 only the outermost; or the step again"""
         if not line:
             return self._say(self._start()) if self.at < 0 else self._show()
-        with np.printoptions(precision=5, suppress=True, threshold=4000, linewidth=118):
-            return self._say(f"{line} {self.step[line].shape} =\n{self.step[line]}")
+        array = self.step[line]
+        if self.at < 0 and line not in (given := [each.name for each in self.step.given]):
+            return self._say(f"nothing is called yet: there is {', '.join(given)}, and no {line}; next calls a step")
+        part = f", the outermost of {array.size:,} numbers" if array.size > MOST else ""
+        with np.printoptions(precision=5, suppress=True, threshold=MOST, linewidth=118):
+            return self._say(f"{line} {array.shape}{part} =\n{array}")
 
     def do_watch(self, line: str) -> None:
         """watch PATH, NAME: show at every step what that module, or array of that name, was last; again: stop"""
