@@ -182,6 +182,15 @@ def test_walk_begins_ahead_of_the_first_verb_with_the_image():
     assert "output  1×576" in text, "after it has"
 
 
+@pytest.mark.parametrize(("encoding", "full"), [("utf-8", "█"), ("cp437", "█"), ("cp1252", "#"), ("ascii", "#")])
+def test_walk_draws_in_letters_that_the_terminal_has(encoding, full):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding, "replace")
+    Walk(mv.trace(nn.Tanh(), np.eye(8, dtype=np.float32)[None, None]), stdin=io.StringIO(), stdout=terminal).cmdloop()
+    terminal.seek(0)
+    rows = [line.strip() for line in terminal]
+    assert rows.count(2 * full) == 8
+
+
 def test_walk_draws_the_planes_of_a_convolution_as_wide_as_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     text, walker = walk(["goto encoder.1"], mv.trace(models.conv_vae(), np.ones((2, 1, 24, 24), np.float32)))

@@ -11,6 +11,7 @@ from minivae.errors import MinivaeError, OptionError
 from minivae.figures.equations import equation
 
 SHADES, GAP = " ░▒▓█", "  "
+ASCII = " .:+#"  # for a terminal whose encoding lacks them
 MOST = 4000  # numbers of an array that are printed
 WIDEST, LEAST = 32, 8  # pixels along a side of an image that is drawn
 
@@ -28,6 +29,11 @@ class Walk(cmd.Cmd):
         super().__init__(**streams)
         self.use_rawinput = not streams
         self.trace, self.at, self.watched = recorded, -1, []
+        self.shades = SHADES
+        try:
+            SHADES.encode(getattr(self.stdout, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            self.shades = ASCII
         self.intro = self._start()
 
     def do_next(self, line: str) -> bool | None:
@@ -146,7 +152,7 @@ class Walk(cmd.Cmd):
     def _start(self):
         first = self.trace[0]
         lines = [f"{len(self.trace)} steps: forward, the criterion, backward.  Nothing is called yet.  The input:",
-                 *(_drawn(each) for each in first.given),
+                 *(_drawn(each, self.shades) for each in first.given),
                  f"next (n) calls {first.title}.{first.verb}, into (i) follows it inside; help lists the commands."]
         return "\n".join(lines)
 
@@ -158,7 +164,7 @@ class Walk(cmd.Cmd):
         if step.inside:
             lines.append(f"It calls {step.inside} verbs: into follows them, next passes over them.")
         else:
-            lines += [self._number(each) or _drawn(each) for each in step.made]
+            lines += [self._number(each) or _drawn(each, self.shades) for each in step.made]
         return "\n".join([*lines, *self._watches()])
 
     def _number(self, record):
@@ -196,7 +202,7 @@ class Walk(cmd.Cmd):
         return number
 
 
-def _drawn(record):
+def _drawn(record, shades):
     """A batch of images as pictures, of an image with other planes than colours these; other arrays as numbers."""
     shape = record.array.shape
     if len(shape) != 4 or min(shape[2:]) < LEAST or record.nonfinite:
@@ -208,8 +214,8 @@ def _drawn(record):
     beside = shutil.get_terminal_size().columns // (2 * pictures.shape[2] + len(GAP))
     pictures = pictures[:max(1, beside)]
     low, high = float(pictures.min()), float(pictures.max())
-    levels = ((pictures - low) / ((high - low) or 1) * (len(SHADES) - 1)).round().astype(int)
-    rows = [GAP.join("".join(2 * SHADES[level] for level in row) for row in side) for side in zip(*levels)]
+    levels = ((pictures - low) / ((high - low) or 1) * (len(shades) - 1)).round().astype(int)
+    rows = [GAP.join("".join(2 * shades[level] for level in row) for row in side) for side in zip(*levels)]
     part = f", {len(pictures)} of {total} {'images' if images else 'planes of the first'}"
     title = f"{record.name}{part}, from {low:.4g} (blank) to {high:.4g} (full):"
     return "\n".join([title, *map(str.rstrip, rows)])
