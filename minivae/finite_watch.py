@@ -2,8 +2,15 @@
 
 from math import isfinite
 
+import numpy as np
+
 from minivae import backend
 from minivae.errors import NonFiniteError
+
+
+def unwarned():
+    """Of what overflows inside the block the watch tells, and not NumPy's warnings; where np.seterr raises, it does."""
+    return np.errstate(**{kind: "ignore" for kind, answer in np.geterr().items() if answer == "warn"})
 
 
 class FiniteWatch:

@@ -12,7 +12,7 @@ from minivae import backend, objectives
 from minivae.data import Batches
 from minivae.distributed import Ranks
 from minivae.errors import OptionError, instance, real_number, whole_number
-from minivae.finite_watch import FiniteWatch
+from minivae.finite_watch import FiniteWatch, unwarned
 from minivae.models import VAE
 from minivae.optim import adam, sgd
 from minivae.progress import progress_bar
@@ -103,7 +103,8 @@ class Training:
         apply({name: schedule(self.steps) for name, schedule in self.schedules.items()}, self.model, self.state)
         self.steps += 1
         self.watch.expect_finite_so_far()
-        return self._step(self.model.backend, call=self.watch.closely)
+        with unwarned():
+            return self._step(self.model.backend, call=self.watch.closely)
 
     def run(self, steps: int, progress: bool = True, floor: float | None = None) -> Protocol:
         """Take so many steps; returns the protocol.

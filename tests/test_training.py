@@ -209,12 +209,19 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step():
         training.run(100, progress=False)
 
 
+def test_an_error_that_was_asked_for_is_raised_in_a_step():
+    training = Training(small(), Batches(squares(), 16))
+    training.model.encoder[1].weight.fill(3e38)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        training.step()
+
+
 def test_the_first_module_to_overflow_is_named_and_no_parameter_is_touched():
     training = Training(small(), Batches(squares(), 16))
     training.run(3, progress=False)
     training.model.encoder[1].weight.fill(3e38)
     before = training.parameters.copy()
-    with np.errstate(all="ignore"), pytest.raises(
+    with pytest.raises(
             NonFiniteError, match=r"loss is not finite since step 4.* arose in encoder\.1 Linear.*\.update_output;"):
         training.run(100, progress=False)
     assert np.array_equal(training.parameters, before)
@@ -242,7 +249,7 @@ def test_a_gradient_that_is_not_finite_is_noticed(at, options, message):
     training, kept = Training(small(), Batches(squares(**options), 16)), []
     training.callbacks.append(kept.append)
     overflow_on_the_way_back(training, at)
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+    with pytest.raises(NonFiniteError, match=message):
         training.run(10, progress=False)
     assert not kept, "a checkpoint could be of parameters that are lost"
 
@@ -254,7 +261,7 @@ def test_a_gradient_that_is_not_finite_is_noticed(at, options, message):
 def test_what_adam_makes_is_finite_in_a_checkpoint(spoil, message):
     training = Training(small(), Batches(squares(16), 16), callbacks=[lambda training: pytest.fail("kept")])
     spoil(training)
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+    with pytest.raises(NonFiniteError, match=message):
         training.run(2, progress=False)
 
 
@@ -266,11 +273,11 @@ def test_no_learning_rate_is_blamed_for_what_was_there_before_it(spoil, message)
     training = Training(small(), Batches(squares(), 16))
     training.run(1, progress=False)
     spoil(training.model)
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="lower"):
+    with pytest.raises(NonFiniteError, match="lower"):
         training.run(1, progress=False)
     training = Training(small(), Batches(squares(), 16))
     spoil(training.model)
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=message):
+    with pytest.raises(NonFiniteError, match=message):
         training.run(1, progress=False)
 
 
@@ -280,7 +287,7 @@ def test_a_stop_after_a_bad_gradient_keeps_nothing():
     overflow_on_the_way_back(training, 5)
     step = training.step
     training.step = lambda: (training.steps == 4 and os.kill(os.getpid(), signal.SIGINT), step())
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="a parameter is not finite since step 5"):
+    with pytest.raises(NonFiniteError, match="a parameter is not finite since step 5"):
         training.run(100, progress=False)
 
 
@@ -289,7 +296,7 @@ def test_a_batch_that_is_not_finite_is_named():
     images = squares().astype(np.float32)
     images[:, 0, 0, 0] = np.inf
     model = models.build("aevb", image=(1, 6, 6), hidden=4, code=2, likelihood="gaussian")
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="the batch holds values that are not finite"):
+    with pytest.raises(NonFiniteError, match="the batch holds values that are not finite"):
         train(model, Batches(images, 16), progress=False)
 
 
