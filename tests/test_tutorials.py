@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,17 @@ def test_it_runs_fast(path, needed, tmp_path, monkeypatch):
         runpy.run_path(str(path), run_name="__main__")
     finally:
         sys.modules.pop("lesson", None)
+        if hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # Python's own
     assert {each.name for each in tmp_path.iterdir()} <= {"pictures"}, "a tutorial writes nothing else"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGPIPE")
+def test_a_reader_that_has_read_enough_ends_it(tmp_path):
+    environment = os.environ | {"MINIVAE_FAST": "1", "MINIVAE_PICTURES": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", '"$@" | head -1', "bash", sys.executable, "-u", str(TUTORIALS[0])],
+                          env=environment, capture_output=True, text=True)
+    assert done.stdout and not done.stderr
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ the folder of the pictures, by default pictures.
 
 import os
 import re
+import signal
 import sys
 from itertools import product
 from pathlib import Path
@@ -23,6 +24,8 @@ from minivae.figures.style import axes_of, new_figure, rendered
 for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):  # a notebook's takes every character
         stream.reconfigure(errors="replace")  # ✓ and equations, where the encoding lacks them
+if hasattr(signal, "SIGPIPE") and "ipykernel" not in sys.modules:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has read enough, such as head, ends a lesson
 
 FAST = os.environ.get("MINIVAE_FAST") == "1"
 BOX, EDGE, INK = "#e8f1f5", "#1b4965", "#222222"
