@@ -1,5 +1,6 @@
 """The book of the lessons: one site that opens without a network, whose links lead somewhere."""
 
+import base64
 import os
 import re
 import runpy
@@ -94,8 +95,24 @@ def test_it_opens_in_a_browser_without_a_network(open_page, site):
                 wide.append(f"{file.name} is wider than {width}")
         page.goto((site / "search.html").as_uri() + "?q=cross-entropy+unbounded")
         found = page.wait_for_selector("#search-results li:has(a[href^='13_compare_decoders']) .excerpt")
+        assert page.evaluate("!JSON.stringify(TEXTS).includes('PIL.Image')")
         assert "unbound" in found.inner_text().lower() or "entrop" in found.inner_text().lower()
     assert wide == []
+
+
+def test_a_picture_has_no_other_text(monkeypatch):
+    nbformat = pytest.importorskip("nbformat.v4", reason="nbformat is not installed: pip install -e \".[book]\"")
+    pytest.importorskip("myst_parser", reason="myst_parser is not installed: pip install -e \".[book]\"")
+    monkeypatch.syspath_prepend(BOOK)
+    import pages
+
+    data = {"image/png": base64.b64encode(bytes(24)).decode(), "text/plain": "<PIL.Image.Image>"}
+    picture = nbformat.new_output("display_data", data, metadata={"name": "codes"})
+    number = nbformat.new_output("execute_result", {"text/plain": "2"})
+    pages.finish(nbformat.new_code_cell(outputs=[picture, number]), None, first=True)
+    assert list(picture.data) == ["image/png"] and list(number.data) == ["text/plain"]
+    for name in "pages", "reference", "text":
+        del sys.modules[name]
 
 
 def test_a_folder_that_is_no_book_or_cannot_be_made_is_refused_at_once(tmp_path):

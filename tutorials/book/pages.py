@@ -93,7 +93,7 @@ def finish(cell, links, first):
     """Make a cell fit for a page.
 
     Links lead to pages of the book, only the first cell holds a title, cells of claims have a tag
-    for the style, and pictures have a description.
+    for the style, and pictures have a description, and no other text.
     """
     if cell.cell_type == "markdown":
         text = links.follow(cell.source, "tutorials/", "")
@@ -107,6 +107,7 @@ def finish(cell, links, first):
         if "name" in output.get("metadata", {}):
             image = {"alt": output.metadata["name"]} | shape(output.data["image/png"])
             cell.metadata["mystnb"] = {"image": image}
+            output.data.pop("text/plain", None)  # which the search would quote
 
 
 def shape(png):
