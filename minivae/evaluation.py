@@ -2,7 +2,8 @@
 
 Everything is in nats per image and drawn from a `seed` of its own, which leaves the training stream untouched.
 Codes are always drawn, discrete ones are hard and noise layers are off: only then is a bound one.  Images are
-an array (n, ...) or an `Images`, in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.
+an array (n, ...) or an `Images`, in [0, 1] once they have been multiplied by `scale`: 1/255 for grey bytes.  Of a
+`Redrawn` they are the bits that it draws by seed 0, for which `scale` means nothing.
 
 Of grey pixels under a Bernoulli, log p(x|z) stands for a negative cross-entropy, and no number here is a bound of a
 log-likelihood: `quantities` has the names for that case.

@@ -108,8 +108,8 @@ def test_labels_that_cannot_be_are_refused():
     model = small()
     with pytest.raises(OptionError, match=r"decoder\.0 AppendLabel\(3\): under which label\?"):
         model.decode(np.zeros((1, 2), np.float32))
-    for wrong in (3, -1, 0.5, "pole", [], [[0]], None):
-        with pytest.raises(OptionError, match="numbered from 0 to 2"):
+    for wrong in (3, -1, 0.5, 1.0, True, "pole", [], [[0]], None):
+        with pytest.raises(OptionError, match="numbered from 0 to 2; give a whole number"):
             model.condition(wrong)
     assert len(model.sample(0)) == len(model.sample(0, 2)) == 0
     for n in (0, 3):

@@ -13,7 +13,8 @@ class Batches:
 
         pixels      uint8 (or float) images, an array or an Images, or a Redrawn, whose bits are drawn anew for every
                     batch; a copy goes to the device when the backend is CuPy
-        scale       what each pixel is multiplied by: 1/255 for grey bytes, 1 for 0 and 1 and for floats
+        scale       what each pixel is multiplied by: 1/255 for grey bytes, 1 for 0 and 1 and for floats; of a
+                    Redrawn, which knows its own, it means nothing
         by_epoch    False: every batch is drawn at random with replacement (in the articles' listings the images of one
                     batch are different ones of the 50,000, the first of a new permutation)
                     True: each image once an epoch, in random order, the last batch short if need be

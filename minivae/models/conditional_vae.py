@@ -36,7 +36,8 @@ class ConditionalVAE(VAE):
         if self.labels == 0 or numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not len(numbers) or not (
                 0 <= numbers.min() <= numbers.max() < self.labels):
             raise OptionError(f"condition({label!r:.100}): this model has {self.labels} labels"
-                              + (f", numbered from 0 to {self.labels - 1}" if self.labels else ""))
+                              + (f", numbered from 0 to {self.labels - 1}; give a whole number, or one for each code"
+                                 if self.labels else ""))
         self.label.rows = backend.from_numpy((numbers[:, None] == np.arange(self.labels)).astype(self.dtype),
                                              like=self.backend)
         return self
