@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from fractions import Fraction
@@ -108,6 +109,9 @@ def test_every_verb_works_on_its_runs(run, capsys, how):
 def test_the_command_that_is_said_to_continue_names_its_file(folder, capsys, name):
     assert main(["train", name, "--images", "40", "--out", "run"]) == 0
     assert said_to_continue(capsys.readouterr().out)[2:4] == ["run", "--model"]
+    assert main(["train", name, "--images", "40", "--out", "run"]) == 1
+    said, = re.findall("minivae (train --resume run) continues it, with (--trust) if", capsys.readouterr().err)
+    assert main(" ".join(said).split()) == 0
 
 
 def test_what_a_test_imported_is_forgotten(folder):

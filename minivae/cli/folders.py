@@ -59,8 +59,8 @@ def _expect_free(out, force):
     """Raise unless a run may be written to this folder."""
     if (out / checkpoint.NAME).exists():
         if not force:
-            raise OptionError(f"--out {out} holds a run already; --force overwrites it, and "
-                              f"minivae train --resume {shlex.quote(str(out))} continues it")
+            raise OptionError(f"--out {out} holds a run already; --force overwrites it, and minivae train "
+                              f"--resume {shlex.quote(str(out))} continues it, with --trust if its model is your own")
     elif out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= {lock.NAME, *_strays(out)}):
         raise OptionError(f"--out {out} exists and is not a run; choose another name")
 
