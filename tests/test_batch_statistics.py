@@ -7,7 +7,7 @@ from rounding import same, terms
 
 from minivae import backend, checkpoint, models, nn
 from minivae.data import Batches, rectangles
-from minivae.errors import OptionError, ShapeError
+from minivae.errors import DTypeError, OptionError, ShapeError
 from minivae.training import Training
 
 CONFIG = {"model": "conv", "options": {"image": [1, 8, 8], "planes": [3, 4], "batch_normalization": True}}
@@ -103,6 +103,35 @@ def test_one_number_has_no_variance():
         nn.BatchNormalization(3).forward(np.ones((1, 3), np.float32))
     with pytest.raises(OptionError, match="momentum is a share from 0 to 1"):
         nn.BatchNormalization(3, momentum=2)
+
+
+class Centred(nn.Module):
+    """Keeps a mean that was made as `make` says, if it was."""
+
+    statistic_names = ("mean",)
+
+    def __init__(self, make):
+        super().__init__()
+        if make:
+            self.mean = make()
+
+
+NO_ARRAY = r"0 Centred: statistic_names lists 'mean', which is {}; self\.mean = self\.xp\.zeros\(shape, self\.dtype\)"
+NO_KIND = "0.mean is an array of numpy .* and dtype {}, and its module computes with numpy in float32; assign an array"
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (None, NO_ARRAY.format("None")), (lambda: None, NO_ARRAY.format("None")),
+    (lambda: 0.0, NO_ARRAY.format("of type float")), (lambda: np.float32(0), NO_ARRAY.format("one number, .*float32")),
+    (lambda: np.zeros(3), NO_KIND.format("float64")), (lambda: np.zeros(3, int), NO_KIND.format("int64"))])
+def test_one_that_could_not_be_kept_is_named_before_it_is_measured(make, said):
+    module = nn.Sequential(Centred(make))
+    for verb in nn.Module.get_parameters, nn.Module.state_dict, *([nn.Module.double] if "lists" in said else []):
+        with pytest.raises(DTypeError, match=said):
+            verb(module)
+        assert module.dtype == module[0].dtype == np.float32
+    if "lists" not in said:
+        assert module.float().state_dict()["0.mean"].dtype == np.float32
 
 
 def test_continuing_is_the_same_run_bit_for_bit(tmp_path):

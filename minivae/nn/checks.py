@@ -36,6 +36,16 @@ def expect_made(module, name):
             break  # it does without this parameter
 
 
+def expect_measured(module, name):
+    """Raise if a statistic that the class lists is no array, which could not be saved and loaded."""
+    value = getattr(module, name, None)
+    try:
+        backend.name_of(value)
+    except DTypeError:
+        raise DTypeError(f"{module.title}: statistic_names lists {name!r}, which is {describe(value)}; "
+                         f"self.{name} = self.xp.zeros(shape, self.dtype) in __init__ makes an array") from None
+
+
 def expect_array(module, what, array, shape):
     if not isinstance(array, module.xp.ndarray) or isinstance(array, backend.OTHERS):
         raise DTypeError(f"{module.title}: {what} is {describe(array)}, expected an array of {module.backend}; "

@@ -13,6 +13,8 @@ def convert(root, name, dtype):
     name, dtype = backend.usable(name, dtype)
     checks.expect_initialized(root)
     flat_parameters.unique(root)  # raises where views share memory, which copies would not
+    for module in root.list_modules():
+        flat_parameters.statistics(module)  # raises where one could not be copied
     was_flat = root.flat is not None
     moved = {}  # {id: (old, new)}: a shared array stays shared
     for module in root.list_modules():

@@ -8,7 +8,7 @@ import weakref
 
 from minivae import backend
 from minivae.errors import DTypeError, MinivaeError
-from minivae.nn.checks import expect_made
+from minivae.nn.checks import expect_made, expect_measured
 
 moves = 0  # how often parameters have moved to other memory
 _left = []  # memory that is no model's now: (weak reference to its owner, first address, end, whether parameters moved)
@@ -67,6 +67,13 @@ def names(module):
     for name in module.parameter_names:
         expect_made(module, name)
     return [name for name in module.parameter_names if getattr(module, name) is not None]
+
+
+def statistics(module):
+    """The names of what a module itself measures: running_mean; raises if one that it lists is no array."""
+    for name in module.statistic_names:
+        expect_measured(module, name)
+    return module.statistic_names
 
 
 def attributes(module):

@@ -78,15 +78,17 @@ def _expect_reached(modules):
 
 
 def _expect_parameters(path, module):
-    """Raise unless each parameter of a module is an array of its kind, has a gradient, and is in use."""
+    """Raise unless each parameter of a module is in use and has a gradient, and all are arrays of its kind.
+
+    So are statistics when a model is made.  A forward pass may put others in their place, so `_kept` leaves them out.
+    """
+    for name in flat_parameters.statistics(module):
+        _expect_kind(f"{path}.{name}" if path else name, getattr(module, name), module)
     for name in flat_parameters.names(module):
         array, grad = getattr(module, name), getattr(module, "grad_" + name)
         title = f"{path}.{name}" if path else name
         for what, each in ((title, array), (f"the gradient of {title}", grad)):
-            if not isinstance(each, module.xp.ndarray) or each.dtype != module.dtype:
-                raise DTypeError(f"{what} is {describe(each)}{_dtype(each)}, and its module computes with "
-                                 f"{module.backend} in {module.dtype}; assign an array of that kind, or convert the "
-                                 "whole model with .to(...), .float() or .double()")
+            _expect_kind(what, each, module)
             if flat_parameters.was_moved(each):
                 raise MinivaeError(f"{what} was shared with a module whose own has moved to other memory since, as "
                                    "get_parameters, to, float and double do; put both in one model before that, and "
@@ -94,6 +96,13 @@ def _expect_parameters(path, module):
         if grad.shape != array.shape:
             raise ShapeError(f"{title} has shape {array.shape} and its gradient {grad.shape}; "
                              f"new_parameter({name!r}, shape) makes both")
+
+
+def _expect_kind(what, thing, module):
+    if not isinstance(thing, module.xp.ndarray) or thing.dtype != module.dtype:
+        raise DTypeError(f"{what} is {describe(thing)}{_dtype(thing)}, and its module computes with "
+                         f"{module.backend} in {module.dtype}; assign an array of that kind, as self.xp.zeros(shape, "
+                         "self.dtype) is, or convert the whole model with .to(...), .float() or .double()")
 
 
 def _dtype(thing):

@@ -152,9 +152,8 @@ class Module(ArrayOwner):
     def named_arrays(self) -> Iterator[tuple[str, backend.Array]]:
         """(path, array) of all that a `state_dict` holds: parameters, and statistics of the data."""
         for path, module in self.named_modules():
-            for name in (*flat_parameters.names(module), *module.statistic_names):
-                if getattr(module, name) is not None:
-                    yield f"{path}.{name}" if path else name, getattr(module, name)
+            for name in (*flat_parameters.names(module), *flat_parameters.statistics(module)):
+                yield f"{path}.{name}" if path else name, getattr(module, name)
 
     def parameters(self) -> tuple[list[backend.Array], list[backend.Array]]:
         """(list of parameters, list of their gradients); a shared parameter is listed once."""
