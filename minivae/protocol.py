@@ -61,6 +61,11 @@ class Protocol:
                 self._append(step, totals, counts)
             self._waiting.clear()
 
+    def cut(self, length):
+        """Drop the rows beyond so many: that of a step which was not taken to its end."""
+        del self._waiting[max(length - len(self.rows), 0):]
+        del self.rows[length:]
+
     def __len__(self):
         return len(self.rows) + len(self._waiting)
 

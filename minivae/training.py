@@ -101,10 +101,16 @@ class Training:
         """Draw a batch and take one step of the optimiser; returns the loss before it, in nats, summed over images."""
         self.objective.begin(self.model)  # another training of it may have had other codes
         apply({name: schedule(self.steps) for name, schedule in self.schedules.items()}, self.model, self.state)
-        self.steps += 1
         self.watch.expect_finite_so_far()
-        with unwarned():
-            return self._step(self.model.backend, call=self.watch.closely)
+        self.steps += 1
+        try:
+            with unwarned():
+                return self._step(self.model.backend, call=self.watch.closely)
+        except BaseException:
+            if self.protocol.nonfinite is None:  # who goes on takes this step again; from a loss of NaN nobody does
+                self.steps -= 1
+                self.protocol.cut(self.steps)
+            raise
 
     def run(self, steps: int, progress: bool = True, floor: float | None = None) -> Protocol:
         """Take so many steps; returns the protocol.

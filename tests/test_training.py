@@ -12,10 +12,10 @@ from few import few
 from small import built
 
 import minivae as mv
-from minivae import backend, models
+from minivae import backend, checkpoint, models
 from minivae.backend import compiled, workers
 from minivae.data import Batches, rectangles
-from minivae.errors import NonFiniteError, OptionError
+from minivae.errors import NonFiniteError, OptionError, TargetError
 from minivae.training import Training, train
 
 everywhere = pytest.mark.usefixtures("library")
@@ -214,6 +214,31 @@ def test_an_error_that_was_asked_for_is_raised_in_a_step():
     training.model.encoder[1].weight.fill(3e38)
     with np.errstate(all="raise"), pytest.raises(FloatingPointError):
         training.step()
+
+
+@everywhere
+@pytest.mark.parametrize("after_the_loss", [False, True])
+@pytest.mark.parametrize("error", [TargetError, KeyboardInterrupt])
+def test_a_step_that_fails_is_not_counted(tmp_path, monkeypatch, error, after_the_loss):
+    training = Training(small(), Batches(squares(), 16), beta=mv.schedules.WarmUp(10))
+    training.run(3, progress=False)
+
+    def fails(feval, x, state):
+        if after_the_loss:
+            feval(x)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "optimiser", fails)
+        for _ in range(2):
+            with pytest.raises(error):
+                training.step()
+            assert training.steps == len(training.protocol) == 3
+    training.run(2, progress=False)
+    assert training.protocol["step"].tolist() == [1, 2, 3, 4, 5]
+    assert training.protocol["beta"].tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    checkpoint.save(tmp_path / "one.npz", training, {"model": "vae", "options": {}})
+    assert checkpoint.read(tmp_path / "one.npz")[0]["steps"] == training.state["t"] == 5
 
 
 def test_the_first_module_to_overflow_is_named_and_no_parameter_is_touched():
