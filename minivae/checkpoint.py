@@ -34,7 +34,8 @@ from minivae.training import Training
 
 SCHEMA = 3  # 2 held Adam's moments divided by 1 − β₁ and 1 − β₂, and is converted
 NAME = "checkpoint.npz"
-MOMENTS = ("m", "v", "velocity")  # what the optimisers keep as arrays: Adam the first two
+OPTIMISERS = {"Adam": ("m", "v"), "gradient descent": ("velocity",)}  # what they keep as arrays
+MOMENTS = sum(OPTIMISERS.values(), ())
 OPTIONS = {*ADAM, *SGD, "t"}  # and what they keep as numbers
 KNOWN = ("protocol", "tests", *(f"optimiser/{key}" for key in MOMENTS), "batches/order",
          "batches/position")  # beside model/...
@@ -97,6 +98,7 @@ def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
 
     `config` is what rebuilds the model: {"model": name, "options": {...}}, and whatever else JSON can hold.
     """
+    instance("save", "training", training, Training)
     options = {key: value for key, value in training.state.items() if key not in MOMENTS}
     header = {"schema": SCHEMA, "config": config, "steps": training.steps, "columns": training.protocol.columns,
               "dtype": training.model.dtype.name, "random": backend.get_random_state(), "optimiser": options,
@@ -105,7 +107,12 @@ def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
     arrays |= {f"optimiser/{key}": backend.to_numpy(training.state[key]) for key in MOMENTS if key in training.state}
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
     arrays["protocol"] = training.protocol.array()
-    arrays["tests"] = np.array(training.protocol.tests, dtype=np.float64).reshape(-1, 3)
+    tests = training.protocol.tests
+    try:
+        arrays["tests"] = np.array(tests, dtype=np.float64).reshape(len(tests), 3)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{path} is not written: protocol.tests is {reprlib.repr(tests)}; each of its rows is (step, "
+                          "reconstruction, divergence)") from error
     _write(path, header, arrays)
 
 
@@ -119,6 +126,11 @@ def _write(path: str | Path, header: dict[str, Any], arrays: dict[str, Any]) -> 
     if size + SLACK > archive.LARGEST or content.nbytes > LONGEST:
         raise OptionError(f"a checkpoint of {size} bytes, {content.nbytes} of them configuration, would not be read "
                           f"again: at most {archive.LARGEST} and {LONGEST}; train a smaller model")
+    try:
+        _expect_arrays(_header(content.tobytes(), path), arrays)
+    except ValueError as error:
+        raise OptionError(f"{path} is not written, for it could not be read again: {error}; what was there before "
+                          "is untouched") from error
     with atomic(path) as file:
         np.savez(file, header=content, **arrays)
 
@@ -229,7 +241,7 @@ def restore(path: str | Path, training: Training) -> list[str]:
     return changed + ["Adam's moments were kept in another scale"] * (header["schema"] == 2)
 
 
-def _header(content: bytes, path: Path) -> dict[str, Any]:
+def _header(content: bytes, path: str | Path) -> dict[str, Any]:
     """The header, once each of its entries is of the kind that `save` writes."""
     header = parsed(content)
     if not isinstance(header, dict):
@@ -275,14 +287,19 @@ def _expect_arrays(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Non
         if name not in KNOWN and group != "model":
             raise ValueError(f"{reprlib.repr(name)} is nothing that a checkpoint holds")
         if group in ("model", "optimiser") and array.dtype != header["dtype"]:
-            raise ValueError(f"{name} has dtype {array.dtype}, its header says {header['dtype']}")
+            raise ValueError(f"{name} has dtype {array.dtype}, its header says {header['dtype']}; .float() or "
+                             ".double() converts a whole model")
     if "steps" not in header:
         if len(arrays) != len(_part(arrays, "model")):
             raise ValueError("it holds a model alone, and arrays beside it")
         return
     missing = {"protocol", "batches/order", "batches/position"} - set(arrays)
-    if missing or len(set(arrays) & {"optimiser/m", "optimiser/v"}) == 1:
-        raise ValueError(f"it lacks {', '.join(sorted(missing)) or 'one of the moments'}")
+    if missing:
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    moments, name = sorted(_part(arrays, "optimiser")), _optimiser(header["optimiser"])
+    if moments and moments != [*OPTIMISERS[name]]:
+        raise ValueError(f"its optimiser keeps {', '.join(moments)}, and {name} {', '.join(OPTIMISERS[name])}; a "
+                         f"checkpoint is of {' or '.join(OPTIMISERS)}")
     table, tests = arrays["protocol"], arrays.get("tests", np.zeros((0, 3)))
     if tests.dtype != np.float64 or tests.ndim != 2 or tests.shape[1] != 3:
         raise ValueError(f"its tests have shape {tests.shape} and dtype {tests.dtype}, expected float64 and 3 columns")
@@ -292,6 +309,11 @@ def _expect_arrays(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Non
     whole = len(table) == header["steps"] and np.array_equal(table[:, 0], np.arange(1, len(table) + 1))
     if not whole or not (np.abs(table[:, :4]) < HUGE).all():
         raise ValueError(f"its protocol is none of {header['steps']} steps, with losses that are finite")
+
+
+def _optimiser(options: dict[str, Any]) -> str:
+    """The name of the optimiser that has these options."""
+    return "gradient descent" if "momentum" in options else "Adam"
 
 
 def _average(options: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

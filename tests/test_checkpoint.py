@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rounding import same, terms
 
-from minivae import backend, checkpoint, models
+from minivae import backend, checkpoint, models, optim
 from minivae.data import Batches, rectangles
-from minivae.errors import OptionError
+from minivae.errors import NonFiniteError, OptionError
 from minivae.files import atomic
 from minivae.training import Training
 
@@ -137,6 +137,35 @@ def test_a_checkpoint_of_other_data_changes_nothing(tmp_path):
     with pytest.raises(OptionError, match="of 70 images, the data has 50"):
         checkpoint.restore(tmp_path / "one.npz", other)
     assert np.array_equal(other.parameters, before) and "m" not in other.state
+
+
+def by_rmsprop(run):
+    run.optimiser, run.state = optim.rmsprop, {"learning_rate": 0.01}
+    run.step()
+
+
+def after_a_nan(run):
+    run.parameters.fill(np.nan)
+    with pytest.raises(NonFiniteError):
+        run.step()
+
+
+@pytest.mark.parametrize(("spoil", "config", "message"), [
+    (after_a_nan, CONFIG, "protocol is none of 4 steps, with losses that are finite"),
+    (lambda run: run.model.decoder.double(), CONFIG, r"r\.0\.weight has dtype float64, .* converts a whole model"),
+    (by_rmsprop, CONFIG, "keeps m, and Adam m, v; a checkpoint is of Adam or gradient descent"),
+    (lambda run: run.protocol.tests.append((1.0, 2.0)), CONFIG, r"tests is \[\(1.0, 2.0\)\]; each of its rows is"),
+    (lambda run: run.protocol.tests.extend([(1.0, 2.0)] * 3), CONFIG, "each of its rows is"),
+    (lambda run: None, {"hello": 1}, "no usable model, options"), (lambda run: None, [], "no usable model, options"),
+    (lambda run: None, CONFIG | {"note": 10**50}, "a number of 51 digits")])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, spoil, config, message):
+    run, path = training(), tmp_path / checkpoint.NAME
+    run.run(3, progress=False)
+    checkpoint.save(path, run, CONFIG)
+    spoil(run)
+    with pytest.raises(OptionError, match=f"is not written.*{message}"):
+        checkpoint.save(path, run, config)
+    assert checkpoint.read(path)[0]["steps"] == 3 and os.listdir(tmp_path) == [checkpoint.NAME]
 
 
 @pytest.mark.parametrize("spoil", [
