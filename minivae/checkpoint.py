@@ -3,7 +3,7 @@
 A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a header of JSON in an array of bytes.
 
     header            schema, config (model, options and what else a run has), dtype; steps taken, random state, options
-                      of the optimiser, and what the last digits of the numbers depend on
+                      of the optimiser, what the training was given, and what the last digits of the numbers depend on
     model/PATH        parameters and running statistics, by their state_dict path
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol, tests   a row a step, and one for each look at the test images
@@ -15,7 +15,7 @@ config what layers it has, and what training may have set in them.
 import copy
 import json
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from math import isfinite
 from pathlib import Path
@@ -102,7 +102,7 @@ def save(path: str | Path, training: Training, config: dict[str, Any]) -> None:
     options = {key: value for key, value in training.state.items() if key not in MOMENTS}
     header = {"schema": SCHEMA, "config": config, "steps": training.steps, "columns": training.protocol.columns,
               "dtype": training.model.dtype.name, "random": backend.get_random_state(), "optimiser": options,
-              "arithmetic": backend.arithmetic()}
+              "training": _given(training), "arithmetic": backend.arithmetic()}
     arrays = {f"model/{path}": array for path, array in training.model.state_dict().items()}
     arrays |= {f"optimiser/{key}": backend.to_numpy(training.state[key]) for key in MOMENTS if key in training.state}
     arrays |= {f"batches/{key}": value for key, value in training.batches.get_state().items()}
@@ -215,6 +215,7 @@ def restore(path: str | Path, training: Training) -> list[str]:
     All of it is checked before anything is changed.  Returns sentences on what the last digits depend on and has
     changed since.
     """
+    instance("restore", "training", training, Training)
     header, arrays = read(path)
     if "steps" not in header:
         raise OptionError(f"{path} holds a model alone, and no training that could be continued")
@@ -226,6 +227,14 @@ def restore(path: str | Path, training: Training) -> list[str]:
     with backend.seeded(0):
         backend.set_random_state(header["random"])
     copy.copy(training.batches).set_state(_part(arrays, "batches"))
+    before = header.get("training", {}) | {"optimiser": _optimiser(header["optimiser"])}
+    now = _given(training) | {"optimiser": _optimiser(training.state)}
+    if header["steps"] > 0:  # else the protocol has no columns yet
+        before["schedules"], now["schedules"] = _schedules(header["columns"]), _schedules(training.schedules)
+    for what in now:
+        if before.get(what, now[what]) != now[what]:  # an older file does not tell
+            raise OptionError(f"{path}: {what} was {reprlib.repr(before[what])}, and is {now[what]!r} of the training "
+                              "that is to continue; make it as the other was, or train load(path) anew")
     training.model.load_state_dict(_part(arrays, "model"))
     training.batches.set_state(_part(arrays, "batches"))
     training.state = header["optimiser"] | {key: backend.from_numpy(value, like=training.parameters)
@@ -258,6 +267,7 @@ def _header(content: bytes, path: str | Path) -> dict[str, Any]:
         and tuple(header["columns"][:4]) == Protocol(()).columns,
         "random": isinstance(header.get("random"), dict),
         "arithmetic": isinstance(header.get("arithmetic", {}), dict),
+        "training": isinstance(header.get("training", {}), dict),
         "optimiser": isinstance(optimiser, dict) and set(optimiser) <= OPTIONS and all(
             type(value) in ((bool,) if key == "nesterov" else (int, float)) and isfinite(value)
             for key, value in optimiser.items())})
@@ -314,6 +324,18 @@ def _expect_arrays(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Non
 def _optimiser(options: dict[str, Any]) -> str:
     """The name of the optimiser that has these options."""
     return "gradient descent" if "momentum" in options else "Adam"
+
+
+def _given(training: Training) -> dict[str, Any]:
+    """What a training was given, other than the model, the optimiser and the schedules."""
+    batches, objective = training.batches, training.objective
+    return {"images": len(batches.pixels), "batch_size": batches.batch_size, "by_epoch": batches.by_epoch,
+            "drop_last": batches.drop_last, "objective": objective.name, "estimator": objective.estimator}
+
+
+def _schedules(columns: Iterable[str]) -> list[str]:
+    """The columns of a protocol that are those of schedules."""
+    return [name for name in columns if name in ("learning_rate", "beta", "temperature")]
 
 
 def _average(options: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ from minivae import backend, checkpoint, models, optim
 from minivae.data import Batches, rectangles
 from minivae.errors import NonFiniteError, OptionError
 from minivae.files import atomic
+from minivae.schedules import LearningRate, WarmUp
 from minivae.training import Training
 
 CONFIG = {"model": "denoising", "options": {"image": [1, 6, 6], "hidden": 8, "p": 0.1}}
@@ -137,6 +138,47 @@ def test_a_checkpoint_of_other_data_changes_nothing(tmp_path):
     with pytest.raises(OptionError, match="of 70 images, the data has 50"):
         checkpoint.restore(tmp_path / "one.npz", other)
     assert np.array_equal(other.parameters, before) and "m" not in other.state
+
+
+WARM = {"beta": WarmUp(10)}
+
+
+@pytest.mark.parametrize(("one", "other", "said"), [
+    ({}, {"momentum": 0.9}, "optimiser was 'Adam', and is 'gradient descent'"),
+    ({"momentum": 0.0}, {}, "optimiser was 'gradient descent', and is 'Adam'"),
+    ({}, WARM, r"schedules was \[\], and is \['beta'\]"), (WARM, {}, r"schedules was \['beta'\], and is \[\]"),
+    ({"learning_rate": LearningRate()}, WARM, r"schedules was \['learning_rate'\], and is \['beta'\]"),
+    ({}, {"objective": "dreg"}, "objective was 'elbo', and is 'dreg'"), ({}, {"n": 50}, "images was 70, and is 50"),
+    ({}, {"batch_size": 8}, "batch_size was 16, and is 8"), ({}, {"by_epoch": True}, "by_epoch was False, and is True"),
+    ({}, {"drop_last": True}, "drop_last was False, and is True")])
+def test_a_training_of_another_make_is_refused_unchanged(tmp_path, one, other, said):
+    def made(n=70, batch_size=16, by_epoch=False, drop_last=False, **options):
+        batches = Batches(rectangles(n, 6, 6, sides=(3, 3)), batch_size, by_epoch=by_epoch, drop_last=drop_last)
+        return Training(models.build("vae", image=(1, 6, 6), hidden=4), batches, **options)
+
+    run, path = made(**one), tmp_path / "one.npz"
+    run.run(2, progress=False)
+    checkpoint.save(path, run, {"model": "vae", "options": {}})
+    target = made(**other)
+    weights, state = target.parameters.copy(), dict(target.state)
+    with pytest.raises(OptionError, match=said):
+        checkpoint.restore(path, target)
+    assert np.array_equal(target.parameters, weights) and target.state == state and target.steps == 0
+    if said.startswith(("images", "batch_size", "by_epoch", "drop_last", "objective")):
+        rewritten(path, lambda header, arrays: header.pop("training"))
+        checkpoint.restore(path, target)  # of an earlier version
+    target.run(2, progress=False)
+    assert target.protocol.array().shape[0] == target.steps
+
+
+@pytest.mark.parametrize("call", [
+    lambda path, run: checkpoint.restore(path, None), lambda path, run: checkpoint.restore(path, run.model),
+    lambda path, run: checkpoint.save(run, path, CONFIG)])
+def test_what_is_no_training_is_named(tmp_path, call):
+    run, path = training(), tmp_path / "one.npz"
+    checkpoint.save(path, run, CONFIG)
+    with pytest.raises(OptionError, match="training is an instance of Training"):
+        call(path, run)
 
 
 def by_rmsprop(run):
