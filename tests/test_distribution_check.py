@@ -648,7 +648,7 @@ class Steep(Bits):
 
 @pytest.mark.parametrize(("kind", "right", "wrong"), [
     ("relaxed", Relaxed, {Warm: "the logit is divided by the temperature and the noise is not"}),
-    ("bits", Bits, {OneForARow: "the bits of neighbouring units depend on each other",
+    ("bits", Bits, {OneForARow: "numbers of one row depend on each other, so draw one for each entry",
                     OneForAUnit: "all rows of the batch have the same noise",
                     Steep: "share of y > 0 for logit", Relaxed: "largest distance of a bit from 0 and 1"})])
 @pytest.mark.parametrize("samples", [1, 3])
@@ -657,6 +657,43 @@ def test_samplers_of_relaxed_and_of_hard_bits(kind, right, wrong, samples):
     for cls, said in wrong.items():
         report = check_sampler(cls(0.5, samples=samples), kind, draws=30_000)
         assert not report.ok and said in str(report), report
+
+
+def last_unit_is_first(noise):
+    return np.concatenate([noise[:, :-1], noise[:, :1]], axis=1)
+
+
+def halves(noise):
+    return np.tile(noise[:, :noise.shape[1] // 2], (1, 2))
+
+
+def last_draw_is_first(noise):
+    return last_unit_is_first(noise.reshape(-1, 3, 4).transpose(0, 2, 1).reshape(-1, 3)).reshape(
+        -1, 4, 3).transpose(0, 2, 1).reshape(-1, 4)
+
+
+@pytest.mark.parametrize(("check", "cls", "arguments", "change", "named"), [
+    (check_sampler, nn.GaussianSampler, (), last_unit_is_first, "noise above its median in both unit 0 and unit 3"),
+    (check_sampler, nn.GaussianSampler, (), lambda noise: np.concatenate(
+        [noise[:, :3], np.abs(noise[:, :1]) * np.sign(noise[:, 3:])], axis=1), "median size in both unit 0 and unit 3"),
+    (check_sampler, nn.GaussianSampler, (3,), last_draw_is_first, "of draw 0 and unit"),
+    (check_sampler, nn.BernoulliSampler, (), halves, "noise above its median in both unit"),
+    (partial(check_sampler, kind="bits"), Bits, (1, 1), last_unit_is_first, "y > 0 in both unit 0 and unit 3"),
+    (partial(check_sampler, kind="bits"), Bits, (1, 1), halves, "y > 0 in both unit 1 and unit 3"),
+    (partial(check_sampler, kind="bits"), Bits, (1, 3), last_draw_is_first, "unit 2 of draw 0 and unit 2 of draw 2"),
+    (partial(check_sampler, kind="bits"), Bits, (1, 300), lambda noise: np.repeat(noise[::2], 2, axis=0), "of draw"),
+    (check_noise, nn.GaussianNoise, (0.3,), last_unit_is_first, "noise above its median in both unit 0 and unit 3"),
+    (check_noise, nn.BernoulliNoise, (0.1,), last_unit_is_first, "flips in both unit 0 and unit 63"),
+    (check_noise, nn.BernoulliNoise, (0.01,), halves, "flips in both unit")])
+def test_two_numbers_of_a_row_that_share_a_draw_are_named(check, cls, arguments, change, named):
+    class Sharing(cls):
+        def draw(self, fill, shape):
+            noise = super().draw(fill, shape)
+            noise[...] = change(noise)
+            return noise
+
+    off = check(Sharing(*arguments)).wrong()
+    assert any(named in each.name for each in off), off
 
 
 BITS = {

@@ -8,7 +8,15 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.draws.distribution_report import DistributionReport
-from minivae.debug.draws.draw_statistics import DRAWS, expect_countable, explained, in_small_batches, moments, rows_of
+from minivae.debug.draws.draw_statistics import (
+    DRAWS,
+    expect_countable,
+    explained,
+    in_small_batches,
+    moments,
+    rows_of,
+    together,
+)
 from minivae.debug.draws.noise_shapes import FAMILIES, shape, shared, shares
 from minivae.debug.draws.stated_law import compare_draws
 from minivae.debug.tables import arrays, copied, float64, mapped
@@ -216,6 +224,7 @@ def _flips(report, layer, x):
                    p * p, sqrt(4 * p**2 * (1 - p**2) / x.size))
 
     shares(report, p)
+    together(report, "rows with flips", flipped)
     share = flipped.mean()
     if 0 < share < 1 and report.wrong() and (sentence := shared(flipped.astype(float))):
         report.findings.append(sentence)

@@ -10,7 +10,15 @@ import numpy as np
 
 from minivae import backend, nn
 from minivae.debug.draws.distribution_report import DistributionReport
-from minivae.debug.draws.draw_statistics import DRAWS, expect_countable, explained, in_small_batches, moments, repeats
+from minivae.debug.draws.draw_statistics import (
+    DRAWS,
+    expect_countable,
+    explained,
+    in_small_batches,
+    moments,
+    repeats,
+    together,
+)
 from minivae.debug.draws.noise_shapes import shape
 from minivae.errors import OptionError, ShapeError
 
@@ -82,7 +90,7 @@ def _check_gaussian(sampler, draws, report):
         return (z - means) / np.exp(power * log_vars)
 
     names = [f"of (z − mean) / e^(log_var/2), log_var {v:g}" for v in unit[1]]
-    moments(report, noise(), names)
+    moments(report, noise(), names, samples=sampler.samples)
     _divergence(report, nn.GaussianKL().double(), (mean, log_var), z)
     in_small_batches(report, sampler, (mean, log_var), draws)
     report.explain(
@@ -104,14 +112,14 @@ def _check_bits(sampler, draws, report):
     logits, y = _bits(sampler, draws, report, lambda z: z - 0.5)
     report.add("largest distance of a bit from 0 and 1", np.abs(np.abs(y) - 0.5).max(), 0, 0)
     noise = np.array(y)
-    for start in (0, 1):  # of their own mean and spread, so that a wrong share shows above only
+    for start, which in enumerate(("even", "odd")):
         rows = np.arange(len(y)) // sampler.samples % 2 == start
-        spread = y[rows].std(axis=0)
+        spread = y[rows].std(axis=0)  # and their own mean, so that a wrong share shows above only
         noise[rows] = (y[rows] - y[rows].mean(axis=0)) / np.where(spread == 0, 1, spread)
+        together(report, f"{which} rows with y > 0", y[rows] > 0, sampler.samples)
     if not noise.any():
         report.findings.append("all rows of the batch have the same noise: draw a number for each entry")
-    for name, a, b in (("neighbouring units", noise[:, :-1], noise[:, 1:]),
-                       ("one row with the next", noise[:-1], noise[1:]),
+    for name, a, b in (("one row with the next", noise[:-1], noise[1:]),
                        ("the first half of the rows with the second", *np.split(noise[:len(noise) // 2 * 2], 2))):
         report.add(f"correlation of {name}", (a * b).mean(), 0, 1 / sqrt(a.size))
         if report.statistics[-1] in report.wrong():
@@ -158,7 +166,7 @@ def _check_bernoulli(sampler, draws, report, to_sign=np.array):
     def of_a_gumbel(location):  # u, if T·y = location − ln(−ln u)
         return np.exp(-np.exp(location(np.repeat(logits, sampler.samples, axis=0)) - temperature * y))
 
-    _uniform(report, uniform())
+    _uniform(report, uniform(), samples=sampler.samples)
     _divergence(report, nn.BernoulliKL().double(), logits, (y > 0).astype(np.float64))
     if ((y >= 0) & (y <= 1)).all():
         report.findings.append("y lies between 0 and 1: it has to be (logit + noise) / temperature, any number; the "
@@ -181,9 +189,10 @@ def _check_bernoulli(sampler, draws, report, to_sign=np.array):
                     pi / sqrt(3), sampler.samples)
 
 
-def _uniform(report, u, what="noise"):
+def _uniform(report, u, what="noise", samples=1):
     names = [f"of u = σ({what}), unit {k}" for k in range(u.shape[1])]
-    moments(report, (u - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM, mean=0.5, spread=1 / sqrt(12))
+    moments(report, (u - 0.5) * sqrt(12), names, fourth=1.8, quantiles=UNIFORM, mean=0.5, spread=1 / sqrt(12),
+            samples=samples)
 
 
 def _temperature(sampler):
@@ -240,7 +249,7 @@ def _check_categorical(sampler, draws, report):
     def ratios(to, temperature):
         with np.errstate(over="ignore"):
             u = 1 / (1 + np.exp(apart - temperature * ratio))[:, [0, 3]]  # that do not depend on each other
-        _uniform(to, np.nan_to_num(u, nan=0.5), "difference of noise")
+        _uniform(to, np.nan_to_num(u, nan=0.5), "difference of noise", sampler.samples)
 
     shares(report, softmax, odd)
     if named and not np.isin(y, (0, 1)).all() and (named >= COLDEST or np.isfinite(ratio).all()):

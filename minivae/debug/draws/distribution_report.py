@@ -22,6 +22,7 @@ class Statistic:
     observed: float
     expected: float
     error: float  # one standard error; 0: it must be exact
+    tried: int = 1  # numbers of which it is the one that is farthest off
 
     @property
     def z(self):
@@ -31,7 +32,7 @@ class Statistic:
     @property
     def p(self):
         """Probability that a right layer is off by as much."""
-        return erfc(self.z / sqrt(2)) if self.z == self.z else 0.0
+        return min(1.0, self.tried * erfc(self.z / sqrt(2))) if self.z == self.z else 0.0
 
 
 @dataclass
@@ -47,8 +48,8 @@ class DistributionReport:
     statistics: list[Statistic] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
-    def add(self, name, observed, expected, error):
-        self.statistics.append(Statistic(name, float(observed), float(expected), float(error)))
+    def add(self, name, observed, expected, error, tried=1):
+        self.statistics.append(Statistic(name, float(observed), float(expected), float(error), tried))
 
     def explain(self, *guesses):
         """Add the sentence of the first guess, (sentence, function that counts for it), by which nothing is off.
@@ -89,6 +90,8 @@ class DistributionReport:
                 alone = any(each.name.startswith(ALONE) for each in (worst, *others))
                 text = said if alone or not wanted.startswith(name) else (
                     f"each number by itself is right, so several depend on each other: {text}")
+            elif worst.tried > 1:
+                text = f"numbers of one row depend on each other, so draw one for each entry: {text}"
             self.findings.append(text)
 
     def wrong(self):
@@ -110,6 +113,7 @@ class DistributionReport:
         for each in shown:
             off = f"{each.z:.1f} standard errors off" if each.error > ROUNDING else (
                 "it has to be exact" if each in wrong else "exact")
+            off += f", the worst of {each.tried}" if each.tried > 1 else ""
             lines.append(f"  {'FAIL' if each in wrong else 'ok  '}  {each.name:<{width}} {each.observed:>10.5f}  "
                          f"expected {each.expected:>9.5f}  {off}")
         if wrong:

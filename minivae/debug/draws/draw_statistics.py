@@ -13,6 +13,7 @@ from minivae.nn import Module
 
 DRAWS = 100_000
 CALLS = 100  # draws for each call of a batch of four
+COLUMNS = 1024  # that are looked at in pairs, at most
 ENOUGH = 30  # times that two rare things are expected together, for a normal variable to stand for their number
 NORMAL = (-1, 0.15865525393145707), (0, 0.5), (1, 0.8413447460685429)  # quantiles of N(0, 1): (value, share below it)
 
@@ -32,7 +33,7 @@ def explained(layer, count, draws, changes, general=True):
     return report
 
 
-def moments(report, noise, names, fourth=3.0, quantiles=NORMAL, mean=0.0, spread=1.0):
+def moments(report, noise, names, fourth=3.0, quantiles=NORMAL, mean=0.0, spread=1.0, samples=1):
     """Mean 0, variance 1 and quantiles of each unit, given its fourth moment; and units and rows are independent.
 
     They are reported of mean + spread · noise.
@@ -50,7 +51,6 @@ def moments(report, noise, names, fourth=3.0, quantiles=NORMAL, mean=0.0, spread
         own = noise.std(axis=0)
         noise = (noise - noise.mean(axis=0)) / np.where(own == 0, 1, own)
     pairs = {"neighbouring units": (noise[:, :-1], noise[:, 1:]),
-             "units that are two apart": (noise[:, :-2], noise[:, 2:]),
              "one row with the next": (noise[:-1], noise[1:]),
              "the first half of the rows with the second": (noise[:n // 2], noise[n // 2:][:n // 2])}
     for name, (a, b) in pairs.items():
@@ -58,6 +58,35 @@ def moments(report, noise, names, fourth=3.0, quantiles=NORMAL, mean=0.0, spread
             report.add(f"correlation of {name}", (a * b).mean(), 0, 1 / sqrt(a.size))
             report.add(f"correlation of squares, of {name}", ((a**2 - 1) * (b**2 - 1)).mean(), 0,
                        (fourth - 1) / sqrt(a.size))
+    for what, x in (("noise above its median", noise), ("noise above its median size", np.abs(noise))):
+        together(report, f"rows with {what}", x > np.median(x, axis=0), samples)
+
+
+def together(report, what, events, samples=1):
+    """How often two events of a row, of its units and draws, happen together: of all pairs, the one farthest off.
+
+    Its z is the root of the deviance with the counts half a row nearer, which is normal where events are rare, too.
+    """
+    rows, units = len(events) // samples, events.shape[1]
+    events = events.reshape(rows, -1)
+    columns = np.flatnonzero(events.any(axis=0) & ~events.all(axis=0))
+    columns = columns[np.linspace(0, len(columns) - 1, min(len(columns), COLUMNS)).astype(int)]
+    if len(columns) < 2:
+        return
+    seen = events[:, columns].astype(np.float32)  # counts are exact
+    q = seen.mean(axis=0, dtype=float)
+    p, both = q[:, None], (seen.T @ seen).astype(float) / rows
+    off = both - p * q
+    nearer = np.sign(off) * np.maximum(np.abs(off) - 0.5 / rows, 0)
+    deviance = np.zeros_like(both)
+    for share, sign in ((p * q, 1), (p * (1 - q), -1), ((1 - p) * q, -1), ((1 - p) * (1 - q), 1)):
+        cell = np.maximum(share + sign * nearer, 1e-30)
+        deviance += 2 * rows * cell * np.log(cell / share)
+    np.fill_diagonal(deviance, 0)
+    pair = np.unravel_index(deviance.argmax(), deviance.shape)
+    names = (f"unit {c % units}" + (f" of draw {c // units}" if samples > 1 else "") for c in sorted(columns[[*pair]]))
+    report.add(f"share of {what} in both {' and '.join(names)}", both[pair], (p * q)[pair],
+               abs(off[pair]) / sqrt(max(deviance[pair], 1e-9)), tried=len(columns) * (len(columns) - 1) // 2)
 
 
 def repeats(report, noise):
