@@ -7,6 +7,8 @@ from math import inf, nan
 
 import numpy as np
 
+ROUNDING = 1e-3  # no further beyond an end of their range are numbers that rounding has brought there
+
 
 class MinivaeError(Exception):
     """Any error that minivae raises on purpose; catch this one to catch them all."""
@@ -112,6 +114,11 @@ def real_number(title, name, value, meaning, least=-inf, most=inf, above=-inf, b
     if not (least <= number <= most and above < number < below):
         raise OptionError(f"{title}({name}={reprlib.repr(value)}): {name} {meaning}")
     return number
+
+
+def all_digits(number):
+    """A number of an array as a text: 1.0000001 is not written as 1, and 255.0 is 255."""
+    return str(number).removesuffix(".0")
 
 
 def as_float(value):

@@ -364,9 +364,11 @@ def test_pixels_up_to_255_raise_and_say_what_to_do(cls):
 
 
 @pytest.mark.parametrize("cls", BERNOULLI)
-@pytest.mark.parametrize(("wrong", "said"), [(-0.25, r"its minimum is -0.25; \(x \+ 1\) / 2 brings"),
+@pytest.mark.parametrize(("wrong", "said"), [(1.0000001, r"its maximum is 1.0000001; numpy.clip\(x, 0, 1\)"),
+                                             (-1e-9, r"its minimum is -1e-09; numpy.clip\(x, 0, 1\)"),
+                                             (-0.25, r"its minimum is -0.25; \(x \+ 1\) / 2 brings"),
                                              (np.nan, "it holds NaN; numpy.isnan finds where$")])
-def test_a_target_below_0_or_not_a_number_raises(cls, wrong, said):
+def test_a_target_beyond_0_and_1_or_not_a_number_raises(cls, wrong, said):
     with pytest.raises(TargetError, match=said):
         cls().forward(np.full((1, 2), 0.5, np.float32), np.float32([[1, wrong]]))
 

@@ -251,8 +251,9 @@ def test_an_array_of_any_layout_and_type(tmp_path, shape, kept, dtype):
 
 
 @pytest.mark.parametrize(("array", "says"), [
+    (np.full((2, 3, 3), np.float32(1.0000001)), r"from 1.0000001 to 1.0000001; .*; numpy.clip\(images, 0, 1\)"),
     (np.full((2, 3, 3), 255.0), "divide by 255"), (np.full((2, 3, 3), -1.0), "images [+] 1"),
-    (np.full((2, 3, 3), np.nan), "np.isnan"), (np.full((2, 3, 3), 256), "uint8 from 0 to 255"),
+    (np.full((2, 3, 3), np.nan), "numpy.isnan"), (np.full((2, 3, 3), 256), "uint8 from 0 to 255"),
     (np.full((2, 3, 3), -1), "uint8 from 0 to 255"), (np.zeros((2, 784)), r"reshape\(-1, 28, 28\)"),
     (np.zeros((2, 3)), "expected"), (np.zeros((0, 3, 3)), "no pixel"), (np.zeros((2, 8, 8, 4)), r"\[\.\.\., :3\]"),
     (np.zeros((2, 2, 8, 8)), "1 plane"), (np.zeros((2, 3, 3), complex), "complex"), (np.array("text"), "expected"),

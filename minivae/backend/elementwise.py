@@ -20,6 +20,7 @@ import numpy as np
 
 from minivae.backend import blocks, compiled, fusion
 from minivae.backend.selection import Array, array_library, name_of
+from minivae.errors import all_digits
 
 Formula: TypeAlias = Callable[..., Any]
 AT_ONCE = 9  # arrays that are added up in one pass: a kernel on a GPU may not have any number of arguments
@@ -129,4 +130,4 @@ def outside(array: Array, low: float, high: float) -> str | None:
         return None
     if np.isnan(smallest):
         return "it holds NaN"
-    return f"its minimum is {smallest:g}" if smallest < low else f"its maximum is {largest:g}"
+    return f"its minimum is {all_digits(smallest)}" if smallest < low else f"its maximum is {all_digits(largest)}"

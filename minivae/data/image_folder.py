@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minivae.data.images import MOST_BYTES, Images
-from minivae.errors import OptionError
+from minivae.errors import OptionError, all_digits
 from minivae.files import expanded
 from minivae.progress import progress_bar
 
@@ -189,7 +189,8 @@ def _eight_bits(values):
     """Grey values of 16 bits, or floats from 0 to 1, as bytes."""
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError(f"float pixels from {values.min():g} to {values.max():g}, expected 0 to 1")
+            raise ValueError(f"float pixels from {all_digits(values.min())} to {all_digits(values.max())}, "
+                             "expected 0 to 1")
         return np.rint(255 * values).astype(np.uint8)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(f"pixels from {values.min()} to {values.max()}, expected 0 to 65,535")

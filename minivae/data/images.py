@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minivae import backend
-from minivae.errors import DTypeError, OptionError
+from minivae.errors import ROUNDING, DTypeError, OptionError, all_digits
 
 MOST_BYTES = 2**33  # of all images of a set: they are held in memory
 WHAT = "images are uint8 from 0 to 255, bool, or float from 0 to 1"
@@ -147,6 +147,8 @@ def _values(pixels, title):
         return pixels.astype(np.float32)
     cure = ""
     if pixels.dtype.kind == "f":
-        cure = "; divide by 255" if 1 < most <= 255 and least >= 0 else "; (images + 1) / 2 would do" if (
-            least >= -1 and most <= 1) else "; np.isnan finds what is no number" if least != least else ""
-    raise OptionError(f"{title}: {pixels.dtype} from {least:g} to {most:g}; {WHAT}{cure}")
+        cures = {"numpy.isnan finds what is no number": least != least,
+                 "numpy.clip(images, 0, 1) takes away what rounding added": least >= -ROUNDING and most <= 1 + ROUNDING,
+                 "divide by 255": 0 <= least and most <= 255, "(images + 1) / 2 would do": least >= -1 and most <= 1}
+        cure = next((f"; {words}" for words, helps in cures.items() if helps), "")
+    raise OptionError(f"{title}: {pixels.dtype} from {all_digits(least)} to {all_digits(most)}; {WHAT}{cure}")

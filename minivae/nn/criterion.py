@@ -4,7 +4,7 @@ import copy
 from typing import Any, Self
 
 from minivae import backend
-from minivae.errors import ShapeError, TargetError, missing, truth, whole_number
+from minivae.errors import ROUNDING, ShapeError, TargetError, missing, truth, whole_number
 from minivae.nn import checks
 from minivae.nn.array_owner import ArrayOwner, Value
 
@@ -93,7 +93,9 @@ class Criterion(ArrayOwner):
         """Raise unless the array lies in [0, 1], where a Bernoulli likelihood is defined; the hint is for numbers."""
         problem = backend.outside(array, 0, 1)
         if problem:
-            cure = "numpy.isnan finds where" if "NaN" in problem else hint or (
+            rounded = backend.outside(array, -ROUNDING, 1 + ROUNDING) is None
+            cure = "numpy.isnan finds where" if "NaN" in problem else (
+                "numpy.clip(x, 0, 1) takes away what rounding added" if rounded else hint) or (
                 "divide by 255 if these are pixels" if "maximum" in problem else "(x + 1) / 2 brings [−1, 1] there")
             raise TargetError(f"{self.title}: the {what} of a Bernoulli must lie in [0, 1], but {problem}; {cure}")
 
