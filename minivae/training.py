@@ -11,7 +11,7 @@ import numpy as np
 from minivae import backend, objectives
 from minivae.data import Batches
 from minivae.distributed import Ranks
-from minivae.errors import OptionError, instance, real_number, whole_number
+from minivae.errors import OptionError, call_cure, instance, real_number, whole_number
 from minivae.finite_watch import FiniteWatch, unwarned
 from minivae.models import VAE
 from minivae.optim import adam, sgd
@@ -50,13 +50,17 @@ class Training:
         self.model, self.batches = model, batches
         self.ranks = Ranks() if ranks is None else instance("Training", "ranks", ranks, Ranks)
         if not isinstance(callbacks, Sequence):
-            raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions")
+            one = getattr(callbacks, "__name__", reprlib.repr(callbacks))
+            raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions"
+                              + f"; write [{one}] for one alone" * callable(callbacks))
         self.callbacks = list(callbacks)
-        functions = [(name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
+        functions: list[tuple[str, Any]] = [
+            (name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
+        functions += [("learning_rate", learning_rate)] * callable(learning_rate)
         for what, each in [*functions, *(("callbacks", each) for each in self.callbacks)]:
-            if not callable(each):
-                raise OptionError(f"Training({what}={reprlib.repr(each)}): wanted a function; numbers that do not "
-                                  "change are options of the model")
+            if not callable(each) or isinstance(each, type):
+                cure = call_cure(each, object) or "; numbers that do not change are options of the model"
+                raise OptionError(f"Training({what}={reprlib.repr(each)}): wanted a function{cure}")
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
         if "learning_rate" in self.schedules and learning_rate_decay != 0:

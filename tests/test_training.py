@@ -14,8 +14,10 @@ from small import built
 import minivae as mv
 from minivae import backend, checkpoint, models
 from minivae.backend import compiled, workers
+from minivae.callbacks import Patience
 from minivae.data import Batches, rectangles
 from minivae.errors import NonFiniteError, OptionError, TargetError
+from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.training import Training, train
 
 everywhere = pytest.mark.usefixtures("library")
@@ -98,7 +100,12 @@ def test_rates_that_lead_nowhere_are_refused_before_the_first_step(name, value):
 @pytest.mark.parametrize(("given", "message"), [
     ({"momentum": 1.5}, r"\(momentum=1.5\): momentum is a number from 0 to below 1$"), ({"momentum": 1}, "below 1$"),
     ({"callbacks": None}, r"\(callbacks=None\): wanted a list of functions"),
-    ({"callbacks": print}, "wanted a list of functions"), ({"callbacks": [None]}, "wanted a function"),
+    ({"callbacks": print}, r"wanted a list of functions; write \[print\] for one alone$"),
+    ({"callbacks": Patience}, r"wanted a list of functions; write \[Patience\] for one alone$"),
+    ({"callbacks": [None]}, "wanted a function"), ({"callbacks": [Patience]}, r"Patience\(\.\.\.\), not Patience$"),
+    ({"learning_rate": LearningRate}, r"\(learning_rate=<class .* write LearningRate\(\), not LearningRate$"),
+    ({"beta": WarmUp}, r"write WarmUp\(\.\.\.\), not WarmUp$"), ({"beta": 2}, "numbers that do not change are options"),
+    ({"annealing": Annealing}, r"write Annealing\(\), not Annealing$"),
     ({"ranks": 3}, r"\(ranks=3\): ranks is an instance of Ranks$"), ({"ranks": 0}, "instance of Ranks$")], ids=str)
 def test_options_of_another_kind_are_refused(given, message):
     with pytest.raises(OptionError, match=message):
