@@ -54,6 +54,7 @@ class FiniteWatch:
         protocol = self.training.protocol
         protocol.flush()
         step, reconstruction, divergence, *_ = protocol.nonfinite or protocol.rows[-1]
+        protocol.nonfinite = None  # once is enough: a training that has been mended may go on
         first = step == 1 and what != "a parameter"  # no step has changed a parameter yet
         with self.training.ranks.share(self.training.batch) as x:
             cause = origin(self.training.objective.network, x, self.training.criterion, self.training.model.target(x),

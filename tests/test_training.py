@@ -248,6 +248,22 @@ def test_a_step_that_fails_is_not_counted(tmp_path, monkeypatch, error, after_th
     assert checkpoint.read(tmp_path / "one.npz")[0]["steps"] == training.state["t"] == 5
 
 
+@everywhere
+def test_a_training_that_has_been_mended_goes_on():
+    training = Training(small(), Batches(squares(), 16))
+    training.run(3, progress=False)
+    sound = training.model.state_dict()
+    training.model.decoder[4].bias.fill(np.nan)
+    for _ in range(2):
+        with pytest.raises(NonFiniteError, match="the loss is not finite since step"):
+            training.run(3, progress=False)
+    training.model.load_state_dict(sound)
+    for moment in "mv":  # which a device spoils before it looks
+        training.state[moment].fill(0)
+    training.run(3, progress=False)
+    assert np.isfinite(training.protocol["total"][-3:]).all()
+
+
 def test_the_first_module_to_overflow_is_named_and_no_parameter_is_touched():
     training = Training(small(), Batches(squares(), 16))
     training.run(3, progress=False)
