@@ -184,12 +184,20 @@ def test_load_state_dict_checks_everything_before_it_writes():
     before = model.state_dict()
     for spoil, message in ((lambda s: s.pop("decoder.0.bias"), "missing .*decoder.0.bias"),
                            (lambda s: s.update(extra=np.zeros(1)), "unknown .*extra"),
-                           (lambda s: s.update({"decoder.4.bias": np.zeros(3)}), r"decoder\.4\.bias: .*\(3,\)")):
+                           (lambda s: s.update({"decoder.4.bias": np.zeros(3)}), r"decoder\.4\.bias: .*\(3,\)"),
+                           (lambda s: s.update({"decoder.4.bias": np.full_like(s["decoder.4.bias"], -1e300, float)}),
+                            r"decoder\.4\.bias: .* holds -1e\+300, which is beyond float32; .*\.double\(\)")):
         state = {name: value + 1 for name, value in before.items()}
         spoil(state)
-        with pytest.raises(ShapeError, match=message):
+        with pytest.raises((ShapeError, DTypeError), match=message):
             model.load_state_dict(state)
         assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("junk", ["vae.npz", None, [1]])
+def test_a_state_that_is_none_is_named(junk):
+    with pytest.raises(OptionError, match=r"load_state_dict\(state=.*: state is an instance of Mapping; .*numpy.load"):
+        small().load_state_dict(junk)
 
 
 def test_state_dict_is_a_copy():

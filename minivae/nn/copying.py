@@ -2,9 +2,12 @@
 
 import copy
 import reprlib
+from collections.abc import Mapping
+
+import numpy as np
 
 from minivae import backend
-from minivae.errors import DTypeError, OptionError, ShapeError
+from minivae.errors import DTypeError, OptionError, ShapeError, instance
 from minivae.nn import checks, flat_parameters
 
 
@@ -80,6 +83,8 @@ def clone(root, share):
 def load(root, state):
     """Copy a state_dict into the parameters of a module, after all of it has been checked."""
     root.inventory()
+    instance("load_state_dict", "state", state, Mapping, "; state_dict() of another model is one, and so is what "
+             "numpy.load(path) reads of a file that numpy.savez wrote")
     mine = dict(root.named_arrays())
     missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
     if missing or unknown:
@@ -92,8 +97,14 @@ def load(root, state):
                              "build the model with the options it was saved with")
         if checked[path].dtype.kind != "f":
             raise DTypeError(f"{path}: the state has dtype {checked[path].dtype}, expected floating point numbers")
+        with np.errstate(over="ignore"):
+            found, checked[path] = checked[path], checked[path].astype(array.dtype, copy=False)
+        lost = found[np.isfinite(found) & np.isinf(checked[path])]
+        if lost.size:
+            raise DTypeError(f"{path}: the state holds {lost[0]:g}, which is beyond {array.dtype}; convert the model "
+                             "with .double()")
     for path, array in mine.items():
-        array[...] = backend.from_numpy(checked[path].astype(array.dtype), like=array)
+        array[...] = backend.from_numpy(checked[path], like=array)
 
 
 def _listed(paths):
