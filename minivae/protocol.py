@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from minivae import backend
-from minivae.errors import OptionError
+from minivae.errors import OptionError, whole_number
+from minivae.files import atomic
 
 WAITING = 64  # rows that stay on a device at most
 
@@ -18,6 +19,9 @@ class Protocol:
     sum: −ELBO, where the criterion is a likelihood and the codes are not relaxed (`quantities` names it).  The
     statistics are those of the model's kl layer, such as mean, std and log_var of a Gaussian code.  `tests` has a row
     for each time that test images were looked at: (step, reconstruction, divergence).
+
+    protocol["total"] is a column, and `len` counts rows.  As in a table of pandas, a loop and `in` are over the names
+    of the columns, and dict(protocol) has all of them.
     """
 
     def __init__(self, statistics):
@@ -69,6 +73,13 @@ class Protocol:
     def __len__(self):
         return len(self.rows) + len(self._waiting)
 
+    def __iter__(self):
+        return iter(self.columns)
+
+    def keys(self):
+        """The names of the columns."""
+        return self.columns
+
     def __getitem__(self, column):
         """All values of a column, as an array."""
         if column not in self.columns:
@@ -82,9 +93,11 @@ class Protocol:
 
     def mean(self, last):
         """{column: mean over the last so many steps}."""
+        last = whole_number("mean", "last", last)
+        if not len(self):
+            raise OptionError("a protocol without rows has no mean; take a step of its training first")
         self.flush()
-        table = np.array(self.rows[-last:])
-        return dict(zip(self.columns, table.mean(axis=0)))
+        return dict(zip(self.columns, np.array(self.rows[-last:]).mean(axis=0)))
 
     def best(self):
         """The index in `tests` of the least reconstruction + divergence, the first of equal ones; None of no tests."""
@@ -93,7 +106,10 @@ class Protocol:
         return losses.index(min(losses)) if losses else None
 
     def write_csv(self, file):
-        """Write the table to an open text file, and the total of test images at the steps that looked at them."""
+        """Write the table to a path or an open text file, and the total of test images at the steps that looked."""
+        if not hasattr(file, "write"):
+            with atomic(file, "w") as opened:
+                return self.write_csv(opened)
         self.flush()
         tests = {step: f"{reconstruction + divergence:.6g}" for step, reconstruction, divergence in self.tests}
         writer = csv.writer(file, lineterminator="\n")

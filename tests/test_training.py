@@ -17,6 +17,7 @@ from minivae.backend import compiled, workers
 from minivae.callbacks import Patience
 from minivae.data import Batches, rectangles
 from minivae.errors import NonFiniteError, OptionError, TargetError
+from minivae.protocol import Protocol
 from minivae.schedules import Annealing, LearningRate, WarmUp
 from minivae.training import Training, train
 
@@ -163,7 +164,7 @@ def test_a_step_allocates_nothing_that_grows_with_the_model(name, options, batch
 
 
 @everywhere
-def test_protocol_is_per_image_and_adds_up():
+def test_protocol_is_per_image_and_adds_up(tmp_path):
     protocol = run(7).protocol
     assert protocol.columns == ("step", "reconstruction", "divergence", "total", "mean", "std", "log_var")
     assert protocol["step"].tolist() == list(range(1, 8))
@@ -173,6 +174,21 @@ def test_protocol_is_per_image_and_adds_up():
     protocol.write_csv(text)
     lines = text.getvalue().splitlines()
     assert lines[0] == ",".join((*protocol.columns, "test")) and len(lines) == 8 and lines[1].startswith("1,")
+    protocol.write_csv(tmp_path / "protocol.csv")
+    assert (tmp_path / "protocol.csv").read_text() == text.getvalue()
+    with pytest.raises(OptionError, match="path=3: a path is a text"):
+        protocol.write_csv(3)
+
+
+def test_protocol_is_a_table_of_columns():
+    protocol = run(7).protocol
+    assert "total" in protocol and 0 not in protocol and tuple(protocol) == protocol.columns and len(protocol) == 7
+    assert dict(protocol).keys() == set(protocol.columns) and np.array_equal(dict(protocol)["std"], protocol["std"])
+    assert protocol.mean(2)["step"] == 6.5 and protocol.mean(100)["step"] == 4
+    with pytest.raises(OptionError, match=r"mean\(last=0\): last is a whole number from 1"):
+        protocol.mean(0)
+    with pytest.raises(OptionError, match="a protocol without rows has no mean; take a step"):
+        Protocol(()).mean(5)
 
 
 @everywhere
