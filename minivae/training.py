@@ -123,9 +123,10 @@ class Training:
         `floor` is shown beside the loss: the least that the data allow, in nats per image.
         """
         steps = whole_number("run", "steps", steps)
+        beside = "" if floor is None else (
+            f", optimum {real_number('run', 'floor', floor, 'is a number of nats per image, or None'):.3f}")
         self.model.training()
         self.ended = False
-        beside = "" if floor is None else f", optimum {floor:.3f}"
         with stop_signals() as stop, progress_bar(steps, "step", progress) as bar:
             logged = 0
             for done in range(1, steps + 1):

@@ -77,7 +77,7 @@ def test_random_batches_draw_every_image_equally():
 def test_an_epoch_has_each_image_once_and_a_short_last_batch():
     batches = Batches(np.arange(10, dtype=np.uint8)[:, None], 4, by_epoch=True)
     assert len(batches) == 3
-    epochs = [[batches.next()[:, 0].tolist() for _ in range(3)] for _ in range(2)]
+    epochs = [[batches.next()[:, 0].tolist() for _ in range(3)], [batch[:, 0].tolist() for batch in batches]]
     for epoch in epochs:
         assert [len(batch) for batch in epoch] == [4, 4, 2] and sorted(np.concatenate(epoch)) == list(range(10))
     assert epochs[0] != epochs[1]

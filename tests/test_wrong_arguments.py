@@ -95,6 +95,9 @@ def test_a_rate_is_shown_as_it_came(optimiser, rate):
     assert f"learning_rate is {rate!r}; choose a number from 0" in str(error.value)
 
 
+LEARNING = training.Training(models.vae(image=(4, 4), hidden=3), data.Batches(np.zeros((4, 4, 4)), 2))
+
+
 @pytest.mark.parametrize(("wrong", "message"), [
     (lambda x: mv.gradcheck(nn.Tanh, x), r"\(module=<class.*: module is an instance of Module; write Tanh\(\)"),
     (lambda x: mv.gradcheck(nn.MSECriterion(), x), "gradcheck_criterion.* checks a criterion$"),
@@ -114,12 +117,23 @@ def test_a_rate_is_shown_as_it_came(optimiser, rate):
     (lambda x: debug.signal_to_noise(models.vae(hidden=3), x, samples=(4, 0.5)), "samples is a whole number from 1"),
     *((lambda x, t=t: debug.estimator_report(models.bernoulli_vae(hidden=3), x, temperatures=t), f"={said}.* above 0")
       for t, said in ((0.5, r"0\.5\):"), ((1, 0), r"0\):"), (["x"], r"'x'\):"), (None, r"None\):"))),
+    *((lambda x, rate=rate: nn.Linear(2, 2).update_parameters(rate), "learning_rate is a finite number")
+      for rate in ("a", None, float("nan"), float("inf"))),
+    (lambda x: nn.Linear(2, 2).share(3, "weight"), r"share\(other=3\): other is an instance of Module$"),
+    (lambda x: nn.Linear(2, 2).share(nn.Linear, "weight"), r"write Linear\(\.\.\.\), not Linear$"),
+    (lambda x: nn.Linear(2, 2).share(nn.Linear(2, 2), ["weight"]), r"names of parameters, out of bias, weight$"),
+    (lambda x: nn.Linear(2, 2).clone(3), r"clone\(share=3\): share are names of parameters; write \(3,\)"),
+    (lambda x: nn.Linear(2, 2).clone((3,)), r"share=\(3,\); give names of parameters, out of bias, weight$"),
+    (lambda x: models.vae(hidden=3).made_by(3, {}), r"made_by\(function=3\): function is a function"),
+    (lambda x: models.vae(hidden=3).made_by(models.vae, 4), r"made_by\(options=4\): options is an instance of dict"),
+    *((lambda x, floor=floor: LEARNING.run(1, floor=floor), r"run\(floor=.* floor is a number of nats per image")
+      for floor in ("a", float("nan"))),
     (lambda x: debug.check_noise(nn.GaussianNoise(0)), r"GaussianNoise\(0\) has std 0.0: there is no noise to count"),
 ])
 def test_the_error_says_what_to_do(wrong, message):
     with pytest.raises(MinivaeError, match=message) as error:
         wrong(np.ones((2, 3), np.float32))
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and LEARNING.steps == 0
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])

@@ -22,7 +22,8 @@ class Batches:
                     batch normalization
         rounds      so often by_epoch shows each image in what `len` counts as an epoch
 
-    `len(batches)` is the number of batches an epoch; `next()` gives one, without end.
+    `len(batches)` is the number of batches an epoch; `next()` gives one, without end, and a loop over `batches` is of
+    one epoch.
     """
 
     state_names, varying_names = (), ("order", "position")  # as modules have them: see `backend.Replayed`
@@ -50,6 +51,9 @@ class Batches:
         n = len(self.pixels)
         whole = n // self.batch_size
         return self.rounds * (-(-n // self.batch_size) if self.by_epoch and not self.drop_last else whole)
+
+    def __iter__(self):
+        return (self.next() for _ in range(len(self)))
 
     def next(self):
         """The next batch, (N, ...) in the default dtype."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from minivae import nn
 from minivae.backend import Array
-from minivae.errors import OptionError, instance, whole_number
+from minivae.errors import OptionError, a_function, instance, whole_number
 from minivae.kinds import Count, Rate, Shape, Whole
 from minivae.models.likelihoods import CRITERIONS, MEANS
 from minivae.models.record import Preset, Record, noted
@@ -50,7 +50,7 @@ class VAE(nn.Sequential):
 
     def made_by(self, function: Callable[..., "VAE"], options: dict[str, Any]) -> "VAE":
         """Note the function and all that it was given, from which `minivae.load` makes the model again."""
-        self.made = function, options
+        self.made = a_function("made_by", "function", function), instance("made_by", "options", options, dict)
         return self
 
     @property

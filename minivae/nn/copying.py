@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minivae import backend
-from minivae.errors import DTypeError, OptionError, ShapeError, instance
+from minivae.errors import DTypeError, OptionError, ShapeError, instance, several
 from minivae.nn import checks, flat_parameters
 
 
@@ -57,16 +57,16 @@ def share(module, other, names):
 
 
 def _expect_names(root, names):
-    known = {name for module in root.list_modules() for name in module.parameter_names}
-    if not names or set(names) - known:
-        raise OptionError(f"{root.title}: share={tuple(names)!r}; give names of parameters, out of "
-                          f"{', '.join(sorted(known)) or 'none'}")
+    known = sorted({name for module in root.list_modules() for name in module.parameter_names})
+    if not names or not all(name in known for name in names):
+        raise OptionError(f"{root.title}: share={names!r}; give names of parameters, out of "
+                          f"{', '.join(known) or 'none'}")
 
 
 def clone(root, share):
     """A deep copy of a module, but for the parameters named in `share` and their gradients."""
     checks.expect_initialized(root)
-    share = (share,) if isinstance(share, str) else share
+    share = (share,) if isinstance(share, str) else several("clone", "share", share, "are names of parameters")
     if share:
         _expect_names(root, share)
     memo = {id(root.flat): None}  # the copy gets a vector of its own, which is aligned as this one is

@@ -1,10 +1,21 @@
 """The contract of every layer (torch/nn Module)."""
 
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Any, Self, TypeVar
 
 from minivae import backend
-from minivae.errors import OptionError, ShapeError, a_function, missing, several, truth, whole_number
+from minivae.errors import (
+    OptionError,
+    ShapeError,
+    a_function,
+    instance,
+    missing,
+    real_number,
+    several,
+    truth,
+    whole_number,
+)
 from minivae.nn import checks, copying, flat_parameters
 from minivae.nn.array_owner import ArrayOwner, Value
 from minivae.nn.inventory import Inventory
@@ -180,8 +191,10 @@ class Module(ArrayOwner):
 
     def update_parameters(self, learning_rate: float) -> None:
         """w ← w − learning_rate · ∂L/∂w"""
+        rate = real_number("update_parameters", "learning_rate", learning_rate, "is a finite number", above=-inf,
+                           below=inf)
         for array, grad in zip(*self.parameters()):
-            backend.elementwise(_descend, array, grad, float(learning_rate))
+            backend.elementwise(_descend, array, grad, rate)
 
     def reset(self) -> None:
         """Draw new parameters; what was learned is lost."""
@@ -234,7 +247,7 @@ class Module(ArrayOwner):
         get_parameters, to, float or double: these move parameters, and another model that shares them either follows
         at its next call or raises, with the cure.
         """
-        return copying.share(self, other, names)
+        return copying.share(self, instance("share", "other", other, Module), names)
 
     def clone(self, share: str | tuple = ()) -> Self:
         """A deep copy; parameters named in `share`, such as ("weight", "bias"), stay this module's own: see `share`.
