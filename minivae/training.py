@@ -35,9 +35,10 @@ class Training:
         ranks      the distributed.Ranks that share each batch; by default this process alone
         state      the optimiser's: its options, then its moments     protocol  a row a step
 
-    `feval` and `step` are the loop of Torch7, and `run` repeats them.  A FiniteWatch ends it at a number that is
-    not finite.  The model keeps the last `beta` and temperature, and codes as hard as the estimator made them: another
-    Training of it without these options goes on with them.
+    `feval` and `step` are the loop of Torch7, and `run` repeats them.  A Training puts its model into training mode
+    when it is made, and in `run`.  A FiniteWatch ends it at a number that is not finite.  The model keeps the last
+    `beta` and temperature, and codes as hard as the estimator made them: another Training of it without these
+    options goes on with them.
     """
 
     def __init__(self, model: Any, batches: Batches, learning_rate: float | Schedule = 1e-3,
@@ -78,7 +79,7 @@ class Training:
         self.objective.expect_parts(model, beta, annealing)
         self.criterion = self.objective.criterion
         self.parameters, self.grads = model.get_parameters()
-        self.objective.begin(model)  # after all that may be refused
+        self.objective.begin(model.training())  # after all that may be refused
         self.protocol = Protocol(())
         self.watch = FiniteWatch(self)
         self.steps = 0

@@ -120,6 +120,16 @@ def test_same_seed_same_run_bit_for_bit():
     assert not same(first.parameters, other.parameters)
 
 
+@pytest.mark.parametrize("name", ["denoising", "bernoulli"])
+def test_a_model_in_evaluation_mode_learns_as_it_would_in_training_mode(name):
+    ends = []
+    for mode in (models.VAE.training, models.VAE.evaluate):
+        training = Training(mode(small(name)), Batches(squares(), 16))
+        training.step()
+        ends.append(training.parameters)
+    assert same(*ends)
+
+
 def same(a, b):
     return np.array_equal(backend.to_numpy(a), backend.to_numpy(b))
 
