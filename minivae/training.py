@@ -11,7 +11,7 @@ import numpy as np
 from minivae import backend, objectives
 from minivae.data import Batches
 from minivae.distributed import Ranks
-from minivae.errors import OptionError, call_cure, instance, real_number, whole_number
+from minivae.errors import MinivaeError, OptionError, call_cure, instance, real_number, whole_number
 from minivae.finite_watch import FiniteWatch, unwarned
 from minivae.models import VAE
 from minivae.optim import adam, sgd
@@ -85,6 +85,10 @@ class Training:
         self.steps = 0
         self.stopped = self.ended = False  # by a signal; by a callback
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
+
+    def __copy__(self):
+        raise MinivaeError("copy.copy of a Training would share the model and the moments of its optimiser, and both "
+                           "would go wrong; copy.deepcopy gives the copy its own")
 
     def feval(self, parameters: backend.Array) -> tuple:
         """(loss of the batch in nats, its gradient by the flat parameters): what the optimiser asks for."""

@@ -1,5 +1,6 @@
 """The loop: it learns, it repeats bit for bit, it stops when asked and when the numbers are no numbers."""
 
+import copy
 import io
 import os
 import signal
@@ -128,6 +129,19 @@ def test_a_model_in_evaluation_mode_learns_as_it_would_in_training_mode(name):
         training.step()
         ends.append(training.parameters)
     assert same(*ends)
+
+
+@everywhere
+def test_a_copy_of_a_training_goes_its_own_way():
+    training = run(3)
+    with pytest.raises(mv.errors.MinivaeError, match=r"copy\.deepcopy gives the copy its own"):
+        copy.copy(training)
+    twin, before, state = copy.deepcopy(training), training.parameters.copy(), backend.get_random_state()
+    twin.step()
+    assert same(training.parameters, before) and (training.steps, twin.steps, training.state["t"]) == (3, 4, 3)
+    backend.set_random_state(state)
+    training.step()
+    assert same(training.parameters, twin.parameters)
 
 
 def same(a, b):
