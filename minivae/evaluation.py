@@ -11,7 +11,7 @@ log-likelihood: `quantities` has the names for that case.
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf, log, prod, sqrt
+from math import inf, log, nan, prod, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,8 +60,11 @@ class Estimate:
 
 
 class ActiveUnits(NamedTuple):
-    """`count` units are active; of each, the `variance` of E_q[z] over the images, and its mean KL, `divergence`."""
-    count: int  # type: ignore[assignment]  # in place of the method of tuples
+    """`count` units are active; of each, the `variance` of E_q[z] over the images, and its mean KL, `divergence`.
+
+    Where a variance is NaN, so is the count.
+    """
+    count: int | float  # type: ignore[assignment]  # in place of the method of tuples
     variance: np.ndarray
     divergence: np.ndarray
 
@@ -154,7 +157,8 @@ def active_units(model: Any, images: Any, scale: float = 1, threshold: float = A
         divergences.append(_host(model.kl.units(parameters)))
     divergence = np.concatenate(divergences).mean(axis=0)
     variance = np.concatenate(expected).var(axis=0).reshape(len(divergence), -1).sum(axis=1)
-    return ActiveUnits(int((variance > threshold).sum()), variance, divergence)
+    count = nan if np.isnan(variance).any() else int((variance > threshold).sum())
+    return ActiveUnits(count, variance, divergence)
 
 
 @contextmanager

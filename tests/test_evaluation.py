@@ -269,6 +269,15 @@ def test_active_units():
     assert bits.count == 4 and (bits.variance <= 0.25).all() and (bits.divergence <= np.log(2) + 1e-6).all()
 
 
+def test_an_image_that_is_no_number_shows_in_every_answer():
+    (model, _), images = linear_gaussian(), gaussian_data()
+    images[3, 0] = np.nan
+    with np.errstate(invalid="ignore"):
+        answers = [elbo(model, images).value, log_likelihood(model, images, samples=2).value,
+                   active_units(model, images).count]
+    assert np.isnan(answers).all()
+
+
 def test_estimates_read_well():
     estimate = evaluation.Estimate(np.array([-1.0, -2.0, -3.0]), 5, 1.5, 0.5)
     assert str(estimate) == "-2.00 ± 0.58 nats per image, that is −(1.50 reconstruction + 0.50 KL)"
