@@ -19,6 +19,9 @@ class Bound:
     def __init__(self, images: Any, scale: float = 1):
         self.images, self.scale = evaluation.expect_images(images, scale)
 
+    def __repr__(self):
+        return f"Bound({tuple(self.images.shape)}, scale={self.scale:.4g})"
+
     def __call__(self, training: Any) -> None:
         test = training.objective.measure(training.model, self.images, self.scale)
         training.protocol.tests.append((float(training.steps), test.reconstruction, test.divergence))
@@ -33,6 +36,9 @@ class Patience:
 
     def __init__(self, epochs: int):
         self.epochs = whole_number("Patience", "epochs", epochs)
+
+    def __repr__(self):
+        return f"Patience({self.epochs})"
 
     def __call__(self, training: Any) -> bool:
         best = training.protocol.best()

@@ -58,6 +58,8 @@ class Estimate:
                  f", that is −({self.reconstruction:.2f} reconstruction + {self.divergence:.2f} KL)")
         return f"{self.value:.2f} ± {self.standard_error:.2f} nats per image{parts}"
 
+    __repr__ = __str__
+
 
 class ActiveUnits(NamedTuple):
     """`count` units are active; of each, the `variance` of E_q[z] over the images, and its mean KL, `divergence`.

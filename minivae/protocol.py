@@ -70,6 +70,9 @@ class Protocol:
         del self._waiting[max(length - len(self.rows), 0):]
         del self.rows[length:]
 
+    def __repr__(self):
+        return f"Protocol({len(self)} rows: {', '.join(self.columns)})"
+
     def __len__(self):
         return len(self.rows) + len(self._waiting)
 

@@ -86,6 +86,9 @@ class Training:
         self.stopped = self.ended = False  # by a signal; by a callback
         self._step = backend.Replayed(self._take, self._owners, self._constants, self._obstacle)
 
+    def __repr__(self):
+        return f"Training({type(self.model).__name__}, {self.batches}, steps={self.steps})"
+
     def __copy__(self):
         raise MinivaeError("copy.copy of a Training would share the model and the moments of its optimiser, and both "
                            "would go wrong; copy.deepcopy gives the copy its own")

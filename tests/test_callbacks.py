@@ -89,6 +89,15 @@ def test_a_bound_looks_at_its_images_when_it_is_made(images, scale, message):
         Bound(images, scale)
 
 
+def test_what_a_training_has_is_shown_in_a_line():
+    run = training(Bound(rectangles(4, 6, 6, sides=(3, 3)), 1 / 255), Patience(3))
+    assert repr(run) == "Training(VAE, Batches((80, 1, 6, 6), batch_size=16, scale=1), steps=0)"
+    assert repr(run.callbacks) == "[Bound((4, 1, 6, 6), scale=0.003922), Patience(3)]"
+    assert repr(run.run(2, progress=False)).startswith("Protocol(2 rows: step, reconstruction, divergence, total, ")
+    with pytest.raises(OptionError, match=r"wanted a list of functions; write \[Patience\(3\)\] for one alone"):
+        Training(run.model, run.batches, callbacks=Patience(3))
+
+
 def test_patience_is_kept_over_a_checkpoint(tmp_path):
     def worse(it):
         it.protocol.tests.append((float(it.steps), float(it.steps), 0.0))

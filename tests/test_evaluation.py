@@ -280,7 +280,7 @@ def test_an_image_that_is_no_number_shows_in_every_answer():
 
 def test_estimates_read_well():
     estimate = evaluation.Estimate(np.array([-1.0, -2.0, -3.0]), 5, 1.5, 0.5)
-    assert str(estimate) == "-2.00 ± 0.58 nats per image, that is −(1.50 reconstruction + 0.50 KL)"
+    assert repr(estimate) == str(estimate) == "-2.00 ± 0.58 nats per image, that is −(1.50 reconstruction + 0.50 KL)"
     assert str(evaluation.Estimate(np.array([-1.0]), 0)) == "-1.00 ± inf nats per image"
 
 

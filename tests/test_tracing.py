@@ -8,10 +8,11 @@ from layers import ROWS
 from rounding import same, terms
 
 import minivae as mv
-from minivae import backend, checkpoint, models, nn
+from minivae import backend, checkpoint, debug, models, nn
 from minivae.cli import main
 from minivae.cli.walk import Walk
 from minivae.data import Batches, rectangles
+from minivae.debug.profiling import profile
 from minivae.errors import OptionError
 from minivae.training import Training
 
@@ -97,6 +98,15 @@ def test_parameters_noise_and_divergence_are_in_it():
     mean, log_var = by_path["kl"]["output[0]"], by_path["kl"]["output[1]"]
     np.testing.assert_allclose(sampler["output"], mean + np.exp(log_var / 2) * sampler["noise"], rtol=1e-5)
     assert by_path["kl"]["divergence"] == pytest.approx(0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(), 1e-4)
+
+
+def test_a_report_alone_in_a_cell_shows_as_it_prints():
+    x, bits, vae = images(), models.bernoulli_vae(image=(1, 4, 4), hidden=3, code=2), small()
+    trace, gradients = mv.trace(nn.Tanh(), x), mv.gradcheck(nn.Tanh(), x)
+    for report in (trace, trace[0], gradients, gradients.checks[0], debug.check_noise(nn.GaussianNoise(1)),
+                   debug.estimator_report(bits, x, 3, 2), debug.signal_to_noise(vae, x, 3, (1,)),
+                   profile(Training(vae, Batches(x, 2)), 1)):
+        assert repr(report) == str(report) != ""
 
 
 def test_a_notebook_shows_the_page_in_a_frame():

@@ -47,6 +47,10 @@ class Batches:
         self.position = 0  # how many images of it have been used
         self._buffers = {}
 
+    def __repr__(self):
+        by_epoch = ", by_epoch=True" * self.by_epoch
+        return f"Batches({tuple(self.pixels.shape)}, batch_size={self.batch_size}, scale={self.scale:.4g}{by_epoch})"
+
     def __len__(self):
         n = len(self.pixels)
         whole = n // self.batch_size

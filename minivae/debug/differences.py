@@ -94,6 +94,8 @@ class ArrayCheck:
                 text += f"\n      [{', '.join(map(str, index))}]  analytic {a:.8g}  numeric {n:.8g}  ratio {ratio}"
         return text + "".join(f"\n      {finding}" for finding in self.findings)
 
+    __repr__ = __str__
+
 
 def compare(name, array, analytic, objective, step, tolerance):
     """The ArrayCheck of an array whose every entry is moved to both sides, and put back.

@@ -43,6 +43,8 @@ class EstimatorReport:
             f"of {self.images} images: {self.draws} gradients of {self.samples} draws a code each; bias is the length "
             "of mean − exact,", "noise the standard deviation, both divided by the length of the exact gradient"])
 
+    __repr__ = __str__
+
     def _last(self, table):
         return next((row[0] for row in reversed(table) if row[0]), "")
 

@@ -68,6 +68,8 @@ class Profile:
                          _millions(part.parameters), _millions(part.buffers)])
         return "\n".join([*columns(rows), "", NOTES.format(self.steps)])
 
+    __repr__ = __str__
+
 
 def profile(training: Training, steps: int = 100) -> Profile:
     """Take so many steps of a Training, and time its parts.  Returns a Profile.

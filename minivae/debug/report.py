@@ -49,6 +49,8 @@ class GradientReport:
             lines += ["  the cause is in here, by itself:"] + [f"    {line}" for line in str(report).split("\n")]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 class GradientError(MinivaeError, AssertionError):
     """An analytic gradient that is not the derivative."""

@@ -37,6 +37,8 @@ class SignalToNoise:
         table += [[name, str(k), f"{self.ratio(name, k):.3f}", f"{self.error(name, k):.3f}"] for name, k in self.rows]
         return "\n".join([*columns(table), f"of the encoder's gradient, over {self.draws} gradients"])
 
+    __repr__ = __str__
+
 
 def signal_to_noise(model: Any, x: Any, draws: int = 200, samples: tuple = (1, 4, 16, 64), seed: int = 0
                     ) -> SignalToNoise:

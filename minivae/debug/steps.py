@@ -82,6 +82,8 @@ class Step:
     def __str__(self):
         return "\n".join([*self.table(), *(each.numbers() for each in self.made)])
 
+    __repr__ = __str__
+
 
 HEADER = ["step", "verb", "array", "shape", "dtype", "min", "mean", "max", "std", "zeros", ""]
 
@@ -116,6 +118,8 @@ class Trace:
 
     def __str__(self):
         return "\n".join(columns([HEADER, *self.rows()], left=(0, 1, 2, 3, 4, 10)))
+
+    __repr__ = __str__
 
     def _repr_html_(self):
         """The page of `minivae step --html` in a frame, which is how a notebook shows a trace."""

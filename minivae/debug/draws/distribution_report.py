@@ -119,3 +119,5 @@ class DistributionReport:
         if wrong:
             lines.append(f"  {len(wrong)} of {len(self.statistics)} statistics are off")
         return "\n".join(lines)
+
+    __repr__ = __str__
