@@ -34,7 +34,11 @@ _streams = _Streams()
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the calling thread's generators, host and device (torch.manualSeed)."""
+    """Seed the calling thread's generators, host and device (torch.manualSeed).
+
+    A forked process begins with a copy of them, as it does of NumPy's and PyTorch's: so several draw the same numbers,
+    unless each calls this with a seed of its own.
+    """
     _streams.start(np.random.SeedSequence(whole_number("manual_seed", "seed", seed, least=0)))
 
 
