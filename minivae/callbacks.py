@@ -3,8 +3,11 @@
     Training(model, batches, callbacks=[Bound(test, 1 / 255), Patience(5), lambda training: print(training.steps)])
 
 A callback is given the Training, may measure its model and write into its protocol, and returns True to end it, or
-None.  Those of a list are called in their order, all of them.  Evaluation draws from a stream of its own, so a training
-that is looked at takes the steps of one that is not.
+None.  Those of a list are called in their order, all of them.
+
+`minivae.evaluation`, `trace` and `gradcheck` draw from a stream of their own, so a training that they look at takes the
+steps of one that is not.  model.sample, reconstruct(sample=True) and forward draw from the training's, and so change
+its next steps, unless they are called inside `with minivae.backend.seeded(0):`.
 """
 
 from typing import Any

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minivae as mv
 from minivae import backend, checkpoint, evaluation, models
 from minivae.callbacks import Bound, Patience
 from minivae.data import Batches, rectangles
@@ -47,6 +48,12 @@ def test_a_look_changes_nothing():
     def rude(it):
         it.model.evaluate()
         evaluation.log_likelihood(it.model, rectangles(20, 6, 6, sides=(3, 3)), samples=3)
+        x = it.batches.pixels[:2].astype("float32")
+        mv.trace(it.model, x)
+        mv.gradcheck(it.model.kl, it.model.encode(x))
+        with backend.seeded(0):
+            it.model.sample(2)
+            it.model.training().forward(x)
 
     images = rectangles(30, 6, 6, sides=(3, 3), seed=1)
     looked_at = training(Bound(images), rude)
@@ -59,6 +66,14 @@ def test_a_look_changes_nothing():
     at_ten.run(10, progress=False)
     estimate = evaluation.elbo(at_ten.model, images)
     assert looked_at.protocol.tests[1] == (10, estimate.reconstruction, estimate.divergence)
+
+
+def test_what_draws_from_its_stream_changes_its_steps():
+    def draw(it):
+        it.model.sample(2)
+
+    looked_at, alone = (training(*callbacks).run(LENGTH + 1, progress=False).rows for callbacks in ([draw], []))
+    assert looked_at[:LENGTH] == alone[:LENGTH] and looked_at[LENGTH] != alone[LENGTH]
 
 
 @pytest.mark.parametrize(("totals", "best", "waited"), [
