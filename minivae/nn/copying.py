@@ -3,8 +3,7 @@
 import copy
 import reprlib
 from collections.abc import Mapping
-
-import numpy as np
+from math import inf
 
 from minivae import backend
 from minivae.errors import DTypeError, OptionError, ShapeError, instance, several
@@ -97,14 +96,13 @@ def load(root, state):
                              "build the model with the options it was saved with")
         if checked[path].dtype.kind != "f":
             raise DTypeError(f"{path}: the state has dtype {checked[path].dtype}, expected floating point numbers")
-        with np.errstate(over="ignore"):
-            found, checked[path] = checked[path], checked[path].astype(array.dtype, copy=False)
-        lost = found[np.isfinite(found) & np.isinf(checked[path])]
+        sizes = abs(checked[path])
+        lost = checked[path][(sizes > backend.array_library("numpy").finfo(array.dtype).max) & (sizes < inf)]
         if lost.size:
             raise DTypeError(f"{path}: the state holds {lost[0]:g}, which is beyond {array.dtype}; convert the model "
                              "with .double()")
     for path, array in mine.items():
-        array[...] = backend.from_numpy(checked[path], like=array)
+        array[...] = backend.from_numpy(checked[path].astype(array.dtype), like=array)
 
 
 def _listed(paths):
