@@ -25,7 +25,7 @@ for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):  # a notebook's takes every character
         stream.reconfigure(errors="replace")  # ✓ and equations, where the encoding lacks them
 if hasattr(signal, "SIGPIPE") and "ipykernel" not in sys.modules:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has read enough, such as head, ends a lesson
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # "head" may end a lesson
 
 FAST = os.environ.get("MINIVAE_FAST") == "1"
 BOX, EDGE, INK = "#e8f1f5", "#1b4965", "#222222"
