@@ -123,6 +123,8 @@ def all_digits(number):
 
 def as_float(value):
     """Any kind of number as Python's float; NaN for what is none, such as a truth, a text, or an array of several."""
+    if type(value) is float:  # as nearly always
+        return value
     if isinstance(value, bool | str | bytes) or getattr(value, "ndim", 0) != 0:
         return nan
     try:

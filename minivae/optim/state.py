@@ -54,7 +54,7 @@ def next_rate(state, option):
 def evaluated(optimiser, feval, x):
     """(loss, gradient) of feval(x), after x and the gradient have been checked."""
     library = backend.array_library(backend.name_of(x))
-    if x.dtype.name not in backend.FLOATS:
+    if x.dtype not in backend.FLOATS.values():
         raise DTypeError(f"{optimiser}: x has dtype {x.dtype}, expected float32 or float64; x.astype('float32')")
     a_function(optimiser, "feval", feval, "is a function, x -> (loss, gradient)")
     result = feval(x)
