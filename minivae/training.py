@@ -118,10 +118,9 @@ class Training:
         try:
             with unwarned():
                 return self._step(self.model.backend, call=self.watch.closely)
-        except BaseException:
-            if self.protocol.nonfinite is None:  # who goes on takes this step again; from a loss of NaN nobody does
-                self.steps -= 1
-                self.protocol.cut(self.steps)
+        except BaseException:  # who goes on takes this step again
+            self.steps -= 1
+            self.protocol.cut(self.steps)
             raise
 
     def run(self, steps: int, progress: bool = True, floor: float | None = None) -> Protocol:
