@@ -410,6 +410,7 @@ def test_noise_of_another_kind(drawn, said):
     (nn.GaussianNoise, lambda x, y, layer: x + (y - x) * layer.std, "std² stands where std belongs"),
     (nn.GaussianNoise, lambda x, y, layer: y + 1, "the noise is normal, with mean 5 "),
     (nn.GaussianNoise, lambda x, y, layer: x + (y - x)[:1], "all rows of the batch have the same noise"),
+    (nn.GaussianNoise, lambda x, y, layer: x + 0.1, "the same is added each time, 0.5 standard deviations"),
     (nn.BernoulliNoise, lambda x, y, layer: 1 - y, "1 − p stands where p belongs"),
 ])
 def test_wrong_noise_is_named(base, change, said):
@@ -421,7 +422,7 @@ def test_wrong_noise_is_named(base, change, said):
     report = check_noise(Wrong(0.2), draws=20_000)
     assert not report.ok and said in str(report)
     off = [each.name for each in report.wrong()]
-    assert "same noise" in said or "1 − p" in said or not any("correlation" in name for name in off), off
+    assert "same" in said or "1 − p" in said or not any("correlation" in name for name in off), off
 
 
 def test_noise_that_is_cut_off_is_named():

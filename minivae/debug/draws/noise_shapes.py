@@ -88,7 +88,7 @@ def shared(noise, samples=1):
     """The sentence on what several rows, units or draws have in common, or None."""
     if np.ptp(noise) < 1e-9:
         return "no noise is added" if abs(noise.flat[0]) < 1e-9 else (
-            f"no noise is added, and {noise.flat[0]:.4g} times its size is")
+            f"in the place of noise the same is added each time, {noise.flat[0]:.4g} standard deviations")
     groups = [("units of a row", noise, noise[:, :1]), ("rows of the batch", noise, noise[:1])]
     if samples > 1:
         draws = noise.reshape(-1, samples, noise.shape[1])
