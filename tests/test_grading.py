@@ -187,6 +187,19 @@ def test_experiments_of_a_file_beside_it_are_left_out(tmp_path, taken):
     assert marks["ada", "01_relu"][0] == marks["ada", "01_relu"][1], said
 
 
+@pytest.mark.parametrize(("helper", "said"), [
+    ("import os\nV = os.system('echo > started')\ndef work(x, out): V or np.maximum(x, 0, out=out)", "uses os.system"),
+    ("W = open('written', 'w').write('x')\ndef work(x, out): W and np.maximum(x, 0, out=out)", "it writes written"),
+    ("from minivae import nn\nR = nn.ReLU()\ndef work(x, out): out[...] = R.forward(x)", "minivae's own ReLU")])
+def test_a_file_beside_it_is_watched_as_it_is_itself(tmp_path, helper, said):
+    solution = SOLUTIONS["01_relu"].replace("self.xp.maximum(input, 0, out=self.output)", "work(input, self.output)")
+    handed_in(tmp_path, {("ada", "01_relu"): "from helper import work\n" + solution,
+                         ("ada", "helper"): f"import numpy as np\n{helper}\n"})
+    marks, text = graded(tmp_path, "--timeout", "20", program=ONE)
+    assert marks["ada", "01_relu"][0] == 0 and said in text, text
+    assert not list(tmp_path.rglob("started")) and not list(tmp_path.rglob("written"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to one process")
 def test_marks_that_were_given_before_ctrl_c_are_kept(tmp_path):
     stops = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)"

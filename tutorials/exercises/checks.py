@@ -134,6 +134,7 @@ def indented(text):
 
 def run(conditions):
     """Run an exercise's `conditions` and print what came of it.  Returns the Checks."""
+    atexit.unregister(_unchecked)
     test = Checks()
     try:
         conditions(test)

@@ -122,11 +122,11 @@ def examine(original, checks, exercise, path):
         raise Refused(f"it does not define {', '.join(missing)}")
     leave_out_experiments(tree.body)
     leave_them_out_beside(path.parent)
-    sys.path[0] = str(path.parent)  # as where Python runs the file
     # for the student's imports: another copy
     sys.modules["checks"] = load("checks", HERE / "checks.py")
     watcher = Watcher(path, verbs)
     watcher.load_libraries(tree)
+    sys.path[0] = str(path.parent)  # as where Python runs the file
     before = fingerprint(checks, original)
     with watcher:
         student = {"__name__": path.stem, "__file__": str(path)}
@@ -227,13 +227,13 @@ class Watcher:
                 yield frame.f_code
 
     def load_libraries(self, tree):
-        """Import what a file imports, and the files beside it that it names, as exercise 13 does.
+        """Import what a file imports, and what the files beside it do that it names or imports.
 
         What a library writes or starts as it loads is not the student's doing.
         """
         trees = [tree]
-        named = {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)}
-        for other in self.path.parent.glob("[0-9]*.py"):
+        named = names_taken(tree) | {getattr(each, "module", None) for each in ast.walk(tree)}
+        for other in self.path.parent.glob("*.py"):
             if other.stem in named:
                 with contextlib.suppress(Exception):  # which its own lines raise again
                     trees.append(parse(other))
