@@ -138,6 +138,15 @@ def test_names_of_runs_and_labels_are_drawn_as_they_are(monkeypatch):
     assert not any(each.get_parse_math() for figure in drawn for each in figure.findobj(text.Text) if "$" in str(each))
 
 
+def test_the_numbers_of_a_logarithmic_axis_are_powers():
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing is drawn")
+    axes = figures.style.axes_of(figures.style.new_figure(8, 3), "title", "x", "y")
+    axes.loglog([1e-6, 1, 1e4], [1e-8, 1, 1e5])
+    figures.style.rendered(axes.figure)
+    ticks = [each for axis in (axes.xaxis, axes.yaxis) for each in axis.get_ticklabels() if each.get_text()]
+    assert ticks and all(each.get_parse_math() and "$" in each.get_text() for each in ticks)
+
+
 @pytest.mark.parametrize(("names", "shown"), [
     (["runs/a", "runs/b"], ["runs/a", "runs/b"]), (["runs/" + 30 * "a"] * 2, [28 * "a"] * 2),
     ([f"runs/{k}" + 30 * "a" for k in range(2)], ["0" + 27 * "a", "1" + 27 * "a"]),

@@ -104,10 +104,12 @@ def add_legend(axes, names, **options):
 
 def rendered(figure, dpi=120):
     """A matplotlib figure as a Pillow image."""
+    from matplotlib.axis import Tick
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
+    numbers = {text for tick in figure.findobj(Tick) for text in tick.findobj(Text)}  # 10⁻² of a log axis is $…$
+    for text in set(figure.findobj(Text)) - numbers:
         text.set_parse_math(False)  # names of runs and labels may hold $, and may be no text
         text.set_text(text.get_text().encode(errors="replace").decode())
     figure.set_dpi(dpi)
