@@ -73,6 +73,8 @@ def test_a_run_by_the_preset_is_evaluated_exactly(tmp_path, capsys):
 def test_a_start_of_the_divergence_goes_with_its_warm_up(tmp_path, capsys):
     assert main(["train", "vae", "--kl-start", "9", "--out", str(tmp_path / "run")]) != 0
     assert "--kl-warm-up STEPS too, or --kl-start none" in capsys.readouterr().err
+    assert main(["train", "vae", "--kl-start", "9", "--kl-warm-up", "0", "--out", str(tmp_path / "run")]) != 0
+    assert "--kl-warm-up STEPS too" in capsys.readouterr().err
     assert main(["train", "bernoulli", "--preset", "optimum", "--kl-warm-up", "0", "--hidden", "8", "--epochs", "1",
                  "--images", "16", "--batch-size", "16", "--out", str(tmp_path / "run")]) == 0
     assert "beta" not in (tmp_path / "run" / "protocol.csv").read_text()

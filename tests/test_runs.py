@@ -11,7 +11,7 @@ from test_hostile import members, npy, packed, with_header
 
 from minivae import checkpoint, evaluation, models
 from minivae.callbacks import Bound
-from minivae.cli import main
+from minivae.cli import compare, main
 from minivae.data import Batches, rectangles, squares
 from minivae.training import Training
 
@@ -134,6 +134,14 @@ def test_runs_that_are_unlike_are_said_to_be(tmp_path, capsys, other, said):
     found = re.findall("^these are losses of different kinds: the runs differ in their (.*); compare",
                        capsys.readouterr().out, re.MULTILINE)
     assert found == ([said] if said else [])
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), [
+    (("iwae", 3), ("dreg", 3), True), (("iwae", 3), ("iwae", 9), False)])
+def test_weighted_bounds_are_alike_with_as_many_draws(one, other, alike):
+    kinds = [compare._kind({"training": {"objective": name}, "options": {"samples": samples}})
+             for name, samples in (one, other)]
+    assert (kinds[0] == kinds[1]) == alike
 
 
 @pytest.mark.parametrize(("run", "names"), [("vae", {"mean", "log_var"}), ("bits", {"logits"}),

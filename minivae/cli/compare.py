@@ -50,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
 def _kind(config: dict[str, Any]) -> dict[str, Any]:
     """What the losses of a run are of, by its configuration: runs that differ in it have no numbers to compare."""
     data, training, options = (config.get(part, {}) for part in ("data", "training", "options"))
+    objective = training.get("objective", "elbo")
+    if objective in ("iwae", "dreg"):  # two gradients of one bound, which is another for another number of draws
+        objective = "iwae", options.get("samples")
     return {"data": (data.get("digest", data.get("name")), data.get("binarize")),
             "quantity": (config.get("quantity"), "labels" in config),  # with labels, it is that given the label
-            "objective": training.get("objective", "elbo"), "likelihood": options.get("likelihood", "bernoulli")}
+            "objective": objective, "likelihood": options.get("likelihood", "bernoulli")}

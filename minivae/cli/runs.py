@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(parsing.as_json([asdict(row) for row in rows]))
     elif rows:
         print(table(rows))
-    else:
+    elif not broken:
         print(f"there are no runs in {', '.join(map(str, places))}; minivae train MODEL makes one")
     for line in broken:
         print(line, file=sys.stderr if args.json else sys.stdout)

@@ -68,7 +68,10 @@ def opened(folder: Path, args: argparse.Namespace) -> tuple[models.VAE, dict[str
     """(model, configuration and the steps taken, its model's record) of a trained run."""
     header, arrays = checkpoint.read(folder)
     found = record(header["config"], args, folder)
-    return checkpoint.rebuilt(header, arrays, found), header["config"] | {"steps": header.get("steps")}, found
+    model, config = checkpoint.rebuilt(header, arrays, found), header["config"]
+    looked = config.get("tests")  # of the best model, beginning with its step
+    steps = looked[0] if isinstance(looked, list) and looked else None
+    return model, config | {"steps": header.get("steps", steps)}, found
 
 
 def expect_unchanged(args: argparse.Namespace, model: models.VAE) -> None:

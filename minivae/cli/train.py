@@ -88,9 +88,12 @@ def _expect_options(record: models.Record) -> None:
     scratch = parsing.Parser()
     _add_training(scratch, record)
     for parameter in record.parameters.values():
-        if {_option(parameter.name), _option(parameter.flag)} & scratch._option_string_actions.keys():
+        try:
+            if parameter.kind is not None and parameter.name not in OF_DATA:
+                _add_parameter(scratch, record, parameter, parameter.kind)
+        except argparse.ArgumentError as error:
             raise OptionError(f"{record.name}: its parameter {parameter.name} has the name of an option of `minivae "
-                              "train`; call it otherwise")
+                              "train`, or of another parameter; call it otherwise") from error
         if parameter.kind is None and parameter.required and parameter.name not in OF_DATA:
             raise OptionError(f"{record.name}: its parameter {parameter.name} has no annotation that says how it is "
                               "typed; annotate it as int, float, bool, str, Literal, a tuple of these or X | None, or "
@@ -206,8 +209,12 @@ def _resume_or_start(args, ranks):
     if preset := record.presets.get(getattr(args, "preset", None)):
         settings = {OF_MODEL * (name in record.parameters) + name: value for name, value in preset.settings.items()}
         vars(args).update({name: value for name, value in settings.items() if name not in args.typed})
+    if "kl_start" in args.typed and args.kl_start is not None and not args.kl_warm_up:
+        raise OptionError("--kl-start is where the weight of the KL divergence begins; give --kl-warm-up STEPS too, or "
+                          "--kl-start none")
     if args.schedule == "cosine" and "learning_rate_decay" in args.typed and args.learning_rate_decay != 0:
-        raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them")
+        raise OptionError("--schedule cosine stands in the place of --learning-rate-decay; give one of them, or "
+                          "--schedule decay, which takes a preset's cosine back")
     stairs = [name for name in ANNEAL if name in args.typed]
     if stairs and not args.anneal_rate:
         raise OptionError(f"{_option(stairs[0])} is of a temperature that falls; give --anneal-rate R too")

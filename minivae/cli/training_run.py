@@ -114,9 +114,6 @@ def build(config, record, data, ranks):
             raise OptionError(f"--kl-warm-up: the KL layers of {record.name} have several weights, "
                               f"{', '.join(map(str, sorted(betas)))}; from Python, Training(beta=FUNCTION) takes one")
         beta = WarmUp(schedule["kl_warm_up"], *betas, schedule.get("kl_start", 0.0))
-    elif "kl_start" in schedule and "kl_warm_up" not in schedule:
-        raise OptionError("--kl-start is where the weight of the KL divergence begins; give --kl-warm-up STEPS too, or "
-                          "--kl-start none")
     return Training(model, batches, *_learning_rate(schedule, len(batches)), schedule.get("momentum"), annealing, ranks,
                     beta, objective=schedule.get("objective", "elbo"), estimator=schedule.get("estimator"))
 
