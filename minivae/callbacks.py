@@ -46,6 +46,8 @@ class Patience:
     def __call__(self, training: Any) -> bool:
         best = training.protocol.best()
         if best is None:
+            if training.steps <= (self.epochs + 1) * len(training.batches):  # a look may come yet
+                return False
             raise OptionError("Patience has no look at test images to go by; put a Bound(images, scale) before it in "
                               "the callbacks")
         return len(training.protocol.tests) - 1 - best >= self.epochs

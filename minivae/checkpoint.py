@@ -8,8 +8,8 @@ A checkpoint is a NumPy .npz archive without pickled objects: arrays, and a head
     optimiser/m, v    Adam's moments; velocity with momentum      batches/order, position    the place in the data
     protocol, tests   a row a step, and one for each look at the test images
 
-A model alone has the first three entries of the header, and no other array than its own.  `save_model` keeps in the
-config what layers it has, and what training may have set in them.
+A model alone has the first three entries of the header, and no other array than its own.  `save_model` adds `made`:
+what layers it has, and what training may have set in them.
 """
 
 import copy
@@ -63,15 +63,14 @@ def save_model(model: models.VAE, path: str | Path, **options: Any) -> None:
         raise OptionError(f"save: {reprlib.repr(options)} is not what {function.__name__} was given, which is noted "
                           "already; leave it out, or note another function with model.made_by(FUNCTION, OPTIONS)")
     name = next((each.name for each in models.ALL if each.function is function), "")
-    config = {"model": name, "options": given, "layers": _titles(model), "set": {
-        key: _of_kind(key, kind, getattr(layer, known)) for key, (layer, known, kind) in _settable(model).items()}}
-    save_alone(path, model, config)
+    values = {key: _of_kind(key, kind, getattr(layer, known)) for key, (layer, known, kind) in _settable(model).items()}
+    save_alone(path, model, {"model": name, "options": given}, made={"layers": _titles(model), "set": values})
 
 
-def save_alone(path: str | Path, model: models.VAE, config: dict[str, Any]) -> None:
-    """Write a model to `path`, whole or not at all, with a configuration as `save` takes it."""
+def save_alone(path: str | Path, model: models.VAE, config: dict[str, Any], **more: Any) -> None:
+    """Write a model to `path`, whole or not at all, with a configuration as `save` takes it, and what `made` it."""
     arrays = {f"model/{path}": array for path, array in model.state_dict().items()}
-    _write(path, {"schema": SCHEMA, "config": config, "dtype": model.dtype.name}, arrays)
+    _write(path, {"schema": SCHEMA, "config": config, "dtype": model.dtype.name} | more, arrays)
 
 
 def load_model(path: str | Path, build: Callable[..., models.VAE] | None = None) -> models.VAE:
@@ -168,7 +167,7 @@ def rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray], record: model
     with backend.seeded(0), backend.at_most(2 * 8 * numbers + SLACK):  # its first weights are overwritten at once
         model = record.build(**header["config"]["options"])
     model.convert(None, header["dtype"])
-    _set_layers(model, header["config"], record)
+    _set_layers(model, header.get("made", {}), record)
     model.load_state_dict(parameters)
     return model.evaluate()
 
@@ -194,16 +193,18 @@ def _of_kind(path: str, kind: Any, value: Any) -> Any:
 
 
 def _titles(model: models.VAE) -> list[str]:
-    return [module.title for module in model.list_modules()]
+    """A line for each module; of one's own only its place and class, for it may show what it has seen."""
+    return [module.title if module.class_name.startswith("nn.") else f"{path} {module.class_name}"
+            for path, module in model.named_modules()]
 
 
-def _set_layers(model: models.VAE, config: dict[str, Any], record: models.Record) -> None:
+def _set_layers(model: models.VAE, was_made: dict[str, Any], record: models.Record) -> None:
     """Set in the layers what was set in those that were saved; raise unless they then are the same."""
     for path, (layer, name, kind) in _settable(model).items():
-        if path in config.get("set", {}):
-            setattr(layer, name, _of_kind(path, kind, config["set"][path]))
+        if path in was_made.get("set", {}):
+            setattr(layer, name, _of_kind(path, kind, was_made["set"][path]))
     made = _titles(model)
-    for was, now in zip_longest(config.get("layers", made), made, fillvalue="nothing more"):
+    for was, now in zip_longest(was_made.get("layers", made), made, fillvalue="nothing more"):
         if was != now:
             raise OptionError(f"the model was saved with {was!s:.100}, and {record.name!r} makes {now:.100}; "
                               "load(path, build=FUNCTION) takes a function that makes it as it was saved")
@@ -233,8 +234,8 @@ def restore(path: str | Path, training: Training) -> list[str]:
         before["schedules"], now["schedules"] = _schedules(header["columns"]), _schedules(training.schedules)
     for what in now:
         if before.get(what, now[what]) != now[what]:  # an older file does not tell
-            raise OptionError(f"{path}: {what} was {reprlib.repr(before[what])}, and is {now[what]!r} of the training "
-                              "that is to continue; make it as the other was, or train load(path) anew")
+            raise OptionError(f"{path}: {what} is {reprlib.repr(before[what])} in the checkpoint, and {now[what]!r} in "
+                              "the training that is to continue; make it as the other was, or train load(path) anew")
     training.model.load_state_dict(_part(arrays, "model"))
     training.batches.set_state(_part(arrays, "batches"))
     training.state = header["optimiser"] | {key: backend.from_numpy(value, like=training.parameters)
@@ -260,8 +261,11 @@ def _header(content: bytes, path: str | Path) -> dict[str, Any]:
                           "use the version that wrote it")
     configuration.expect(header.get("config"), ("model", "options"), path)
     optimiser = header.get("optimiser")
-    alone = set(header) == {"schema", "config", "dtype"}
-    sound = {"dtype": header.get("dtype") in tuple(backend.FLOATS)} | ({} if alone else {
+    alone, made = set(header) - {"made"} == {"schema", "config", "dtype"}, header.get("made", {})
+    sound = {
+        "dtype": header.get("dtype") in tuple(backend.FLOATS),
+        "made": isinstance(made, dict) and isinstance(made.get("layers", []), list) and isinstance(
+            made.get("set", {}), dict)} | ({} if alone else {
         "steps": type(header.get("steps")) is int and header["steps"] >= 0,
         "columns": isinstance(header.get("columns"), list) and all(isinstance(each, str) for each in header["columns"])
         and tuple(header["columns"][:4]) == Protocol(()).columns,

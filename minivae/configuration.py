@@ -4,7 +4,6 @@ It is plain JSON, in the run's config.json and in its checkpoint:
 
     model, options      the model's name, or FILE.py:FUNCTION of one's own, and what its function is given
     digest              of that file
-    layers, set         of a model alone: a line for each module, and what training may have set in them
     seed, backend       of the first weights, the batches and the noise; the array library
     threads             that compute, which changes no number
     data                its name and options
@@ -22,7 +21,6 @@ from minivae.kinds import BelowOne, Count, Positive, Range, Rate, Whole
 Seed = Annotated[int, Range("a whole number from 0 to 2^128 − 1", least=0, most=2**128 - 1)]  # as secrets draws them
 Threads = Annotated[int, Range(f"a whole number from 1 to {threads.LARGEST}", least=1, most=threads.LARGEST)]
 PARTS = {"model": str, "options": dict, "seed": int, "backend": str, "data": dict, "training": dict}
-KEPT = {"digest": str, "layers": list, "set": dict}  # where they are
 TRAINING: dict[str, Any] = {
     "epochs": Whole, "batch_size": Whole, "learning_rate": Positive, "learning_rate_decay": Rate, "momentum": BelowOne,
     "anneal_rate": Rate, "anneal_floor": Positive, "anneal_every": Whole, "schedule": Literal["decay", "cosine"],
@@ -55,7 +53,9 @@ def _unusable(config: dict[str, Any], needed: tuple[str, ...]) -> list[str]:
         lacks += [name for name in TRAINING if name not in absent and not _is(TRAINING[name], given.get(name))]
     if not _is(Threads, config.get("threads", 1)):
         lacks.append("threads")
-    return lacks + [name for name, kind in KEPT.items() if not isinstance(config.get(name, kind()), kind)]
+    if not isinstance(config.get("digest", ""), str):
+        lacks.append("digest")
+    return lacks
 
 
 def _is(annotation: Any, value: Any) -> bool:

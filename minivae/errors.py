@@ -103,7 +103,7 @@ def call_cure(value, wanted):
     try:
         inspect.signature(value).bind()
         given = ""
-    except TypeError:  # it needs arguments
+    except (TypeError, ValueError):  # it needs arguments, or does not say
         given = "..."
     return f"; write {value.__name__}({given}), not {value.__name__}"
 

@@ -51,16 +51,16 @@ class Training:
         self.model, self.batches = model, batches
         self.ranks = Ranks() if ranks is None else instance("Training", "ranks", ranks, Ranks)
         if not isinstance(callbacks, Sequence):
-            one = getattr(callbacks, "__name__", reprlib.repr(callbacks))
-            raise OptionError(f"Training(callbacks={reprlib.repr(callbacks)}): wanted a list of functions"
-                              + f"; write [{one}] for one alone" * callable(callbacks))
+            shown = reprlib.repr(callbacks)
+            raise OptionError(f"Training(callbacks={shown}): wanted a list of functions; [...] makes one of one alone")
         self.callbacks = list(callbacks)
         functions: list[tuple[str, Any]] = [
             (name, each) for name, each in (("beta", beta), ("annealing", annealing)) if each is not None]
         functions += [("learning_rate", learning_rate)] * callable(learning_rate)
         for what, each in [*functions, *(("callbacks", each) for each in self.callbacks)]:
             if not callable(each) or isinstance(each, type):
-                cure = call_cure(each, object) or "; numbers that do not change are options of the model"
+                cure = call_cure(each, object) or (
+                    "; numbers that do not change are options of the model" * (what != "callbacks"))
                 raise OptionError(f"Training({what}={reprlib.repr(each)}): wanted a function{cure}")
         schedules = {"learning_rate": learning_rate, "beta": beta, "temperature": annealing}
         self.schedules = {name: each for name, each in schedules.items() if callable(each)}
@@ -114,13 +114,13 @@ class Training:
         self.objective.begin(self.model)  # another training of it may have had other codes
         apply({name: schedule(self.steps) for name, schedule in self.schedules.items()}, self.model, self.state)
         self.watch.expect_finite_so_far()
-        self.steps += 1
+        self.steps, rows = self.steps + 1, len(self.protocol)
         try:
             with unwarned():
                 return self._step(self.model.backend, call=self.watch.closely)
         except BaseException:  # who goes on takes this step again
             self.steps -= 1
-            self.protocol.cut(self.steps)
+            self.protocol.cut(rows)
             raise
 
     def run(self, steps: int, progress: bool = True, floor: float | None = None) -> Protocol:

@@ -121,8 +121,8 @@ NO_KIND = "0.mean is an array of numpy .* and dtype {}, and its module computes 
 
 
 @pytest.mark.parametrize(("make", "said"), [
-    (None, NO_ARRAY.format("None")), (lambda: None, NO_ARRAY.format("None")),
-    (lambda: 0.0, NO_ARRAY.format("of type float")), (lambda: np.float32(0), NO_ARRAY.format("one number, .*float32")),
+    (None, NO_ARRAY.format("None")), (lambda: 0.0, NO_ARRAY.format("of type float")),
+    (lambda: np.float32(0), NO_ARRAY.format("one number, .*float32")),
     (lambda: np.zeros(3), NO_KIND.format("float64")), (lambda: np.zeros(3, int), NO_KIND.format("int64"))])
 def test_one_that_could_not_be_kept_is_named_before_it_is_measured(make, said):
     module = nn.Sequential(Centred(make))
@@ -132,6 +132,11 @@ def test_one_that_could_not_be_kept_is_named_before_it_is_measured(make, said):
         assert module.dtype == module[0].dtype == np.float32
     if "lists" not in said:
         assert module.float().state_dict()["0.mean"].dtype == np.float32
+
+
+def test_a_layer_may_do_without_a_statistic():
+    module = nn.Sequential(Centred(lambda: None)).double()
+    assert module.state_dict() == {} and module.get_parameters()[0].size == 0
 
 
 def test_continuing_is_the_same_run_bit_for_bit(tmp_path):

@@ -90,10 +90,18 @@ def test_patience_counts_the_epochs_since_the_best(totals, best, waited):
         Patience(0)
 
 
-@pytest.mark.parametrize("behind", [[], [Bound(rectangles(4, 6, 6, sides=(3, 3)))]], ids=["alone", "before a Bound"])
-def test_patience_without_a_look_before_it_says_what_to_do(behind):
+def test_patience_without_a_look_says_what_to_do():
     with pytest.raises(OptionError, match=r"put a Bound\(images, scale\) before it"):
-        training(Patience(2), *behind).run(2 * LENGTH, progress=False)
+        training(Patience(2)).run(4 * LENGTH, progress=False)
+
+
+def test_patience_waits_for_looks_that_come_later_or_seldom():
+    bound = Bound(rectangles(4, 6, 6, sides=(3, 3)))
+    seldom = [lambda it: bound(it) if it.steps % (2 * LENGTH) == 0 else None, Patience(1)]
+    for callbacks in ([Patience(1), bound], seldom):
+        run = training(*callbacks)
+        run.run(2 * LENGTH, progress=False)
+        assert run.steps == 2 * LENGTH and run.protocol.tests
 
 
 @pytest.mark.parametrize(("images", "scale", "message"), [
@@ -109,7 +117,7 @@ def test_what_a_training_has_is_shown_in_a_line():
     assert repr(run) == "Training(VAE, Batches((80, 1, 6, 6), batch_size=16, scale=1), steps=0)"
     assert repr(run.callbacks) == "[Bound((4, 1, 6, 6), scale=0.003922), Patience(3)]"
     assert repr(run.run(2, progress=False)).startswith("Protocol(2 rows: step, reconstruction, divergence, total, ")
-    with pytest.raises(OptionError, match=r"wanted a list of functions; write \[Patience\(3\)\] for one alone"):
+    with pytest.raises(OptionError, match=r"callbacks=Patience\(3\)\): wanted a list of functions; \[...\] makes one"):
         Training(run.model, run.batches, callbacks=Patience(3))
 
 

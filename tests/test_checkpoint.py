@@ -144,13 +144,16 @@ WARM = {"beta": WarmUp(10)}
 
 
 @pytest.mark.parametrize(("one", "other", "said"), [
-    ({}, {"momentum": 0.9}, "optimiser was 'Adam', and is 'gradient descent'"),
-    ({"momentum": 0.0}, {}, "optimiser was 'gradient descent', and is 'Adam'"),
-    ({}, WARM, r"schedules was \[\], and is \['beta'\]"), (WARM, {}, r"schedules was \['beta'\], and is \[\]"),
-    ({"learning_rate": LearningRate()}, WARM, r"schedules was \['learning_rate'\], and is \['beta'\]"),
-    ({}, {"objective": "dreg"}, "objective was 'elbo', and is 'dreg'"), ({}, {"n": 50}, "images was 70, and is 50"),
-    ({}, {"batch_size": 8}, "batch_size was 16, and is 8"), ({}, {"by_epoch": True}, "by_epoch was False, and is True"),
-    ({}, {"drop_last": True}, "drop_last was False, and is True")])
+    ({}, {"momentum": 0.9}, r"optimiser is 'Adam' in .* and 'gradient descent'"),
+    ({"momentum": 0.0}, {}, r"optimiser is 'gradient descent' in .* and 'Adam'"),
+    ({}, WARM, r"schedules is \[\] in .* and \['beta'\]"),
+    (WARM, {}, r"schedules is \['beta'\] in .* and \[\]"),
+    ({"learning_rate": LearningRate()}, WARM, r"schedules is \['learning_rate'\] in .* and \['beta'\]"),
+    ({}, {"objective": "dreg"}, r"objective is 'elbo' in .* and 'dreg'"),
+    ({}, {"n": 50}, r"images is 70 in .* and 50"),
+    ({}, {"batch_size": 8}, r"batch_size is 16 in .* and 8"),
+    ({}, {"by_epoch": True}, r"by_epoch is False in .* and True"),
+    ({}, {"drop_last": True}, r"drop_last is False in .* and True")])
 def test_a_training_of_another_make_is_refused_unchanged(tmp_path, one, other, said):
     def made(n=70, batch_size=16, by_epoch=False, drop_last=False, **options):
         batches = Batches(rectangles(n, 6, 6, sides=(3, 3)), batch_size, by_epoch=by_epoch, drop_last=drop_last)

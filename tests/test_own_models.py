@@ -17,7 +17,7 @@ from test_hostile import with_header
 from test_resume import contents, said_to_continue
 
 import minivae as mv
-from minivae import checkpoint, kinds, models
+from minivae import checkpoint, kinds, models, nn
 from minivae.cli import main, pictures
 from minivae.errors import OptionError
 from minivae.models import own_model
@@ -217,6 +217,7 @@ def test_a_file_that_has_changed_is_said_and_refused_where_it_no_longer_fits(run
     ("def tiny(code): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is typed"),
     ("def tiny(code: object): return 3\n", "x.py:tiny", "its parameter code has no annotation that says how it is"),
     ("def tiny(code: 'Code'): return 3\n", "x.py:tiny", "tiny: its parameters cannot be read: name 'Code' is not"),
+    ("def tiny(x: bool = False, no_x: bool = False): return 3\n", "x.py:tiny", "its parameter no_x has the name of an"),
     ("def tiny(seed: int): return 3\n", "x.py:tiny", "its parameter seed has the name of an option of `minivae train`"),
     ("def tiny(resume: int): return 3\n", "x.py:tiny", "its parameter resume has the name of an option"),
     ("def tiny(help: int): return 3\n", "x.py:tiny", "its parameter help has the name of an option"),
@@ -385,18 +386,48 @@ def test_options_that_made_another_model_are_not_saved(folder, options):
     assert mv.load("vae.npz").made[1]["code"] == 2
 
 
-@pytest.mark.parametrize("entry", [{"layers": 3}, {"layers": [["x" * 9999]]}, {"set": []}, {"set": {"kl.beta": "x"}},
-                                   {"set": {"sampler.samples": 0}}])
-def test_layers_of_a_strangers_file_are_checked(folder, entry):
+@pytest.mark.parametrize(("entry", "said"), [
+    ({"layers": 3}, "made in its header is not one"), ({"layers": [["x" * 9999]]}, r"was saved with \['xxx"),
+    ({"set": []}, "made in its header is not one"), ({"set": {"kl.beta": "x"}}, "kl.beta='x' is not a number from 0"),
+    ({"set": {"sampler.samples": 0}}, "sampler.samples=0 is not a whole number from 1")])
+def test_layers_of_a_strangers_file_are_checked(folder, entry, said):
     model = models.vae(image=(3, 3), hidden=4)
     mv.save(model, "vae.npz")
-    content = with_header(Path("vae.npz").read_bytes(), lambda header: header["config"].update(entry))
+    content = with_header(Path("vae.npz").read_bytes(), lambda header: header["made"].update(entry))
     Path("vae.npz").write_bytes(content)
-    with pytest.raises(OptionError, match=r"layers|kl\.beta|saved with|set|samples") as error:
+    with pytest.raises(OptionError, match=said) as error:
         mv.load("vae.npz")
     assert len(str(error.value)) < 500
     checkpoint.save_alone("vae.npz", model, {"model": "vae", "options": model.made[1]})  # of an earlier version
     mv.load("vae.npz")
+
+
+class Seen(nn.Identity):
+    """A layer that shows what it has seen."""
+
+    seen = 0
+
+    def update_output(self, input):
+        self.seen += 1
+        return super().update_output(input)
+
+    def extra_repr(self):
+        return f"{self.seen} batches"
+
+
+def watched():
+    model = models.vae(image=(3, 3), hidden=4)
+    model.decoder.add(Seen())
+    return model.made_by(watched, {})
+
+
+def test_what_a_layer_of_ones_own_shows_is_no_part_of_a_model(folder):
+    model = watched()
+    model.forward(np.zeros((2, 3, 3), np.float32))
+    mv.save(model, "vae.npz")
+    assert "0 batches" in repr(mv.load("vae.npz", build=watched))
+    with pytest.raises(OptionError, match=r"saved with decoder.6 Seen, and 'build' makes nothing more"):
+        mv.load("vae.npz", build=lambda: models.vae(image=(3, 3), hidden=4))
 
 
 def test_a_run_is_loaded_as_a_file_is(run):

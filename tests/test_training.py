@@ -102,8 +102,8 @@ def test_rates_that_lead_nowhere_are_refused_before_the_first_step(name, value):
 @pytest.mark.parametrize(("given", "message"), [
     ({"momentum": 1.5}, r"\(momentum=1.5\): momentum is a number from 0 to below 1$"), ({"momentum": 1}, "below 1$"),
     ({"callbacks": None}, r"\(callbacks=None\): wanted a list of functions"),
-    ({"callbacks": print}, r"wanted a list of functions; write \[print\] for one alone$"),
-    ({"callbacks": Patience}, r"wanted a list of functions; write \[Patience\] for one alone$"),
+    ({"callbacks": print}, r"wanted a list of functions; \[...\] makes one of one alone$"),
+    ({"callbacks": Patience}, r"wanted a list of functions; \[...\] makes one of one alone$"),
     ({"callbacks": [None]}, "wanted a function"), ({"callbacks": [Patience]}, r"Patience\(\.\.\.\), not Patience$"),
     ({"learning_rate": LearningRate}, r"\(learning_rate=<class .* write LearningRate\(\), not LearningRate$"),
     ({"beta": WarmUp}, r"write WarmUp\(\.\.\.\), not WarmUp$"), ({"beta": 2}, "numbers that do not change are options"),

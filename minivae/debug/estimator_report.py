@@ -71,13 +71,13 @@ def estimator_report(model: Any, x: Any, draws: int = 200, samples: int = 4, tem
     right = gradient(objectives.build(twin, "elbo", "exact"), twin, x, flat)()
     makers = {f"{name}, T = {t:g}": _at(estimator, t) for name, estimator in
               (("relaxed", "relaxed"), ("straight-through", "straight_through")) for t in temperatures}
-    makers |= {"score function": lambda twin: objectives.score_function(twin, baseline=False).begin(twin),
+    makers |= {"score function": lambda twin: objectives.score_function(twin, baseline=False),
                "score function, baseline": lambda twin: objectives.build(twin, "elbo", "score_function"),
                "exact": lambda twin: objectives.build(twin, "elbo", "exact")} | (others or {})
     rows = {}
     with backend.seeded(seed):
         for name, make in makers.items():
-            found = moments(gradient(make(twin), twin, x, flat), draws, right, parts)
+            found = moments(gradient(make(twin).begin(twin), twin, x, flat), draws, right, parts)
             rows |= {(name, layer): each for layer, each in found.items()}
     return EstimatorReport(rows, len(x), draws, samples)
 

@@ -30,14 +30,14 @@ class BCECriterion(Criterion):
     @property
     def weights(self) -> backend.Array | None:
         """w, a row of them on the host that only an assignment changes; or None."""
-        return vars(self)["weights"]
+        row = vars(self)["weights"]
+        if row is not None:
+            row.setflags(write=False)  # the buffer would not see a change inside it
+        return row
 
     @weights.setter
     def weights(self, weights: backend.Array | None) -> None:
-        row = None if weights is None else backend.to_numpy(weights).reshape(-1).copy()
-        if row is not None:
-            row.setflags(write=False)  # the buffer would not see a change inside it
-        vars(self)["weights"] = row
+        vars(self)["weights"] = None if weights is None else backend.to_numpy(weights).reshape(-1).copy()
         self.buffers.pop("weights", None)
 
     def update_output(self, input, target):

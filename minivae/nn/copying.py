@@ -22,12 +22,13 @@ def convert(root, name, dtype):
     for module in root.list_modules():
         module.backend, module.dtype = name or module.backend, dtype or module.dtype
         module.flat = None
-        for attribute in (*flat_parameters.attributes(module), *module.statistic_names):
+        measured = flat_parameters.statistics(module)
+        for attribute in (*flat_parameters.attributes(module), *measured):
             old = getattr(module, attribute)
             if id(old) not in moved:
                 host = backend.to_numpy(old).astype(module.dtype)
                 moved[id(old)] = old, backend.from_numpy(host, like=module.backend)
-            if attribute in module.statistic_names:
+            if attribute in measured:
                 setattr(module, attribute, moved[id(old)][1])
     flat_parameters.replace(root, moved)
     root.clear_state()

@@ -70,10 +70,10 @@ def names(module):
 
 
 def statistics(module):
-    """The names of what a module itself measures: running_mean; raises if one that it lists is no array."""
+    """The names of what a module itself measures: running_mean; raises for one that is neither an array nor None."""
     for name in module.statistic_names:
         expect_measured(module, name)
-    return module.statistic_names
+    return [name for name in module.statistic_names if getattr(module, name) is not None]
 
 
 def attributes(module):

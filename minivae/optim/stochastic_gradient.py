@@ -29,7 +29,8 @@ def stochastic_gradient(model: Module, criterion: Criterion, pairs: Sequence[tup
     decay = real_number("stochastic_gradient", "learning_rate_decay", learning_rate_decay, "is a number from 0",
                         least=0)
     shuffle = truth("stochastic_gradient", "shuffle", shuffle)
-    pairs = several("stochastic_gradient", "pairs", pairs, "is a list of (input, target)")
+    if not (hasattr(pairs, "__len__") and hasattr(pairs, "__getitem__")):  # a data set may make each when it is asked
+        pairs = several("stochastic_gradient", "pairs", pairs, "is a list of (input, target)")
     if len(pairs) == 0:
         raise OptionError("stochastic_gradient: there are no pairs of inputs and targets")
     model.training()
