@@ -238,7 +238,7 @@ MISTAKES = {
         "∂L/∂a in float64": ("        return self.grad_input", "        return self.grad_input.astype('float64')", "dtype float64"),
         "∂L/∂a in float32": ("e = self.xp.exp(-self.xp.abs(input))", "e = self.xp.exp(-self.xp.abs(input.astype('float32')))", "in float64"),
         "an array of the class": ("self.grad_input = self.buffer(\"grad_input\", input.shape)", "cls = type(self)\n        if getattr(cls, 'kept', target[:0]).shape != input.shape or cls.kept.dtype != input.dtype:\n            cls.kept = input.copy()\n        self.grad_input = cls.kept", "after another criterion"),
-        "a loss for each pixel": ("self.output = float((xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))).sum())", "self.output = xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))", "an array of shape"),
+        "a loss for each pixel": ("self.output = float((xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))).sum())", "self.output = xp.maximum(input, 0) - input * target + xp.log1p(xp.exp(-xp.abs(input)))", "its loss is an array .* with shape"),
     },
     "10_adam": {
         "no correction": (" * sqrt(1 - beta2**t) / (1 - beta1**t)", "", "factor for the start at zero is missing"),

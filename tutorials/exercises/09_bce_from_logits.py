@@ -16,7 +16,7 @@ Check it: python tutorials/exercises/09_bce_from_logits.py      A hint: add --hi
 """
 
 import numpy as np
-from checks import check, expect, expect_some, normal, same
+from checks import check, expect, normal, same
 
 import minivae as mv
 from minivae import nn
@@ -53,11 +53,6 @@ def conditions(test):
             target = np.random.default_rng(n).random((n, 6)).astype(np.float32)
             kept = logits.copy(), target.copy()
             loss = mine.forward(logits, target)
-            expect_some("update_output returns", loss)
-            expect(
-                np.ndim(loss) == 0,
-                f"update_output returns an array of shape {np.shape(loss)}, expected a number",
-            )
             same("the loss", float(loss), own.forward(logits, target))
             grad = mine.backward(logits, target)
             same("∂L/∂a", grad, own.backward(logits, target))
