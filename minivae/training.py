@@ -118,7 +118,7 @@ class Training:
         try:
             with unwarned():
                 return self._step(self.model.backend, call=self.watch.closely)
-        except BaseException:  # who goes on takes this step again
+        except BaseException:  # who goes on takes this step, with the next batch
             self.steps -= 1
             self.protocol.cut(rows)
             raise

@@ -26,8 +26,7 @@ class BernoulliSampler(Sampler):
 
     def __init__(self, temperature: float = 1, samples: int = 1):
         super().__init__(samples)
-        self.temperature = temperature
-        self.temperature = self._now()
+        self.temperature = self.expect_temperature(temperature)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "Q"))
@@ -42,7 +41,7 @@ class BernoulliSampler(Sampler):
         self.expect_grad_output(grad_output)
         self.grad_input = self.buffer("grad_input", input.shape)
         self.xp.sum(self.grouped(grad_output), axis=1, out=self.grad_input)  # Σₗ G
-        self.grad_input *= backend.varying(lambda: 1 / self._now(), self.grad_input)
+        self.grad_input *= backend.varying(lambda: 1 / self.temperature, self.grad_input)
         return self.grad_input
 
 

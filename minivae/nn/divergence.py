@@ -27,8 +27,7 @@ class Divergence(Module):
 
     def __init__(self, beta: float = 1, free_bits: float = 0):
         super().__init__()
-        self.beta, self.free_bits = beta, free_bits
-        self.beta, self.free_bits = self._now("beta"), self._now("free_bits")
+        self.beta, self.free_bits = self._expect("beta", beta), self._expect("free_bits", free_bits)
         self.divergence = self.paid = self.charged = None
 
     @property
@@ -48,19 +47,19 @@ class Divergence(Module):
     def varying_beta(self, like: backend.Array, times: float = 1) -> Any:
         """times · beta, as a number that may be another in the next step; a layer that reads it so has "beta" among its
         `varying_names`."""
-        return backend.varying(lambda: times * self._now("beta"), like)
+        return backend.varying(lambda: times * self._expect("beta", self.beta), like)
 
     def keep(self, divergence: Any, parameters: Value) -> None:
         """Keep the divergence of a batch, and with free bits which units are charged for theirs."""
         self.divergence = divergence
-        free = self._now("free_bits")
+        free = self._expect("free_bits", self.free_bits)
         if free > 0:
             units = self.units(parameters)
             free, units = free * len(units), units.sum(axis=0)
             self.paid, self.charged = backend.total(_at_least, units, free), (units > free).astype(self.dtype)
 
-    def _now(self, name):
-        return real_number(type(self).__name__, name, getattr(self, name), MEANINGS[name], least=0)
+    def _expect(self, name, value):
+        return real_number(type(self).__name__, name, value, MEANINGS[name], least=0)
 
     def charge(self, like: backend.Array, times: float = 1) -> Any:
         """The factor of the divergence's derivative: times · beta, and 0 for a unit that is not charged."""

@@ -25,8 +25,7 @@ class GumbelSoftmaxSampler(Sampler):
 
     def __init__(self, temperature: float = 1, samples: int = 1):
         super().__init__(samples)
-        self.temperature = temperature
-        self.temperature = self._now()
+        self.temperature = self.expect_temperature(temperature)
 
     def update_output(self, input):
         self.expect("input", input, ("N", "K", "C"))

@@ -29,10 +29,11 @@ class Sampler(Module):
 
     def varying_temperature(self) -> Any:
         """T, as a number that may be another in the next step."""
-        return backend.varying(self._now, self.noise)
+        return backend.varying(lambda: self.expect_temperature(self.temperature), self.noise)
 
-    def _now(self):
-        return real_number(type(self).__name__, "temperature", self.temperature, "is a number above 0", above=0)
+    def expect_temperature(self, value: float) -> float:
+        """The value as a float; raise unless it can be T."""
+        return real_number(type(self).__name__, "temperature", value, "is a number above 0", above=0)
 
     def extra_repr(self):
         temperature = "" if self.temperature is None else f"temperature={self.temperature:g}"
